@@ -1,0 +1,86 @@
+#-------------------------------------------------------------------------
+#
+# Makefile
+#	  Builds the module the PGXS way, and runs the demo and the tests.
+#
+# Two makefiles in one, chosen by the goal.  `make` and `make install` need
+# pg_config, as with any extension.  `make demo` and `make check` must start on
+# a machine that has neither pg_config nor a compiler, so for those goals PGXS
+# is not even looked for: a script installs what is missing, copies the tree
+# to a scratch folder and builds there by a make of its own.  (It also keeps
+# PGXS from warning that its own, useless "check" is overridden.)
+#
+#-------------------------------------------------------------------------
+
+PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
+	check-isolation check-tap
+
+ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
+
+ifneq ($(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
+$(error run "make $(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS))" and "make $(filter $(PEOPLE_GOALS),$(MAKECMDGOALS))" one after the other)
+endif
+
+.PHONY: $(PEOPLE_GOALS)
+
+deps:
+	@scripts/deps.sh
+
+demo:
+	@scripts/in-scratch.sh demo/demo.sh
+
+check:
+	@scripts/in-scratch.sh scripts/check.sh
+
+check-unit check-exports check-regress check-isolation check-tap: check-%:
+	@scripts/in-scratch.sh scripts/check.sh $*
+
+else # PGXS
+
+MODULE_big = kgwebhook
+EXTENSION = kgwebhook
+DATA = $(notdir $(wildcard $(srcdir)/kgwebhook--*.sql))
+PGFILEDESC = "kgwebhook - signed webhooks on committed status changes"
+
+srcdir ?= .
+SOURCES = $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c)
+OBJS = $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
+
+# The version is written down once, in the control file.
+KGW_VERSION = $(shell sed -n \
+	"s/^default_version *= *'\([^']*\)'.*/\1/p" $(srcdir)/kgwebhook.control)
+
+PG_CPPFLAGS = -I$(srcdir)/src -DKGW_VERSION='"$(KGW_VERSION)"' \
+	$(shell curl-config --cflags 2>/dev/null)
+# PostgreSQL's own headers and PG_FUNCTION_ARGS leave parameters unused.
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -MMD -MP
+SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto
+
+# PGXS's own "installcheck" runs the same files against an installed server
+# that preloads kgwebhook with test/regress.conf.
+REGRESS = $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql))
+REGRESS_OPTS = --load-extension=pgcrypto --load-extension=kgwebhook
+EXTRA_CLEAN = $(OBJS:.o=.d) test/unit/build check-output
+
+# Bitcode would need the very clang the server was built with, and lets the
+# server inline only functions that nobody calls a million times here.
+override with_llvm = no
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+ifeq ($(wildcard $(PGXS)),)
+$(error $(PG_CONFIG) does not lead to PostgreSQL's build files: install \
+	postgresql-server-dev-15, or set PG_CONFIG, or run "make deps")
+endif
+include $(PGXS)
+
+# The flags and attributes recorded in pg_config are those gcc knew.
+ifneq ($(findstring clang,$(CC)),)
+override CFLAGS += -Wno-unknown-warning-option \
+	-Wno-ignored-optimization-argument -Wno-ignored-attributes
+endif
+
+$(OBJS): $(srcdir)/kgwebhook.control $(srcdir)/Makefile
+-include $(OBJS:.o=.d)
+
+endif
