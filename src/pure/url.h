@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/pure/url.h
+ *	  Judging a callback URL by its text.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_URL_H
+#define KGW_URL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Longest URL accepted, bytes. */
+#define KGW_URL_MAX 2048
+
+/* Room for "https://" + host of 253 bytes + ":65535" + NUL, and to spare. */
+#define KGW_DESTINATION_SIZE 280
+
+#define KGW_PORTS_MAX 32
+
+typedef struct KgwUrl
+{
+	bool		https;
+	int			port;			/* 1 to 65535, the scheme's when not given */
+	char		host[256];		/* lower case, without brackets */
+	bool		ipv6;			/* host is an IPv6 address, in canonical form */
+	char		destination[KGW_DESTINATION_SIZE];	/* scheme://host:port */
+} KgwUrl;
+
+/* A set of ports, as inclusive ranges. */
+typedef struct KgwPorts
+{
+	int			n;
+	struct
+	{
+		int			low;
+		int			high;
+	}			range[KGW_PORTS_MAX];
+} KgwPorts;
+
+extern const char *kgw_url_parse(const char *url, size_t len, KgwUrl *out);
+extern const char *kgw_url_judge(const KgwUrl *url, bool allow_http,
+								 const KgwPorts *ports);
+
+extern bool kgw_ports_parse(const char *text, KgwPorts *out,
+							char *problem, size_t problem_size);
+extern bool kgw_ports_contain(const KgwPorts *ports, int port);
+
+#endif							/* KGW_URL_H */
