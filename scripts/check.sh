@@ -1,0 +1,312 @@
+#!/usr/bin/env bash
+#-------------------------------------------------------------------------
+#
+# scripts/check.sh [unit|exports|regress|isolation|tap]...
+#	  Runs the suites named, or all of them, in the scratch folder that
+#	  in-scratch.sh made.  Its last line is "N passed, M failed".
+#
+# Every suite runs, also after another failed: one run should tell all there
+# is to tell.  Only without a build there is nothing to go on with.
+#
+# One test of a suite:
+#	  make check-regress REGRESS=name        sql/name.sql
+#	  make check-isolation ISOLATION=name    test/isolation/specs/name.spec
+#	  make check-tap TAP=test/t/001_name.pl
+#
+#-------------------------------------------------------------------------
+# shellcheck disable=SC2317 # suites are called by name
+set -euo pipefail
+. scripts/common.sh
+
+: "${KGW_SCRATCH:?run me by way of make check}" "${KGW_OUTPUT:?}"
+jobs=${KGW_JOBS:-2}
+pgxs_dir=$("$PG_CONFIG" --pgxs)
+pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
+passed=0
+failed=0
+bindir=
+cluster=
+
+section()
+{
+	printf '\n======== %s\n' "$*"
+}
+
+count()
+{
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+}
+
+# Prints the names of DIR/*SUFFIX without either; nothing if there is none.
+names_in()
+{
+	find "$1" -maxdepth 1 -name "*$2" -printf '%f\n' 2>/dev/null |
+		sed "s/$2\$//" | LC_ALL=C sort
+}
+
+# Shows the end of a file under its name.
+show_end()
+{
+	if [ -s "$1" ]; then
+		printf -- '-------- the last %d lines of %s\n' "$2" "${1#"$KGW_SCRATCH"/}"
+		tail -n "$2" "$1"
+	fi
+}
+
+# One thing that either works or doesn't, with its output shown if not.
+one_test()
+{
+	local name=$1 log
+
+	shift
+	log=$(mktemp -p "$KGW_SCRATCH/tmp")
+	if "$@" >"$log" 2>&1; then
+		say "ok - $name"
+		count 1 0
+	else
+		say "not ok - $name"
+		cat "$log"
+		count 0 1
+		return 1
+	fi
+}
+
+# Runs test programs that speak TAP: tap_tests [OPTION...] FILE...
+tap_tests()
+{
+	local counts=$KGW_SCRATCH/tmp/counts status=0
+
+	rm -f "$counts"
+	scripts/run-tap.pl --counts="$counts" "$@" || status=1
+	if [ -f "$counts" ]; then
+		# shellcheck disable=SC2046 # two words
+		count $(head -n 1 "$counts")
+	else
+		count 0 1
+	fi
+	return "$status"
+}
+
+#-------------------------------------------------------------------------
+# Building, and the two looks at what was built
+#-------------------------------------------------------------------------
+
+with_clang()
+{
+	local tree=$KGW_SCRATCH/tmp/clang
+
+	mkdir "$tree"
+	cp -R Makefile kgwebhook.control kgwebhook--*.sql src "$tree/"
+	find "$tree" -name '*.o' -delete
+	make -C "$tree" -s -j "$jobs" CC="$1" COPT=-Werror
+}
+
+suite_build()
+{
+	local clang
+
+	section "build, warnings as errors"
+	one_test "gcc" make -s -j "$jobs" COPT=-Werror || return 1
+	for clang in clang clang-19 clang-16 clang-14; do
+		if command -v "$clang" >/dev/null; then
+			one_test "$clang" with_clang "$clang" || true
+			break
+		fi
+	done
+	one_test "make install, into a stage of our own" make_stage
+}
+
+make_stage()
+{
+	bindir=$(scripts/stage.sh "$KGW_SCRATCH/stage")
+}
+
+# Every symbol a module exports is in one name space with the server and all
+# other modules.
+suite_exports()
+{
+	section "exported symbols"
+	one_test "no symbol without our prefix" no_foreign_symbols || true
+}
+
+no_foreign_symbols()
+{
+	! nm -D --defined-only kgwebhook.so | awk '{ print $NF }' |
+		grep -Ev '^(kgw_|Kgw|kg_|pg_finfo_kg_|_PG_init$|Pg_magic_func$)'
+}
+
+#-------------------------------------------------------------------------
+# Suites
+#-------------------------------------------------------------------------
+
+suite_unit()
+{
+	local tests
+
+	section "unit tests, plain and under the address and undefined-behavior sanitizers"
+	tests=$(names_in test/unit .c | grep '^test_' || true)
+	if [ -z "$tests" ]; then
+		say "none yet"
+		return
+	fi
+	one_test "build" make -s -C test/unit -j "$jobs" || return 0
+	# shellcheck disable=SC2086,SC2046 # lists of words
+	tap_tests --jobs="$jobs" $(printf 'test/unit/build/plain/%s\n' $tests) \
+		$(printf 'test/unit/build/sanitized/%s\n' $tests) || true
+
+	if [ -x test/unit/canonical_cli ] &&
+		compgen -G 'test/receivers/compare_*.mjs' >/dev/null; then
+		section "numbers and documents against Node's own"
+		tap_tests --argument=test/unit/canonical_cli \
+			test/receivers/compare_*.mjs || true
+	fi
+}
+
+# Starts the server for pg_regress and the isolation tests, once.
+start_cluster()
+{
+	[ -z "$cluster" ] || return 0
+	cluster=$KGW_SCRATCH/cluster
+	mkdir "$cluster"
+	"$bindir/initdb" -D "$cluster/data" -U postgres -A trust -N \
+		--no-locale --encoding=UTF8 >"$cluster/initdb.log" 2>&1 || {
+		cat "$cluster/initdb.log"
+		return 1
+	}
+	cat test/regress.conf >>"$cluster/data/postgresql.conf"
+	"$bindir/pg_ctl" -D "$cluster/data" -l "$cluster/server.log" -w -s \
+		-o "-k $cluster -c listen_addresses=''" start >/dev/null || {
+		show_end "$cluster/server.log" 40
+		return 1
+	}
+}
+
+stop_cluster()
+{
+	if [ -n "$cluster" ] && [ -f "$cluster/data/postmaster.pid" ]; then
+		"$bindir/pg_ctl" -D "$cluster/data" -s -m fast stop || count 0 1
+	fi
+}
+
+# Runs one of PostgreSQL's own test drivers: driver NAME PROGRAM INPUTDIR TEST...
+# It counts what the driver says of each test, in the words of version 15
+# ("test x ... ok") or in TAP, which later ones speak.
+driver()
+{
+	local name=$1 program=$2 inputdir=$3
+	local output=$KGW_OUTPUT/$name log=$KGW_OUTPUT/$name/log good bad
+
+	shift 3
+	mkdir -p "$output"
+	if ! start_cluster; then
+		count 0 1
+		return
+	fi
+	PATH="$bindir:$PATH" "$program" --bindir="$bindir" \
+		--inputdir="$inputdir" --outputdir="$output" \
+		--host="$cluster" --port=5432 --user=postgres \
+		--dbname="kgwebhook_$name" --encoding=UTF8 \
+		--load-extension=pgcrypto --load-extension=kgwebhook \
+		"$@" 2>&1 | tee "$log" || true
+
+	good=$(grep -cE '^(ok |test .* \.\.\. ok|     .* \.\.\. ok)' "$log" || true)
+	bad=$(grep -cE '^(not ok |(test|    ) .* \.\.\. FAILED)' "$log" || true)
+	if [ $((good + bad)) -ne $# ]; then
+		say "$(($# - good - bad)) of $# tests did not run"
+		bad=$(($# - good))
+		show_end "$cluster/server.log" 40
+	fi
+	count "$good" "$bad"
+	if [ "$bad" -gt 0 ]; then
+		show_end "$output/regression.diffs" 200
+	fi
+}
+
+suite_regress()
+{
+	local names=${REGRESS:-}
+
+	section "pg_regress"
+	[ -n "$names" ] || names=$(names_in sql .sql)
+	if [ -z "$names" ]; then
+		say "none yet"
+		return
+	fi
+	# shellcheck disable=SC2086 # a list of words
+	driver regress "$pgxs_dir/src/test/regress/pg_regress" . $names
+}
+
+suite_isolation()
+{
+	local names=${ISOLATION:-}
+
+	section "isolation tests"
+	[ -n "$names" ] || names=$(names_in test/isolation/specs .spec)
+	if [ -z "$names" ]; then
+		say "none yet"
+		return
+	fi
+	# shellcheck disable=SC2086 # a list of words
+	driver isolation "$pgxs_dir/src/test/isolation/pg_isolation_regress" \
+		test/isolation $names
+}
+
+# The data directories stay in the scratch folder; only the logs are brought
+# back.  PostgreSQL 15 goes by TESTDIR, later ones by the two that follow.
+suite_tap()
+{
+	local files=${TAP:-} dir=$KGW_SCRATCH/tap
+
+	section "TAP tests"
+	[ -n "$files" ] || files=$(names_in test/t .pl | sed 's/.*/test\/t\/&.pl/')
+	if [ -z "$files" ]; then
+		say "none yet"
+		return
+	fi
+	mkdir -p "$dir/tmp_check/log" "$dir/ports"
+	# shellcheck disable=SC2086 # a list of words
+	TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" \
+		TESTLOGDIR="$dir/tmp_check/log" PG_TEST_PORT_DIR="$dir/ports" \
+		PATH="$bindir:$PATH" PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" \
+		PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress" \
+		tap_tests --jobs="$jobs" $files ||
+		show_tap_logs "$dir/tmp_check/log"
+}
+
+# For each test that failed, what it logged and what its servers logged.
+show_tap_logs()
+{
+	local test log
+
+	cp -R "$1" "$KGW_OUTPUT/tap"
+	tail -n +2 "$KGW_SCRATCH/tmp/counts" | while read -r test; do
+		test=$(basename "$test" .pl)
+		for log in "$1/regress_log_$test" "$1/${test}"_*.log; do
+			show_end "$log" 40
+		done
+	done
+	say "all logs: check-output/tap/"
+}
+
+#-------------------------------------------------------------------------
+
+finish()
+{
+	stop_cluster
+	section "result"
+	say "$passed passed, $failed failed"
+	[ "$failed" -eq 0 ] || exit 1
+	exit 0
+}
+
+[ $# -gt 0 ] || set -- unit exports regress isolation tap
+
+# The unit tests alone need no server and no module.
+if [ "$*" != unit ]; then
+	suite_build || finish
+fi
+for suite in "$@"; do
+	"suite_$suite"
+done
+finish

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+#-------------------------------------------------------------------------
+#
+# scripts/deps.sh
+#	  Finds what the demo and the tests need, and installs what is missing.
+#
+# Each need is probed by what it gives (a command, a header, a Perl module) and
+# not by the name of a package, because a machine may have its Node or its
+# PostgreSQL from elsewhere.  Where nothing is missing, nothing is asked of the
+# network.  Nothing that is there is upgraded.
+#
+# Commands are looked for through the eyes of an unprivileged user: PostgreSQL
+# won't run as root, so everything after this runs as somebody else, to whom a
+# Node in root's home directory is of no use.
+#
+#-------------------------------------------------------------------------
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/common.sh
+
+pg_major=${PG_MAJOR:-15}
+
+as_anybody()
+{
+	if [ "$(id -u)" -eq 0 ]; then
+		(cd / && setpriv --reuid=65534 --regid=65534 --clear-groups "$@")
+	else
+		"$@"
+	fi
+}
+
+has_command()
+{
+	# shellcheck disable=SC2016 # for the inner shell
+	as_anybody sh -c 'command -v "$1" && test -x "$(command -v "$1")"' sh "$1" \
+		>/dev/null 2>&1
+}
+
+has_header()
+{
+	has_command gcc && printf '#include <%s>\n' "$1" | gcc -E - >/dev/null 2>&1
+}
+
+has_perl_module()
+{
+	as_anybody perl -M"$1" -e 1 >/dev/null 2>&1
+}
+
+has_node()
+{
+	as_anybody node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' \
+		>/dev/null 2>&1
+}
+
+# Prints the Debian packages that would fill the gaps, one a line.
+missing_packages()
+{
+	has_command gcc || echo gcc
+	has_header stdio.h || echo libc6-dev
+	has_header curl/curl.h || echo libcurl4-openssl-dev
+	has_header openssl/hmac.h || echo libssl-dev
+	find_pg_config >/dev/null ||
+		echo "postgresql-$pg_major" "postgresql-server-dev-$pg_major"
+	{ has_command prove && has_perl_module Test::More; } || echo perl
+	has_perl_module IPC::Run || echo libipc-run-perl
+	has_node || echo nodejs
+	command -v npm >/dev/null || echo npm
+	[ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
+	has_command python3 || echo python3
+	has_command openssl || echo openssl
+	has_command curl || echo curl
+	has_command faketime || echo faketime
+}
+
+if [ -n "${PG_CONFIG:-}" ] && ! find_pg_config >/dev/null; then
+	fail "PG_CONFIG=$PG_CONFIG does not lead to a PostgreSQL server with its" \
+		"build files and pgcrypto"
+fi
+
+missing=$(missing_packages | xargs)
+[ -n "$missing" ] || exit 0
+
+command -v apt-get >/dev/null ||
+	fail "missing here, by their Debian names: $missing"
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+	as_root="sudo -n"
+	$as_root true 2>/dev/null ||
+		fail "these packages are missing: $missing
+and this user can't install them. As root:
+    apt-get update && apt-get install --no-install-recommends $missing"
+fi
+
+say "Installing what is missing: $missing"
+$as_root apt-get update -q
+# shellcheck disable=SC2086 # a list of words
+$as_root env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -q -y --no-install-recommends $missing
+
+missing=$(missing_packages | xargs)
+[ -z "$missing" ] || fail "installed, and still not usable: $missing"
