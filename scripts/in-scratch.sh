@@ -177,5 +177,6 @@ child=
 if [ -n "$(ls -A "$scratch/output")" ]; then
 	rm -rf check-output
 	cp -R "$scratch/output" check-output
+	[ "$(id -u)" -ne 0 ] || chown -R --reference=. check-output
 fi
 exit "$status"

@@ -21,4 +21,5 @@ flock 9
 if ! cmp -s package-lock.json "$marker"; then
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	cp package-lock.json "$marker"
+	[ "$(id -u)" -ne 0 ] || chown -R --reference=. node_modules
 fi

@@ -1,0 +1,114 @@
+/*-------------------------------------------------------------------------
+ *
+ * behaviors.mjs
+ *	  How a receiver answers, told by the path of the URL.
+ *
+ *	  /ok                          200
+ *	  /status/CODE                 that status
+ *	  /fail/N/REST                 the first N requests of an object get 500,
+ *	                               the others what /REST says
+ *	  /fail-each/N/REST            the same, counted for each webhook-id
+ *	  /slow/MS                     200 after so many milliseconds
+ *	  /hang                        never an answer
+ *	  /redirect[/CODE]             302, or CODE, to /ok
+ *	  /retry-after/SECONDS[/CODE]  429, or CODE, with Retry-After, at the first
+ *	                               request of a webhook-id; then 200
+ *	  /retry-after-date/SECONDS    the same, with an HTTP date
+ *	  /gone                        410
+ *	  /close                       the connection is reset, without an answer
+ *	  /big/BYTES                   200 with so long a body
+ *	  /binary                      200 with a body that is not text
+ *	  /keepalive-close             200, then the connection is dropped
+ *	                               although its answer promised keep-alive
+ *
+ * A query string may follow, to tell URLs apart; it changes nothing.
+ *
+ * test/receivers/behaviors.mjs
+ *
+ *-------------------------------------------------------------------------
+ */
+
+/* How often count() was asked for a key. */
+const counted = new Map();
+
+function count(...key) {
+	const text = JSON.stringify(key);
+	const n = (counted.get(text) ?? 0) + 1;
+
+	counted.set(text, n);
+	return n;
+}
+
+function objectId(record) {
+	return record.json?.payment_intent_id ?? record.json?.transfer_id ??
+		record.json?.id ?? webhookId(record);
+}
+
+function webhookId(record) {
+	return record.headers['webhook-id'] ?? null;
+}
+
+function answer(response, status, body = `status ${status}\n`, headers = {}) {
+	response.writeHead(status, { 'content-type': 'text/plain', ...headers });
+	response.end(body);
+}
+
+/* Fails the first `times` requests of one id, then does as `rest` says. */
+function failFirst(id, record, response, times, rest) {
+	if (count(record.path, id) <= Number(times))
+		answer(response, 500);
+	else
+		byPath(rest, record, response);
+}
+
+function retryAfter(value, record, response, code) {
+	if (count(record.path, webhookId(record)) === 1)
+		answer(response, Number(code ?? 429), undefined, { 'retry-after': value });
+	else
+		answer(response, 200);
+}
+
+const behaviors = {
+	'ok': (record, response) => answer(response, 200),
+	'status': (record, response, code) => answer(response, Number(code)),
+	'fail': (record, response, times, ...rest) =>
+		failFirst(objectId(record), record, response, times, rest),
+	'fail-each': (record, response, times, ...rest) =>
+		failFirst(webhookId(record), record, response, times, rest),
+	'slow': (record, response, ms) =>
+		setTimeout(() => answer(response, 200), Number(ms)),
+	'hang': () => {},
+	'redirect': (record, response, code = '302') =>
+		answer(response, Number(code), undefined, { location: '/ok' }),
+	'retry-after': (record, response, seconds, code) =>
+		retryAfter(seconds, record, response, code),
+	'retry-after-date': (record, response, seconds) =>
+		retryAfter(new Date(Date.now() + Number(seconds) * 1000).toUTCString(),
+			record, response),
+	'gone': (record, response) => answer(response, 410),
+	'close': (record, response) => response.socket.resetAndDestroy(),
+	'big': (record, response, bytes) =>
+		answer(response, 200, 'x'.repeat(Number(bytes))),
+	'binary': (record, response) =>
+		answer(response, 200, Buffer.from([0x62, 0x00, 0xff, 0xfe, 0xc3, 0x28, 0x65])),
+	'keepalive-close': (record, response) => {
+		response.on('finish', () => response.socket?.destroy());
+		answer(response, 200, undefined, { connection: 'keep-alive' });
+	},
+};
+
+function byPath([name, ...rest], record, response) {
+	const behavior = Object.hasOwn(behaviors, name) ? behaviors[name] : null;
+
+	if (behavior)
+		behavior(record, response, ...rest);
+	else
+		answer(response, 404);
+}
+
+/* Answers a request that was written down. */
+export function behave(record, response) {
+	const [path] = record.path.split('?');
+
+	byPath(path.split('/').slice(1), record, response);
+}
