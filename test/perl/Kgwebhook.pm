@@ -1,0 +1,230 @@
+#-------------------------------------------------------------------------
+#
+# test/perl/Kgwebhook.pm
+#	  What the TAP tests share: a server that delivers, and receivers.
+#
+# A node is PostgreSQL::Test::Cluster's, so everything its documentation
+# promises works on it.  A receiver is a process of its own
+# (test/receivers/receiver.mjs); what it got is read from the file that it
+# writes before it answers.  So once an attempt is in delivery_log, its request
+# is in ->requests.
+#
+# Nothing here sleeps for a while and hopes.  What is waited for is a state,
+# looked at every 20 ms, for PG_TEST_TIMEOUT_DEFAULT seconds (180) at most.
+#
+#	  use Kgwebhook;
+#	  my $node = new_node('main', 'kgwebhook.retry_schedule' => "'1s'");
+#	  my $secret = $node->safe_psql('postgres', 'SELECT kg_create_secret()');
+#	  my $receiver = start_receiver(secret => $secret);
+#	  ... insert with callback_url = $receiver->url('/fail/1/ok') ...
+#	  my @got = $receiver->wait_for_requests(2);
+#	  is($got[1]{valid}, 1, 'signed anew');
+#
+#-------------------------------------------------------------------------
+package Kgwebhook;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use Kgwebhook::Receiver;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(
+  new_node init_node start_receiver make_intents_table insert_intent
+  set_status wait_for_log_rows wait_until_settled delivery_log
+);
+
+# Settings of a test's server, as in postgresql.conf; new_node overrides them.
+my %default_conf = (
+	'shared_preload_libraries' => "'kgwebhook'",
+	'kgwebhook.allow_http' => 'on',
+	'kgwebhook.allowed_networks' => "'127.0.0.0/8, ::1/128'",
+	'kgwebhook.retry_schedule' => "'200ms,200ms,200ms'",
+	'kgwebhook.retry_jitter' => '0',
+	'max_prepared_transactions' => '10',
+	'max_connections' => '20',
+	'log_min_messages' => 'info',
+	'log_line_prefix' => "'%m [%p] %b %q%a '");
+
+=pod
+
+=head2 init_node($name, %conf)
+
+Makes a node with our settings, neither started nor with the extension.  A
+value is written to postgresql.conf as it stands, so strings bring their own
+quotes; undef leaves a default of ours out.
+
+=cut
+
+sub init_node
+{
+	my ($name, %conf) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	%conf = (%default_conf, %conf);
+	$node->init;
+	$node->append_conf('postgresql.conf',
+		join "\n",
+		map { "$_ = $conf{$_}" } grep { defined $conf{$_} } sort keys %conf);
+	return $node;
+}
+
+=head2 new_node($name, %conf)
+
+The same, started, with the extension in the database postgres.
+
+=cut
+
+sub new_node
+{
+	my $node = init_node(@_);
+
+	$node->start;
+	$node->safe_psql('postgres',
+		'SET client_min_messages = warning;
+		 CREATE EXTENSION kgwebhook CASCADE');
+	return $node;
+}
+
+=head2 start_receiver(%options)
+
+Starts a receiver and returns it once it listens.  See Kgwebhook::Receiver.
+
+=cut
+
+sub start_receiver
+{
+	return Kgwebhook::Receiver->start(@_);
+}
+
+=head2 make_intents_table($node)
+
+The ready-made payment_intents, and a secret for the organization "default",
+which is returned.
+
+=cut
+
+sub make_intents_table
+{
+	my ($node) = @_;
+
+	return $node->safe_psql(
+		'postgres', q{
+		SELECT kg_create_payment_intents() \gset
+		SELECT kg_create_secret()});
+}
+
+=head2 insert_intent($node, $id, $url, %columns)
+
+A pending payment intent.  Other columns are given as SQL expressions; a $url
+of undef is NULL.
+
+=cut
+
+sub insert_intent
+{
+	my ($node, $id, $url, %columns) = @_;
+
+	%columns = (
+		payment_intent_id => quote($id),
+		callback_url => quote($url),
+		status => "'pending'",
+		payment_chain_id => "'1'",
+		symbol => "'USDT'",
+		fiat_amount => "'300.0'",
+		fiat_currency => "'USD'",
+		crypto_amount => "'300.0'",
+		%columns);
+	my @names = sort keys %columns;
+	$node->safe_psql('postgres',
+			'INSERT INTO payment_intents ('
+		  . join(', ', @names)
+		  . ') VALUES ('
+		  . join(', ', @columns{@names})
+		  . ')');
+	return;
+}
+
+=head2 set_status($node, $id, $status)
+
+Moves a payment intent on.
+
+=cut
+
+sub set_status
+{
+	my ($node, $id, $status) = @_;
+
+	$node->safe_psql('postgres',
+			'UPDATE payment_intents SET status = '
+		  . quote($status)
+		  . ' WHERE payment_intent_id = '
+		  . quote($id));
+	return;
+}
+
+=head2 wait_for_log_rows($node, $n, $where)
+
+Waits until delivery_log has at least $n rows for which the SQL condition
+$where holds (all rows by default); returns delivery_log($node, $where).
+
+=cut
+
+sub wait_for_log_rows
+{
+	my ($node, $n, $where) = @_;
+
+	$where = 'true' unless defined $where;
+	$node->poll_query_until('postgres',
+		"SELECT count(*) >= $n FROM kgwebhook.delivery_log WHERE $where")
+	  or die "waited for $n rows of delivery_log where $where";
+	return delivery_log($node, $where);
+}
+
+=head2 wait_until_settled($node, $where)
+
+Waits until no delivery for which $where holds is left in the queue.
+
+=cut
+
+sub wait_until_settled
+{
+	my ($node, $where) = @_;
+
+	$where = 'true' unless defined $where;
+	$node->poll_query_until('postgres',
+		"SELECT NOT EXISTS (SELECT FROM kgwebhook.queue WHERE $where)")
+	  or die "waited for an empty queue where $where";
+	return;
+}
+
+=head2 delivery_log($node, $where)
+
+The attempts for which $where holds, oldest first, as hashes by column.
+
+=cut
+
+sub delivery_log
+{
+	my ($node, $where) = @_;
+
+	$where = 'true' unless defined $where;
+	my $rows = $node->safe_psql('postgres',
+			"SELECT to_jsonb(l) FROM kgwebhook.delivery_log l WHERE $where "
+		  . 'ORDER BY attempt_id');
+	return map { Kgwebhook::Receiver::decode($_) } split /\n/, $rows;
+}
+
+# An SQL literal.
+sub quote
+{
+	my ($text) = @_;
+
+	return 'NULL' unless defined $text;
+	$text =~ s/'/''/g;
+	return "'$text'";
+}
+
+1;
