@@ -14,7 +14,7 @@
 
 #include <stddef.h>
 
-/* Longest is -2.2250738585072014e-308, 24 bytes; the rest is for the NUL. */
+/* Longest is -0.0000012345678901234567, 25 bytes and the NUL. */
 #define KGW_NUMBER_SIZE 32
 
 /*
