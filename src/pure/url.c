@@ -1,0 +1,386 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/pure/url.c
+ *	  Judging a callback URL by its text (design B6).
+ *
+ * Callback URLs come from strangers, and two parsers that read one URL
+ * differently are how guards are slipped past: the check sees a harmless host
+ * and the client connects to another.  So this is no general URL parser.  It
+ * takes a subset of RFC 3986 in which there is nothing to disagree about, and
+ * refuses whatever any client, old or new, was ever seen to read in another
+ * way: user names and passwords, an '@' anywhere before the first '/' (some
+ * end the authority at '?' and '#', some did not), backslashes, control
+ * characters, percent-encoded or non-ASCII hosts, empty labels and trailing
+ * dots, zone ids, empty and zero-padded ports.  Nothing is repaired, decoded
+ * or trimmed: a URL is sent exactly as it was judged, or not at all.
+ *
+ * What a host name means is not asked here.  "127.1", "2130706433" and names
+ * that resolve to a private address are well formed; the address that is
+ * really connected to is judged by address.c, when it is known.  This file
+ * must never resolve a name, and never treat a host as good or bad.
+ *
+ * The destination derived here is the unit of fairness, so one host and port
+ * must have one spelling: lower case, port always explicit, IPv6 in the form
+ * of RFC 5952.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "pure/url.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pure/items.h"
+
+/* Longest host name and longest label of one, bytes (RFC 1035, 2.3.4). */
+#define HOST_MAX 253
+#define LABEL_MAX 63
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static char
+to_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+}
+
+static bool
+is_host_char(char c)
+{
+	return is_digit(c) || (to_lower(c) >= 'a' && to_lower(c) <= 'z') ||
+		c == '-' || c == '_' || c == '.';
+}
+
+static bool
+is_hex_digit(char c)
+{
+	return is_digit(c) || (to_lower(c) >= 'a' && to_lower(c) <= 'f');
+}
+
+/* A port written the one way there is to write it; -1 when it is not. */
+static int
+parse_port(const char *text, size_t len)
+{
+	int			port = 0;
+	size_t		i;
+
+	if (len < 1 || len > 5 || text[0] == '0')
+		return -1;
+	for (i = 0; i < len; i++)
+	{
+		if (!is_digit(text[i]))
+			return -1;
+		port = port * 10 + (text[i] - '0');
+	}
+	return port <= 65535 ? port : -1;
+}
+
+/*
+ * What may stand nowhere in a URL.  These come first, before anything is taken
+ * apart, because they are what makes parsers disagree on where parts end.
+ */
+static const char *
+check_everywhere(const char *url, size_t len)
+{
+	size_t		i;
+
+	for (i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) url[i];
+
+		if (c < 0x20 || c == 0x7f)
+			return "control character in it";
+		if (c == '\\')
+			return "backslash in it";
+	}
+	return NULL;
+}
+
+/* What may not stand after the authority either. */
+static const char *
+check_rest(const char *rest, size_t len)
+{
+	size_t		i;
+
+	for (i = 0; i < len; i++)
+	{
+		unsigned char c = (unsigned char) rest[i];
+
+		if (c > 0x7e)
+			return "character in it that is not ASCII";
+		if (c <= 0x20 || strchr("\"<>^`{}|", c) != NULL)
+			return "character in it that must be percent-encoded";
+	}
+	return NULL;
+}
+
+static const char *
+parse_host_name(const char *host, size_t len, KgwUrl *out)
+{
+	size_t		label = 0;
+	size_t		i;
+
+	if (len == 0)
+		return "host is empty";
+	for (i = 0; i < len; i++)
+	{
+		if (!is_host_char(host[i]))
+			return "host has a character that is not ASCII letters, digits, '-', '_' or '.'";
+	}
+	if (len > HOST_MAX)
+		return "host is longer than 253 bytes";
+
+	for (i = 0; i < len; i++)
+	{
+		out->host[i] = to_lower(host[i]);
+		label = host[i] == '.' ? 0 : label + 1;
+		if (label > LABEL_MAX)
+			return "host has a label longer than 63 bytes";
+		if (label == 0 && (i == 0 || host[i - 1] == '.'))
+			return "host has an empty label";
+	}
+	if (label == 0)
+		return "host ends in a dot";
+	out->host[len] = '\0';
+	return NULL;
+}
+
+/* "host" is what stands between the brackets. */
+static const char *
+parse_host_ipv6(const char *host, size_t len, KgwUrl *out)
+{
+	static const char problem[] = "host in brackets is not an IPv6 address without a zone";
+	char		text[INET6_ADDRSTRLEN];
+	struct in6_addr addr;
+	size_t		i;
+
+	if (len >= sizeof(text))
+		return problem;
+	for (i = 0; i < len; i++)
+	{
+		if (!is_hex_digit(host[i]) && host[i] != ':' && host[i] != '.')
+			return problem;
+		text[i] = host[i];
+	}
+	text[len] = '\0';
+
+	if (inet_pton(AF_INET6, text, &addr) != 1 ||
+		inet_ntop(AF_INET6, &addr, out->host, sizeof(out->host)) == NULL)
+		return problem;
+	out->ipv6 = true;
+	return NULL;
+}
+
+/* Host and, when one is given, port; the caller has set the default port. */
+static const char *
+parse_authority(const char *authority, size_t len, KgwUrl *out)
+{
+	const char *end = authority + len;
+	const char *host_end;
+	const char *problem;
+
+	if (len > 0 && authority[0] == '[')
+	{
+		host_end = memchr(authority, ']', len);
+		if (host_end == NULL)
+			return "host has '[' without ']'";
+		problem = parse_host_ipv6(authority + 1,
+								  (size_t) (host_end - authority - 1), out);
+		host_end++;
+		if (problem == NULL && host_end < end && *host_end != ':')
+			problem = "something other than a port follows the host in brackets";
+	}
+	else
+	{
+		host_end = len > 0 ? memchr(authority, ':', len) : NULL;
+		if (host_end == NULL)
+			host_end = end;
+		problem = parse_host_name(authority, (size_t) (host_end - authority), out);
+	}
+	if (problem != NULL || host_end == end)
+		return problem;
+
+	out->port = parse_port(host_end + 1, (size_t) (end - host_end - 1));
+	return out->port < 0 ? "port is not a number from 1 to 65535" : NULL;
+}
+
+static bool
+starts_with(const char *url, size_t len, const char *prefix)
+{
+	return len >= strlen(prefix) && memcmp(url, prefix, strlen(prefix)) == 0;
+}
+
+static const char *
+parse_scheme(const char *url, size_t len, size_t *authority, KgwUrl *out)
+{
+	if (starts_with(url, len, "https://"))
+		out->https = true;
+	else if (!starts_with(url, len, "http://"))
+		return "scheme is not https or http";
+
+	out->port = out->https ? 443 : 80;
+	*authority = strlen(out->https ? "https://" : "http://");
+	return NULL;
+}
+
+/*
+ * An '@' before the first '/' makes what precedes it a user name to a client
+ * that lets the authority run on to that '/': libcurl before 7.51 took
+ * "http://a#@b/" to b (CVE-2016-8624).
+ */
+static bool
+has_userinfo(const char *authority, size_t len)
+{
+	const char *slash = memchr(authority, '/', len);
+
+	if (slash != NULL)
+		len = (size_t) (slash - authority);
+	return memchr(authority, '@', len) != NULL;
+}
+
+static const char *
+parse(const char *url, size_t len, KgwUrl *out)
+{
+	const char *problem;
+	size_t		start = 0;
+	size_t		end;
+
+	if (len > KGW_URL_MAX)
+		return "longer than 2048 bytes";
+	problem = check_everywhere(url, len);
+	if (problem == NULL)
+		problem = parse_scheme(url, len, &start, out);
+	if (problem != NULL)
+		return problem;
+
+	if (has_userinfo(url + start, len - start))
+		return "user name or password in it";
+	end = start;
+	while (end < len && url[end] != '/' && url[end] != '?' && url[end] != '#')
+		end++;
+	problem = parse_authority(url + start, end - start, out);
+	if (problem == NULL)
+		problem = check_rest(url + end, len - end);
+	return problem;
+}
+
+/*
+ * Take a URL apart.  Returns NULL when it is well formed, else a short static
+ * reason that fits after "URL refused: ".  "out" is all zeros when it is
+ * refused, so that nobody connects to half of a bad URL.
+ *
+ * Syntax: RFC 3986, 3.2, restricted as the head of this file says; the query
+ * and fragment are not interpreted.
+ */
+const char *
+kgw_url_parse(const char *url, size_t len, KgwUrl *out)
+{
+	const char *problem;
+
+	memset(out, 0, sizeof(*out));
+	problem = parse(url, len, out);
+	if (problem != NULL)
+	{
+		memset(out, 0, sizeof(*out));
+		return problem;
+	}
+	snprintf(out->destination, sizeof(out->destination),
+			 out->ipv6 ? "%s://[%s]:%d" : "%s://%s:%d",
+			 out->https ? "https" : "http", out->host, out->port);
+	return NULL;
+}
+
+/*
+ * Whether the settings let a well-formed URL through: NULL, or a static reason
+ * as of kgw_url_parse.
+ */
+const char *
+kgw_url_judge(const KgwUrl *url, bool allow_http, const KgwPorts *ports)
+{
+	if (!url->https && !allow_http)
+		return "scheme is http and kgwebhook.allow_http is off";
+	if (!kgw_ports_contain(ports, url->port))
+		return "port is not in kgwebhook.allowed_ports";
+	return NULL;
+}
+
+/* One port or range, "443" or "1024-65535"; false when it is neither. */
+static bool
+parse_range(const char *item, size_t len, int *low, int *high)
+{
+	const char *dash = len > 0 ? memchr(item, '-', len) : NULL;
+	size_t		left;
+	size_t		right;
+
+	if (dash == NULL)
+	{
+		*low = *high = parse_port(item, len);
+		return *low > 0;
+	}
+
+	left = (size_t) (dash - item);
+	right = len - left - 1;
+	while (left > 0 && kgw_item_blank(item[left - 1]))
+		left--;
+	while (right > 0 && kgw_item_blank(item[len - right]))
+		right--;
+	*low = parse_port(item, left);
+	*high = parse_port(item + len - right, right);
+	return *low > 0 && *high >= *low;
+}
+
+/*
+ * Parse a list of ports and ranges of ports, such as "443,80,1024-65535", from
+ * a NUL-terminated text; "" is no port at all.  On false, "problem" (of
+ * "problem_size" bytes) holds a sentence that says why, and "out" is not to be
+ * used.
+ */
+bool
+kgw_ports_parse(const char *text, KgwPorts *out,
+				char *problem, size_t problem_size)
+{
+	const char *rest = kgw_items_begin(text);
+	const char *item;
+	size_t		len;
+	char		shown[KGW_ITEM_SHOWN_SIZE];
+
+	memset(out, 0, sizeof(*out));
+	while (kgw_items_next(&rest, &item, &len))
+	{
+		if (out->n == KGW_PORTS_MAX)
+		{
+			snprintf(problem, problem_size,
+					 "There are more than %d ports and ranges.", KGW_PORTS_MAX);
+			return false;
+		}
+		if (!parse_range(item, len, &out->range[out->n].low,
+						 &out->range[out->n].high))
+		{
+			snprintf(problem, problem_size,
+					 "\"%s\" is not a port from 1 to 65535 or a range such as 1024-65535.",
+					 kgw_item_show(shown, item, len));
+			return false;
+		}
+		out->n++;
+	}
+	return true;
+}
+
+bool
+kgw_ports_contain(const KgwPorts *ports, int port)
+{
+	int			i;
+
+	for (i = 0; i < ports->n; i++)
+	{
+		if (port >= ports->range[i].low && port <= ports->range[i].high)
+			return true;
+	}
+	return false;
+}
