@@ -37,6 +37,9 @@
 /* The last second of the year 9999, the last that an HTTP-date can name. */
 #define UNIX_MAX INT64_C(253402300799)
 
+/* Fifty years of 365.25 days. */
+#define FIFTY_YEARS_S (18262 * DAY_S + DAY_S / 2)
+
 /* PostgreSQL's units of time, spelled as in its settings. */
 static const struct
 {
@@ -327,11 +330,11 @@ year_start(int year)
 	return (int64_t) past * 365 + past / 4 - past / 100 + past / 400 - 865259;
 }
 
-/* Seconds from the beginning of its year to "date". */
+/* Also defined for hours, days and so on beyond the calendar's. */
 static int64_t
-seconds_into_year(const Date *date)
+to_unix(const Date *date)
 {
-	int64_t		days = date->day - 1;
+	int64_t		days = year_start(date->year) + date->day - 1;
 	int			month;
 
 	for (month = 1; month < date->month; month++)
@@ -356,12 +359,11 @@ year_of(int64_t unix_time)
 static void
 complete_year(Date *date, int64_t now_unix)
 {
-	int			now_year = year_of(now_unix);
-	int			latest = now_year + 50;
+	int64_t		latest = now_unix + FIFTY_YEARS_S;
+	int			latest_year = year_of(latest);
 
-	date->year = latest - (latest - date->year) % 100;
-	if (date->year == latest &&
-		seconds_into_year(date) > now_unix - year_start(now_year) * DAY_S)
+	date->year = latest_year - (latest_year - date->year) % 100;
+	if (to_unix(date) > latest)
 		date->year -= 100;
 }
 
@@ -385,7 +387,7 @@ parse_http_date(Scan scan, int64_t now_unix, int64_t *unix_time)
 		return false;
 	if (!is_real(&date))
 		return false;
-	*unix_time = year_start(date.year) * DAY_S + seconds_into_year(&date);
+	*unix_time = to_unix(&date);
 	return true;
 }
 

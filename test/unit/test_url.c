@@ -288,7 +288,7 @@ test_each_byte(void)
 {
 	static const char host_bytes[] =
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
-	static const char host_ends[] = "/?#:";
+	static const char host_ends[] = "/?#";
 	static const char path_denied[] = "\"<>^`{}|\\";
 	KgwUrl		out;
 	int			byte;
@@ -300,7 +300,7 @@ test_each_byte(void)
 		char		host[] = "https://a?b";
 		char		path[] = "https://a/?";
 		bool		in_host = strchr(host_bytes, byte) != NULL;
-		bool		ends_host = strchr(host_ends, byte) != NULL && byte != ':';
+		bool		ends_host = strchr(host_ends, byte) != NULL;
 		bool		in_path = byte > 0x20 && byte < 0x7f &&
 			strchr(path_denied, byte) == NULL;
 
