@@ -82,20 +82,39 @@ missing=$(missing_packages | xargs)
 
 command -v apt-get >/dev/null ||
 	fail "missing here, by their Debian names: $missing"
-as_root=
+as_root=()
 if [ "$(id -u)" -ne 0 ]; then
-	as_root="sudo -n"
-	$as_root true 2>/dev/null ||
+	as_root=(sudo -n)
+	"${as_root[@]}" true 2>/dev/null ||
 		fail "these packages are missing: $missing
 and this user can't install them. As root:
     apt-get update && apt-get install --no-install-recommends $missing"
 fi
 
-say "Installing what is missing: $missing"
-$as_root apt-get update -q
+# Runs a step whose hundreds of lines interest only when it fails.
+quietly()
+{
+	local log
+
+	log=$(mktemp)
+	if "$@" >"$log" 2>&1; then
+		rm -f "$log"
+	else
+		tail -n 40 "$log" >&2
+		rm -f "$log"
+		return 1
+	fi
+}
+
+say "Installing what is missing (some minutes): $missing"
+
+# A list that can't be had may belong to something else.
+quietly "${as_root[@]}" apt-get update -q ||
+	say "Going on with the package lists that are there."
 # shellcheck disable=SC2086 # a list of words
-$as_root env DEBIAN_FRONTEND=noninteractive \
-	apt-get install -q -y --no-install-recommends $missing
+quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+	apt-get install -q -y --no-install-recommends $missing ||
+	fail "could not install them"
 
 missing=$(missing_packages | xargs)
 [ -z "$missing" ] || fail "installed, and still not usable: $missing"
