@@ -256,26 +256,37 @@ read_literal(Decimal *d, const char *p, const char *end)
 	return true;
 }
 
+static bool
+same(const Decimal *a, const Decimal *b)
+{
+	return a->n == b->n && a->point == b->point &&
+		memcmp(a->digits, b->digits, a->n) == 0;
+}
+
 /*
  * Does the nearest double stand for the decimal?  Yes if the double, exact as
  * it is, rounds to the digits that were written.  And yes for a fraction of
  * up to 17 digits, which is how programs write doubles: RFC 8785's own
  * 333333333.33333329 is more precise than its double, yet names it.  Integers
- * get no such grace: an identifier that is off by one is another one.
+ * get no such grace: an identifier that is off by one is another one.  But
+ * what we print ourselves must be taken back, and for some powers of two, from
+ * 2^89 on, that is not the double rounded.
  */
 static bool
 is_held(const Decimal *d, double value)
 {
-	Decimal		rounded;
+	Decimal		other;
 	bool		integer = d->point >= d->n;
 
 	if (isinf(value) || value == 0)
 		return false;
 	if (!integer && d->n <= IDENTIFYING_DIGITS && value >= DBL_MIN)
 		return true;
-	from_double(&rounded, value, d->n);
-	return rounded.n == d->n && rounded.point == d->point &&
-		memcmp(rounded.digits, d->digits, d->n) == 0;
+	from_double(&other, value, d->n);
+	if (same(d, &other))
+		return true;
+	shortest(&other, value);
+	return same(d, &other);
 }
 
 /* Identifiers, counts and times, which are nearly all there is. */
