@@ -187,6 +187,8 @@ test_allowed(void)
 	KgwNetworks loopback4 = networks("127.0.0.0/8");
 	KgwNetworks mapped = networks("::ffff:127.0.0.0/104");
 	KgwNetworks all = networks("0.0.0.0/0, ::/0");
+	KgwNetworks all4 = networks("0.0.0.0/0");
+	KgwNetworks all6 = networks("::/0");
 	KgwNetworks odd = networks("10.1.2.128/25,fd00:0:0:8000::/49");
 
 	is_str(judge("127.0.0.1", &loopback4, &none), NULL,
@@ -203,6 +205,10 @@ test_allowed(void)
 		   "without allowing the IPv4 form");
 	is_str(judge("255.255.255.255", &all, &none), NULL, "/0 allows IPv4");
 	is_str(judge("ffff::", &all, &none), NULL, "/0 allows IPv6");
+	is_str(judge("::1", &all4, &none), NOT_GLOBAL,
+		   "all of IPv4 allows nothing of IPv6");
+	is_str(judge("10.0.0.1", &all6, &none), RESERVED,
+		   "all of IPv6 allows nothing of IPv4");
 	is_str(judge("10.1.2.127", &odd, &none), RESERVED, "before a /25");
 	is_str(judge("10.1.2.128", &odd, &none), NULL, "first of a /25");
 	is_str(judge("10.1.2.255", &odd, &none), NULL, "last of a /25");
@@ -335,6 +341,7 @@ test_networks_refused(void)
 		"10.0.0.0/8;::1", "10.0.0.0/8 ::1", "010.0.0.0/8",
 		"10.0.0.1/8", "10.0.0.1/31", "128.0.0.0/0", "::1/127", "fd00::1/64",
 		"8000::/0", "10.0.0.0/99999999999999999999",
+		"0000:0000:0000:0000:0000:0000:255.255.255.2555",
 		"0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000/8"
 	};
 	KgwNetworks nets;

@@ -223,6 +223,8 @@ static const struct
 	{"group of five digits", "https://[00001::]/", IPV6},
 	{"nine groups", "https://[1:2:3:4:5:6:7:8:9]/", IPV6},
 	{"too long for an address", "https://[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]/", IPV6},
+	{"longer by one than the longest address", "https://[0000:0000:0000:0000:0000:0000:255.255.255.2555]/", IPV6},
+	{"letter that is no hexadecimal digit", "https://[::g]/", IPV6},
 	{"blank in brackets", "https://[ ::1]/", IPV6},
 	{"bracket not closed", "https://[::1", "host has '[' without ']'"},
 	{"bracket closed in the path", "https://[::1/]", "host has '[' without ']'"},
