@@ -77,7 +77,8 @@ psql()
 # Runs SQL, having shown it.
 show_sql()
 {
-	printf '%s\n\n' "$1" | sed 's/^/    /'
+	printf '%s\n' "$1" | sed 's/^/    /'
+	say ""
 	psql -c "$1"
 }
 
@@ -132,7 +133,7 @@ SQL
 show_transition()
 {
 	wait_until "the callback of $1" acknowledged "$1"
-	say "" "What the receiver got, and what its verifiers say:" ""
+	say "What the receiver got, and what its verifiers say:" ""
 	node demo/show-requests.mjs "$record" "$shown" "$1" ||
 		give_up "the receiver's verifiers refuse what it got"
 	shown=$(wc -l <"$record")
@@ -170,6 +171,7 @@ VALUES ('pi_demo_1', 'pending', '56', 'USDT',
     '300.0', 'USD', '300.0', '{\"order\": 1001, \"for\": \"Zoë\"}',
     '$url');"
 show_transition pending
+[ "$shown" -ge 2 ] || give_up "the first callback was refused, and not tried again"
 
 step "2. It is paid: success"
 show_sql "UPDATE payment_intents

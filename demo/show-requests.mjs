@@ -12,7 +12,6 @@
  */
 import fs from 'node:fs';
 
-const WIDTH = 76;
 const HEADERS = /^(content-type|user-agent|webhook-.*)$/;
 
 const names = {
@@ -26,14 +25,26 @@ const [file, first, status] = process.argv.slice(2);
 const records = fs.readFileSync(file, 'utf8').trimEnd().split('\n')
 	.slice(Number(first)).map((line) => JSON.parse(line));
 
+/* The body is one line; it is broken between its members, to be read. */
+function broken(body) {
+	let depth = 0;
+
+	return body.replace(/"(\\.|[^"\\])*"|[{}[\],]/g, (token) => {
+		if (token === '{' || token === '[')
+			depth++;
+		if (token === '}' || token === ']')
+			depth--;
+		return token === ',' && depth === 1 ? ',\n ' : token;
+	});
+}
+
 function show(record) {
 	console.log(`  ${record.method} ${record.path}`);
 	for (const [name, value] of record.raw_headers)
 		if (HEADERS.test(name.toLowerCase()))
 			console.log(`  ${name}: ${value}`);
 	console.log();
-	for (const line of record.body.match(new RegExp(`.{1,${WIDTH}}`, 'gsu')))
-		console.log(`  ${line}`);
+	console.log(broken(record.body).replace(/^/gm, '  '));
 	console.log();
 	for (const [verifier, verdict] of Object.entries(record.verdicts))
 		console.log(`  ${names[verifier].padEnd(48)} ${verdict}`);

@@ -3,9 +3,10 @@
 #	  What the scripts of this folder share: words to the reader, and where
 #	  PostgreSQL is.  Sourced, never run.
 
+# One line for each argument.
 say()
 {
-	printf '%s\n' "$*"
+	printf '%s\n' "$@"
 }
 
 fail()
