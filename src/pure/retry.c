@@ -11,10 +11,9 @@
  * Jitter is applied to both sides of the delay, or deliveries that failed
  * together in an outage would come back together, on the second, every time.
  *
- * Retry-After is read here and not by libcurl, which would follow the locale
- * and takes dates that RFC 9110 doesn't know.  A receiver may slow us down but
- * not send us away for good: the wait is capped.  What can't be read counts as
- * absent, since our own schedule is a fine answer then.
+ * A receiver may slow us down through Retry-After but not send us away for
+ * good: the wait is capped.  What can't be read counts as absent, since our own
+ * schedule is a fine answer then.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pure/http_date.h"
 #include "pure/items.h"
 
 #define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
@@ -33,12 +33,6 @@
 
 /* More digits than these are no delay that anybody means. */
 #define DELAY_DIGITS_MAX 15
-
-/* The last second of the year 9999, the last that an HTTP-date can name. */
-#define UNIX_MAX INT64_C(253402300799)
-
-/* Fifty years of 365.25 days. */
-#define FIFTY_YEARS_S (18262 * DAY_S + DAY_S / 2)
 
 /* PostgreSQL's units of time, spelled as in its settings. */
 static const struct
@@ -184,229 +178,22 @@ kgw_schedule_span(const KgwSchedule *schedule)
 	return sum;
 }
 
-/* A text being read from left to right. */
-typedef struct Scan
-{
-	const char *at;
-	const char *end;
-} Scan;
-
-/* UTC, as an HTTP-date tells it; month and day count from 1. */
-typedef struct Date
-{
-	int			year;
-	int			month;
-	int			day;
-	int			hour;
-	int			minute;
-	int			second;
-} Date;
-
-static const char *const day_names[] = {
-	"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"
-};
-
-static const char *const long_day_names[] = {
-	"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
-	"Sunday"
-};
-
-static const char *const month_names[] = {
-	"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-	"Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
-};
-
-static bool
-take(Scan *scan, const char *literal)
-{
-	size_t		len = strlen(literal);
-
-	if ((size_t) (scan->end - scan->at) < len ||
-		memcmp(scan->at, literal, len) != 0)
-		return false;
-	scan->at += len;
-	return true;
-}
-
-/* Exactly "digits" digits. */
-static bool
-take_number(Scan *scan, int digits, int *number)
-{
-	*number = 0;
-	for (; digits > 0; digits--)
-	{
-		if (scan->at == scan->end || !is_digit(*scan->at))
-			return false;
-		*number = *number * 10 + (*scan->at++ - '0');
-	}
-	return true;
-}
-
-/* One of "n" names; "*which" counts from 1. */
-static bool
-take_name(Scan *scan, const char *const *names, int n, int *which)
-{
-	for (*which = 1; *which <= n; (*which)++)
-	{
-		if (take(scan, names[*which - 1]))
-			return true;
-	}
-	return false;
-}
-
-static bool
-take_month(Scan *scan, int *month)
-{
-	return take_name(scan, month_names, COUNT(month_names), month);
-}
-
-/* "08:49:37" */
-static bool
-take_time(Scan *scan, Date *date)
-{
-	return take_number(scan, 2, &date->hour) && take(scan, ":") &&
-		take_number(scan, 2, &date->minute) && take(scan, ":") &&
-		take_number(scan, 2, &date->second);
-}
-
-/* IMF-fixdate: "Sun, 06 Nov 1994 08:49:37 GMT" */
-static bool
-scan_imf_fixdate(Scan scan, Date *date)
-{
-	int			weekday;
-
-	return take_name(&scan, day_names, COUNT(day_names), &weekday) &&
-		take(&scan, ", ") && take_number(&scan, 2, &date->day) &&
-		take(&scan, " ") && take_month(&scan, &date->month) &&
-		take(&scan, " ") && take_number(&scan, 4, &date->year) &&
-		take(&scan, " ") && take_time(&scan, date) &&
-		take(&scan, " GMT") && scan.at == scan.end;
-}
-
-/* RFC 850: "Sunday, 06-Nov-94 08:49:37 GMT"; leaves a year of two digits. */
-static bool
-scan_rfc850(Scan scan, Date *date)
-{
-	int			weekday;
-
-	return take_name(&scan, long_day_names, COUNT(long_day_names), &weekday) &&
-		take(&scan, ", ") && take_number(&scan, 2, &date->day) &&
-		take(&scan, "-") && take_month(&scan, &date->month) &&
-		take(&scan, "-") && take_number(&scan, 2, &date->year) &&
-		take(&scan, " ") && take_time(&scan, date) &&
-		take(&scan, " GMT") && scan.at == scan.end;
-}
-
-/* asctime: "Sun Nov  6 08:49:37 1994" */
-static bool
-scan_asctime(Scan scan, Date *date)
-{
-	int			weekday;
-
-	return take_name(&scan, day_names, COUNT(day_names), &weekday) &&
-		take(&scan, " ") && take_month(&scan, &date->month) &&
-		take(&scan, " ") &&
-		take_number(&scan, take(&scan, " ") ? 1 : 2, &date->day) &&
-		take(&scan, " ") && take_time(&scan, date) &&
-		take(&scan, " ") && take_number(&scan, 4, &date->year) &&
-		scan.at == scan.end;
-}
-
-static int
-days_in_month(int year, int month)
-{
-	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-	bool		leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-
-	return days[month - 1] + (month == 2 && leap ? 1 : 0);
-}
-
-/* The Gregorian day that begins a year, counted from 1970-01-01. */
-static int64_t
-year_start(int year)
-{
-	int			past = year + 399;	/* full years since -0399, all positive */
-
-	return (int64_t) past * 365 + past / 4 - past / 100 + past / 400 - 865259;
-}
-
-/* Also defined for hours, days and so on beyond the calendar's. */
-static int64_t
-to_unix(const Date *date)
-{
-	int64_t		days = year_start(date->year) + date->day - 1;
-	int			month;
-
-	for (month = 1; month < date->month; month++)
-		days += days_in_month(date->year, month);
-	return days * DAY_S + date->hour * 3600 + date->minute * 60 + date->second;
-}
-
-static int
-year_of(int64_t unix_time)
-{
-	int			year = 1970 + (int) (unix_time / (366 * DAY_S));
-
-	while (year_start(year + 1) * DAY_S <= unix_time)
-		year++;
-	return year;
-}
-
-/*
- * RFC 9110, 5.6.7: two digits that would appear to be more than 50 years in
- * the future mean the most recent year in the past that ends in them.
- */
-static void
-complete_year(Date *date, int64_t now_unix)
-{
-	int64_t		latest = now_unix + FIFTY_YEARS_S;
-	int			latest_year = year_of(latest);
-
-	date->year = latest_year - (latest_year - date->year) % 100;
-	if (to_unix(date) > latest)
-		date->year -= 100;
-}
-
-/* Whether "date" is on the calendar; 60 is a leap second. */
-static bool
-is_real(const Date *date)
-{
-	return date->day >= 1 &&
-		date->day <= days_in_month(date->year, date->month) &&
-		date->hour <= 23 && date->minute <= 59 && date->second <= 60;
-}
-
-static bool
-parse_http_date(Scan scan, int64_t now_unix, int64_t *unix_time)
-{
-	Date		date;
-
-	if (scan_rfc850(scan, &date))
-		complete_year(&date, now_unix);
-	else if (!scan_imf_fixdate(scan, &date) && !scan_asctime(scan, &date))
-		return false;
-	if (!is_real(&date))
-		return false;
-	*unix_time = to_unix(&date);
-	return true;
-}
-
 /* Digits only, however many; what exceeds the cap is the cap. */
 static bool
-parse_seconds(Scan scan, int64_t *seconds)
+parse_seconds(const char *text, size_t len, int64_t *seconds)
 {
+	size_t		i;
+
 	*seconds = 0;
-	if (scan.at == scan.end)
-		return false;
-	for (; scan.at < scan.end; scan.at++)
+	for (i = 0; i < len; i++)
 	{
-		if (!is_digit(*scan.at))
+		if (!is_digit(text[i]))
 			return false;
-		*seconds = *seconds * 10 + (*scan.at - '0');
+		*seconds = *seconds * 10 + (text[i] - '0');
 		if (*seconds > KGW_RETRY_AFTER_CAP)
 			*seconds = KGW_RETRY_AFTER_CAP;
 	}
-	return true;
+	return len > 0;
 }
 
 /*
@@ -418,25 +205,22 @@ parse_seconds(Scan scan, int64_t *seconds)
 int64_t
 kgw_retry_after(const char *value, size_t len, int64_t now_unix)
 {
-	Scan		scan = {value, value + len};
+	const char *end = value + len;
 	int64_t		seconds;
 	int64_t		until;
 
-	while (scan.at < scan.end && (*scan.at == ' ' || *scan.at == '\t'))
-		scan.at++;
-	while (scan.end > scan.at && (scan.end[-1] == ' ' || scan.end[-1] == '\t'))
-		scan.end--;
+	while (value < end && (*value == ' ' || *value == '\t'))
+		value++;
+	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	len = (size_t) (end - value);
 
-	if (parse_seconds(scan, &seconds))
+	if (parse_seconds(value, len, &seconds))
 		return seconds;
-
-	/* a clock outside these would overflow below, and is broken anyway */
-	if (now_unix < 0 || now_unix > UNIX_MAX)
-		now_unix = now_unix < 0 ? 0 : UNIX_MAX;
-	if (!parse_http_date(scan, now_unix, &until))
+	if (!kgw_http_date_parse(value, len, now_unix, &until))
 		return -1;
 	if (until <= now_unix)
 		return 0;
-	return until - now_unix < KGW_RETRY_AFTER_CAP ?
+	return until < now_unix + KGW_RETRY_AFTER_CAP ?
 		until - now_unix : KGW_RETRY_AFTER_CAP;
 }

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * src/pure/http_date.h
+ *	  Dates as HTTP writes them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_HTTP_DATE_H
+#define KGW_HTTP_DATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+extern bool kgw_http_date_parse(const char *text, size_t len,
+								int64_t now_unix, int64_t *unix_time);
+
+#endif							/* KGW_HTTP_DATE_H */
