@@ -40,7 +40,6 @@ else # PGXS
 MODULE_big = kgwebhook
 EXTENSION = kgwebhook
 DATA = $(notdir $(wildcard $(srcdir)/kgwebhook--*.sql))
-PGFILEDESC = "kgwebhook - signed webhooks on committed status changes"
 
 srcdir ?= .
 SOURCES = $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c)
@@ -60,7 +59,8 @@ SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto
 # that preloads kgwebhook with test/regress.conf.
 REGRESS = $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql))
 REGRESS_OPTS = --load-extension=pgcrypto --load-extension=kgwebhook
-EXTRA_CLEAN = $(OBJS:.o=.d) test/unit/build check-output
+EXTRA_CLEAN = $(OBJS:.o=.d) test/unit/build test/unit/canonical_cli \
+	check-output
 
 # Bitcode would need the very clang the server was built with, and lets the
 # server inline only functions that nobody calls a million times here.

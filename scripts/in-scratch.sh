@@ -103,7 +103,7 @@ make_scratch()
 		printf '#!/bin/sh\n' >"$scratch/probe"
 		chmod +x "$scratch/probe"
 		[ -z "$user" ] || chown -R "$user:" "$scratch"
-		if (cd "$scratch" && as_user ./probe) 2>/dev/null; then
+		if (cd / && as_user "$scratch/probe") 2>/dev/null; then
 			return
 		fi
 		rm -rf "$scratch"
