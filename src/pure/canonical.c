@@ -26,11 +26,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A number can become this many times longer: 1e20 is the worst. */
-#define WORST_GROWTH 6
+/* Only numbers grow: at worst 1e20 and its comma from 5 bytes to 22 ... */
+#define WORST_GROWTH 5
 
-/* Room for a member "timestamp" that is added. */
-#define STAMP_BYTES 64
+/* ... or without a comma to 21, and a "timestamp" may be added. */
+#define EXTRA_BYTES 64
 
 /* The worst that input can ask for: a KgwMember of 24 bytes for {"":0,... */
 #define MAX_BUFFER_BYTES (8 * (size_t) KGW_CANONICAL_MAX_BYTES)
@@ -120,7 +120,7 @@ begin(KgwCanonical *c, const char *json, size_t len, const KgwMembers *members)
 static KgwCanonicalStatus
 reserve_draft(KgwCanonical *c, size_t len)
 {
-	size_t		limit = len * WORST_GROWTH + STAMP_BYTES;
+	size_t		limit = len * WORST_GROWTH + EXTRA_BYTES;
 
 	if (limit > KGW_CANONICAL_MAX_BYTES)
 		limit = KGW_CANONICAL_MAX_BYTES;
