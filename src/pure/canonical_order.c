@@ -36,9 +36,8 @@ next_rank(const char **p, const char *end)
 	if (*p == end)
 		return -1;
 	byte = kgw_canonical_next_byte(p);
-	if (byte >= 0xf0)
-		return byte - 2;
-	return byte >= 0xee ? byte + 0x10 : byte;
+	/* The lead bytes of U+E000 to U+FFFF go beyond all others. */
+	return byte == 0xee || byte == 0xef ? byte + 0x10 : byte;
 }
 
 static int

@@ -1,0 +1,450 @@
+/*
+ * kgwebhook--1.0.sql
+ *
+ * What CREATE EXTENSION makes.  Plain CREATE everywhere: an object that is
+ * already there under one of our names is somebody else's, and the install
+ * has to fail rather than adopt it.  Every name is qualified, every function
+ * that runs SQL pins its search_path, and nothing is granted to PUBLIC but the
+ * three functions that a receiver needs.
+ */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION kgwebhook CASCADE" to load this file. \quit
+
+CREATE SCHEMA kgwebhook;
+COMMENT ON SCHEMA kgwebhook IS
+  'kgwebhook: queue, delivery log and settings of the webhooks sent from this database';
+
+
+/* -------------------------------------------------------------------------
+ * What is watched, and the secrets that sign for it
+ * ------------------------------------------------------------------------- */
+
+CREATE TABLE kgwebhook.watch (
+    relation       pg_catalog.regclass PRIMARY KEY,
+    event          pg_catalog.text NOT NULL,
+    id_column      pg_catalog.name NOT NULL,
+    status_column  pg_catalog.name NOT NULL,
+    url_column     pg_catalog.name,
+    org_column     pg_catalog.name,
+    payload        pg_catalog.jsonb
+);
+COMMENT ON TABLE kgwebhook.watch IS
+  'tables whose status changes are events; written by kg_watch() and kg_unwatch()';
+COMMENT ON COLUMN kgwebhook.watch.relation IS 'the watched table';
+COMMENT ON COLUMN kgwebhook.watch.event IS 'first part of the event name: payment_intent in payment_intent.success';
+COMMENT ON COLUMN kgwebhook.watch.id_column IS 'column that identifies the object';
+COMMENT ON COLUMN kgwebhook.watch.status_column IS 'column whose change is the event';
+COMMENT ON COLUMN kgwebhook.watch.url_column IS 'column with the URL to call back; NULL: only subscriptions are called';
+COMMENT ON COLUMN kgwebhook.watch.org_column IS 'column with the organisation; NULL: the organisation "default"';
+COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column; NULL: the default of the event';
+
+CREATE TABLE kgwebhook.secret (
+    org_id      pg_catalog.text PRIMARY KEY,
+    secret      pg_catalog.text NOT NULL,
+    created_at  pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE kgwebhook.secret IS
+  'signing secrets by organisation; readable by its owner only';
+COMMENT ON COLUMN kgwebhook.secret.org_id IS 'the organisation';
+COMMENT ON COLUMN kgwebhook.secret.secret IS 'the secret exactly as issued; its bytes are the HMAC key of the body';
+COMMENT ON COLUMN kgwebhook.secret.created_at IS 'when it was installed';
+
+
+/* -------------------------------------------------------------------------
+ * Queue, log, dead letters
+ *
+ * The queue's indexes hold no column that ever changes, so that a retry is a
+ * heap-only update.  xid finds new arrivals by transaction: sequence order
+ * is not commit order.
+ * ------------------------------------------------------------------------- */
+
+CREATE SEQUENCE kgwebhook.delivery_id_seq;
+COMMENT ON SEQUENCE kgwebhook.delivery_id_seq IS 'numbers deliveries';
+
+CREATE SEQUENCE kgwebhook.attempt_id_seq;
+COMMENT ON SEQUENCE kgwebhook.attempt_id_seq IS 'numbers attempts';
+
+CREATE TABLE kgwebhook.queue (
+    delivery_id      pg_catalog.int8 NOT NULL DEFAULT pg_catalog.nextval('kgwebhook.delivery_id_seq'::pg_catalog.regclass),
+    webhook_id       pg_catalog.text NOT NULL,
+    org_id           pg_catalog.text NOT NULL,
+    event            pg_catalog.text NOT NULL,
+    object_id        pg_catalog.text NOT NULL,
+    url              pg_catalog.text NOT NULL,
+    destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    payload          pg_catalog.jsonb NOT NULL,
+    attempts         pg_catalog.int4 NOT NULL DEFAULT 0,
+    next_attempt_at  pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    enqueued_at      pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    xid              pg_catalog.xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+    problem          pg_catalog.text,
+    CONSTRAINT queue_pkey PRIMARY KEY (delivery_id)
+) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
+CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
+CREATE INDEX queue_xid_idx ON kgwebhook.queue (xid, delivery_id);
+COMMENT ON TABLE kgwebhook.queue IS 'deliveries from commit until they are settled';
+COMMENT ON INDEX kgwebhook.queue_destination_idx IS 'pages in what waits for one destination, oldest first';
+COMMENT ON INDEX kgwebhook.queue_xid_idx IS 'finds what has been committed since the last look';
+COMMENT ON COLUMN kgwebhook.queue.delivery_id IS 'the delivery';
+COMMENT ON COLUMN kgwebhook.queue.webhook_id IS 'the event, as receivers see it: the same for every attempt and every receiver';
+COMMENT ON COLUMN kgwebhook.queue.org_id IS 'the organisation whose secret signs';
+COMMENT ON COLUMN kgwebhook.queue.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.queue.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.queue.url IS 'where it goes';
+COMMENT ON COLUMN kgwebhook.queue.destination IS 'scheme://host:port of the URL; empty when the URL has none';
+COMMENT ON COLUMN kgwebhook.queue.payload IS 'the payload without timestamp and signature, which belong to an attempt';
+COMMENT ON COLUMN kgwebhook.queue.attempts IS 'attempts logged so far';
+COMMENT ON COLUMN kgwebhook.queue.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
+COMMENT ON COLUMN kgwebhook.queue.enqueued_at IS 'start of the transaction that changed the status';
+COMMENT ON COLUMN kgwebhook.queue.xid IS 'the transaction that changed the status';
+COMMENT ON COLUMN kgwebhook.queue.problem IS 'what was wrong with the event when it was enqueued, if anything';
+
+CREATE TABLE kgwebhook.delivery_log (
+    attempt_id       pg_catalog.int8 NOT NULL DEFAULT pg_catalog.nextval('kgwebhook.attempt_id_seq'::pg_catalog.regclass),
+    delivery_id      pg_catalog.int8 NOT NULL,
+    webhook_id       pg_catalog.text NOT NULL,
+    org_id           pg_catalog.text NOT NULL,
+    event            pg_catalog.text NOT NULL,
+    object_id        pg_catalog.text NOT NULL,
+    url              pg_catalog.text NOT NULL,
+    destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    attempt          pg_catalog.int4 NOT NULL,
+    outcome          pg_catalog.text NOT NULL,
+    final            pg_catalog.bool NOT NULL,
+    response_status  pg_catalog.int4,
+    response_body    pg_catalog.text,
+    error            pg_catalog.text,
+    request_body     pg_catalog.text,
+    started_at       pg_catalog.timestamptz NOT NULL,
+    duration_ms      pg_catalog.float8,
+    is_test          pg_catalog.bool NOT NULL DEFAULT false,
+    CONSTRAINT delivery_log_pkey PRIMARY KEY (attempt_id, started_at),
+    CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
+) PARTITION BY RANGE (started_at);
+CREATE INDEX delivery_log_delivery_id_idx ON kgwebhook.delivery_log (delivery_id, attempt);
+CREATE INDEX delivery_log_object_id_idx ON kgwebhook.delivery_log (object_id, attempt_id);
+CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log DEFAULT;
+COMMENT ON TABLE kgwebhook.delivery_log IS 'every attempt of every delivery';
+COMMENT ON TABLE kgwebhook.delivery_log_default IS 'attempts of days that have no partition of their own';
+COMMENT ON INDEX kgwebhook.delivery_log_delivery_id_idx IS 'the attempts of one delivery';
+COMMENT ON INDEX kgwebhook.delivery_log_object_id_idx IS 'the attempts for one object';
+COMMENT ON COLUMN kgwebhook.delivery_log.attempt_id IS 'the attempt';
+COMMENT ON COLUMN kgwebhook.delivery_log.delivery_id IS 'the delivery it was an attempt of';
+COMMENT ON COLUMN kgwebhook.delivery_log.webhook_id IS 'the event, as the receiver saw it';
+COMMENT ON COLUMN kgwebhook.delivery_log.org_id IS 'the organisation whose secret signed';
+COMMENT ON COLUMN kgwebhook.delivery_log.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.delivery_log.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.delivery_log.url IS 'where it went';
+COMMENT ON COLUMN kgwebhook.delivery_log.destination IS 'scheme://host:port of the URL; empty when the URL has none';
+COMMENT ON COLUMN kgwebhook.delivery_log.attempt IS '1, 2, ... within the delivery';
+COMMENT ON COLUMN kgwebhook.delivery_log.outcome IS 'acknowledged, rejected, timed_out, unreachable, blocked, invalid or superseded';
+COMMENT ON COLUMN kgwebhook.delivery_log.final IS 'true when this attempt settled the delivery';
+COMMENT ON COLUMN kgwebhook.delivery_log.response_status IS 'HTTP status of the answer; NULL when there was none';
+COMMENT ON COLUMN kgwebhook.delivery_log.response_body IS 'beginning of the answer, made valid text; capped by kgwebhook.response_body_limit';
+COMMENT ON COLUMN kgwebhook.delivery_log.error IS 'why it was not acknowledged, in words';
+COMMENT ON COLUMN kgwebhook.delivery_log.request_body IS 'the exact bytes that were sent';
+COMMENT ON COLUMN kgwebhook.delivery_log.started_at IS 'when the attempt began';
+COMMENT ON COLUMN kgwebhook.delivery_log.duration_ms IS 'milliseconds from its beginning to its outcome';
+COMMENT ON COLUMN kgwebhook.delivery_log.is_test IS 'true for kg_send_test()';
+
+CREATE TABLE kgwebhook.dead_letter (
+    delivery_id      pg_catalog.int8 NOT NULL,
+    webhook_id       pg_catalog.text NOT NULL,
+    org_id           pg_catalog.text NOT NULL,
+    event            pg_catalog.text NOT NULL,
+    object_id        pg_catalog.text NOT NULL,
+    url              pg_catalog.text NOT NULL,
+    destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    payload          pg_catalog.jsonb NOT NULL,
+    attempts         pg_catalog.int4 NOT NULL,
+    next_attempt_at  pg_catalog.timestamptz NOT NULL,
+    enqueued_at      pg_catalog.timestamptz NOT NULL,
+    xid              pg_catalog.xid8 NOT NULL,
+    problem          pg_catalog.text,
+    reason           pg_catalog.text NOT NULL,
+    died_at          pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    CONSTRAINT dead_letter_pkey PRIMARY KEY (delivery_id)
+);
+COMMENT ON TABLE kgwebhook.dead_letter IS 'deliveries that were given up, with the reason';
+COMMENT ON COLUMN kgwebhook.dead_letter.delivery_id IS 'the delivery';
+COMMENT ON COLUMN kgwebhook.dead_letter.webhook_id IS 'the event, as receivers see it';
+COMMENT ON COLUMN kgwebhook.dead_letter.org_id IS 'the organisation whose secret signs';
+COMMENT ON COLUMN kgwebhook.dead_letter.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.dead_letter.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.dead_letter.url IS 'where it was to go';
+COMMENT ON COLUMN kgwebhook.dead_letter.destination IS 'scheme://host:port of the URL; empty when the URL has none';
+COMMENT ON COLUMN kgwebhook.dead_letter.payload IS 'the payload without timestamp and signature';
+COMMENT ON COLUMN kgwebhook.dead_letter.attempts IS 'attempts logged';
+COMMENT ON COLUMN kgwebhook.dead_letter.next_attempt_at IS 'when the last attempt was due';
+COMMENT ON COLUMN kgwebhook.dead_letter.enqueued_at IS 'start of the transaction that changed the status';
+COMMENT ON COLUMN kgwebhook.dead_letter.xid IS 'the transaction that changed the status';
+COMMENT ON COLUMN kgwebhook.dead_letter.problem IS 'what was wrong with the event when it was enqueued, if anything';
+COMMENT ON COLUMN kgwebhook.dead_letter.reason IS 'why it was given up';
+COMMENT ON COLUMN kgwebhook.dead_letter.died_at IS 'when it was given up';
+
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.secret', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.attempt_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.queue', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_log_default', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.dead_letter', '');
+
+
+/* -------------------------------------------------------------------------
+ * Triggers
+ *
+ * SECURITY DEFINER: an ordinary role that may write a watched table needs no
+ * right on anything of ours.
+ * ------------------------------------------------------------------------- */
+
+CREATE FUNCTION kgwebhook.enqueue() RETURNS pg_catalog.trigger
+    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_enqueue';
+COMMENT ON FUNCTION kgwebhook.enqueue() IS
+  'trigger of a watched table: puts a status transition into the queue';
+
+CREATE FUNCTION kgwebhook.check_transition() RETURNS pg_catalog.trigger
+    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_check_transition';
+COMMENT ON FUNCTION kgwebhook.check_transition() IS
+  'trigger of a ready-made table: checks status, transition, URL and JSON at the door';
+
+CREATE FUNCTION kgwebhook.secret_changed() RETURNS pg_catalog.trigger
+    LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_secret_changed';
+COMMENT ON FUNCTION kgwebhook.secret_changed() IS
+  'trigger of kgwebhook.secret: makes the workers forget the secrets they hold';
+
+CREATE TRIGGER secret_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.secret
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.secret_changed();
+COMMENT ON TRIGGER secret_changed ON kgwebhook.secret IS
+  'makes the workers forget the secrets they hold';
+
+
+/* -------------------------------------------------------------------------
+ * Setting up
+ * ------------------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.kg_watch(
+    relation pg_catalog.regclass,
+    event pg_catalog.text DEFAULT 'payment_intent',
+    id_column pg_catalog.name DEFAULT 'payment_intent_id',
+    status_column pg_catalog.name DEFAULT 'status',
+    url_column pg_catalog.name DEFAULT 'callback_url',
+    org_column pg_catalog.name DEFAULT 'org_id',
+    payload pg_catalog.jsonb DEFAULT NULL) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_watch';
+COMMENT ON FUNCTION @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS
+  'makes the status changes of a table events';
+
+CREATE FUNCTION @extschema@.kg_unwatch(relation pg_catalog.regclass) RETURNS pg_catalog.void
+    LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_unwatch';
+COMMENT ON FUNCTION @extschema@.kg_unwatch(pg_catalog.regclass) IS
+  'stops watching a table; what is queued already is still delivered';
+
+/*
+ * The ready-made tables are made with the caller's own rights, where the
+ * caller's search_path says, and so are the caller's; hence no SET here.  They
+ * are never members of the extension: DROP EXTENSION must not drop payments.
+ */
+CREATE FUNCTION @extschema@.kg_create_payment_intents(table_name pg_catalog.text DEFAULT 'payment_intents') RETURNS pg_catalog.regclass
+    LANGUAGE c STRICT VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_create_payment_intents';
+COMMENT ON FUNCTION @extschema@.kg_create_payment_intents(pg_catalog.text) IS
+  'creates the ready-made table of payment intents, owned by the caller, and watches it';
+
+CREATE FUNCTION @extschema@.kg_create_transfers(table_name pg_catalog.text DEFAULT 'transfers') RETURNS pg_catalog.regclass
+    LANGUAGE c STRICT VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_create_transfers';
+COMMENT ON FUNCTION @extschema@.kg_create_transfers(pg_catalog.text) IS
+  'creates the ready-made table of custodial transfers, owned by the caller, and watches it';
+
+CREATE FUNCTION @extschema@.kg_create_secret(org_id pg_catalog.text DEFAULT 'default') RETURNS pg_catalog.text
+    LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_create_secret';
+COMMENT ON FUNCTION @extschema@.kg_create_secret(pg_catalog.text) IS
+  'makes a signing secret for an organisation and returns it this once';
+
+CREATE FUNCTION @extschema@.kg_set_secret(org_id pg_catalog.text, secret pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_set_secret';
+COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text) IS
+  'installs a signing secret that was agreed elsewhere, in place of the one there was';
+
+
+/* -------------------------------------------------------------------------
+ * Operating
+ * ------------------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.kg_send_test(
+    url pg_catalog.text DEFAULT NULL,
+    org_id pg_catalog.text DEFAULT 'default',
+    status pg_catalog.text DEFAULT 'success') RETURNS SETOF kgwebhook.delivery_log
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_send_test';
+COMMENT ON FUNCTION @extschema@.kg_send_test(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'sends one synthetic, signed callback now and returns its row of the log';
+
+CREATE FUNCTION kgwebhook.worker_stats(
+    OUT since pg_catalog.timestamptz,
+    OUT enqueued pg_catalog.int8,
+    OUT acknowledged pg_catalog.int8,
+    OUT rejected pg_catalog.int8,
+    OUT timed_out pg_catalog.int8,
+    OUT unreachable pg_catalog.int8,
+    OUT blocked pg_catalog.int8,
+    OUT invalid pg_catalog.int8,
+    OUT superseded pg_catalog.int8,
+    OUT in_flight pg_catalog.int4,
+    OUT workers pg_catalog.int4,
+    OUT worker_state pg_catalog.text,
+    OUT last_error pg_catalog.text,
+    OUT last_error_at pg_catalog.timestamptz) RETURNS pg_catalog.record
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_worker_stats';
+COMMENT ON FUNCTION kgwebhook.worker_stats() IS
+  'counters and state of this database''s workers, from shared memory';
+
+CREATE VIEW kgwebhook.deliveries AS
+    SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.url, q.destination,
+           CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
+           q.attempts,
+           l.outcome AS last_outcome, l.response_status AS last_status, l.error AS last_error,
+           l.started_at AS last_attempt_at,
+           q.next_attempt_at, q.enqueued_at
+      FROM kgwebhook.queue q
+      LEFT JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a
+                          WHERE a.delivery_id OPERATOR(pg_catalog.=) q.delivery_id
+                          ORDER BY a.attempt DESC LIMIT 1) l ON true
+    UNION ALL
+    SELECT d.delivery_id, d.webhook_id, d.org_id, d.event, d.object_id, d.url, d.destination,
+           'dead', d.attempts,
+           l.outcome, l.response_status, coalesce(l.error, d.reason),
+           l.started_at,
+           NULL, d.enqueued_at
+      FROM kgwebhook.dead_letter d
+      LEFT JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a
+                          WHERE a.delivery_id OPERATOR(pg_catalog.=) d.delivery_id
+                          ORDER BY a.attempt DESC LIMIT 1) l ON true
+    UNION ALL
+    SELECT l.delivery_id, l.webhook_id, l.org_id, l.event, l.object_id, l.url, l.destination,
+           l.outcome, l.attempt,
+           l.outcome, l.response_status, l.error,
+           l.started_at,
+           NULL, NULL
+      FROM kgwebhook.delivery_log l
+     WHERE l.final AND NOT l.is_test
+       AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'superseded']);
+COMMENT ON VIEW kgwebhook.deliveries IS
+  'one row a delivery: pending, retrying, acknowledged, dead or superseded';
+COMMENT ON COLUMN kgwebhook.deliveries.delivery_id IS 'the delivery';
+COMMENT ON COLUMN kgwebhook.deliveries.webhook_id IS 'the event, as receivers see it';
+COMMENT ON COLUMN kgwebhook.deliveries.org_id IS 'the organisation whose secret signs';
+COMMENT ON COLUMN kgwebhook.deliveries.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.deliveries.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.deliveries.url IS 'where it goes';
+COMMENT ON COLUMN kgwebhook.deliveries.destination IS 'scheme://host:port of the URL';
+COMMENT ON COLUMN kgwebhook.deliveries.state IS 'pending, retrying, acknowledged, dead or superseded';
+COMMENT ON COLUMN kgwebhook.deliveries.attempts IS 'attempts logged so far';
+COMMENT ON COLUMN kgwebhook.deliveries.last_outcome IS 'outcome of the last attempt';
+COMMENT ON COLUMN kgwebhook.deliveries.last_status IS 'HTTP status of the last answer';
+COMMENT ON COLUMN kgwebhook.deliveries.last_error IS 'why the last attempt was not acknowledged';
+COMMENT ON COLUMN kgwebhook.deliveries.last_attempt_at IS 'when the last attempt began';
+COMMENT ON COLUMN kgwebhook.deliveries.next_attempt_at IS 'when the next attempt is due; NULL when it is settled';
+COMMENT ON COLUMN kgwebhook.deliveries.enqueued_at IS 'when the status changed; NULL when only the log remembers the delivery';
+
+CREATE VIEW kgwebhook.stats AS
+    SELECT s.since, s.enqueued,
+           s.acknowledged, s.rejected, s.timed_out, s.unreachable, s.blocked, s.invalid, s.superseded,
+           q.queue_depth, q.oldest_pending_age, s.in_flight,
+           (SELECT pg_catalog.count(*) FROM kgwebhook.dead_letter) AS dead_letters,
+           s.workers, s.worker_state, s.last_error, s.last_error_at
+      FROM kgwebhook.worker_stats() s,
+           (SELECT pg_catalog.count(*) AS queue_depth,
+                   pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.min(enqueued_at) AS oldest_pending_age
+              FROM kgwebhook.queue) q;
+COMMENT ON VIEW kgwebhook.stats IS
+  'counters since the server started, and the backlog now';
+COMMENT ON COLUMN kgwebhook.stats.since IS 'since when the counters count';
+COMMENT ON COLUMN kgwebhook.stats.enqueued IS 'deliveries enqueued by committed transactions';
+COMMENT ON COLUMN kgwebhook.stats.acknowledged IS 'attempts that were acknowledged';
+COMMENT ON COLUMN kgwebhook.stats.rejected IS 'attempts that were answered by something else than 2xx';
+COMMENT ON COLUMN kgwebhook.stats.timed_out IS 'attempts that ran out of time';
+COMMENT ON COLUMN kgwebhook.stats.unreachable IS 'attempts that never got an answer';
+COMMENT ON COLUMN kgwebhook.stats.blocked IS 'attempts that the address guard refused';
+COMMENT ON COLUMN kgwebhook.stats.invalid IS 'attempts that could not be made';
+COMMENT ON COLUMN kgwebhook.stats.superseded IS 'deliveries settled in favour of a newer one';
+COMMENT ON COLUMN kgwebhook.stats.queue_depth IS 'deliveries not settled yet';
+COMMENT ON COLUMN kgwebhook.stats.oldest_pending_age IS 'age of the oldest of them';
+COMMENT ON COLUMN kgwebhook.stats.in_flight IS 'requests on the network now';
+COMMENT ON COLUMN kgwebhook.stats.dead_letters IS 'deliveries that were given up';
+COMMENT ON COLUMN kgwebhook.stats.workers IS 'workers running for this database';
+COMMENT ON COLUMN kgwebhook.stats.worker_state IS 'not preloaded, not running, disabled, idle or busy';
+COMMENT ON COLUMN kgwebhook.stats.last_error IS 'last error of a worker';
+COMMENT ON COLUMN kgwebhook.stats.last_error_at IS 'when that was';
+
+
+/* -------------------------------------------------------------------------
+ * For receivers and tests
+ * ------------------------------------------------------------------------- */
+
+CREATE FUNCTION @extschema@.kg_canonical_json(payload pg_catalog.jsonb) RETURNS pg_catalog.text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_canonical_json';
+COMMENT ON FUNCTION @extschema@.kg_canonical_json(pg_catalog.jsonb) IS
+  'RFC 8785 canonical form; an error for what it can''t represent exactly';
+
+CREATE FUNCTION @extschema@.kg_sign(payload pg_catalog.jsonb, secret pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_sign';
+COMMENT ON FUNCTION @extschema@.kg_sign(pg_catalog.jsonb, pg_catalog.text) IS
+  'the signed body as it goes over the wire; stamped now unless the payload has a timestamp';
+
+CREATE FUNCTION @extschema@.kg_verify(
+    body pg_catalog.text,
+    secret pg_catalog.text,
+    tolerance pg_catalog.interval DEFAULT '5 minutes',
+    at pg_catalog.timestamptz DEFAULT pg_catalog.now()) RETURNS pg_catalog.text
+    LANGUAGE c STABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_verify';
+COMMENT ON FUNCTION @extschema@.kg_verify(pg_catalog.text, pg_catalog.text, pg_catalog.interval, pg_catalog.timestamptz) IS
+  'valid, or which of: malformed, no signature, wrong signature, stale, from the future';
+
+
+/* -------------------------------------------------------------------------
+ * Who may what: nobody but the owner, until the owner says so.  The exceptions
+ * are the receivers' three, which touch no data of ours, and the views that
+ * show no payload, which go to those who monitor.
+ * ------------------------------------------------------------------------- */
+
+REVOKE ALL ON FUNCTION
+    kgwebhook.enqueue(),
+    kgwebhook.check_transition(),
+    kgwebhook.secret_changed(),
+    kgwebhook.worker_stats(),
+    @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),
+    @extschema@.kg_unwatch(pg_catalog.regclass),
+    @extschema@.kg_create_payment_intents(pg_catalog.text),
+    @extschema@.kg_create_transfers(pg_catalog.text),
+    @extschema@.kg_create_secret(pg_catalog.text),
+    @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text),
+    @extschema@.kg_send_test(pg_catalog.text, pg_catalog.text, pg_catalog.text)
+    FROM PUBLIC;
+
+GRANT USAGE ON SCHEMA kgwebhook TO pg_monitor;
+GRANT SELECT ON kgwebhook.deliveries, kgwebhook.stats TO pg_monitor;
+GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats() TO pg_monitor;
+
+/* Last: starts a worker at commit, or warns that none will be. */
+CREATE FUNCTION kgwebhook.installed() RETURNS pg_catalog.void
+    LANGUAGE c
+    AS 'MODULE_PATHNAME', 'kg_installed';
+COMMENT ON FUNCTION kgwebhook.installed() IS
+  'tells the launcher that this database has the extension, or warns that there is no launcher';
+REVOKE ALL ON FUNCTION kgwebhook.installed() FROM PUBLIC;
+SELECT kgwebhook.installed();

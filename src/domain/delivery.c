@@ -1,0 +1,242 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.c
+ *	  From a row of the queue to a signed request, and from the answer to a
+ *	  verdict (design A1).
+ *
+ * The same code serves the worker and kg_send_test(), so that a test proves
+ * what it seems to.  It runs outside of any transaction and must not use SPI,
+ * nor raise errors: whatever is wrong with a delivery becomes an "invalid"
+ * attempt of that one delivery, and memory is malloc's, because an attempt
+ * outlives every transaction.
+ *
+ * Every attempt is stamped and signed anew: receivers refuse what is older than
+ * five minutes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "domain/delivery.h"
+#include "domain/document.h"
+#include "pure/retry.h"
+#include "pure/url.h"
+#include "services/settings.h"
+
+/* A malloc'd, NUL-terminated copy, or NULL when there is no memory. */
+static char *
+copy_bytes(const char *bytes, size_t len)
+{
+	char	   *copy = malloc(len + 1);
+
+	if (copy != NULL)
+	{
+		memcpy(copy, bytes, len);
+		copy[len] = '\0';
+	}
+	return copy;
+}
+
+static void
+make_invalid(KgwAttempt *attempt, const char *reason)
+{
+	attempt->outcome = KGW_INVALID;
+	attempt->give_up = true;
+	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
+/* What is wrong with the row before its payload is even looked at, or NULL. */
+static const char *
+find_fault(const KgwRow *row)
+{
+	static char reason[160];
+	KgwUrl		url;
+	const char *fault;
+
+	if (row->problem != NULL)
+		return row->problem;
+	fault = kgw_url_parse(row->url, strlen(row->url), &url);
+	if (fault == NULL)
+		fault = kgw_url_judge(&url, kgw_settings.allow_http, kgw_settings.allowed_ports);
+	if (fault == NULL)
+		return NULL;
+	snprintf(reason, sizeof(reason), "the URL can't be called: %s", fault);
+	return reason;
+}
+
+/*
+ * A header line.  What a header can't carry (controls, other than ASCII) is
+ * percent-encoded: a status is any text, and must not add headers of its own.
+ */
+static void
+format_header(char line[KGW_HEADER_SIZE], const char *name, const char *value)
+{
+	int			at = snprintf(line, KGW_HEADER_SIZE, "%s: ", name);
+
+	for (; *value != '\0' && at < KGW_HEADER_SIZE - 4; value++)
+	{
+		unsigned char c = (unsigned char) *value;
+
+		if (c > 0x20 && c < 0x7f && c != '%')
+			line[at++] = c;
+		else
+			at += snprintf(line + at, KGW_HEADER_SIZE - at, "%%%02X", c);
+	}
+	line[at] = '\0';
+}
+
+static bool
+sign_headers(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer, int64 now)
+{
+	char		signature[KGW_SIGNATURE_HEADER_SIZE];
+
+	if (!kgw_signer_header(signer, row->webhook_id, now, attempt->body, attempt->body_len,
+						   signature))
+		return false;
+	snprintf(attempt->headers[0], KGW_HEADER_SIZE, "webhook-id: %s", row->webhook_id);
+	snprintf(attempt->headers[1], KGW_HEADER_SIZE, "webhook-timestamp: " INT64_FORMAT, now);
+	snprintf(attempt->headers[2], KGW_HEADER_SIZE, "webhook-signature: %s", signature);
+	format_header(attempt->headers[3], "webhook-event", row->event);
+	snprintf(attempt->headers[4], KGW_HEADER_SIZE, "webhook-attempt: %d", attempt->number);
+	return true;
+}
+
+/* Canonicalise, sign and seal the body.  False with the reason noted. */
+static bool
+make_body(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer, int64 now)
+{
+	KgwCanonical *canonical = kgw_document_workspace();
+	KgwMembers	members = {.stamp = true, .timestamp = now, .drop_signature = true};
+	char		signature[KGW_SIGNATURE_HEX_SIZE];
+	const char *text;
+	size_t		len;
+
+	if (kgw_canonical_run(canonical, row->payload, row->payload_len, &members) != KGW_CANONICAL_OK)
+	{
+		make_invalid(attempt, kgw_canonical_problem(canonical));
+		return false;
+	}
+	text = kgw_canonical_text(canonical, &len);
+	if (!kgw_signer_body(signer, text, len, signature))
+	{
+		make_invalid(attempt, "the payload could not be signed");
+		return false;
+	}
+	text = kgw_canonical_seal(canonical, signature, &len);
+	attempt->body = copy_bytes(text, len);
+	attempt->body_len = len;
+	return attempt->body != NULL;
+}
+
+/*
+ * Stamp and sign a new attempt of the delivery.  True when it can be sent; the
+ * request is then made by kgw_attempt_request().  False when the attempt is
+ * over already, because the delivery is invalid.
+ */
+bool
+kgw_attempt_prepare(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer)
+{
+	int64		now = kgw_clock_unix();
+	const char *fault = find_fault(row);
+
+	memset(attempt, 0, offsetof(KgwAttempt, headers));
+	memset(&attempt->outcome, 0, sizeof(*attempt) - offsetof(KgwAttempt, outcome));
+	attempt->number = row->attempts + 1;
+	attempt->started_at = GetCurrentTimestamp();
+	attempt->retry_after = -1;
+
+	if (fault != NULL)
+		make_invalid(attempt, fault);
+	else if (signer == NULL)
+	{
+		make_invalid(attempt, "the organisation has no signing secret yet");
+		attempt->give_up = false;
+		attempt->no_secret = true;
+	}
+	else if (make_body(attempt, row, signer, now))
+	{
+		if (sign_headers(attempt, row, signer, now))
+			return true;
+		make_invalid(attempt, "the payload could not be signed");
+	}
+	return false;
+}
+
+/* The request of a prepared attempt; it points into attempt and row. */
+void
+kgw_attempt_request(const KgwAttempt *attempt, const KgwRow *row, KgwRequest *request)
+{
+	request->url = row->url;
+	request->body = attempt->body;
+	request->body_len = attempt->body_len;
+	memset(request->headers, 0, sizeof(request->headers));
+	for (size_t i = 0; i < lengthof(attempt->headers); i++)
+		request->headers[i] = attempt->headers[i];
+}
+
+static void
+judge_answer(KgwAttempt *attempt, const KgwResponse *response)
+{
+	int			status = response->status;
+	char		error[64];
+
+	attempt->response_status = status;
+	if (status >= 200 && status <= 299)
+	{
+		attempt->outcome = KGW_ACKNOWLEDGED;
+		return;
+	}
+	attempt->outcome = KGW_REJECTED;
+	attempt->give_up = (status == 410);
+	if (status == 429 || status == 503)
+		attempt->retry_after = kgw_retry_after(response->retry_after,
+											   strlen(response->retry_after),
+											   kgw_clock_unix());
+	snprintf(error, sizeof(error), "answered with status %d%s", status,
+			 status / 100 == 3 ? "; redirects are not followed" : "");
+	attempt->error = copy_bytes(error, strlen(error));
+}
+
+/* Conclude a sent attempt from its response. */
+void
+kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
+{
+	attempt->duration_ms = response->duration / 1000.0;
+	switch (response->transport)
+	{
+		case KGW_HTTP_ANSWERED:
+			judge_answer(attempt, response);
+			attempt->response_body = copy_bytes(response->body, response->body_len);
+			attempt->response_len = attempt->response_body ? response->body_len : 0;
+			return;
+		case KGW_HTTP_TIMED_OUT:
+			attempt->outcome = KGW_TIMED_OUT;
+			break;
+		case KGW_HTTP_UNREACHABLE:
+			attempt->outcome = KGW_UNREACHABLE;
+			break;
+		case KGW_HTTP_BLOCKED:
+			attempt->outcome = KGW_BLOCKED;
+			break;
+	}
+	attempt->error = copy_bytes(response->error, strlen(response->error));
+}
+
+/* Conclude a prepared attempt that could not even be begun. */
+void
+kgw_attempt_abandon(KgwAttempt *attempt, const char *error)
+{
+	attempt->outcome = KGW_UNREACHABLE;
+	attempt->error = copy_bytes(error, strlen(error));
+}
+
+/* Free what the attempt holds, not the attempt itself. */
+void
+kgw_attempt_free(KgwAttempt *attempt)
+{
+	free(attempt->body);
+	free(attempt->response_body);
+	free(attempt->error);
+}

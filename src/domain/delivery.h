@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.h
+ *	  From a row of the queue to a signed request, and from the answer to a
+ *	  verdict.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_DELIVERY_H
+#define KGW_DELIVERY_H
+
+#include "domain/http.h"
+#include "domain/queue.h"
+#include "pure/signature.h"
+#include "services/shared.h"
+
+/* How long a header line of ours can get; longer event names are cut. */
+#define KGW_HEADER_SIZE 320
+
+/*
+ * An attempt from its preparation to its settling.  One malloc'd piece each
+ * for body, error and response_body, or NULL; freed by kgw_attempt_free().
+ */
+typedef struct KgwAttempt
+{
+	int			number;			/* 1, 2, ... */
+	TimestampTz started_at;
+	char	   *body;			/* as sent; NULL when it could not be made */
+	size_t		body_len;
+	char		headers[5][KGW_HEADER_SIZE];
+
+	KgwOutcome	outcome;
+	bool		give_up;		/* trying again is of no use */
+	bool		no_secret;		/* waits until the organisation has one */
+	int64		retry_after;	/* seconds the receiver asked for, or -1 */
+	int			response_status;	/* 0 = none */
+	char	   *response_body;
+	size_t		response_len;
+	char	   *error;
+	double		duration_ms;
+} KgwAttempt;
+
+extern bool kgw_attempt_prepare(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer);
+extern void kgw_attempt_request(const KgwAttempt *attempt, const KgwRow *row, KgwRequest *request);
+extern void kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response);
+extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);
+extern void kgw_attempt_free(KgwAttempt *attempt);
+
+#endif							/* KGW_DELIVERY_H */

@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * document.h
+ *	  jsonb to canonical form, with PostgreSQL's errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_DOCUMENT_H
+#define KGW_DOCUMENT_H
+
+#include "utils/jsonb.h"
+
+#include "pure/canonical.h"
+
+extern KgwCanonical *kgw_document_workspace(void);
+extern const char *kgw_document_text(Jsonb *jsonb, size_t *len);
+extern int	kgw_document_errcode(KgwCanonicalStatus status);
+
+#endif							/* KGW_DOCUMENT_H */

@@ -1,0 +1,409 @@
+/*-------------------------------------------------------------------------
+ *
+ * engine.c
+ *	  One turn of a worker: read, send, collect, settle.
+ *
+ * The pieces know nothing of one another: the queue reads, the scheduler
+ * remembers, the delivery signs, the transfer sends, the settling writes.  Here
+ * they are joined, so that slots refill as they free: never a batch that waits
+ * for its slowest.
+ *
+ * A transaction is open only while the queue is read or outcomes are settled,
+ * never while a request is on the network: a slow receiver must not hold back
+ * vacuum.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/twophase.h"
+#include "common/hashfn.h"
+#include "common/pg_prng.h"
+#include "executor/spi.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "domain/delivery.h"
+#include "domain/engine.h"
+#include "domain/http.h"
+#include "domain/ledger.h"
+#include "domain/queue.h"
+#include "domain/scheduler.h"
+#include "services/owner.h"
+#include "services/secrets.h"
+#include "services/settings.h"
+#include "services/shared.h"
+
+/* Rows read at a time. */
+#define PAGE_ROWS 256
+
+/* While requests are in flight, arrivals are looked for this often at most. */
+#define ARRIVALS_PAUSE 1000
+
+/* A transaction that may be committed unheard is looked at this often. */
+#define UNHEARD_PAUSE 1000000
+
+struct KgwEngine
+{
+	int			shard;
+	Oid			queue;			/* kgwebhook.queue, when the engine started */
+	KgwScheduler *scheduler;
+	KgwHttp    *http;
+	KgwLedger *ledger;
+	KgwArrivals arrivals;
+	bool		look;			/* something may have arrived */
+	KgwTicks	looked_at;
+	uint32		reloads;		/* as of the last start */
+	int			in_flight;
+
+	/* of the read that is going on */
+	TimestampTz wall;
+	KgwTicks	now;
+};
+
+/* An engine that knows nothing yet, in the current memory context. */
+KgwEngine *
+kgw_engine_new(int shard)
+{
+	KgwEngine  *engine = palloc0(sizeof(KgwEngine));
+
+	engine->shard = shard;
+	engine->scheduler = kgw_scheduler_new();
+	engine->http = kgw_http_new();
+	engine->ledger = kgw_ledger_new();
+	return engine;
+}
+
+static bool
+is_mine(const KgwEngine *engine, const char *destination)
+{
+	uint32		hash;
+
+	if (kgw_settings.workers == 1)
+		return true;
+	hash = hash_bytes((const unsigned char *) destination, strlen(destination));
+	return hash % kgw_settings.workers == (uint32) engine->shard;
+}
+
+/* When a row may be sent, by the monotonic clock. */
+static KgwTicks
+due_of(const KgwEngine *engine, const KgwRow *row)
+{
+	KgwSigner  *signer;
+
+	/* one that waits for a secret is due as soon as there is one */
+	if (TIMESTAMP_IS_NOEND(row->next_attempt_at))
+	{
+		if (!kgw_secrets_known(row->org_id, &signer))
+			signer = kgw_secrets_load(row->org_id);
+		return signer != NULL ? engine->now : KGW_NEVER;
+	}
+	return kgw_clock_due(row->next_attempt_at, engine->wall, engine->now);
+}
+
+static void
+take_backlog(const char *destination, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	if (is_mine(engine, destination))
+		kgw_scheduler_backlog(engine->scheduler, destination);
+}
+
+static void
+take_arrival(KgwRow *row, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	if (is_mine(engine, row->destination))
+		kgw_scheduler_arrival(engine->scheduler, row, due_of(engine, row));
+	else
+		pfree(row);
+}
+
+static void
+take_paged(KgwRow *row, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	kgw_scheduler_paged(engine->scheduler, row, due_of(engine, row));
+}
+
+static void
+take_fetched(KgwRow *row, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	kgw_scheduler_fetched(engine->scheduler, row, due_of(engine, row));
+}
+
+/* Begin to read.  False when the extension isn't there any more. */
+static bool
+begin_read(KgwEngine *engine)
+{
+	kgw_queue_begin();
+	engine->wall = GetCurrentTimestamp();
+	engine->now = kgw_clock_ticks();
+	if (kgw_relation_oid("queue") == engine->queue && OidIsValid(engine->queue))
+		return true;
+	kgw_queue_end();
+	return false;
+}
+
+/*
+ * Read the queue from nothing.  False when the database doesn't have the
+ * extension.
+ */
+bool
+kgw_engine_start(KgwEngine *engine)
+{
+	engine->reloads = kgw_shared_reloads();
+	kgw_secrets_forget();
+	kgw_scheduler_forget(engine->scheduler);
+	if (!OidIsValid(engine->queue))
+	{
+		StartTransactionCommand();
+		if (OidIsValid(kgw_extension_oid()))
+			engine->queue = kgw_relation_oid("queue");
+		CommitTransactionCommand();
+	}
+	if (!OidIsValid(engine->queue) || !begin_read(engine))
+		return false;
+	kgw_queue_start(&engine->arrivals, take_backlog, engine);
+	kgw_queue_end();
+	engine->look = false;
+	return true;
+}
+
+static void
+read_pages(KgwEngine *engine)
+{
+	const char *destination;
+	int64		after;
+
+	/* a bounded number of destinations a turn, so that sending goes on */
+	for (int i = 0; i < 16; i++)
+	{
+		destination = kgw_scheduler_want_page(engine->scheduler, &after);
+		if (destination == NULL)
+			return;
+		kgw_scheduler_page_end(engine->scheduler, destination,
+							   kgw_queue_read_destination(destination, after, PAGE_ROWS,
+														  take_paged, engine) == PAGE_ROWS);
+	}
+}
+
+static void
+read_rows(KgwEngine *engine)
+{
+	int64		ids[PAGE_ROWS];
+	int			count = kgw_scheduler_want_rows(engine->scheduler, ids, PAGE_ROWS);
+
+	if (count == 0)
+		return;
+	kgw_queue_read_ids(ids, count, take_fetched, engine);
+	kgw_scheduler_rows_end(engine->scheduler, ids, count);
+}
+
+static bool
+wants_to_read(KgwEngine *engine, KgwTicks now)
+{
+	int64		dummy;
+
+	if (engine->look &&
+		(engine->in_flight == 0 || now - engine->looked_at >= ARRIVALS_PAUSE))
+		return true;
+	return kgw_scheduler_want_page(engine->scheduler, &dummy) != NULL ||
+		kgw_scheduler_want_rows(engine->scheduler, &dummy, 1) > 0;
+}
+
+/* Read what there is room for.  False when the extension has gone. */
+static bool
+read_queue(KgwEngine *engine)
+{
+	if (!begin_read(engine))
+		return false;
+	if (engine->look)
+	{
+		engine->look = kgw_queue_read_arrivals(&engine->arrivals, PAGE_ROWS,
+											   take_arrival, engine);
+		engine->looked_at = engine->now;
+	}
+	read_pages(engine);
+	read_rows(engine);
+	kgw_queue_end();
+	return true;
+}
+
+/* The signer for a row that is about to be sent; NULL when there is no secret. */
+static KgwSigner *
+signer_for(KgwEngine *engine, const KgwRow *row)
+{
+	KgwSigner  *signer;
+
+	if (!kgw_secrets_known(row->org_id, &signer))
+	{
+		kgw_queue_begin();
+		signer = kgw_secrets_load(row->org_id);
+		kgw_queue_end();
+	}
+	return signer;
+}
+
+/* An attempt has come to its end; what it means is decided and kept. */
+static void
+conclude(KgwEngine *engine, KgwJob *job)
+{
+	kgw_scheduler_concluded(engine->scheduler, job->entry);
+	kgw_ledger_conclude(engine->ledger, job, kgw_clock_ticks());
+}
+
+static void
+send_one(KgwEngine *engine, KgwEntry *entry)
+{
+	KgwRow	   *row = kgw_scheduler_row(entry);
+	KgwJob *job = kgw_ledger_begin(engine->ledger, entry, row);
+	KgwRequest	request;
+
+	if (kgw_attempt_prepare(&job->attempt, row, signer_for(engine, row)))
+	{
+		kgw_attempt_request(&job->attempt, row, &request);
+		if (kgw_http_send(engine->http, &request, job))
+		{
+			engine->in_flight++;
+			return;
+		}
+		kgw_attempt_abandon(&job->attempt, "out of memory");
+	}
+	conclude(engine, job);
+}
+
+static void
+collect(KgwEngine *engine)
+{
+	KgwTransfer *transfer;
+	KgwResponse response;
+	void	   *owner;
+
+	while ((transfer = kgw_http_next(engine->http, &owner, &response)) != NULL)
+	{
+		KgwJob *job = owner;
+
+		kgw_attempt_conclude(&job->attempt, &response);
+		kgw_http_release(engine->http, transfer);
+		engine->in_flight--;
+		conclude(engine, job);
+	}
+}
+
+static bool
+may_send(const KgwEngine *engine)
+{
+	return kgw_settings.enabled &&
+		engine->in_flight < kgw_settings.max_in_flight &&
+		!kgw_ledger_full(engine->ledger);
+}
+
+/* Send as much as limits and memory allow. */
+static void
+send_ready(KgwEngine *engine)
+{
+	KgwEntry   *entry;
+
+	while (may_send(engine) &&
+		   (entry = kgw_scheduler_next(engine->scheduler)) != NULL)
+		send_one(engine, entry);
+}
+
+/* Somebody has changed secrets or queued rows: start from the table again. */
+static bool
+start_over(KgwEngine *engine)
+{
+	/* first what was judged by what is out of date */
+	if (kgw_ledger_count(engine->ledger) > 0)
+		kgw_ledger_settle(engine->ledger, engine->scheduler);
+	return kgw_engine_start(engine);
+}
+
+/*
+ * One turn, without waiting.  "woken" when a commit has called.  False when the
+ * database doesn't have the extension any more.
+ */
+bool
+kgw_engine_turn(KgwEngine *engine, bool woken)
+{
+	if (engine->reloads != kgw_shared_reloads() && !start_over(engine))
+		return false;
+	if (woken)
+		engine->look = true;
+	kgw_scheduler_tick(engine->scheduler, kgw_clock_ticks());
+	if (wants_to_read(engine, kgw_clock_ticks()) && !read_queue(engine))
+		return false;
+	send_ready(engine);
+	kgw_http_run(engine->http);
+	collect(engine);
+	if (kgw_ledger_ready(engine->ledger, kgw_clock_ticks(), engine->in_flight == 0))
+		kgw_ledger_settle(engine->ledger, engine->scheduler);
+	return true;
+}
+
+/*
+ * When the next turn has to come at the latest; KGW_NEVER when only a commit
+ * or the network can give it something to do.
+ */
+KgwTicks
+kgw_engine_deadline(KgwEngine *engine)
+{
+	KgwTicks	now = kgw_clock_ticks();
+	KgwTicks	deadline = Min(kgw_http_deadline(engine->http),
+							   Min(kgw_scheduler_due(engine->scheduler),
+								   kgw_ledger_due(engine->ledger)));
+
+	if (max_prepared_xacts > 0 && engine->arrivals.xip_count > 0)
+	{
+		if (kgw_queue_ended_unseen(&engine->arrivals))
+			engine->look = true;
+		else
+			deadline = Min(deadline, now + UNHEARD_PAUSE);
+	}
+	if (engine->look)
+		deadline = Min(deadline, Max(now, engine->looked_at + ARRIVALS_PAUSE));
+	if (wants_to_read(engine, now) ||
+		(may_send(engine) && kgw_scheduler_can_send(engine->scheduler)))
+		deadline = now;
+	return deadline;
+}
+
+/* Readable when the network has something for the next turn. */
+int
+kgw_engine_fd(const KgwEngine *engine)
+{
+	return kgw_http_fd(engine->http);
+}
+
+int
+kgw_engine_in_flight(const KgwEngine *engine)
+{
+	return engine->in_flight;
+}
+
+/* Whether anything is under way. */
+bool
+kgw_engine_busy(const KgwEngine *engine)
+{
+	return engine->in_flight > 0 || kgw_ledger_count(engine->ledger) > 0;
+}
+
+/* The configuration was read again. */
+void
+kgw_engine_settings_changed(KgwEngine *engine)
+{
+	/* new handles, so that no option of the old settings lives on in one */
+	kgw_http_trim(engine->http, 0);
+	kgw_scheduler_limits_changed(engine->scheduler);
+}

@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * enqueue.c
+ *	  Putting a delivery into kgwebhook.queue, in the caller's transaction.
+ *
+ * This is the whole price that a payment pays for its callback, so the row is
+ * formed and inserted directly, by the same executor routine that logical
+ * replication uses, rather than by an INSERT through SPI: no plan, no
+ * permission check of a role that has no rights here on purpose.
+ *
+ * The delivery's number comes from a sequence without cache.  Transitions of
+ * one object are serialised by the row lock of its payment, so their numbers
+ * rise in commit order; a cached sequence would break that, and with it the
+ * order in which an object's transitions are sent.
+ *
+ * Nothing is judged here, not even the URL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "domain/commit.h"
+#include "domain/enqueue.h"
+#include "pure/url.h"
+#include "services/owner.h"
+
+/* Columns of kgwebhook.queue, from 0. */
+enum
+{
+	QUEUE_DELIVERY_ID, QUEUE_WEBHOOK_ID, QUEUE_ORG_ID, QUEUE_EVENT,
+	QUEUE_OBJECT_ID, QUEUE_URL, QUEUE_DESTINATION, QUEUE_PAYLOAD,
+	QUEUE_ATTEMPTS, QUEUE_NEXT_ATTEMPT_AT, QUEUE_ENQUEUED_AT, QUEUE_XID,
+	QUEUE_PROBLEM, QUEUE_COLUMNS
+};
+
+/*
+ * A new webhook-id: 128 random bits, because it has to be unlike those of every
+ * other server whose events the receiver gets, restored copies included.
+ */
+void
+kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE])
+{
+	uint8		random[16];
+
+	if (!pg_strong_random(random, sizeof(random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a webhook-id"),
+				 errdetail("The source of random numbers failed.")));
+	memcpy(id, "msg_", 4);
+	hex_encode((const char *) random, sizeof(random), id + 4);
+	id[KGW_WEBHOOK_ID_SIZE - 1] = '\0';
+}
+
+static void
+fill_slot(TupleTableSlot *slot, const KgwNewDelivery *delivery)
+{
+	KgwUrl		url;
+	bool		well_formed = kgw_url_parse(delivery->url, strlen(delivery->url), &url) == NULL;
+	Datum	   *values = slot->tts_values;
+
+	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
+	values[QUEUE_DELIVERY_ID] =
+		Int64GetDatum(nextval_internal(kgw_relation_oid("delivery_id_seq"), false));
+	values[QUEUE_WEBHOOK_ID] = CStringGetTextDatum(delivery->webhook_id);
+	values[QUEUE_ORG_ID] = CStringGetTextDatum(delivery->org_id);
+	values[QUEUE_EVENT] = CStringGetTextDatum(delivery->event);
+	values[QUEUE_OBJECT_ID] = CStringGetTextDatum(delivery->object_id);
+	values[QUEUE_URL] = CStringGetTextDatum(delivery->url);
+	values[QUEUE_DESTINATION] = CStringGetTextDatum(well_formed ? url.destination : "");
+	values[QUEUE_PAYLOAD] = JsonbPGetDatum(delivery->payload);
+	values[QUEUE_ATTEMPTS] = Int32GetDatum(0);
+	values[QUEUE_NEXT_ATTEMPT_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	values[QUEUE_ENQUEUED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	values[QUEUE_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	if (delivery->problem != NULL)
+		values[QUEUE_PROBLEM] = CStringGetTextDatum(delivery->problem);
+	else
+		slot->tts_isnull[QUEUE_PROBLEM] = true;
+	ExecStoreVirtualTuple(slot);
+}
+
+/*
+ * Insert a delivery and have the worker woken at commit.  The strings and the
+ * payload are copied.
+ */
+void
+kgw_enqueue(const KgwNewDelivery *delivery)
+{
+	Relation	rel = table_open(kgw_relation_oid("queue"), RowExclusiveLock);
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+
+	InitResultRelInfo(target, rel, 0, NULL, 0);
+	ExecOpenIndices(target, false);
+	fill_slot(slot, delivery);
+	ExecSimpleRelationInsert(target, estate, slot);
+
+	ExecCloseIndices(target);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+	table_close(rel, NoLock);
+
+	kgw_commit_wake(1);
+}

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * enqueue.h
+ *	  Putting a delivery into the queue, in the caller's transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_ENQUEUE_H
+#define KGW_ENQUEUE_H
+
+#include "utils/jsonb.h"
+
+/* "msg_" and 32 hexadecimal digits */
+#define KGW_WEBHOOK_ID_SIZE 37
+
+typedef struct KgwNewDelivery
+{
+	const char *webhook_id;
+	const char *org_id;
+	const char *event;
+	const char *object_id;
+	const char *url;
+	Jsonb	   *payload;
+	const char *problem;		/* or NULL */
+} KgwNewDelivery;
+
+extern void kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE]);
+extern void kgw_enqueue(const KgwNewDelivery *delivery);
+
+#endif							/* KGW_ENQUEUE_H */

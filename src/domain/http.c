@@ -1,0 +1,332 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.c
+ *	  Many HTTP requests at once, without blocking.
+ *
+ * libcurl's multi interface, driven by sockets: libcurl says which sockets and
+ * which moment it waits for, and those stand in one epoll set whose descriptor
+ * the worker can wait for together with its latch.  (curl_multi_poll() would
+ * not see the latch.)
+ *
+ * A socket stays in the epoll set while its connection is kept alive: taking
+ * it out after each request and putting it back costs a third of the rate.  An
+ * event on a socket that libcurl doesn't wait for means that the other side
+ * closed it; it is taken out then, and libcurl notices when it wants to reuse
+ * the connection.
+ *
+ * Transfers are kept for the next request, and with them the connections that
+ * libcurl's cache holds.
+ *
+ * All signals are blocked while libcurl runs.  Threads that it starts for name
+ * lookups inherit that, so that no signal for the server is ever delivered to
+ * one of them; and no handler can interrupt libcurl half-way.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "domain/transfer.h"
+
+#define EVENTS_AT_ONCE 128
+
+/* Connections kept open and idle besides those in use. */
+#define IDLE_CONNECTIONS 64
+
+/* What we know of a socket: bits of CURL_POLL_*, or ABSENT. */
+#define ABSENT (-1)
+
+typedef struct KgwSocket
+{
+	signed char registered;		/* in the epoll set for this */
+	signed char wanted;			/* by libcurl */
+} KgwSocket;
+
+struct KgwHttp
+{
+	CURLM	   *multi;
+	int			epoll;
+	KgwTicks	deadline;		/* when libcurl wants to be called; or NEVER */
+	dlist_head	used;			/* transfers in flight */
+	dlist_head	unused;
+	int			unused_count;
+	int			in_flight;
+};
+
+/*
+ * Sockets by descriptor.  Of the process and not of an engine: libcurl closes a
+ * socket without saying whose it was.
+ */
+static KgwSocket *sockets;
+static int	socket_count;
+
+static bool
+reserve_socket(int fd)
+{
+	int			count = Max(1024, socket_count);
+	KgwSocket  *grown;
+
+	if (fd < socket_count)
+		return true;
+	while (count <= fd)
+		count *= 2;
+	grown = realloc(sockets, count * sizeof(KgwSocket));
+	if (grown == NULL)
+		return false;
+	sockets = grown;
+	for (int i = socket_count; i < count; i++)
+		sockets[i] = (KgwSocket) {ABSENT, 0};
+	socket_count = count;
+	return true;
+}
+
+static int
+on_close(void *arg, curl_socket_t fd)
+{
+	if (fd < socket_count)
+		sockets[fd] = (KgwSocket) {ABSENT, 0};
+	return close(fd);
+}
+
+static int
+on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	KgwHttp    *http = arg;
+	struct epoll_event event = {0};
+	int			wanted = what == CURL_POLL_REMOVE ? 0 : what;
+
+	if (!reserve_socket(fd))
+		return -1;
+	sockets[fd].wanted = wanted;
+	if (wanted == 0 || sockets[fd].registered == wanted)
+		return 0;
+	event.data.fd = fd;
+	event.events = ((wanted & CURL_POLL_IN) ? EPOLLIN : 0) |
+		((wanted & CURL_POLL_OUT) ? EPOLLOUT : 0);
+	if (epoll_ctl(http->epoll,
+				  sockets[fd].registered == ABSENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD,
+				  fd, &event) != 0)
+		return -1;
+	sockets[fd].registered = wanted;
+	return 0;
+}
+
+static int
+on_timer(CURLM *multi, long milliseconds, void *arg)
+{
+	KgwHttp    *http = arg;
+
+	http->deadline = milliseconds < 0 ? KGW_NEVER :
+		kgw_clock_ticks() + (KgwTicks) milliseconds * 1000;
+	return 0;
+}
+
+/* Once a process, before anything else of this file. */
+void
+kgw_http_init(void)
+{
+	static bool done;
+
+	if (done)
+		return;
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not initialize libcurl")));
+	done = true;
+}
+
+/* An engine with nothing in flight. */
+KgwHttp *
+kgw_http_new(void)
+{
+	KgwHttp    *http = calloc(1, sizeof(KgwHttp));
+
+	if (http != NULL)
+	{
+		dlist_init(&http->used);
+		dlist_init(&http->unused);
+		http->deadline = KGW_NEVER;
+		http->multi = curl_multi_init();
+		http->epoll = epoll_create1(EPOLL_CLOEXEC);
+	}
+	if (http == NULL || http->multi == NULL || http->epoll < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not create the HTTP engine")));
+	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
+	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+	curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING);
+	return http;
+}
+
+/* Free the engine; what is still in flight is broken off. */
+void
+kgw_http_free(KgwHttp *http)
+{
+	while (!dlist_is_empty(&http->used))
+	{
+		dlist_node *node = dlist_pop_head_node(&http->used);
+		KgwTransfer *transfer = dlist_container(KgwTransfer, node, node);
+
+		curl_multi_remove_handle(http->multi, transfer->easy);
+		kgw_transfer_free(transfer);
+	}
+	kgw_http_trim(http, 0);
+	curl_multi_cleanup(http->multi);
+	close(http->epoll);
+	free(http);
+}
+
+static KgwTransfer *
+take_unused(KgwHttp *http)
+{
+	if (dlist_is_empty(&http->unused))
+		return kgw_transfer_new(on_close);
+	http->unused_count--;
+	return dlist_container(KgwTransfer, node, dlist_pop_head_node(&http->unused));
+}
+
+/*
+ * Send a request; "owner" comes back with its response.  Nothing goes over the
+ * network before kgw_http_run().  False when there is no memory.
+ */
+bool
+kgw_http_send(KgwHttp *http, const KgwRequest *request, void *owner)
+{
+	KgwTransfer *transfer = take_unused(http);
+
+	if (transfer == NULL)
+		return false;
+	transfer->owner = owner;
+	transfer->started = kgw_clock_ticks();
+	if (!kgw_transfer_prepare(transfer, request) ||
+		curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
+	{
+		kgw_transfer_free(transfer);
+		return false;
+	}
+	dlist_push_tail(&http->used, &transfer->node);
+	http->in_flight++;
+	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS,
+					  (long) (http->in_flight + http->unused_count + IDLE_CONNECTIONS));
+	return true;
+}
+
+/* Readable when there is something for kgw_http_run() to do. */
+int
+kgw_http_fd(const KgwHttp *http)
+{
+	return http->epoll;
+}
+
+/* When kgw_http_run() has to be called at the latest; KGW_NEVER: needn't be. */
+KgwTicks
+kgw_http_deadline(const KgwHttp *http)
+{
+	return http->deadline;
+}
+
+static void
+act(KgwHttp *http, const struct epoll_event *event)
+{
+	int			fd = event->data.fd;
+	int			what = 0;
+	int			running;
+
+	if (sockets[fd].wanted == 0)
+	{
+		epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, NULL);
+		sockets[fd].registered = ABSENT;
+		return;
+	}
+	if (event->events & (EPOLLIN | EPOLLHUP))
+		what |= CURL_CSELECT_IN;
+	if (event->events & EPOLLOUT)
+		what |= CURL_CSELECT_OUT;
+	if (event->events & EPOLLERR)
+		what |= CURL_CSELECT_ERR;
+	curl_multi_socket_action(http->multi, fd, what, &running);
+}
+
+/*
+ * Do what can be done now, without waiting.
+ */
+void
+kgw_http_run(KgwHttp *http)
+{
+	struct epoll_event events[EVENTS_AT_ONCE];
+	sigset_t	all,
+				before;
+	int			running;
+	int			count;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	if (http->deadline <= kgw_clock_ticks())
+	{
+		http->deadline = KGW_NEVER;
+		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	do
+	{
+		count = epoll_wait(http->epoll, events, EVENTS_AT_ONCE, 0);
+		for (int i = 0; i < count; i++)
+			act(http, &events[i]);
+	} while (count == EVENTS_AT_ONCE);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+/*
+ * The next transfer that has come to its end, or NULL.  The response is good
+ * until kgw_http_release().
+ */
+KgwTransfer *
+kgw_http_next(KgwHttp *http, void **owner, KgwResponse *response)
+{
+	CURLMsg    *message;
+	KgwTransfer *transfer;
+	CURLcode	code;
+	int			left;
+
+	do
+	{
+		message = curl_multi_info_read(http->multi, &left);
+		if (message == NULL)
+			return NULL;
+	} while (message->msg != CURLMSG_DONE);
+	code = message->data.result;
+	curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+	curl_multi_remove_handle(http->multi, transfer->easy);
+	dlist_delete(&transfer->node);
+	http->in_flight--;
+	kgw_transfer_result(transfer, code, response);
+	*owner = transfer->owner;
+	return transfer;
+}
+
+/* Give a transfer back that kgw_http_next() returned. */
+void
+kgw_http_release(KgwHttp *http, KgwTransfer *transfer)
+{
+	dlist_push_head(&http->unused, &transfer->node);
+	http->unused_count++;
+}
+
+/* Free all but "keep" of the transfers that aren't used. */
+void
+kgw_http_trim(KgwHttp *http, int keep)
+{
+	while (http->unused_count > keep)
+	{
+		dlist_node *node = dlist_pop_head_node(&http->unused);
+
+		http->unused_count--;
+		kgw_transfer_free(dlist_container(KgwTransfer, node, node));
+	}
+}

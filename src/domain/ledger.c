@@ -1,0 +1,268 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.c
+ *	  Attempts, from their beginning until they are written down.
+ *
+ * Outcomes gather here for a few milliseconds, so that hundreds share one
+ * durable commit.  A commit that fails must not lose any, and one that can't be
+ * written must not hold up the others: the batch is then settled one by
+ * one, each in a transaction of its own.  What still fails is written once more
+ * without the bodies, in which a stranger had a hand; and what fails even then
+ * (a full disk, a lock that somebody holds) stays here and is tried again.
+ *
+ * Until an outcome is committed its delivery counts as in flight: the next
+ * transition of the object isn't sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "domain/ledger.h"
+#include "domain/verdict.h"
+#include "services/shared.h"
+
+/* Outcomes that share a transaction. */
+#define BATCH 256
+
+/* How long an outcome waits for others, microseconds. */
+#define PATIENCE 3000
+
+/* How long after a failure it is tried again, microseconds. */
+#define PAUSE_AFTER_ERROR 1000000
+
+struct KgwLedger
+{
+	slist_head	concluded;		/* newest first */
+	int			count;
+	KgwTicks	due;			/* when they have to be written down */
+	bool		failed;			/* some could not be; "due" is a pause */
+	slist_head	unused;
+	MemoryContext scratch;
+};
+
+/* An empty ledger, in the current memory context. */
+KgwLedger *
+kgw_ledger_new(void)
+{
+	KgwLedger  *ledger = palloc0(sizeof(KgwLedger));
+
+	slist_init(&ledger->concluded);
+	slist_init(&ledger->unused);
+	ledger->due = KGW_NEVER;
+	ledger->scratch = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook settling",
+											ALLOCSET_DEFAULT_SIZES);
+	return ledger;
+}
+
+/* Open a job for an attempt of this entry. */
+KgwJob *
+kgw_ledger_begin(KgwLedger *ledger, KgwEntry *entry, const KgwRow *row)
+{
+	KgwJob	   *job;
+
+	if (slist_is_empty(&ledger->unused))
+		job = MemoryContextAlloc(GetMemoryChunkContext(ledger), sizeof(KgwJob));
+	else
+		job = slist_container(KgwJob, node, slist_pop_head_node(&ledger->unused));
+	job->entry = entry;
+	job->row = row;
+	return job;
+}
+
+/* The attempt is over; it waits here to be written down. */
+void
+kgw_ledger_conclude(KgwLedger *ledger, KgwJob *job, KgwTicks now)
+{
+	if (ledger->count == 0 && !ledger->failed)
+		ledger->due = now + PATIENCE;
+	slist_push_head(&ledger->concluded, &job->node);
+	ledger->count++;
+}
+
+int
+kgw_ledger_count(const KgwLedger *ledger)
+{
+	return ledger->count;
+}
+
+/* When kgw_ledger_settle() has to be called; KGW_NEVER when there is nothing. */
+KgwTicks
+kgw_ledger_due(const KgwLedger *ledger)
+{
+	return ledger->count == 0 ? KGW_NEVER : ledger->due;
+}
+
+/*
+ * Whether it is time to settle; "idle" when nobody is coming whom it would pay
+ * to wait for.
+ */
+bool
+kgw_ledger_ready(const KgwLedger *ledger, KgwTicks now, bool idle)
+{
+	if (ledger->count == 0)
+		return false;
+	return ledger->due <= now || (!ledger->failed && (idle || kgw_ledger_full(ledger)));
+}
+
+/*
+ * Whether there are enough to be worth a commit before they are due, or, after
+ * errors, too many to go on sending.
+ */
+bool
+kgw_ledger_full(const KgwLedger *ledger)
+{
+	return ledger->count >= BATCH;
+}
+
+static void
+close_job(KgwLedger *ledger, KgwJob *job)
+{
+	kgw_attempt_free(&job->attempt);
+	slist_push_head(&ledger->unused, &job->node);
+}
+
+static void
+settle_in_transaction(KgwSettlement *settlements, int count)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	pgstat_report_activity(STATE_RUNNING, "settling deliveries");
+	kgw_settle(settlements, count);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Settle these; false, with the error logged, when that failed. */
+static bool
+try_to_settle(KgwLedger *ledger, KgwSettlement *settlements, int count)
+{
+	volatile bool done = false;
+
+	PG_TRY();
+	{
+		settle_in_transaction(settlements, count);
+		done = true;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(ledger->scratch);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();
+		kgw_shared_error(error->message);
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		pgstat_report_activity(STATE_IDLE, NULL);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(ledger->scratch);
+	return done;
+}
+
+/* Settle one without what a stranger had a hand in. */
+static bool
+settle_reduced(KgwLedger *ledger, const KgwSettlement *settlement)
+{
+	KgwSettlement reduced = *settlement;
+	KgwAttempt	attempt = *settlement->attempt;
+	char		note[] = "the bodies of this attempt could not be logged";
+
+	attempt.body = NULL;
+	attempt.response_body = NULL;
+	if (attempt.outcome != KGW_ACKNOWLEDGED)
+		attempt.error = note;
+	reduced.attempt = &attempt;
+	return try_to_settle(ledger, &reduced, 1);
+}
+
+/* The outcome is committed: tell the scheduler and the counters. */
+static void
+finish_job(KgwLedger *ledger, KgwScheduler *scheduler, KgwJob *job,
+		   const KgwSettlement *settlement)
+{
+	kgw_shared_count(job->attempt.outcome);
+	if (settlement->fate == KGW_FATE_RETRY)
+		kgw_scheduler_retry(scheduler, job->entry,
+							kgw_clock_due(settlement->next_attempt_at,
+										  GetCurrentTimestamp(), kgw_clock_ticks()));
+	else
+		kgw_scheduler_settled(scheduler, job->entry);
+	close_job(ledger, job);
+}
+
+/* Take up to a batch of the oldest outcomes, in the order of their conclusion. */
+static int
+take_batch(KgwLedger *ledger, KgwJob **jobs, KgwSettlement *settlements)
+{
+	slist_mutable_iter iter;
+	int			skip = Max(ledger->count - BATCH, 0);
+	int			count = ledger->count - skip;
+	int			at = count;
+
+	slist_foreach_modify(iter, &ledger->concluded)
+	{
+		KgwJob	   *job = slist_container(KgwJob, node, iter.cur);
+		KgwSettlement *settlement;
+
+		if (skip-- > 0)
+			continue;
+		slist_delete_current(&iter);
+		jobs[--at] = job;
+		settlement = &settlements[at];
+		memset(settlement, 0, sizeof(*settlement));
+		settlement->row = job->row;
+		settlement->attempt = &job->attempt;
+		kgw_verdict(settlement);
+	}
+	ledger->count -= count;
+	return count;
+}
+
+/*
+ * Write down what has been concluded, in one durable commit if it can be, and
+ * tell the scheduler.
+ */
+void
+kgw_ledger_settle(KgwLedger *ledger, KgwScheduler *scheduler)
+{
+	KgwJob	   *jobs[BATCH];
+	KgwSettlement settlements[BATCH];
+	MemoryContext caller = MemoryContextSwitchTo(ledger->scratch);
+	int			count = take_batch(ledger, jobs, settlements);
+	bool		all = try_to_settle(ledger, settlements, count);
+
+	ledger->failed = false;
+	for (int i = 0; i < count; i++)
+	{
+		if (all || try_to_settle(ledger, &settlements[i], 1) ||
+			settle_reduced(ledger, &settlements[i]))
+		{
+			finish_job(ledger, scheduler, jobs[i], &settlements[i]);
+			continue;
+		}
+		slist_push_head(&ledger->concluded, &jobs[i]->node);
+		ledger->count++;
+		ledger->failed = true;
+		ledger->due = kgw_clock_ticks() + PAUSE_AFTER_ERROR;
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(ledger->scratch);
+}

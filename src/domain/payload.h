@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * payload.h
+ *	  The payload of an event, from a row of a watched table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_PAYLOAD_H
+#define KGW_PAYLOAD_H
+
+#include "executor/tuptable.h"
+#include "utils/jsonb.h"
+
+#include "domain/watched.h"
+
+extern char *kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc);
+extern Jsonb *kgw_payload_build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc,
+								char **problem);
+
+#endif							/* KGW_PAYLOAD_H */

@@ -1,0 +1,484 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.c
+ *	  Reading kgwebhook.queue.
+ *
+ * One worker owns a destination's deliveries and remembers what it is sending,
+ * so reading claims nothing and writes nothing.  Three ways to read:
+ *
+ *	arrivals	 What has become visible since the last look.  Sequence order is
+ *				 not commit order, so arrivals are found by transaction: after a
+ *				 read with snapshot S, new is what was in progress in S and has
+ *				 ended, and what began after it.  Each row is found exactly once,
+ *				 and dead rows that an old snapshot keeps from vacuum are never
+ *				 walked again.
+ *	destination	 The backlog of one destination, oldest first, from where memory
+ *				 ended.
+ *	ids			 Rows whose payload was let go while they waited for a retry.
+ *
+ * Every read is a short transaction: begin, read, end.  A callback must never
+ * leave for a payment that a crash could still undo, so kgw_queue_end() first
+ * flushes the WAL of every transaction whose rows were read and that committed
+ * asynchronously.
+ *
+ * This file must never be called while a request is being handed to libcurl,
+ * and holds no lock or snapshot outside of begin and end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "pgstat.h"
+#include "storage/lwlock.h"
+#include "storage/procarray.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "domain/queue.h"
+#include "services/plan.h"
+#include "services/text.h"
+
+#define COLUMNS \
+	"delivery_id, attempts, next_attempt_at, enqueued_at, xid, webhook_id, " \
+	"org_id, event, object_id, url, destination, problem, payload"
+
+/* Columns of the above, from 1. */
+enum
+{
+	ROW_DELIVERY_ID = 1, ROW_ATTEMPTS, ROW_NEXT_ATTEMPT_AT, ROW_ENQUEUED_AT,
+	ROW_XID, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT, ROW_OBJECT_ID, ROW_URL,
+	ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
+};
+
+/* The context that was current at kgw_queue_begin(); rows are made there. */
+static MemoryContext caller_context;
+
+/* The newest WAL position that what was read depends on. */
+static XLogRecPtr read_lsn;
+
+/*
+ * Begin a short transaction for reading, with one snapshot for all of it.
+ */
+void
+kgw_queue_begin(void)
+{
+	caller_context = CurrentMemoryContext;
+	read_lsn = InvalidXLogRecPtr;
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	pgstat_report_activity(STATE_RUNNING, "reading kgwebhook.queue");
+}
+
+/*
+ * End it, and make sure that everything read from it will survive a crash.
+ */
+void
+kgw_queue_end(void)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (read_lsn != InvalidXLogRecPtr && XLogNeedsFlush(read_lsn))
+		XLogFlush(read_lsn);
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	MemoryContextSwitchTo(caller_context);
+}
+
+/*
+ * Note that a row of this transaction was read.  An asynchronous commit leaves
+ * its WAL position in the commit log's memory, which is the only trace of it;
+ * transactions that are older than the commit log were flushed long ago.
+ */
+static void
+note_transaction(FullTransactionId xid)
+{
+	static FullTransactionId last;
+	TransactionId short_xid = XidFromFullTransactionId(xid);
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
+
+	if (FullTransactionIdEquals(xid, last) || !TransactionIdIsNormal(short_xid))
+		return;
+	last = xid;
+	LWLockAcquire(XactTruncationLock, LW_SHARED);
+#if PG_VERSION_NUM >= 170000
+	if (!TransactionIdPrecedes(short_xid, TransamVariables->oldestClogXid) &&
+		FullTransactionIdPrecedes(xid, TransamVariables->nextXid))
+#else
+	if (!TransactionIdPrecedes(short_xid, ShmemVariableCache->oldestClogXid) &&
+		FullTransactionIdPrecedes(xid, ShmemVariableCache->nextXid))
+#endif
+		lsn = TransactionIdGetCommitLSN(short_xid);
+	LWLockRelease(XactTruncationLock);
+	if (lsn > read_lsn)
+		read_lsn = lsn;
+}
+
+/*
+ * Append text to the piece in UTF-8, and say where it begins.  What has no
+ * UTF-8 form (possible only in a database of another encoding) is left empty,
+ * and *unfit is set.
+ */
+static Size
+append_wire(StringInfo piece, const char *text, size_t *len, bool *unfit)
+{
+	Size		offset = piece->len;
+	const char *wire;
+
+	*len = strlen(text);
+	wire = kgw_text_to_wire(text, len);
+	if (wire == NULL)
+	{
+		wire = "";
+		*len = 0;
+		*unfit = true;
+	}
+	appendBinaryStringInfo(piece, wire, *len);
+	appendStringInfoChar(piece, '\0');
+	return offset;
+}
+
+/* Append a text column; offset 0 stands for NULL. */
+static Size
+append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool *unfit)
+{
+	bool		isnull;
+	size_t		len;
+	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+
+	return isnull ? 0 : append_wire(piece, TextDatumGetCString(value), &len, unfit);
+}
+
+static Size
+append_payload(StringInfo piece, HeapTuple tuple, TupleDesc desc, size_t *len, bool *unfit)
+{
+	bool		isnull;
+	Jsonb	   *jsonb = DatumGetJsonbP(heap_getattr(tuple, ROW_PAYLOAD, desc, &isnull));
+
+	return append_wire(piece, JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb)), len, unfit);
+}
+
+static Datum
+get_value(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+
+	return heap_getattr(tuple, column, desc, &isnull);
+}
+
+/* Make a row out of a tuple; scratch memory is the current context's. */
+static KgwRow *
+make_row(HeapTuple tuple, TupleDesc desc)
+{
+	StringInfoData piece;
+	KgwRow		head = {0};
+	KgwRow	   *row;
+	Size		offset[ROW_PAYLOAD + 1] = {0};
+	bool		unfit = false;
+
+	head.delivery_id = DatumGetInt64(get_value(tuple, desc, ROW_DELIVERY_ID));
+	head.attempts = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS));
+	head.next_attempt_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_NEXT_ATTEMPT_AT));
+	head.enqueued_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_ENQUEUED_AT));
+	head.xid = DatumGetFullTransactionId(get_value(tuple, desc, ROW_XID));
+
+	initStringInfo(&piece);
+	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));
+	for (int column = ROW_WEBHOOK_ID; column <= ROW_PROBLEM; column++)
+		offset[column] = append_text(&piece, tuple, desc, column, &unfit);
+	offset[ROW_PAYLOAD] = append_payload(&piece, tuple, desc, &head.payload_len, &unfit);
+
+	row = MemoryContextAlloc(caller_context, piece.len);
+	memcpy(row, piece.data, piece.len);
+	row->payload_len = head.payload_len;
+	row->size = piece.len;
+	row->webhook_id = (char *) row + offset[ROW_WEBHOOK_ID];
+	row->org_id = (char *) row + offset[ROW_ORG_ID];
+	row->event = (char *) row + offset[ROW_EVENT];
+	row->object_id = (char *) row + offset[ROW_OBJECT_ID];
+	row->url = (char *) row + offset[ROW_URL];
+	row->destination = (char *) row + offset[ROW_DESTINATION];
+	row->problem = offset[ROW_PROBLEM] ? (char *) row + offset[ROW_PROBLEM] : NULL;
+	if (unfit && row->problem == NULL)
+		row->problem = "some of its text has no UTF-8 form";
+	row->payload = (char *) row + offset[ROW_PAYLOAD];
+	pfree(piece.data);
+	return row;
+}
+
+/* Run a plan with the active snapshot and hand its rows on. */
+static int
+read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg)
+{
+	int			count;
+	SPITupleTable *table;
+
+	if (SPI_execute_plan(which, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.queue");
+	count = SPI_processed;
+	table = SPI_tuptable;		/* the taker may use SPI itself */
+	for (int i = 0; i < count; i++)
+	{
+		KgwRow	   *row = make_row(table->vals[i], table->tupdesc);
+		MemoryContext scratch = MemoryContextSwitchTo(caller_context);
+
+		note_transaction(row->xid);
+		take(row, arg);
+		MemoryContextSwitchTo(scratch);
+	}
+	SPI_freetuptable(table);
+	return count;
+}
+
+/* A 32-bit transaction id of the active snapshot, in full. */
+static FullTransactionId
+widen(TransactionId xid, FullTransactionId next)
+{
+	uint32		epoch = EpochFromFullTransactionId(next);
+
+	if (xid > XidFromFullTransactionId(next))
+		epoch--;
+	return FullTransactionIdFromEpochAndXid(epoch, xid);
+}
+
+/* Keep the active snapshot as the one that has been read. */
+static void
+remember_snapshot(KgwArrivals *arrivals)
+{
+	Snapshot	snapshot = GetActiveSnapshot();
+	FullTransactionId next = ReadNextFullTransactionId();
+
+	arrivals->xmax = widen(snapshot->xmax, next);
+	arrivals->xip_count = snapshot->xcnt;
+	arrivals->xip = realloc(arrivals->xip, Max(snapshot->xcnt, 1) * sizeof(FullTransactionId));
+	if (arrivals->xip == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		arrivals->xip[i] = widen(snapshot->xip[i], next);
+}
+
+/*
+ * Start over: name every destination that has deliveries, whose rows are then
+ * read by destination, and count as arrivals what isn't visible yet.
+ */
+void
+kgw_queue_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg)
+{
+	static SPIPlanPtr kept;
+
+	/* a walk from one destination to the next along the index */
+	kgw_plan(&kept,
+		 "WITH RECURSIVE d(destination) AS ("
+		 " (SELECT destination FROM kgwebhook.queue ORDER BY destination LIMIT 1)"
+		 " UNION ALL"
+		 " SELECT (SELECT q.destination FROM kgwebhook.queue q"
+		 "          WHERE q.destination OPERATOR(pg_catalog.>) d.destination"
+		 "          ORDER BY q.destination LIMIT 1)"
+		 "   FROM d WHERE d.destination IS NOT NULL)"
+		 " SELECT destination FROM d WHERE destination IS NOT NULL", 0, NULL);
+	arrivals->reading = false;
+	remember_snapshot(arrivals);
+	if (SPI_execute_plan(kept, NULL, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.queue");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *destination = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext scratch = MemoryContextSwitchTo(caller_context);
+
+		take(destination, arg);
+		MemoryContextSwitchTo(scratch);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+static int
+compare_xids(const void *a, const void *b)
+{
+	FullTransactionId x = *(const FullTransactionId *) a;
+	FullTransactionId y = *(const FullTransactionId *) b;
+
+	return FullTransactionIdPrecedes(x, y) ? -1 : FullTransactionIdPrecedes(y, x) ? 1 : 0;
+}
+
+/*
+ * Begin a pass: what was in progress in the snapshot that has been read and
+ * isn't in the active one any more, and what began since.
+ */
+static void
+begin_pass(KgwArrivals *arrivals)
+{
+	FullTransactionId *before = arrivals->xip;
+	int			before_count = arrivals->xip_count;
+
+	arrivals->from = arrivals->xmax;
+	free(arrivals->completed);
+	arrivals->completed = before;
+	arrivals->completed_count = 0;
+	arrivals->xip = NULL;
+	remember_snapshot(arrivals);
+	qsort(arrivals->xip, arrivals->xip_count, sizeof(FullTransactionId), compare_xids);
+	for (int i = 0; i < before_count; i++)
+	{
+		if (bsearch(&before[i], arrivals->xip, arrivals->xip_count,
+					sizeof(FullTransactionId), compare_xids) == NULL)
+			arrivals->completed[arrivals->completed_count++] = before[i];
+	}
+	arrivals->after_id = 0;
+	arrivals->after_xid = arrivals->from;
+	arrivals->reading = true;
+}
+
+typedef struct KgwPosition
+{
+	KgwArrivals *arrivals;
+	KgwRowTaker take;
+	void	   *arg;
+} KgwPosition;
+
+/* Advance the position in the span, then hand the row on. */
+static void
+take_arrival(KgwRow *row, void *arg)
+{
+	KgwPosition *position = arg;
+
+	position->arrivals->after_id = row->delivery_id;
+	position->arrivals->after_xid = row->xid;
+	position->take(row, position->arg);
+}
+
+static int
+read_completed(KgwPosition *position, int limit)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {XID8OID, INT8OID, INT4OID};
+	KgwArrivals *arrivals = position->arrivals;
+	Datum		args[3];
+	int			count;
+
+	kgw_plan(&kept,
+		 "SELECT " COLUMNS " FROM kgwebhook.queue"
+		 " WHERE xid OPERATOR(pg_catalog.=) $1"
+		 "   AND delivery_id OPERATOR(pg_catalog.>) $2"
+		 " ORDER BY xid, delivery_id LIMIT $3", 3, types);
+	args[0] = FullTransactionIdGetDatum(arrivals->completed[arrivals->completed_count - 1]);
+	args[1] = Int64GetDatum(arrivals->after_id);
+	args[2] = Int32GetDatum(limit);
+	count = read_rows(kept, args, take_arrival, position);
+	if (count < limit)
+	{
+		arrivals->completed_count--;
+		arrivals->after_id = 0;
+		arrivals->after_xid = arrivals->from;
+	}
+	return count;
+}
+
+static int
+read_begun(KgwPosition *position, int limit)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {XID8OID, INT8OID, INT4OID};
+	KgwArrivals *arrivals = position->arrivals;
+	Datum		args[3];
+	int			count;
+
+	kgw_plan(&kept,
+		 "SELECT " COLUMNS " FROM kgwebhook.queue"
+		 " WHERE (xid, delivery_id) OPERATOR(pg_catalog.>) ($1, $2)"
+		 " ORDER BY xid, delivery_id LIMIT $3", 3, types);
+	args[0] = FullTransactionIdGetDatum(arrivals->after_xid);
+	args[1] = Int64GetDatum(arrivals->after_id);
+	args[2] = Int32GetDatum(limit);
+	count = read_rows(kept, args, take_arrival, position);
+	if (count < limit)
+		arrivals->reading = false;
+	return count;
+}
+
+/*
+ * Read up to about "limit" arrivals.  True when the pass has more to read; the
+ * next call then goes on where this one ended, with a newer snapshot, and may
+ * meet rows that the pass after it meets again: the taker must know its own.
+ */
+bool
+kgw_queue_read_arrivals(KgwArrivals *arrivals, int limit, KgwRowTaker take, void *arg)
+{
+	KgwPosition position = {arrivals, take, arg};
+
+	if (!arrivals->reading)
+		begin_pass(arrivals);
+	while (limit > 0 && arrivals->completed_count > 0)
+		limit -= read_completed(&position, limit);
+	if (limit > 0)
+		read_begun(&position, limit);
+	return arrivals->reading;
+}
+
+/*
+ * Whether a transaction that was in progress at the last look has ended since.
+ * Needs no transaction; for those whose commit wakes nobody (COMMIT PREPARED).
+ */
+bool
+kgw_queue_ended_unseen(const KgwArrivals *arrivals)
+{
+	for (int i = 0; i < arrivals->xip_count; i++)
+	{
+		if (!TransactionIdIsInProgress(XidFromFullTransactionId(arrivals->xip[i])))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Read a destination's deliveries with numbers beyond "after", oldest first.
+ * Returns how many there were; fewer than "limit" means there are no more.
+ */
+int
+kgw_queue_read_destination(const char *destination, int64 after, int limit,
+						   KgwRowTaker take, void *arg)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {TEXTOID, INT8OID, INT4OID};
+	Datum		args[3];
+
+	kgw_plan(&kept,
+		 "SELECT " COLUMNS " FROM kgwebhook.queue"
+		 " WHERE destination OPERATOR(pg_catalog.=) $1"
+		 "   AND delivery_id OPERATOR(pg_catalog.>) $2"
+		 " ORDER BY destination, delivery_id LIMIT $3", 3, types);
+	args[0] = CStringGetTextDatum(destination);
+	args[1] = Int64GetDatum(after);
+	args[2] = Int32GetDatum(limit);
+	return read_rows(kept, args, take, arg);
+}
+
+/* Read deliveries by number; those that are gone are left out. */
+void
+kgw_queue_read_ids(const int64 *ids, int count, KgwRowTaker take, void *arg)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {INT8ARRAYOID};
+	Datum	   *values = palloc(count * sizeof(Datum));
+	Datum		array;
+
+	kgw_plan(&kept,
+		 "SELECT " COLUMNS " FROM kgwebhook.queue"
+		 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+	for (int i = 0; i < count; i++)
+		values[i] = Int64GetDatum(ids[i]);
+	array = PointerGetDatum(construct_array(values, count, INT8OID, sizeof(int64),
+											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	read_rows(kept, &array, take, arg);
+}

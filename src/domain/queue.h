@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.h
+ *	  Reading kgwebhook.queue.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_QUEUE_H
+#define KGW_QUEUE_H
+
+#include "access/transam.h"
+#include "datatype/timestamp.h"
+
+/*
+ * A delivery as read from the queue: one palloc'd piece, freed by pfree().
+ * Texts are in UTF-8, as they go over the wire, and NUL-terminated.
+ */
+typedef struct KgwRow
+{
+	int64		delivery_id;
+	int			attempts;
+	TimestampTz next_attempt_at;
+	TimestampTz enqueued_at;
+	FullTransactionId xid;
+	const char *webhook_id;
+	const char *org_id;
+	const char *event;
+	const char *object_id;
+	const char *url;
+	const char *destination;
+	const char *problem;		/* or NULL */
+	const char *payload;
+	size_t		payload_len;
+	Size		size;			/* of the whole piece, bytes */
+} KgwRow;
+
+/* Gets every row read; the row is its own from then on. */
+typedef void (*KgwRowTaker) (KgwRow *row, void *arg);
+typedef void (*KgwDestinationTaker) (const char *destination, void *arg);
+
+/*
+ * How far the arrivals have been read.  The spans are what became visible
+ * between two snapshots: some transactions that were in progress at the
+ * earlier one, and all that began since.
+ */
+typedef struct KgwArrivals
+{
+	FullTransactionId xmax;		/* of the snapshot that has been read */
+	FullTransactionId *xip;		/* in progress in it; malloc'd */
+	int			xip_count;
+
+	/* a pass that has not come to its end yet */
+	bool		reading;
+	FullTransactionId *completed;	/* spans of one transaction; malloc'd */
+	int			completed_count;
+	FullTransactionId from;		/* span from here on */
+	int64		after_id;		/* position in the present span */
+	FullTransactionId after_xid;
+} KgwArrivals;
+
+extern void kgw_queue_begin(void);
+extern void kgw_queue_end(void);
+extern void kgw_queue_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg);
+extern bool kgw_queue_ended_unseen(const KgwArrivals *arrivals);
+extern bool kgw_queue_read_arrivals(KgwArrivals *arrivals, int limit, KgwRowTaker take, void *arg);
+extern int	kgw_queue_read_destination(const char *destination, int64 after, int limit,
+									   KgwRowTaker take, void *arg);
+extern void kgw_queue_read_ids(const int64 *ids, int count, KgwRowTaker take, void *arg);
+
+#endif							/* KGW_QUEUE_H */

@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * settle.h
+ *	  Writing down how attempts ended.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SETTLE_H
+#define KGW_SETTLE_H
+
+#include "domain/delivery.h"
+
+/* What happens to the delivery after the attempt. */
+typedef enum KgwFate
+{
+	KGW_FATE_DONE,				/* acknowledged or superseded: leaves the queue */
+	KGW_FATE_DEAD,				/* becomes a dead letter */
+	KGW_FATE_RETRY				/* stays, and is tried again */
+} KgwFate;
+
+typedef struct KgwSettlement
+{
+	const KgwRow *row;
+	const KgwAttempt *attempt;
+	KgwFate		fate;
+	const char *reason;			/* of KGW_FATE_DEAD */
+	TimestampTz next_attempt_at;	/* of KGW_FATE_RETRY */
+	bool		is_test;
+	int64		attempt_id;		/* set by kgw_settle_log() */
+} KgwSettlement;
+
+extern void kgw_settle_log(KgwSettlement *settlements, int count);
+extern void kgw_settle(KgwSettlement *settlements, int count);
+
+#endif							/* KGW_SETTLE_H */

@@ -1,0 +1,366 @@
+/*-------------------------------------------------------------------------
+ *
+ * transfer.c
+ *	  One request on its way: an easy handle and what is collected for it.
+ *
+ * Here is what we tell libcurl about a request, and what we let a stranger tell
+ * us.  Nothing of libcurl's helpfulness is wanted: no redirect, proxy, netrc,
+ * cookie, alternative service, content decoding or HTTP/0.9; a request goes
+ * where its URL says, once, and what comes back is counted and capped.
+ *
+ * The address guard judges the resolved address when a socket is opened and
+ * again before each request on a connection, so neither a name that changes
+ * its address nor a kept-alive connection gets around it.
+ *
+ * libcurl sends a request a second time, unasked, when a reused connection dies
+ * under it.  The log has one row for each attempt on the wire; so the second
+ * sending of one transfer is refused in the pre-request callback, and the
+ * delivery's own schedule decides about another attempt.
+ *
+ * Callbacks run inside libcurl: they must never palloc, ereport or longjmp.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "domain/transfer.h"
+#include "pure/address.h"
+#include "services/interfaces.h"
+#include "services/settings.h"
+
+StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
+				 "libcurl 7.80.0 or newer is needed for CURLOPT_PREREQFUNCTION");
+
+/* An answer longer than this is cut off: nobody needs it, and it costs us. */
+#define RECEIVED_MAX (256 * 1024)
+
+/* How long this host's own addresses are believed, microseconds. */
+#define INTERFACES_AGE 1000000
+
+/* This host's addresses, or NULL when they can't be told. */
+static const KgwNetworks *
+own_addresses(void)
+{
+	static KgwNetworks own;
+	static bool known;
+	static KgwTicks read_at;
+	KgwTicks	now = kgw_clock_ticks();
+
+	if (read_at == 0 || now - read_at > INTERFACES_AGE)
+	{
+		known = kgw_networks_own(&own);
+		read_at = now;
+	}
+	return known ? &own : NULL;
+}
+
+/* Why a connection to this address is refused, or NULL. */
+static const char *
+judge(const struct sockaddr *address, socklen_t len)
+{
+	const KgwNetworks *own = own_addresses();
+
+	if (own == NULL)
+		return "this host's own addresses are not known";
+	return kgw_address_judge(address, len, kgw_settings.allowed_networks, own);
+}
+
+static curl_socket_t
+open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	KgwTransfer *transfer = arg;
+	const char *reason = judge(&address->addr, address->addrlen);
+
+	if (purpose != CURLSOCKTYPE_IPCXN)
+		reason = "connection is not an outgoing one";
+	if (reason != NULL)
+	{
+		/* of several addresses, one that may be tried decides the outcome */
+		if (!transfer->opened)
+			transfer->blocked = reason;
+		return CURL_SOCKET_BAD;
+	}
+	transfer->opened = true;
+	transfer->blocked = NULL;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static int
+before_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	KgwTransfer *transfer = arg;
+	struct sockaddr_storage address;
+	size_t		len;
+
+	if (transfer->sent)
+	{
+		transfer->resent = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	if (!kgw_address_parse(remote_ip, &address, &len))
+		transfer->blocked = "address can't be read";
+	else
+		transfer->blocked = judge((struct sockaddr *) &address, len);
+	if (transfer->blocked != NULL)
+		return CURL_PREREQFUNC_ABORT;
+	transfer->sent = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+/* Count what arrives; false when it is more than anybody needs. */
+static bool
+count_received(KgwTransfer *transfer, size_t len)
+{
+	transfer->received += len;
+	transfer->too_long = transfer->received > RECEIVED_MAX;
+	return !transfer->too_long;
+}
+
+/* Keep the value of a header, without the blanks around it, if it fits. */
+static void
+keep_value(char *out, size_t room, const char *value, size_t len)
+{
+	while (len > 0 && (*value == ' ' || *value == '\t'))
+	{
+		value++;
+		len--;
+	}
+	while (len > 0 && strchr(" \t\r\n", value[len - 1]) != NULL)
+		len--;
+	if (len >= room)
+		return;
+	memcpy(out, value, len);
+	out[len] = '\0';
+}
+
+static size_t
+on_header(char *line, size_t size, size_t count, void *arg)
+{
+	KgwTransfer *transfer = arg;
+	size_t		len = size * count;
+	static const char name[] = "retry-after:";
+	long		status = 0;
+
+	if (!count_received(transfer, len))
+		return 0;
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (len <= 2 && status >= 200)
+		transfer->headers_done = true;
+	else if (!transfer->headers_done && len > sizeof(name) &&
+			 pg_strncasecmp(line, name, sizeof(name) - 1) == 0)
+		keep_value(transfer->retry_after, sizeof(transfer->retry_after),
+				   line + sizeof(name) - 1, len - (sizeof(name) - 1));
+	return len;
+}
+
+static size_t
+on_body(char *data, size_t size, size_t count, void *arg)
+{
+	KgwTransfer *transfer = arg;
+	size_t		len = size * count;
+	size_t		keep = Min(len, transfer->body_room - transfer->body_len);
+
+	if (!count_received(transfer, len))
+		return 0;
+	if (keep > 0)
+		memcpy(transfer->body + transfer->body_len, data, keep);
+	transfer->body_len += keep;
+	return len;
+}
+
+static void
+set_manners(CURL *easy)
+{
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "kgwebhook/" KGW_VERSION);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+
+static void
+set_callbacks(KgwTransfer *transfer, curl_closesocket_callback on_close)
+{
+	CURL	   *easy = transfer->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+}
+
+/*
+ * A transfer with its easy handle, to be used for one request after another:
+ * a new handle each costs a quarter of the rate.  on_close is called in place
+ * of close() for its sockets.  NULL when there is no memory.
+ */
+KgwTransfer *
+kgw_transfer_new(curl_closesocket_callback on_close)
+{
+	KgwTransfer *transfer = calloc(1, sizeof(KgwTransfer));
+
+	if (transfer == NULL)
+		return NULL;
+	transfer->easy = curl_easy_init();
+	if (transfer->easy == NULL)
+	{
+		free(transfer);
+		return NULL;
+	}
+	set_manners(transfer->easy);
+	set_callbacks(transfer, on_close);
+	return transfer;
+}
+
+/* Free a transfer that no multi handle knows any more. */
+void
+kgw_transfer_free(KgwTransfer *transfer)
+{
+	curl_easy_cleanup(transfer->easy);
+	curl_slist_free_all(transfer->headers);
+	free(transfer->body);
+	free(transfer);
+}
+
+static bool
+set_headers(KgwTransfer *transfer, const KgwRequest *request)
+{
+	struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json");
+
+	/* libcurl would wait for a "100 Continue" before a larger body */
+	for (int i = -1; list != NULL && i < KGW_HTTP_HEADERS; i++)
+	{
+		const char *line = i < 0 ? "Expect:" : request->headers[i];
+		struct curl_slist *longer;
+
+		if (line == NULL)
+			break;
+		longer = curl_slist_append(list, line);
+		if (longer == NULL)
+		{
+			curl_slist_free_all(list);
+			return false;
+		}
+		list = longer;
+	}
+	if (list == NULL)
+		return false;
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, list);
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = list;
+	return true;
+}
+
+static bool
+reserve_body(KgwTransfer *transfer)
+{
+	size_t		room = kgw_settings.response_body_limit;
+
+	if (transfer->body == NULL || transfer->body_room != room)
+	{
+		free(transfer->body);
+		transfer->body = malloc(room + 1);
+		transfer->body_room = transfer->body ? room : 0;
+	}
+	return transfer->body != NULL;
+}
+
+/*
+ * Make the transfer ready for this request, by the settings of the moment.
+ * False when there is no memory.
+ */
+bool
+kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request)
+{
+	CURL	   *easy = transfer->easy;
+
+	transfer->opened = false;
+	transfer->sent = false;
+	transfer->blocked = NULL;
+	transfer->resent = false;
+	transfer->too_long = false;
+	transfer->headers_done = false;
+	transfer->received = 0;
+	transfer->body_len = 0;
+	transfer->retry_after[0] = '\0';
+	transfer->error[0] = '\0';
+
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) kgw_settings.request_timeout);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) kgw_settings.connect_timeout);
+	if (kgw_settings.ca_file[0] != '\0')
+		curl_easy_setopt(easy, CURLOPT_CAINFO, kgw_settings.ca_file);
+	return reserve_body(transfer) &&
+		set_headers(transfer, request) &&
+		curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
+}
+
+static const char *
+error_text(KgwTransfer *transfer, CURLcode code)
+{
+	if (transfer->blocked != NULL)
+		return transfer->blocked;
+	if (transfer->resent)
+		return "the kept-alive connection was closed before an answer came";
+	if (transfer->too_long)
+		return "the answer's headers are too long";
+	return transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
+}
+
+/*
+ * What became of the transfer.  The status line and the headers decide; the body
+ * is for the log, and one that is cut off, too long or late changes nothing.
+ * The response points into the transfer.
+ */
+void
+kgw_transfer_result(KgwTransfer *transfer, CURLcode code, KgwResponse *response)
+{
+	long		status = 0;
+
+	response->body = transfer->body;
+	response->body_len = transfer->body_len;
+	response->retry_after = transfer->retry_after;
+	response->duration = kgw_clock_ticks() - transfer->started;
+	if (transfer->headers_done || code == CURLE_OK)
+	{
+		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+		response->transport = KGW_HTTP_ANSWERED;
+		response->status = (int) status;
+		response->error = "";
+		return;
+	}
+	response->status = 0;
+	response->error = error_text(transfer, code);
+	if (transfer->blocked != NULL)
+		response->transport = KGW_HTTP_BLOCKED;
+	else if (code == CURLE_OPERATION_TIMEDOUT)
+		response->transport = KGW_HTTP_TIMED_OUT;
+	else
+		response->transport = KGW_HTTP_UNREACHABLE;
+}

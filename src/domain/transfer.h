@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * transfer.h
+ *	  One request on its way: an easy handle and what is collected for it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_TRANSFER_H
+#define KGW_TRANSFER_H
+
+#include <curl/curl.h>
+
+#include "lib/ilist.h"
+
+#include "domain/http.h"
+
+#define KGW_RETRY_AFTER_SIZE 64
+
+struct KgwTransfer
+{
+	dlist_node	node;			/* in the engine's list of used or unused ones */
+	CURL	   *easy;
+	struct curl_slist *headers;
+	void	   *owner;			/* the caller's */
+	KgwTicks	started;
+
+	bool		opened;			/* a socket, to an address that is allowed */
+	bool		sent;			/* bytes of this request may be on the wire */
+	const char *blocked;		/* why the guard refused, or NULL */
+	bool		resent;			/* a second sending was refused */
+	bool		too_long;		/* the answer was cut off */
+	bool		headers_done;	/* of a final answer, not of a 1xx */
+	size_t		received;		/* bytes of headers and body */
+	char	   *body;			/* malloc'd, room for body_room bytes */
+	size_t		body_len;
+	size_t		body_room;
+	char		retry_after[KGW_RETRY_AFTER_SIZE];
+	char		error[CURL_ERROR_SIZE];
+};
+
+extern KgwTransfer *kgw_transfer_new(curl_closesocket_callback on_close);
+extern void kgw_transfer_free(KgwTransfer *transfer);
+extern bool kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request);
+extern void kgw_transfer_result(KgwTransfer *transfer, CURLcode code, KgwResponse *response);
+
+#endif							/* KGW_TRANSFER_H */

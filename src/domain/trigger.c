@@ -1,0 +1,119 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger.c
+ *	  Where a delivery begins: the trigger of a watched table.
+ *
+ * It runs after the row is final (AFTER ... FOR EACH ROW, without a column
+ * list), so that a status set by somebody's BEFORE trigger is seen like any
+ * other, and it compares the statuses itself.  It writes in the user's
+ * transaction and does nothing else: it never validates, resolves or signs.
+ * Whatever is wrong with an event travels along as the delivery's problem.
+ *
+ * The one thing it refuses is to serve a table that kg_watch() wasn't called
+ * for.  Somebody who can create triggers must not thereby get events signed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "utils/rel.h"
+
+#include "domain/enqueue.h"
+#include "domain/payload.h"
+#include "domain/watched.h"
+
+PG_FUNCTION_INFO_V1(kg_enqueue);
+
+static void
+check_called_right(FunctionCallInfo fcinfo)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.enqueue")));
+	if (!TRIGGER_FIRED_AFTER(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		!(TRIGGER_FIRED_BY_INSERT(data->tg_event) || TRIGGER_FIRED_BY_UPDATE(data->tg_event)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger function \"%s\" was fired in a wrong way", "kgwebhook.enqueue"),
+				 errdetail("It has to be an AFTER INSERT OR UPDATE trigger FOR EACH ROW."),
+				 errhint("Use kg_watch() to watch a table.")));
+}
+
+static const KgwWatch *
+watch_or_refuse(Relation rel)
+{
+	const KgwWatch *watch = kgw_watched_lookup(rel);
+
+	if (watch == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not watched", RelationGetRelationName(rel)),
+				 errdetail("It has a trigger of kgwebhook, but kg_watch() was not called for it."),
+				 errhint("Call kg_watch() for the table, or drop the trigger.")));
+	return watch;
+}
+
+/* Whether the row's new status differs from the old one's; *status is the new. */
+static bool
+status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **status)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	char	   *old;
+
+	*status = kgw_payload_column_text(&watch->status, row, desc);
+	if (*status == NULL)
+		return false;
+	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		return true;
+	old = kgw_payload_column_text(&watch->status, data->tg_trigtuple, desc);
+	return old == NULL || strcmp(old, *status) != 0;
+}
+
+/*
+ * kgwebhook.enqueue(): trigger function of a watched table.
+ */
+Datum
+kg_enqueue(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	const KgwWatch *watch;
+	KgwNewDelivery delivery;
+	char		webhook_id[KGW_WEBHOOK_ID_SIZE];
+	TupleDesc	desc;
+	HeapTuple	row;
+	char	   *status;
+	char	   *problem;
+
+	check_called_right(fcinfo);
+	watch = watch_or_refuse(data->tg_relation);
+	desc = RelationGetDescr(data->tg_relation);
+	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
+	if (!status_changed(watch, data, row, &status))
+		return PointerGetDatum(NULL);
+
+	delivery.url = kgw_payload_column_text(&watch->url, row, desc);
+	if (delivery.url == NULL)
+		return PointerGetDatum(NULL);
+	delivery.org_id = kgw_payload_column_text(&watch->org, row, desc);
+	if (delivery.org_id == NULL)
+		delivery.org_id = "default";
+	delivery.object_id = kgw_payload_column_text(&watch->id, row, desc);
+	problem = watch->problem;
+	if (delivery.object_id == NULL)
+	{
+		delivery.object_id = "";
+		if (problem == NULL)
+			problem = "the column that identifies the object is null";
+	}
+	delivery.event = psprintf("%s.%s", watch->event, status);
+	delivery.payload = kgw_payload_build(watch, row, desc, &problem);
+	delivery.problem = problem;
+	kgw_enqueue_webhook_id(webhook_id);
+	delivery.webhook_id = webhook_id;
+	kgw_enqueue(&delivery);
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * verdict.c
+ *	  What becomes of a delivery after an attempt (design A1).
+ *
+ *	acknowledged				 done
+ *	410, or invalid				 dead at once: trying again is of no use
+ *	no signing secret yet		 waits until there is one, however long
+ *	429 or 503 with Retry-After	 again when the receiver wants it
+ *	anything else				 again by kgwebhook.retry_schedule, dead after
+ *								 its end
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "utils/timestamp.h"
+
+#include "domain/verdict.h"
+#include "pure/retry.h"
+#include "services/settings.h"
+
+/* Room for a reason; it is cut if it is longer. */
+#define REASON_SIZE 400
+
+static char *
+format_reason(const char *format, int attempts, const char *error)
+{
+	char	   *reason = palloc(REASON_SIZE);
+
+	snprintf(reason, REASON_SIZE, format, attempts, error ? error : "");
+	return reason;
+}
+
+static const char *
+reason_to_give_up(const KgwAttempt *attempt)
+{
+	if (attempt->outcome == KGW_INVALID)
+		return psprintf("invalid: %s", attempt->error ? attempt->error : "out of memory");
+	return "the receiver answered 410 Gone";
+}
+
+/*
+ * Fill in fate, reason and next_attempt_at from row and attempt.  Allocates in
+ * the current memory context.
+ */
+void
+kgw_verdict(KgwSettlement *settlement)
+{
+	const KgwAttempt *attempt = settlement->attempt;
+	int64		delay;
+
+	if (attempt->outcome == KGW_ACKNOWLEDGED || attempt->outcome == KGW_SUPERSEDED)
+	{
+		settlement->fate = KGW_FATE_DONE;
+		return;
+	}
+	if (attempt->give_up)
+	{
+		settlement->fate = KGW_FATE_DEAD;
+		settlement->reason = reason_to_give_up(attempt);
+		return;
+	}
+	settlement->fate = KGW_FATE_RETRY;
+	if (attempt->no_secret)
+	{
+		TIMESTAMP_NOEND(settlement->next_attempt_at);
+		return;
+	}
+	delay = kgw_schedule_delay(kgw_settings.schedule, attempt->number,
+							   kgw_settings.retry_jitter,
+							   pg_prng_double(&pg_global_prng_state));
+	if (delay < 0)
+	{
+		settlement->fate = KGW_FATE_DEAD;
+		settlement->reason = format_reason("gave up after %d attempts; the last one: %s",
+										   attempt->number, attempt->error);
+		return;
+	}
+	if (attempt->retry_after >= 0)
+		delay = attempt->retry_after * USECS_PER_SEC;
+	settlement->next_attempt_at = GetCurrentTimestamp() + delay;
+}

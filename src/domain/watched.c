@@ -1,0 +1,375 @@
+/*-------------------------------------------------------------------------
+ *
+ * watched.c
+ *	  From a row of kgwebhook.watch to column numbers and output functions.
+ *
+ * The trigger runs inside the user's statement, for every row; what it needs to
+ * know of a table is therefore resolved once a backend and kept until
+ * the relation cache says that the table, or kgwebhook.watch, has changed.
+ * A partition is looked up under the ancestor that is watched, and its columns
+ * by name, since partitions number their columns as they like.
+ *
+ * A column that kg_watch() was told of and that is gone is not an error here:
+ * the payment has to commit.  It is kept as the watch's problem, and becomes
+ * the reason of an invalid delivery.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "domain/watched.h"
+#include "services/owner.h"
+
+/* Columns of kgwebhook.watch. */
+enum
+{
+	WATCH_RELATION = 1, WATCH_EVENT, WATCH_ID_COLUMN, WATCH_STATUS_COLUMN,
+	WATCH_URL_COLUMN, WATCH_ORG_COLUMN, WATCH_PAYLOAD
+};
+
+typedef struct KgwCacheEntry
+{
+	Oid			relid;			/* hash key: the table or a partition of it */
+	bool		valid;
+	KgwWatch   *watch;			/* NULL = not watched */
+	MemoryContext context;		/* holds watch */
+} KgwCacheEntry;
+
+static HTAB *cache;
+static Oid	watch_table;		/* kgwebhook.watch when the cache was filled */
+static uint64 invalidations;	/* how often anything was forgotten */
+
+/* The members of a payment intent (design A1), which are its default payload. */
+static const char *const payment_intent_members[] = {
+	"payment_intent_id", "status", "payment_chain_id", "symbol",
+	"fiat_amount", "fiat_currency", "crypto_amount",
+	"received_crypto_amount", "payment_tx_hash", "order_data", "callback_url"
+};
+
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS scan;
+	KgwCacheEntry *entry;
+
+	invalidations++;
+	if (relid != InvalidOid && relid != watch_table)
+	{
+		entry = hash_search(cache, &relid, HASH_FIND, NULL);
+		if (entry != NULL)
+			entry->valid = false;
+		return;
+	}
+	hash_seq_init(&scan, cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		entry->valid = false;
+}
+
+static void
+create_cache(void)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(KgwCacheEntry);
+	cache = hash_create("kgwebhook watched tables", 16, &ctl, HASH_ELEM | HASH_BLOBS);
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+}
+
+static KgwColumnKind
+column_kind(Oid type)
+{
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+			return KGW_COLUMN_NUMBER;
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return KGW_COLUMN_FLOAT;
+		case BOOLOID:
+			return KGW_COLUMN_BOOL;
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return KGW_COLUMN_TIMESTAMP;
+		case JSONBOID:
+			return KGW_COLUMN_JSONB;
+		case JSONOID:
+			return KGW_COLUMN_CONVERTED;
+	}
+	if (get_typtype(type) == TYPTYPE_ENUM)
+		return KGW_COLUMN_STRING;
+	if (type < FirstNormalObjectId && get_typtype(type) == TYPTYPE_BASE &&
+		!OidIsValid(get_element_type(type)))
+		return KGW_COLUMN_STRING;
+	return KGW_COLUMN_CONVERTED;
+}
+
+/* Resolve a column by name; false when the table doesn't have it. */
+static bool
+resolve_column(Relation rel, const char *name, KgwColumn *column)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Oid			output;
+	bool		is_varlena;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+
+		if (attr->attisdropped || strcmp(NameStr(attr->attname), name) != 0)
+			continue;
+		column->attnum = attr->attnum;
+		column->type = getBaseType(attr->atttypid);
+		column->kind = column_kind(column->type);
+		getTypeOutputInfo(column->type, &output, &is_varlena);
+		fmgr_info(output, &column->output);
+		return true;
+	}
+	return false;
+}
+
+/* As above, for a column that must be there: its absence is the problem. */
+static void
+require_column(KgwWatch *watch, Relation rel, const char *name, KgwColumn *column)
+{
+	if (name == NULL || resolve_column(rel, name, column))
+		return;
+	column->attnum = InvalidAttrNumber;
+	if (watch->problem == NULL)
+		watch->problem = psprintf("column \"%s\" of the watched table does not exist any more", name);
+}
+
+static void
+add_member(KgwWatch *watch, const char *name, const KgwColumn *column)
+{
+	KgwMember  *member = &watch->members[watch->member_count++];
+
+	member->name = pstrdup(name);
+	member->column = *column;
+	if (column->kind == KGW_COLUMN_CONVERTED)
+		watch->can_fail = true;
+}
+
+/*
+ * The default payload of a payment intent: A1's members, of which id, status
+ * and URL are taken from the columns that were named for them.
+ */
+static void
+add_payment_intent_members(KgwWatch *watch, Relation rel)
+{
+	watch->members = palloc0(lengthof(payment_intent_members) * sizeof(KgwMember));
+	for (size_t i = 0; i < lengthof(payment_intent_members); i++)
+	{
+		const char *name = payment_intent_members[i];
+		KgwColumn	column = {0};
+
+		if (strcmp(name, "payment_intent_id") == 0)
+			column = watch->id;
+		else if (strcmp(name, "status") == 0)
+			column = watch->status;
+		else if (strcmp(name, "callback_url") == 0)
+			column = watch->url;
+		else
+			resolve_column(rel, name, &column);
+		if (column.attnum != InvalidAttrNumber)
+			add_member(watch, name, &column);
+	}
+}
+
+/* Another event's default payload: every column but org_id. */
+static void
+add_all_columns(KgwWatch *watch, Relation rel, const char *org_column)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	watch->members = palloc0(desc->natts * sizeof(KgwMember));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+		KgwColumn	column = {0};
+
+		if (attr->attisdropped)
+			continue;
+		if (strcmp(NameStr(attr->attname), org_column ? org_column : "org_id") == 0)
+			continue;
+		if (resolve_column(rel, NameStr(attr->attname), &column))
+			add_member(watch, NameStr(attr->attname), &column);
+	}
+}
+
+static void
+add_mapped_members(KgwWatch *watch, Relation rel, Jsonb *payload)
+{
+	JsonbIterator *it = JsonbIteratorInit(&payload->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *name = NULL;
+
+	watch->members = palloc0(Max(JB_ROOT_COUNT(payload), 1) * sizeof(KgwMember));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		KgwColumn	column = {0};
+
+		if (token == WJB_KEY)
+			name = pnstrdup(value.val.string.val, value.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		require_column(watch, rel,
+					   pnstrdup(value.val.string.val, value.val.string.len), &column);
+		if (column.attnum != InvalidAttrNumber)
+			add_member(watch, name, &column);
+	}
+}
+
+/*
+ * Resolve a row of kgwebhook.watch against a table or one of its partitions.
+ * The result is allocated in the current memory context.
+ */
+KgwWatch *
+kgw_watched_resolve(const KgwWatchRow *row, Relation rel)
+{
+	KgwWatch   *watch = palloc0(sizeof(KgwWatch));
+
+	watch->event = pstrdup(row->event);
+	require_column(watch, rel, row->id_column, &watch->id);
+	require_column(watch, rel, row->status_column, &watch->status);
+	require_column(watch, rel, row->url_column, &watch->url);
+	require_column(watch, rel, row->org_column, &watch->org);
+	if (row->payload != NULL)
+		add_mapped_members(watch, rel, (Jsonb *) row->payload);
+	else if (strcmp(row->event, "payment_intent") == 0)
+		add_payment_intent_members(watch, rel);
+	else
+		add_all_columns(watch, rel, row->org_column);
+	return watch;
+}
+
+static char *
+name_or_null(HeapTuple tuple, TupleDesc desc, int attnum)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, attnum, desc, &isnull);
+
+	return isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
+}
+
+/* Read the row of one table; false when there is none. */
+static bool
+read_row(Relation table, Oid index, Oid relid, KgwWatchRow *row)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		isnull;
+	Datum		value;
+
+	ScanKeyInit(&key, WATCH_RELATION, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(table, index, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		row->event = TextDatumGetCString(heap_getattr(tuple, WATCH_EVENT, desc, &isnull));
+		row->id_column = name_or_null(tuple, desc, WATCH_ID_COLUMN);
+		row->status_column = name_or_null(tuple, desc, WATCH_STATUS_COLUMN);
+		row->url_column = name_or_null(tuple, desc, WATCH_URL_COLUMN);
+		row->org_column = name_or_null(tuple, desc, WATCH_ORG_COLUMN);
+		value = heap_getattr(tuple, WATCH_PAYLOAD, desc, &isnull);
+		row->payload = isnull ? NULL : PG_DETOAST_DATUM_COPY(value);
+	}
+	systable_endscan(scan);
+	return HeapTupleIsValid(tuple);
+}
+
+/* Find the row of a table, or of the nearest ancestor that it is a partition of. */
+static bool
+find_row(Relation rel, KgwWatchRow *row)
+{
+	Relation	table;
+	Oid			index;
+	bool		found;
+	List	   *ancestors = NIL;
+	ListCell   *lc;
+
+	watch_table = kgw_relation_oid("watch");
+	if (!OidIsValid(watch_table))
+		return false;
+	table = table_open(watch_table, AccessShareLock);
+	index = RelationGetPrimaryKeyIndex(table
+#if PG_VERSION_NUM >= 180000
+									   ,false
+#endif
+		);
+
+	found = read_row(table, index, RelationGetRelid(rel), row);
+	if (!found && rel->rd_rel->relispartition)
+		ancestors = get_partition_ancestors(RelationGetRelid(rel));
+	foreach(lc, ancestors)
+	{
+		if (!found)
+			found = read_row(table, index, lfirst_oid(lc), row);
+	}
+	table_close(table, AccessShareLock);
+	return found;
+}
+
+static void
+fill_entry(KgwCacheEntry *entry, Relation rel)
+{
+	MemoryContext caller;
+	KgwWatchRow row;
+	uint64		before = invalidations;
+
+	if (entry->context != NULL)
+		MemoryContextDelete(entry->context);
+	entry->watch = NULL;
+	entry->context = AllocSetContextCreate(CacheMemoryContext, "kgwebhook watch",
+										   ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(entry->context);
+	if (find_row(rel, &row))
+		entry->watch = kgw_watched_resolve(&row, rel);
+	MemoryContextSwitchTo(caller);
+
+	/* what was forgotten meanwhile is read again next time */
+	entry->valid = (before == invalidations);
+}
+
+/*
+ * What is to be read from the rows of this table, or NULL when it isn't
+ * watched.  Owned by the cache; good until the next call.
+ */
+const KgwWatch *
+kgw_watched_lookup(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	KgwCacheEntry *entry;
+	bool		found;
+
+	if (cache == NULL)
+		create_cache();
+	entry = hash_search(cache, &relid, HASH_ENTER, &found);
+	if (!found)
+	{
+		entry->valid = false;
+		entry->watch = NULL;
+		entry->context = NULL;
+	}
+	if (!entry->valid)
+		fill_entry(entry, rel);
+	return entry->watch;
+}

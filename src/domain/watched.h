@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * watched.h
+ *	  What is to be read from a row of a watched table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_WATCHED_H
+#define KGW_WATCHED_H
+
+#include "access/attnum.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/rel.h"
+
+/* How a column becomes a JSON value (design A2, kg_watch). */
+typedef enum KgwColumnKind
+{
+	KGW_COLUMN_STRING,			/* its text: also numeric and bigint */
+	KGW_COLUMN_NUMBER,			/* smallint, integer */
+	KGW_COLUMN_FLOAT,
+	KGW_COLUMN_BOOL,
+	KGW_COLUMN_TIMESTAMP,		/* RFC 3339, UTC */
+	KGW_COLUMN_JSONB,
+	KGW_COLUMN_CONVERTED		/* to_jsonb(); may raise an error */
+} KgwColumnKind;
+
+typedef struct KgwColumn
+{
+	AttrNumber	attnum;			/* InvalidAttrNumber = none */
+	KgwColumnKind kind;
+	Oid			type;			/* base type */
+	FmgrInfo	output;
+} KgwColumn;
+
+typedef struct KgwMember
+{
+	char	   *name;			/* of the payload's member */
+	KgwColumn	column;
+} KgwMember;
+
+typedef struct KgwWatch
+{
+	char	   *event;			/* first part of the event's name */
+	KgwColumn	id;
+	KgwColumn	status;
+	KgwColumn	url;
+	KgwColumn	org;
+	int			member_count;
+	KgwMember  *members;
+	bool		can_fail;		/* some member is KGW_COLUMN_CONVERTED */
+	char	   *problem;		/* what kg_watch() named and is gone, or NULL */
+} KgwWatch;
+
+/* One row of kgwebhook.watch, as text. */
+typedef struct KgwWatchRow
+{
+	char	   *event;
+	char	   *id_column;
+	char	   *status_column;
+	char	   *url_column;		/* or NULL */
+	char	   *org_column;		/* or NULL */
+	struct varlena *payload;	/* jsonb or NULL */
+} KgwWatchRow;
+
+extern const KgwWatch *kgw_watched_lookup(Relation rel);
+extern KgwWatch *kgw_watched_resolve(const KgwWatchRow *row, Relation rel);
+
+#endif							/* KGW_WATCHED_H */

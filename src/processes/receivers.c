@@ -1,0 +1,218 @@
+/*-------------------------------------------------------------------------
+ *
+ * receivers.c
+ *	  kg_canonical_json(), kg_sign() and kg_verify(): what a receiver's author
+ *	  needs to hold against an implementation of their own.
+ *
+ * They use the very code that signs deliveries, touch no table, and are open
+ * to everybody.  kg_verify() says why it refuses, because "invalid signature"
+ * is what receivers' authors lose their days to.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "domain/document.h"
+#include "pure/signature.h"
+#include "services/text.h"
+
+PG_FUNCTION_INFO_V1(kg_canonical_json);
+PG_FUNCTION_INFO_V1(kg_sign);
+PG_FUNCTION_INFO_V1(kg_verify);
+
+/* Seconds from the Unix epoch to PostgreSQL's. */
+#define EPOCH_SECONDS \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+
+static void
+refuse(KgwCanonical *canonical, KgwCanonicalStatus status, const char *what)
+{
+	const char *hint = kgw_canonical_hint(canonical);
+
+	ereport(ERROR,
+			(errcode(kgw_document_errcode(status)),
+			 errmsg("%s", what),
+			 errdetail("%s", kgw_canonical_problem(canonical)),
+			 *hint ? errhint("%s", hint) : 0));
+}
+
+static text *
+text_from_utf8(const char *utf8, size_t len)
+{
+	char	   *native = kgw_text_to_server(utf8, len);
+
+	return native == utf8 ? cstring_to_text_with_len(utf8, len) : cstring_to_text(native);
+}
+
+/*
+ * kg_canonical_json(jsonb) -> text: RFC 8785.  Raises an error for what has no
+ * exact canonical form.
+ */
+Datum
+kg_canonical_json(PG_FUNCTION_ARGS)
+{
+	size_t		len;
+	const char *document = kgw_document_text(PG_GETARG_JSONB_P(0), &len);
+	KgwCanonical *canonical = kgw_document_workspace();
+	KgwCanonicalStatus status = kgw_canonical_run(canonical, document, len, NULL);
+
+	if (status != KGW_CANONICAL_OK)
+		refuse(canonical, status, "document can't be canonicalised exactly");
+	document = kgw_canonical_text(canonical, &len);
+	PG_RETURN_TEXT_P(text_from_utf8(document, len));
+}
+
+/* A signer for a secret that the caller gave. */
+static KgwSigner *
+signer_of(text *secret)
+{
+	KgwSigner  *signer;
+
+	if (VARSIZE_ANY_EXHDR(secret) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("secret is empty"),
+				 errhint("Give the secret exactly as it was issued.")));
+	signer = kgw_signer_new(VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
+	if (signer == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return signer;
+}
+
+/* Sign the workspace's canonical text. */
+static void
+sign_canonical(KgwCanonical *canonical, text *secret, char hex[KGW_SIGNATURE_HEX_SIZE])
+{
+	KgwSigner  *signer = signer_of(secret);
+	size_t		len;
+	const char *document = kgw_canonical_text(canonical, &len);
+	bool		signed_ok = kgw_signer_body(signer, document, len, hex);
+
+	kgw_signer_free(signer);
+	if (!signed_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute a signature")));
+}
+
+/* The payload's own timestamp decides; without one it is stamped now. */
+static KgwCanonicalStatus
+canonicalise_for_signing(KgwCanonical *canonical, const char *document, size_t len)
+{
+	KgwMembers	members = {.drop_signature = true};
+	KgwCanonicalStatus status = kgw_canonical_run(canonical, document, len, &members);
+	int64_t		timestamp;
+
+	if (status != KGW_CANONICAL_OK || kgw_canonical_timestamp(canonical, &timestamp))
+		return status;
+	members.stamp = true;
+	members.timestamp = GetCurrentTransactionStartTimestamp() / USECS_PER_SEC + EPOCH_SECONDS;
+	return kgw_canonical_run(canonical, document, len, &members);
+}
+
+/*
+ * kg_sign(payload jsonb, secret text) -> text: the body of design A1.
+ */
+Datum
+kg_sign(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *payload = PG_GETARG_JSONB_P(0);
+	text	   *secret = PG_GETARG_TEXT_PP(1);
+	KgwCanonical *canonical = kgw_document_workspace();
+	char		signature[KGW_SIGNATURE_HEX_SIZE];
+	JsonbValue *timestamp;
+	const char *document;
+	size_t		len;
+	KgwCanonicalStatus status;
+
+	document = kgw_document_text(payload, &len);
+	status = canonicalise_for_signing(canonical, document, len);
+	if (status != KGW_CANONICAL_OK)
+		refuse(canonical, status, "payload can't be signed");
+	timestamp = getKeyJsonValueFromContainer(&payload->root, "timestamp", 9, NULL);
+	if (timestamp != NULL && timestamp->type != jbvNull && timestamp->type != jbvNumeric)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("payload can't be signed"),
+				 errdetail("Its member \"timestamp\" is not a number."),
+				 errhint("Give Unix seconds, or leave it out to have the payload stamped now.")));
+	sign_canonical(canonical, secret, signature);
+	document = kgw_canonical_seal(canonical, signature, &len);
+	PG_RETURN_TEXT_P(text_from_utf8(document, len));
+}
+
+/* The verdict on a body whose signature is right, by its age. */
+static const char *
+judge_age(int64_t timestamp, Interval *tolerance, TimestampTz at)
+{
+	TimestampTz stamped;
+	TimestampTz oldest;
+	TimestampTz newest;
+
+	/* out of a timestamptz's range, and of any tolerance */
+	if (timestamp < -EPOCH_SECONDS * 10 || timestamp > EPOCH_SECONDS * 300)
+		return timestamp < 0 ? "stale" : "from the future";
+	stamped = (timestamp - EPOCH_SECONDS) * USECS_PER_SEC;
+	oldest = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval,
+													 TimestampTzGetDatum(at),
+													 IntervalPGetDatum(tolerance)));
+	newest = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													 TimestampTzGetDatum(at),
+													 IntervalPGetDatum(tolerance)));
+
+	/* stamps are whole seconds, so the fraction of the clock's is left aside */
+	if (stamped < oldest - oldest % USECS_PER_SEC)
+		return "stale";
+	if (stamped > newest)
+		return "from the future";
+	return "valid";
+}
+
+static const char *
+verify(const char *body, size_t len, text *secret, Interval *tolerance, TimestampTz at)
+{
+	KgwCanonical *canonical = kgw_document_workspace();
+	KgwMembers	members = {.drop_signature = true};
+	char		expected[KGW_SIGNATURE_HEX_SIZE];
+	const char *given;
+	size_t		given_len;
+	int64_t		timestamp;
+
+	if (kgw_canonical_run(canonical, body, len, &members) != KGW_CANONICAL_OK)
+		return "malformed";
+	if (!kgw_canonical_signature(canonical, &given, &given_len))
+		return "no signature";
+	if (!kgw_canonical_timestamp(canonical, &timestamp))
+		return "malformed";
+	sign_canonical(canonical, secret, expected);
+	if (given == NULL || given_len != KGW_SIGNATURE_HEX_SIZE - 1 ||
+		!kgw_signature_equal(given, expected, given_len))
+		return "wrong signature";
+	return judge_age(timestamp, tolerance, at);
+}
+
+/*
+ * kg_verify(body text, secret text, tolerance interval, at timestamptz) -> text:
+ * 'valid', or what a receiver should refuse the body for.
+ */
+Datum
+kg_verify(PG_FUNCTION_ARGS)
+{
+	text	   *body = PG_GETARG_TEXT_PP(0);
+	size_t		len = VARSIZE_ANY_EXHDR(body);
+	const char *utf8 = kgw_text_to_wire(text_to_cstring(body), &len);
+
+	if (utf8 == NULL)
+		PG_RETURN_TEXT_P(cstring_to_text("malformed"));
+	PG_RETURN_TEXT_P(cstring_to_text(verify(utf8, len, PG_GETARG_TEXT_PP(1),
+											PG_GETARG_INTERVAL_P(2),
+											PG_GETARG_TIMESTAMPTZ(3))));
+}

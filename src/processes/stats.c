@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * stats.c
+ *	  What the processes say of themselves, for kgwebhook.stats; and the word
+ *	  from CREATE EXTENSION that a database wants a worker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "domain/commit.h"
+#include "services/settings.h"
+#include "services/shared.h"
+
+PG_FUNCTION_INFO_V1(kg_worker_stats);
+PG_FUNCTION_INFO_V1(kg_installed);
+
+static const char *
+worker_state(bool preloaded, const KgwSnapshot *snapshot)
+{
+	if (!preloaded)
+		return "not preloaded";
+	if (snapshot->workers == 0)
+		return "not running";
+	if (snapshot->busy)
+		return "busy";
+	return kgw_settings.enabled ? "idle" : "disabled";
+}
+
+/*
+ * kgwebhook.worker_stats(): one row, from shared memory.
+ */
+Datum
+kg_worker_stats(PG_FUNCTION_ARGS)
+{
+	enum
+	{
+		SINCE, ENQUEUED, OUTCOMES, IN_FLIGHT = OUTCOMES + KGW_OUTCOMES, WORKERS,
+		STATE, LAST_ERROR, LAST_ERROR_AT, COLUMNS
+	};
+	Datum		values[COLUMNS] = {0};
+	bool		nulls[COLUMNS] = {0};
+	TupleDesc	desc;
+	KgwSnapshot snapshot;
+	bool		preloaded = kgw_shared_snapshot(MyDatabaseId, &snapshot);
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[SINCE] = TimestampTzGetDatum(snapshot.since);
+	nulls[SINCE] = !preloaded;
+	values[ENQUEUED] = Int64GetDatum(snapshot.enqueued);
+	for (int i = 0; i < KGW_OUTCOMES; i++)
+		values[OUTCOMES + i] = Int64GetDatum(snapshot.outcomes[i]);
+	values[IN_FLIGHT] = Int32GetDatum(snapshot.in_flight);
+	values[WORKERS] = Int32GetDatum(snapshot.workers);
+	values[STATE] = CStringGetTextDatum(worker_state(preloaded, &snapshot));
+	values[LAST_ERROR] = CStringGetTextDatum(snapshot.last_error);
+	values[LAST_ERROR_AT] = TimestampTzGetDatum(snapshot.last_error_at);
+	nulls[LAST_ERROR] = nulls[LAST_ERROR_AT] = (snapshot.last_error_at == 0);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/*
+ * kgwebhook.installed(): the last word of the install script.
+ */
+Datum
+kg_installed(PG_FUNCTION_ARGS)
+{
+	if (kgw_shared_ready())
+		kgw_commit_reload();
+	else if (!IsBinaryUpgrade)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("kgwebhook is not preloaded, so nothing is delivered"),
+				 errdetail("Events are queued and wait."),
+				 errhint("Add kgwebhook to shared_preload_libraries and restart the server.")));
+	PG_RETURN_VOID();
+}

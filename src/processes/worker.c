@@ -1,0 +1,214 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The background worker that delivers: one a database and shard.
+ *
+ * It sleeps until something happens (a commit sets its latch, the network has
+ * news, a retry is due) and then lets the engine make a turn.  Idle, it neither
+ * wakes nor queries.
+ *
+ * It runs its own short transactions as the bootstrap superuser, so it must not
+ * let a role's or database's defaults reach them: a statement_timeout or a
+ * search_path meant for people would stop deliveries.
+ *
+ * An error ends the process, and the launcher starts another after a pause;
+ * what was in flight is then sent again.  SIGTERM is handled by die(), so
+ * that a fast shutdown never waits for a receiver.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "domain/engine.h"
+#include "domain/http.h"
+#include "processes/worker.h"
+#include "services/shared.h"
+
+/* Slot and shard share the worker's argument. */
+#define ARGUMENT(slot, shard) Int32GetDatum((slot) * KGW_MAX_SHARDS + (shard))
+
+/* Set, whatever role and database say. */
+static const char *const own_settings[][2] = {
+	{"search_path", "pg_catalog, pg_temp"},
+	{"synchronous_commit", "on"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_read_only", "off"},
+	{"default_transaction_deferrable", "off"},
+	{"statement_timeout", "0"},
+	{"idle_in_transaction_session_timeout", "0"},
+	{"idle_session_timeout", "0"},
+	{"lock_timeout", "2s"},
+	{"session_replication_role", "origin"},
+	{"row_security", "off"},
+	{"jit", "off"},
+	{"plan_cache_mode", "force_generic_plan"},
+	{"enable_seqscan", "off"},
+	{"enable_bitmapscan", "off"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+};
+
+/*
+ * Have the postmaster start a worker.  False when there is no room for one
+ * (max_worker_processes).
+ */
+bool
+kgw_worker_register(int slot, int shard, Oid dboid, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "kgwebhook worker %d of database %u", shard, dboid);
+	strlcpy(worker.bgw_type, "kgwebhook worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, "kgwebhook", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "kgw_worker_main", BGW_MAXLEN);
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ARGUMENT(slot, shard);
+	worker.bgw_notify_pid = MyProcPid;
+	memcpy(worker.bgw_extra, &dboid, sizeof(dboid));
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+static void
+apply_own_settings(void)
+{
+	for (size_t i = 0; i < lengthof(own_settings); i++)
+		SetConfigOption(own_settings[i][0], own_settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static WaitEventSet *
+create_wait_set(KgwEngine *engine)
+{
+#if PG_VERSION_NUM >= 170000
+	WaitEventSet *set = CreateWaitEventSet(NULL, 3);
+#else
+	WaitEventSet *set = CreateWaitEventSet(TopMemoryContext, 3);
+#endif
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, kgw_engine_fd(engine), NULL, NULL);
+	return set;
+}
+
+/* Milliseconds to sleep for, rounded up; -1 for as long as it takes. */
+static long
+sleep_time(KgwEngine *engine)
+{
+	KgwTicks	deadline = kgw_engine_deadline(engine);
+	KgwTicks	now = kgw_clock_ticks();
+
+	if (deadline == KGW_NEVER)
+		return -1;
+	if (deadline <= now)
+		return 0;
+	return (long) Min((deadline - now + 999) / 1000, INT_MAX);
+}
+
+/* Wait until there is something to do; true when the latch was set. */
+static bool
+wait_for_work(KgwEngine *engine, WaitEventSet *set)
+{
+	WaitEvent	events[3];
+	int			count;
+	bool		woken = false;
+
+	count = WaitEventSetWait(set, sleep_time(engine), events, lengthof(events),
+							 PG_WAIT_EXTENSION);
+	for (int i = 0; i < count; i++)
+		woken |= (events[i].events & WL_LATCH_SET) != 0;
+	if (woken)
+		ResetLatch(MyLatch);
+	return woken;
+}
+
+/* Turn after turn, until the extension is gone. */
+static void
+work(KgwEngine *engine)
+{
+	WaitEventSet *set = create_wait_set(engine);
+	bool		woken = true;
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			kgw_engine_settings_changed(engine);
+		}
+		if (!kgw_engine_turn(engine, woken))
+			return;
+		kgw_shared_worker_state(kgw_engine_in_flight(engine), kgw_engine_busy(engine));
+		woken = wait_for_work(engine, set);
+	}
+}
+
+/* Start over until the database has no extension; then say so and end. */
+static void
+serve(int shard)
+{
+	KgwEngine  *engine;
+
+	kgw_http_init();
+	engine = kgw_engine_new(shard);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	if (kgw_engine_start(engine))
+		work(engine);
+	else
+		kgw_shared_worker_absent();
+}
+
+/*
+ * Entry point of the process.
+ */
+void
+kgw_worker_main(Datum arg)
+{
+	int			slot = DatumGetInt32(arg) / KGW_MAX_SHARDS;
+	int			shard = DatumGetInt32(arg) % KGW_MAX_SHARDS;
+	Oid			dboid;
+
+	memcpy(&dboid, MyBgworkerEntry->bgw_extra, sizeof(dboid));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	/* attach first: the launcher counts on hearing of this process's end */
+	kgw_shared_worker_attach(slot, shard);
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+	apply_own_settings();
+	CurrentMemoryContext = AllocSetContextCreate(TopMemoryContext, "kgwebhook worker",
+												 ALLOCSET_DEFAULT_SIZES);
+
+	PG_TRY();
+	{
+		serve(shard);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_OPERATOR_INTERVENTION)
+			kgw_shared_error(error->message);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	proc_exit(0);
+}

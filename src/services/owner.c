@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * owner.c
+ *	  The extension in the catalogs, and acting as its owner for a moment.
+ *
+ * kg_watch() and the ready-made tables act partly as their caller (who must own
+ * the table, and owns what is created) and partly as the extension's owner (who
+ * alone may write our tables and use our trigger functions).  A SECURITY
+ * DEFINER function is the one or the other; so these functions run as their
+ * caller, check, and step into an owner section for the rest.
+ *
+ * Inside a section search_path is pinned: what runs with the owner's rights must
+ * never look a name up where the caller decides.  An error inside needs no
+ * cleaning up, transaction abort restores user and settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "services/owner.h"
+
+/* The extension's OID in this database, or InvalidOid. */
+Oid
+kgw_extension_oid(void)
+{
+	return get_extension_oid("kgwebhook", true);
+}
+
+static Oid
+extension_owner(Oid extension)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			owner = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return owner;
+}
+
+/*
+ * Become the extension's owner with a pinned search_path.  Sections don't
+ * nest.
+ */
+void
+kgw_owner_begin(KgwOwnerSection *section)
+{
+	Oid			extension = kgw_extension_oid();
+	Oid			owner = OidIsValid(extension) ? extension_owner(extension) : InvalidOid;
+
+	if (!OidIsValid(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("extension \"kgwebhook\" does not exist"),
+				 errhint("Run CREATE EXTENSION kgwebhook CASCADE.")));
+
+	GetUserIdAndSecContext(&section->saved_user, &section->saved_context);
+	SetUserIdAndSecContext(owner, section->saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	section->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Become the caller again. */
+void
+kgw_owner_end(KgwOwnerSection *section)
+{
+	AtEOXact_GUC(false, section->guc_level);
+	SetUserIdAndSecContext(section->saved_user, section->saved_context);
+}
+
+/* OID of kgwebhook.<name>, or InvalidOid: the extension is being dropped. */
+Oid
+kgw_relation_oid(const char *name)
+{
+	Oid			schema = get_namespace_oid("kgwebhook", true);
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}

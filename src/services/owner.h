@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * owner.h
+ *	  Acting as the owner of the extension for a moment.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_OWNER_H
+#define KGW_OWNER_H
+
+typedef struct KgwOwnerSection
+{
+	Oid			saved_user;
+	int			saved_context;
+	int			guc_level;
+} KgwOwnerSection;
+
+extern void kgw_owner_begin(KgwOwnerSection *section);
+extern void kgw_owner_end(KgwOwnerSection *section);
+extern Oid	kgw_relation_oid(const char *name);
+extern Oid	kgw_extension_oid(void);
+
+#endif							/* KGW_OWNER_H */

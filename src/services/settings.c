@@ -1,0 +1,224 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The kgwebhook.* settings (design A3).
+ *
+ * All of them are PGC_SIGHUP: they steer one delivery engine that serves the
+ * whole server, so a session's own value could only mislead, and only a
+ * superuser can write the configuration file.  The exception is "workers",
+ * which sizes what the launcher starts.
+ *
+ * The settings with a little language of their own (schedule, networks, ports)
+ * are parsed in their check hooks, so that a bad value is refused at reload
+ * and the good one stays in force; the parsed form travels as the hook's
+ * "extra" and nobody ever parses one again.
+ *
+ * This file must never read a table or know who uses a setting.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "services/settings.h"
+
+KgwSettings kgw_settings;
+
+/* The texts behind the parsed settings; guc.c owns them. */
+static char *retry_schedule_text;
+static char *allowed_networks_text;
+static char *allowed_ports_text;
+
+/*
+ * Space for a parsed form, to be handed to guc.c as extra.  guc.c releases
+ * extras with its own allocator, which is malloc up to 15.
+ */
+static void *
+extra_alloc(size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	void	   *extra = malloc(size);
+
+	if (extra == NULL)
+		ereport(LOG,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return extra;
+#endif
+}
+
+static void
+extra_free(void *extra)
+{
+#if PG_VERSION_NUM >= 160000
+	guc_free(extra);
+#else
+	free(extra);
+#endif
+}
+
+/* What the three check hooks share: keep the parsed form, or say why not. */
+static bool
+accept_parsed(bool parsed, const char *problem, void *form, void **extra)
+{
+	if (parsed)
+	{
+		*extra = form;
+		return true;
+	}
+	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	GUC_check_errdetail("%s", problem);
+	extra_free(form);
+	return false;
+}
+
+static bool
+check_retry_schedule(char **newval, void **extra, GucSource source)
+{
+	char		problem[128] = "";
+	KgwSchedule *form = extra_alloc(sizeof(KgwSchedule));
+
+	if (form == NULL)
+		return false;
+	return accept_parsed(kgw_schedule_parse(*newval, form, problem, sizeof(problem)),
+						 problem, form, extra);
+}
+
+static void
+assign_retry_schedule(const char *newval, void *extra)
+{
+	kgw_settings.schedule = extra;
+}
+
+static bool
+check_allowed_networks(char **newval, void **extra, GucSource source)
+{
+	char		problem[128] = "";
+	KgwNetworks *form = extra_alloc(sizeof(KgwNetworks));
+
+	if (form == NULL)
+		return false;
+	return accept_parsed(kgw_networks_parse(*newval, form, problem, sizeof(problem)),
+						 problem, form, extra);
+}
+
+static void
+assign_allowed_networks(const char *newval, void *extra)
+{
+	kgw_settings.allowed_networks = extra;
+}
+
+static bool
+check_allowed_ports(char **newval, void **extra, GucSource source)
+{
+	char		problem[128] = "";
+	KgwPorts   *form = extra_alloc(sizeof(KgwPorts));
+
+	if (form == NULL)
+		return false;
+	return accept_parsed(kgw_ports_parse(*newval, form, problem, sizeof(problem)),
+						 problem, form, extra);
+}
+
+static void
+assign_allowed_ports(const char *newval, void *extra)
+{
+	kgw_settings.allowed_ports = extra;
+}
+
+static void
+define_limits(void)
+{
+	DefineCustomIntVariable("kgwebhook.max_in_flight",
+							"Requests a worker has on the network at once.",
+							NULL, &kgw_settings.max_in_flight,
+							256, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("kgwebhook.max_in_flight_per_destination",
+							"Requests a worker has on the network at once to one destination.",
+							NULL, &kgw_settings.max_in_flight_per_destination,
+							32, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("kgwebhook.connect_timeout",
+							"Time a connection may take, including name lookup and TLS.",
+							NULL, &kgw_settings.connect_timeout,
+							5000, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("kgwebhook.request_timeout",
+							"Time an attempt may take, from its beginning to its answer.",
+							NULL, &kgw_settings.request_timeout,
+							15000, 10, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("kgwebhook.response_body_limit",
+							"Bytes of an answer that the log keeps.",
+							NULL, &kgw_settings.response_body_limit,
+							4096, 0, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+}
+
+static void
+define_retries(void)
+{
+	DefineCustomStringVariable("kgwebhook.retry_schedule",
+							   "Delays after the first, second, ... failed attempt.",
+							   "A delivery that fails once more after the last becomes a dead letter.",
+							   &retry_schedule_text,
+							   "5s,30s,2min,10min,30min,2h,5h,10h,14h,20h,24h",
+							   PGC_SIGHUP, 0,
+							   check_retry_schedule, assign_retry_schedule, NULL);
+	DefineCustomRealVariable("kgwebhook.retry_jitter",
+							 "Share of a delay by which it is randomly shortened or lengthened.",
+							 NULL, &kgw_settings.retry_jitter,
+							 0.2, 0.0, 1.0, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static void
+define_guard(void)
+{
+	DefineCustomBoolVariable("kgwebhook.allow_http",
+							 "Allows http:// URLs besides https://.",
+							 NULL, &kgw_settings.allow_http,
+							 false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("kgwebhook.allowed_networks",
+							   "Networks (CIDR) that the address guard lets pass although they are private or reserved.",
+							   NULL, &allowed_networks_text, "",
+							   PGC_SIGHUP, 0,
+							   check_allowed_networks, assign_allowed_networks, NULL);
+	DefineCustomStringVariable("kgwebhook.allowed_ports",
+							   "Ports and ranges of ports that URLs may name.",
+							   NULL, &allowed_ports_text, "443,80,1024-65535",
+							   PGC_SIGHUP, 0,
+							   check_allowed_ports, assign_allowed_ports, NULL);
+	DefineCustomStringVariable("kgwebhook.ca_file",
+							   "File with the certificate authorities that receivers are verified against.",
+							   "Empty: those of the operating system.",
+							   &kgw_settings.ca_file, "",
+							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+/*
+ * Define every setting and reserve the prefix, so that a misspelt name is an
+ * error and not silently a placeholder.  Called once, from _PG_init.
+ */
+void
+kgw_settings_define(void)
+{
+	DefineCustomBoolVariable("kgwebhook.enabled",
+							 "Whether attempts are made; events are queued either way.",
+							 NULL, &kgw_settings.enabled,
+							 true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	/* a server that is already running can't be given a postmaster setting */
+	DefineCustomIntVariable("kgwebhook.workers",
+							"Workers per database.",
+							NULL, &kgw_settings.workers,
+							1, 1, KGW_MAX_SHARDS,
+							process_shared_preload_libraries_in_progress ?
+							PGC_POSTMASTER : PGC_SIGHUP,
+							0, NULL, NULL, NULL);
+	define_limits();
+	define_retries();
+	define_guard();
+	MarkGUCPrefixReserved("kgwebhook");
+}

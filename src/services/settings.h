@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.h
+ *	  kgwebhook.* as the rest of the module reads them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SETTINGS_H
+#define KGW_SETTINGS_H
+
+#include "pure/address.h"
+#include "pure/retry.h"
+#include "pure/url.h"
+
+/* Upper bound of kgwebhook.workers: worker slots live in shared memory. */
+#define KGW_MAX_SHARDS 16
+
+typedef struct KgwSettings
+{
+	bool		enabled;
+	int			workers;		/* per database */
+	int			max_in_flight;	/* requests, per worker */
+	int			max_in_flight_per_destination;	/* requests */
+	int			connect_timeout;	/* milliseconds */
+	int			request_timeout;	/* milliseconds */
+	double		retry_jitter;	/* share of the delay, 0 to 1 */
+	bool		allow_http;
+	char	   *ca_file;		/* "" = the system's */
+	int			response_body_limit;	/* bytes */
+
+	/* parsed from their text by the check hooks; never NULL */
+	KgwSchedule *schedule;
+	KgwNetworks *allowed_networks;
+	KgwPorts   *allowed_ports;
+} KgwSettings;
+
+extern KgwSettings kgw_settings;
+
+extern void kgw_settings_define(void);
+
+#endif							/* KGW_SETTINGS_H */

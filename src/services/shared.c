@@ -1,0 +1,427 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.c
+ *	  Shared memory: who runs, who has to wake, and what has been counted.
+ *
+ * One slot a database, made when the launcher or a committing backend first
+ * speaks of it.  A slot holds the latches of its workers, so that the commit of
+ * an enqueuing transaction wakes them without a lookup, a signal handler or a
+ * table.  Only plain values and pointers into shared memory (a PGPROC's latch)
+ * live here; nothing process-local ever may: a pointer of one process in
+ * another's hands is a crash of the whole server.
+ *
+ * Without shared_preload_libraries none of this exists.  Every function that
+ * a backend calls then does nothing, and events simply wait in the queue.
+ *
+ * Counters are atomics and are never reset while the server runs; they may run
+ * ahead of a transaction that is about to be seen, never behind by more than a
+ * moment.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "services/shared.h"
+
+typedef struct KgwWorkerSlot
+{
+	pid_t		pid;			/* 0 = not running */
+	Latch	   *latch;			/* of its PGPROC, hence shared memory */
+	pg_atomic_uint32 in_flight;
+	pg_atomic_uint32 busy;
+} KgwWorkerSlot;
+
+typedef struct KgwDatabaseSlot
+{
+	Oid			dboid;			/* InvalidOid = free */
+	bool		absent;			/* a worker found no extension there */
+	pg_atomic_uint32 reloads;	/* how often workers were told to start over */
+	pg_atomic_uint64 enqueued;
+	pg_atomic_uint64 outcomes[KGW_OUTCOMES];
+	char		last_error[KGW_ERROR_SIZE];
+	TimestampTz last_error_at;
+	KgwWorkerSlot workers[KGW_MAX_SHARDS];
+} KgwDatabaseSlot;
+
+typedef struct KgwShared
+{
+	LWLock	   *lock;			/* guards all but the atomics */
+	TimestampTz since;
+	Latch	   *launcher;		/* NULL = not running */
+	KgwDatabaseSlot databases[KGW_MAX_DATABASES];
+} KgwShared;
+
+static KgwShared *shared;
+static shmem_request_hook_type previous_request_hook;
+static shmem_startup_hook_type previous_startup_hook;
+
+/* The slot and shard of this process, when it is a worker. */
+static KgwDatabaseSlot *my_database;
+static KgwWorkerSlot *my_worker;
+
+const char *
+kgw_outcome_name(KgwOutcome outcome)
+{
+	static const char *const names[KGW_OUTCOMES] = {
+		"acknowledged", "rejected", "timed_out", "unreachable", "blocked",
+		"invalid", "superseded"
+	};
+
+	return names[outcome];
+}
+
+static void
+init_database_slot(KgwDatabaseSlot *database, Oid dboid)
+{
+	memset(database, 0, sizeof(*database));
+	database->dboid = dboid;
+	pg_atomic_init_u32(&database->reloads, 0);
+	pg_atomic_init_u64(&database->enqueued, 0);
+	for (int i = 0; i < KGW_OUTCOMES; i++)
+		pg_atomic_init_u64(&database->outcomes[i], 0);
+	for (int i = 0; i < KGW_MAX_SHARDS; i++)
+	{
+		pg_atomic_init_u32(&database->workers[i].in_flight, 0);
+		pg_atomic_init_u32(&database->workers[i].busy, 0);
+	}
+}
+
+static void
+request_shmem(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(KgwShared)));
+	RequestNamedLWLockTranche("kgwebhook", 1);
+}
+
+static void
+startup_shmem(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("kgwebhook", sizeof(KgwShared), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(KgwShared));
+		shared->lock = &(GetNamedLWLockTranche("kgwebhook"))->lock;
+		shared->since = GetCurrentTimestamp();
+		for (int i = 0; i < KGW_MAX_DATABASES; i++)
+			init_database_slot(&shared->databases[i], InvalidOid);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/*
+ * Reserve the shared memory.  Called from _PG_init while the server loads its
+ * preloaded libraries, and never otherwise.
+ */
+void
+kgw_shared_request(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+/* Whether the library was preloaded, so that workers can exist at all. */
+bool
+kgw_shared_ready(void)
+{
+	return shared != NULL;
+}
+
+/* The slot of a database, or NULL.  The caller holds the lock. */
+static KgwDatabaseSlot *
+find_database(Oid dboid)
+{
+	for (int i = 0; i < KGW_MAX_DATABASES; i++)
+	{
+		if (shared->databases[i].dboid == dboid)
+			return &shared->databases[i];
+	}
+	return NULL;
+}
+
+/*
+ * Find or make a database's slot and mark it wanted.  The caller holds the
+ * lock exclusively.  NULL when all slots are taken.
+ */
+static KgwDatabaseSlot *
+want_database(Oid dboid)
+{
+	KgwDatabaseSlot *database = find_database(dboid);
+
+	if (database == NULL)
+	{
+		database = find_database(InvalidOid);
+		if (database == NULL)
+			return NULL;
+		init_database_slot(database, dboid);
+	}
+	database->absent = false;
+	return database;
+}
+
+/*
+ * Wake this database's workers: something is new in its queue or in what
+ * they hold in memory.  A database that has no worker is brought to the
+ * launcher's attention.  "enqueued" is added to the counter; "reload" tells
+ * the workers that what they hold in memory (rows, secrets) is out of date.
+ *
+ * Called after a commit, when nothing may fail any more: it doesn't allocate
+ * and raises nothing.
+ */
+void
+kgw_shared_wake(uint64 enqueued, bool reload)
+{
+	KgwDatabaseSlot *database;
+	bool		running = false;
+
+	if (shared == NULL)
+		return;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	database = find_database(MyDatabaseId);
+	if (database != NULL)
+	{
+		pg_atomic_fetch_add_u64(&database->enqueued, enqueued);
+		if (reload)
+			pg_atomic_fetch_add_u32(&database->reloads, 1);
+		for (int i = 0; i < KGW_MAX_SHARDS; i++)
+		{
+			if (database->workers[i].pid == 0)
+				continue;
+			running = true;
+			SetLatch(database->workers[i].latch);
+		}
+	}
+	LWLockRelease(shared->lock);
+	if (running)
+		return;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	if (database == NULL)
+	{
+		database = want_database(MyDatabaseId);
+		if (database != NULL)
+			pg_atomic_fetch_add_u64(&database->enqueued, enqueued);
+	}
+	else
+		want_database(MyDatabaseId);
+	if (shared->launcher != NULL)
+		SetLatch(shared->launcher);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Copy out a database's numbers; all zero when it has no slot.  False when
+ * the library isn't preloaded.
+ */
+bool
+kgw_shared_snapshot(Oid dboid, KgwSnapshot *snapshot)
+{
+	KgwDatabaseSlot *database;
+
+	memset(snapshot, 0, sizeof(*snapshot));
+	if (shared == NULL)
+		return false;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	snapshot->since = shared->since;
+	database = find_database(dboid);
+	if (database != NULL)
+	{
+		snapshot->enqueued = pg_atomic_read_u64(&database->enqueued);
+		for (int i = 0; i < KGW_OUTCOMES; i++)
+			snapshot->outcomes[i] = pg_atomic_read_u64(&database->outcomes[i]);
+		for (int i = 0; i < KGW_MAX_SHARDS; i++)
+		{
+			KgwWorkerSlot *worker = &database->workers[i];
+
+			if (worker->pid == 0)
+				continue;
+			snapshot->workers++;
+			snapshot->in_flight += pg_atomic_read_u32(&worker->in_flight);
+			snapshot->busy |= pg_atomic_read_u32(&worker->busy) != 0;
+		}
+		strlcpy(snapshot->last_error, database->last_error, KGW_ERROR_SIZE);
+		snapshot->last_error_at = database->last_error_at;
+	}
+	LWLockRelease(shared->lock);
+	return true;
+}
+
+static void
+launcher_detach(int code, Datum arg)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->launcher = NULL;
+	LWLockRelease(shared->lock);
+}
+
+/* Make this process the launcher that backends wake. */
+void
+kgw_shared_launcher_attach(void)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	shared->launcher = &MyProc->procLatch;
+	LWLockRelease(shared->lock);
+	before_shmem_exit(launcher_detach, (Datum) 0);
+}
+
+/* The number of a database's slot, made if need be; -1 when all are taken. */
+int
+kgw_shared_want(Oid dboid)
+{
+	KgwDatabaseSlot *database;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	database = want_database(dboid);
+	LWLockRelease(shared->lock);
+	return database == NULL ? -1 : (int) (database - shared->databases);
+}
+
+/* Free a slot whose database has no worker and needs none. */
+void
+kgw_shared_forget(int slot)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	init_database_slot(&shared->databases[slot], InvalidOid);
+	LWLockRelease(shared->lock);
+}
+
+/* The database of a slot; InvalidOid when the slot is free. */
+Oid
+kgw_shared_database(int slot)
+{
+	Oid			dboid;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	dboid = shared->databases[slot].dboid;
+	LWLockRelease(shared->lock);
+	return dboid;
+}
+
+bool
+kgw_shared_worker_runs(int slot, int shard)
+{
+	bool		runs;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	runs = shared->databases[slot].workers[shard].pid != 0;
+	LWLockRelease(shared->lock);
+	return runs;
+}
+
+/*
+ * Whether a worker found no extension in the database and nobody has asked
+ * for that database since.
+ */
+bool
+kgw_shared_absent(int slot)
+{
+	bool		absent;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	absent = shared->databases[slot].absent;
+	LWLockRelease(shared->lock);
+	return absent;
+}
+
+static void
+worker_detach(int code, Datum arg)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_worker->pid = 0;
+	my_worker->latch = NULL;
+	pg_atomic_write_u32(&my_worker->in_flight, 0);
+	pg_atomic_write_u32(&my_worker->busy, 0);
+	if (shared->launcher != NULL)
+		SetLatch(shared->launcher);
+	LWLockRelease(shared->lock);
+}
+
+/* Make this process the worker of a shard, whom commits wake. */
+void
+kgw_shared_worker_attach(int slot, int shard)
+{
+	my_database = &shared->databases[slot];
+	my_worker = &my_database->workers[shard];
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_worker->latch = &MyProc->procLatch;
+	my_worker->pid = MyProcPid;
+	if (shared->launcher != NULL)
+		SetLatch(shared->launcher);
+	LWLockRelease(shared->lock);
+	before_shmem_exit(worker_detach, (Datum) 0);
+}
+
+/* Report that the database of this worker doesn't have the extension. */
+void
+kgw_shared_worker_absent(void)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_database->absent = true;
+	LWLockRelease(shared->lock);
+}
+
+/* Publish what this worker is doing. */
+void
+kgw_shared_worker_state(int in_flight, bool busy)
+{
+	pg_atomic_write_u32(&my_worker->in_flight, in_flight);
+	pg_atomic_write_u32(&my_worker->busy, busy);
+}
+
+/* Changes whenever this worker has to forget what it holds in memory. */
+uint32
+kgw_shared_reloads(void)
+{
+	return pg_atomic_read_u32(&my_database->reloads);
+}
+
+/*
+ * Count a settled attempt.  Also called by backends (kg_send_test), whose
+ * database may have no slot; then there is nothing to count into.
+ */
+void
+kgw_shared_count(KgwOutcome outcome)
+{
+	KgwDatabaseSlot *database = my_database;
+
+	if (shared == NULL)
+		return;
+	if (database == NULL)
+	{
+		LWLockAcquire(shared->lock, LW_SHARED);
+		database = find_database(MyDatabaseId);
+		LWLockRelease(shared->lock);
+	}
+	if (database != NULL)
+		pg_atomic_fetch_add_u64(&database->outcomes[outcome], 1);
+}
+
+/* Keep this worker's last error for kgwebhook.stats. */
+void
+kgw_shared_error(const char *message)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	strlcpy(my_database->last_error, message, KGW_ERROR_SIZE);
+	my_database->last_error_at = GetCurrentTimestamp();
+	LWLockRelease(shared->lock);
+}
