@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "processes/launcher.h"
+#include "processes/removal.h"
 #include "services/settings.h"
 #include "services/shared.h"
 
@@ -32,4 +33,5 @@ _PG_init(void)
 		return;
 	kgw_shared_request();
 	kgw_launcher_register();
+	kgw_removal_watch();
 }
