@@ -34,6 +34,7 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(
   new_node init_node start_receiver make_intents_table insert_intent
   set_status wait_for_log_rows wait_until_settled delivery_log
+  wait_for_worker worker_pids reload
 );
 
 # Settings of a test's server, as in postgresql.conf; new_node overrides them.
@@ -215,6 +216,73 @@ sub delivery_log
 			"SELECT to_jsonb(l) FROM kgwebhook.delivery_log l WHERE $where "
 		  . 'ORDER BY attempt_id');
 	return map { Kgwebhook::Receiver::decode($_) } split /\n/, $rows;
+}
+
+=head2 worker_pids($node, $database)
+
+Process ids of a database's workers.
+
+=cut
+
+sub worker_pids
+{
+	my ($node, $database) = @_;
+
+	return split /\n/,
+	  $node->safe_psql('postgres',
+			q{SELECT pid FROM pg_stat_activity
+			   WHERE backend_type = 'kgwebhook worker' AND datname = }
+		  . quote($database)
+		  . ' ORDER BY pid');
+}
+
+=head2 wait_for_worker($node, $database, $n)
+
+Waits until a database (postgres) has exactly $n workers (1); returns their
+process ids.
+
+=cut
+
+sub wait_for_worker
+{
+	my ($node, $database, $n) = @_;
+
+	$database = 'postgres' unless defined $database;
+	$n = 1 unless defined $n;
+	$node->poll_query_until('postgres',
+			"SELECT count(*) = $n FROM pg_stat_activity"
+		  . q{ WHERE backend_type = 'kgwebhook worker' AND datname = }
+		  . quote($database))
+	  or die "waited for $n workers of $database";
+	return worker_pids($node, $database);
+}
+
+=head2 reload($node, %conf)
+
+Changes settings, written as in postgresql.conf, and returns when the workers of
+the database postgres go by them.
+
+A reload reaches the workers by way of the postmaster, at a time that nobody
+can see.  So they are told directly as well, and then asked for a sign of life
+which they give no earlier.
+
+=cut
+
+sub reload
+{
+	my ($node, %conf) = @_;
+	my $log_end = -s $node->logfile;
+
+	$node->append_conf('postgresql.conf',
+		join "\n", map { "$_ = $conf{$_}" } sort keys %conf);
+	$node->reload;
+	foreach my $pid (worker_pids($node, 'postgres'))
+	{
+		kill 'HUP', $pid;
+		$node->safe_psql('postgres', "SELECT pg_log_backend_memory_contexts($pid)");
+		$node->wait_for_log(qr/logging memory contexts of PID $pid\b/, $log_end);
+	}
+	return;
 }
 
 # An SQL literal.
