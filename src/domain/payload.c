@@ -13,6 +13,11 @@
  *
  * Timestamp and signature belong to an attempt and are not put in here.
  *
+ * What a receiver gets must not depend on who has written the row: DateStyle,
+ * extra_float_digits and their like belong to the writer's session.  They are
+ * set aside by assignment, as setting them by name would cost every payment
+ * more than all the rest.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -25,7 +30,9 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
 #include "utils/datetime.h"
+#include "utils/float.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
@@ -34,6 +41,38 @@
 
 #include "domain/payload.h"
 #include "pure/canonical.h"
+
+/*
+ * From here to kgw_payload_style_end(), which has to be called also after an
+ * error, values are written the same way in every session: dates as ISO 8601,
+ * times in UTC, floats to the last digit.
+ */
+void
+kgw_payload_style_begin(KgwPayloadStyle *session)
+{
+	session->date_style = DateStyle;
+	session->interval_style = IntervalStyle;
+	session->float_digits = extra_float_digits;
+	session->bytea_output = bytea_output;
+	session->timezone = session_timezone;
+
+	DateStyle = USE_ISO_DATES;
+	IntervalStyle = INTSTYLE_POSTGRES;
+	extra_float_digits = 1;
+	bytea_output = BYTEA_OUTPUT_HEX;
+	session_timezone = pg_tzset("GMT");
+}
+
+/* Give the session its own settings back. */
+void
+kgw_payload_style_end(const KgwPayloadStyle *session)
+{
+	DateStyle = session->date_style;
+	IntervalStyle = session->interval_style;
+	extra_float_digits = session->float_digits;
+	bytea_output = session->bytea_output;
+	session_timezone = session->timezone;
+}
 
 static void
 string_value(JsonbValue *value, char *text)
@@ -213,7 +252,8 @@ build_guarded(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **pro
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;
-		*problem = psprintf("the row can't be turned into JSON: %s", error->message);
+		if (*problem == NULL)
+			*problem = psprintf("the row can't be turned into JSON: %s", error->message);
 	}
 	PG_END_TRY();
 
@@ -238,7 +278,7 @@ raw_size(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc)
 	return total;
 }
 
-/* What is left of a payload when the row is too large: nothing but its id. */
+/* What is left of a payload when the row is too large: no member at all. */
 static Jsonb *
 build_too_large(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc)
 {
@@ -267,14 +307,15 @@ kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc
 /*
  * The payload of the event that "tuple" is the new row of, in the current
  * memory context.  *problem is set, in words, when it could not be built
- * whole; the delivery is then invalid.
+ * whole and nothing worse was known before; the delivery is then invalid.
  */
 Jsonb *
 kgw_payload_build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **problem)
 {
 	if (raw_size(watch, tuple, desc) > KGW_CANONICAL_MAX_BYTES)
 	{
-		*problem = psprintf("the row is larger than %d bytes", KGW_CANONICAL_MAX_BYTES);
+		if (*problem == NULL)
+			*problem = psprintf("the row is larger than %d bytes", KGW_CANONICAL_MAX_BYTES);
 		return build_too_large(watch, tuple, desc);
 	}
 	if (watch->can_fail)

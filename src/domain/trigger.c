@@ -73,36 +73,26 @@ status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **s
 	return old == NULL || strcmp(old, *status) != 0;
 }
 
-/*
- * kgwebhook.enqueue(): trigger function of a watched table.
- */
-Datum
-kg_enqueue(PG_FUNCTION_ARGS)
+/* Enqueue the delivery of a row's transition, if it is one. */
+static void
+enqueue_transition(const KgwWatch *watch, TriggerData *data)
 {
-	TriggerData *data = (TriggerData *) fcinfo->context;
-	const KgwWatch *watch;
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	KgwNewDelivery delivery;
 	char		webhook_id[KGW_WEBHOOK_ID_SIZE];
-	TupleDesc	desc;
-	HeapTuple	row;
 	char	   *status;
-	char	   *problem;
+	char	   *problem = watch->problem;
 
-	check_called_right(fcinfo);
-	watch = watch_or_refuse(data->tg_relation);
-	desc = RelationGetDescr(data->tg_relation);
-	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	if (!status_changed(watch, data, row, &status))
-		return PointerGetDatum(NULL);
-
+		return;
 	delivery.url = kgw_payload_column_text(&watch->url, row, desc);
 	if (delivery.url == NULL)
-		return PointerGetDatum(NULL);
+		return;
 	delivery.org_id = kgw_payload_column_text(&watch->org, row, desc);
 	if (delivery.org_id == NULL)
 		delivery.org_id = "default";
 	delivery.object_id = kgw_payload_column_text(&watch->id, row, desc);
-	problem = watch->problem;
 	if (delivery.object_id == NULL)
 	{
 		delivery.object_id = "";
@@ -115,5 +105,29 @@ kg_enqueue(PG_FUNCTION_ARGS)
 	kgw_enqueue_webhook_id(webhook_id);
 	delivery.webhook_id = webhook_id;
 	kgw_enqueue(&delivery);
+}
+
+/*
+ * kgwebhook.enqueue(): trigger function of a watched table.
+ */
+Datum
+kg_enqueue(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	const KgwWatch *watch;
+	KgwPayloadStyle session;
+
+	check_called_right(fcinfo);
+	watch = watch_or_refuse(data->tg_relation);
+	kgw_payload_style_begin(&session);
+	PG_TRY();
+	{
+		enqueue_transition(watch, data);
+	}
+	PG_FINALLY();
+	{
+		kgw_payload_style_end(&session);
+	}
+	PG_END_TRY();
 	return PointerGetDatum(NULL);
 }
