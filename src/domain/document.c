@@ -69,3 +69,13 @@ kgw_document_errcode(KgwCanonicalStatus status)
 			return ERRCODE_INVALID_JSON_TEXT;
 	}
 }
+
+/* What keeps the document from being canonical, as a sentence for errdetail. */
+const char *
+kgw_document_detail(const KgwCanonical *canonical)
+{
+	char	   *sentence = psprintf("%s.", kgw_canonical_problem(canonical));
+
+	sentence[0] = pg_toupper((unsigned char) sentence[0]);
+	return sentence;
+}

@@ -15,5 +15,6 @@
 extern KgwCanonical *kgw_document_workspace(void);
 extern const char *kgw_document_text(Jsonb *jsonb, size_t *len);
 extern int	kgw_document_errcode(KgwCanonicalStatus status);
+extern const char *kgw_document_detail(const KgwCanonical *canonical);
 
 #endif							/* KGW_DOCUMENT_H */

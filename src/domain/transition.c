@@ -189,7 +189,7 @@ check_order_data(Jsonb *order_data)
 		ereport(ERROR,
 				(errcode(kgw_document_errcode(status)),
 				 errmsg("order_data can't be canonicalised exactly"),
-				 errdetail("%s", kgw_canonical_problem(canonical)),
+				 errdetail("%s", kgw_document_detail(canonical)),
 				 *kgw_canonical_hint(canonical) ?
 				 errhint("%s", kgw_canonical_hint(canonical)) : 0));
 }

@@ -38,7 +38,7 @@ refuse(KgwCanonical *canonical, KgwCanonicalStatus status, const char *what)
 	ereport(ERROR,
 			(errcode(kgw_document_errcode(status)),
 			 errmsg("%s", what),
-			 errdetail("%s", kgw_canonical_problem(canonical)),
+			 errdetail("%s", kgw_document_detail(canonical)),
 			 *hint ? errhint("%s", hint) : 0));
 }
 
@@ -103,16 +103,33 @@ sign_canonical(KgwCanonical *canonical, text *secret, char hex[KGW_SIGNATURE_HEX
 				 errmsg("could not compute a signature")));
 }
 
+/* Whether the payload says itself when it was signed. */
+static bool
+has_timestamp(Jsonb *payload)
+{
+	JsonbValue *value = getKeyJsonValueFromContainer(&payload->root, "timestamp", 9, NULL);
+
+	return value != NULL && value->type != jbvNull;
+}
+
 /* The payload's own timestamp decides; without one it is stamped now. */
 static KgwCanonicalStatus
-canonicalise_for_signing(KgwCanonical *canonical, const char *document, size_t len)
+canonicalise_for_signing(KgwCanonical *canonical, Jsonb *payload)
 {
 	KgwMembers	members = {.drop_signature = true};
+	size_t		len;
+	const char *document = kgw_document_text(payload, &len);
 	KgwCanonicalStatus status = kgw_canonical_run(canonical, document, len, &members);
 	int64_t		timestamp;
 
 	if (status != KGW_CANONICAL_OK || kgw_canonical_timestamp(canonical, &timestamp))
 		return status;
+	if (has_timestamp(payload))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("payload can't be signed"),
+				 errdetail("Its member \"timestamp\" is not a whole number of seconds."),
+				 errhint("Give Unix seconds, or leave it out to have the payload stamped now.")));
 	members.stamp = true;
 	members.timestamp = GetCurrentTransactionStartTimestamp() / USECS_PER_SEC + EPOCH_SECONDS;
 	return kgw_canonical_run(canonical, document, len, &members);
@@ -124,26 +141,15 @@ canonicalise_for_signing(KgwCanonical *canonical, const char *document, size_t l
 Datum
 kg_sign(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *payload = PG_GETARG_JSONB_P(0);
-	text	   *secret = PG_GETARG_TEXT_PP(1);
 	KgwCanonical *canonical = kgw_document_workspace();
+	KgwCanonicalStatus status = canonicalise_for_signing(canonical, PG_GETARG_JSONB_P(0));
+	text	   *secret = PG_GETARG_TEXT_PP(1);
 	char		signature[KGW_SIGNATURE_HEX_SIZE];
-	JsonbValue *timestamp;
 	const char *document;
 	size_t		len;
-	KgwCanonicalStatus status;
 
-	document = kgw_document_text(payload, &len);
-	status = canonicalise_for_signing(canonical, document, len);
 	if (status != KGW_CANONICAL_OK)
 		refuse(canonical, status, "payload can't be signed");
-	timestamp = getKeyJsonValueFromContainer(&payload->root, "timestamp", 9, NULL);
-	if (timestamp != NULL && timestamp->type != jbvNull && timestamp->type != jbvNumeric)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("payload can't be signed"),
-				 errdetail("Its member \"timestamp\" is not a number."),
-				 errhint("Give Unix seconds, or leave it out to have the payload stamped now.")));
 	sign_canonical(canonical, secret, signature);
 	document = kgw_canonical_seal(canonical, signature, &len);
 	PG_RETURN_TEXT_P(text_from_utf8(document, len));
