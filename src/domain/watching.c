@@ -104,6 +104,8 @@ check_column(Relation rel, const char *column, const char *argument)
 			 errmsg("column \"%s\" of table \"%s\" does not exist", column,
 					RelationGetRelationName(rel)),
 			 errdetail("It was given, or is the default, for %s.", argument),
+			 strcmp(argument, "payload") == 0 ?
+			 errhint("Map members to columns that the table has.") :
 			 strcmp(argument, "url_column") == 0 || strcmp(argument, "org_column") == 0 ?
 			 errhint("Pass %s => another column, or NULL if there is none.", argument) :
 			 errhint("Pass %s => the table's own column.", argument)));
@@ -284,7 +286,6 @@ kgw_watching_end(Oid relid)
 	Oid			types[] = {REGCLASSOID};
 	Datum		args[1];
 	KgwOwnerSection section;
-	bool		watched;
 
 	check_owner(rel);
 	args[0] = ObjectIdGetDatum(relid);
@@ -294,17 +295,16 @@ kgw_watching_end(Oid relid)
 							  " WHERE relation OPERATOR(pg_catalog.=) $1",
 							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not write kgwebhook.watch");
-	watched = SPI_processed > 0;
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not watched", RelationGetRelationName(rel)),
+				 errhint("SELECT relation FROM kgwebhook.watch shows those that are.")));
 	if (OidIsValid(get_trigger_oid(relid, ENQUEUE_TRIGGER, true)))
 		SPI_execute(psprintf("DROP TRIGGER %s ON %s", ENQUEUE_TRIGGER,
 							 qualified_name(relid)), false, 0);
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(kgw_relation_oid("watch"));
 	kgw_owner_end(&section);
-	if (!watched)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" is not watched", RelationGetRelationName(rel)),
-				 errhint("SELECT relation FROM kgwebhook.watch shows those that are.")));
 	table_close(rel, NoLock);
 }
