@@ -265,13 +265,13 @@ COMMENT ON FUNCTION @extschema@.kg_create_transfers(pg_catalog.text) IS
   'creates the ready-made table of custodial transfers, owned by the caller, and watches it';
 
 CREATE FUNCTION @extschema@.kg_create_secret(org_id pg_catalog.text DEFAULT 'default') RETURNS pg_catalog.text
-    LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_create_secret';
 COMMENT ON FUNCTION @extschema@.kg_create_secret(pg_catalog.text) IS
   'makes a signing secret for an organisation and returns it this once';
 
 CREATE FUNCTION @extschema@.kg_set_secret(org_id pg_catalog.text, secret pg_catalog.text) RETURNS pg_catalog.void
-    LANGUAGE c STRICT VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_set_secret';
 COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text) IS
   'installs a signing secret that was agreed elsewhere, in place of the one there was';

@@ -35,9 +35,24 @@ PG_FUNCTION_INFO_V1(kg_secret_changed);
 /* Fewer characters than this can be guessed (Standard Webhooks: 24 bytes). */
 #define SECRET_GOOD 24
 
-static void
-check_org_id(text *org_id)
+/*
+ * A text argument.  NULL is refused and not passed over: who believes that a
+ * secret was installed finds out days later, when nothing has been delivered.
+ */
+static text *
+require_text(FunctionCallInfo fcinfo, int n, const char *name)
 {
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+	return PG_GETARG_TEXT_PP(n);
+}
+
+static text *
+org_id_argument(FunctionCallInfo fcinfo)
+{
+	text	   *org_id = require_text(fcinfo, 0, "org_id");
 	size_t		len = VARSIZE_ANY_EXHDR(org_id);
 
 	if (len == 0 || len > KGW_ORG_ID_MAX)
@@ -46,6 +61,7 @@ check_org_id(text *org_id)
 				 errmsg("org_id is %s", len == 0 ? "empty" : "too long"),
 				 errdetail("An organisation's identifier has 1 to %d bytes.", KGW_ORG_ID_MAX),
 				 errhint("Give the value that the watched table's column has.")));
+	return org_id;
 }
 
 static uint64
@@ -71,12 +87,11 @@ store(text *org_id, text *secret, const char *query)
 Datum
 kg_create_secret(PG_FUNCTION_ARGS)
 {
-	text	   *org_id = PG_GETARG_TEXT_PP(0);
+	text	   *org_id = org_id_argument(fcinfo);
 	unsigned char random[KGW_SECRET_BYTES];
 	char		secret[KGW_SECRET_SIZE];
 	text	   *result;
 
-	check_org_id(org_id);
 	if (!pg_strong_random(random, sizeof(random)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
@@ -103,11 +118,10 @@ kg_create_secret(PG_FUNCTION_ARGS)
 Datum
 kg_set_secret(PG_FUNCTION_ARGS)
 {
-	text	   *org_id = PG_GETARG_TEXT_PP(0);
-	text	   *secret = PG_GETARG_TEXT_PP(1);
+	text	   *org_id = org_id_argument(fcinfo);
+	text	   *secret = require_text(fcinfo, 1, "secret");
 	size_t		len = VARSIZE_ANY_EXHDR(secret);
 
-	check_org_id(org_id);
 	if (len == 0 || len > SECRET_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
