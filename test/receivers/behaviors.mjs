@@ -10,6 +10,7 @@
  *	  /fail-each/N/REST            the same, counted for each webhook-id
  *	  /slow/MS                     200 after so many milliseconds
  *	  /hang                        never an answer
+ *	  /stall                       200 and its headers, then nothing more
  *	  /redirect[/CODE]             302, or CODE, to /ok
  *	  /retry-after/SECONDS[/CODE]  429, or CODE, with Retry-After, at the first
  *	                               request of a webhook-id; then 200
@@ -78,6 +79,10 @@ const behaviors = {
 	'slow': (record, response, ms) =>
 		setTimeout(() => answer(response, 200), Number(ms)),
 	'hang': () => {},
+	'stall': (record, response) => {
+		response.writeHead(200, { 'content-length': '100' });
+		response.write('the beginning');
+	},
 	'redirect': (record, response, code = '302') =>
 		answer(response, Number(code), undefined, { location: '/ok' }),
 	'retry-after': (record, response, seconds, code) =>
