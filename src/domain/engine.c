@@ -101,7 +101,7 @@ due_of(const KgwEngine *engine, const KgwRow *row)
 	{
 		if (!kgw_secrets_known(row->org_id, &signer))
 			signer = kgw_secrets_load(row->org_id);
-		return signer != NULL ? engine->now : KGW_NEVER;
+		return signer != NULL ? KGW_OVERDUE : KGW_NEVER;
 	}
 	return kgw_clock_due(row->next_attempt_at, engine->wall, engine->now);
 }

@@ -38,7 +38,8 @@ kgw_clock_unix(void)
 
 /*
  * When "when" is due by the monotonic clock, which shows "now" while the wall
- * clock shows "wall".  KGW_NEVER for infinity.
+ * clock shows "wall".  KGW_NEVER for infinity, KGW_OVERDUE for the past: what
+ * is due stays due whichever of two readings of the clock it is held against.
  */
 KgwTicks
 kgw_clock_due(TimestampTz when, TimestampTz wall, KgwTicks now)
@@ -46,6 +47,6 @@ kgw_clock_due(TimestampTz when, TimestampTz wall, KgwTicks now)
 	if (TIMESTAMP_IS_NOEND(when))
 		return KGW_NEVER;
 	if (when <= wall)
-		return now;
+		return KGW_OVERDUE;
 	return now + (when - wall);
 }

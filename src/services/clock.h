@@ -13,6 +13,9 @@
 /* A point of the monotonic clock, or a span of it, in microseconds. */
 typedef int64 KgwTicks;
 
+/* Earlier than every reading of the clock. */
+#define KGW_OVERDUE 0
+
 /* Later than everything that is waited for. */
 #define KGW_NEVER PG_INT64_MAX
 
