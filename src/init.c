@@ -18,6 +18,7 @@
 
 #include "processes/launcher.h"
 #include "processes/removal.h"
+#include "processes/statements.h"
 #include "services/settings.h"
 #include "services/shared.h"
 
@@ -33,5 +34,6 @@ _PG_init(void)
 		return;
 	kgw_shared_request();
 	kgw_launcher_register();
+	kgw_statements_watch();
 	kgw_removal_watch();
 }

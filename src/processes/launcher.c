@@ -229,6 +229,20 @@ forget(int slot)
 	memset(&supervised[slot], 0, sizeof(KgwSupervised));
 }
 
+/*
+ * Whether a database whose worker ends again and again has been dropped: its
+ * worker dies before it can say so.
+ */
+static bool
+is_gone(int slot, KgwTicks now)
+{
+	KgwSupervised *database = &supervised[slot];
+
+	if (database->pause[0] <= PAUSE_MIN || database->start_at[0] > now || has_process(slot, 0))
+		return false;
+	return !list_member_oid(list_databases(), database->dboid);
+}
+
 static void
 supervise(KgwTicks now)
 {
@@ -237,9 +251,9 @@ supervise(KgwTicks now)
 		adopt_slot(slot);
 		if (!OidIsValid(supervised[slot].dboid))
 			continue;
-		if (kgw_shared_absent(slot))
+		if (kgw_shared_absent(slot) || is_gone(slot, now))
 			forget(slot);
-		else
+		else if (!kgw_shared_closed(slot))
 			start_workers(slot, now);
 	}
 }
@@ -276,7 +290,8 @@ next_look(KgwTicks now)
 	{
 		for (int shard = 0; shard < kgw_settings.workers; shard++)
 		{
-			if (OidIsValid(supervised[slot].dboid) && !has_process(slot, shard))
+			if (OidIsValid(supervised[slot].dboid) && !has_process(slot, shard) &&
+				!kgw_shared_closed(slot))
 				next = Min(next, Max(supervised[slot].start_at[shard], now + 10000));
 		}
 	}

@@ -135,7 +135,7 @@ wait_for_work(KgwEngine *engine, WaitEventSet *set)
 	return woken;
 }
 
-/* Turn after turn, until the extension is gone. */
+/* Turn after turn, until the extension is gone or the database must be left. */
 static void
 work(KgwEngine *engine)
 {
@@ -151,7 +151,7 @@ work(KgwEngine *engine)
 			ProcessConfigFile(PGC_SIGHUP);
 			kgw_engine_settings_changed(engine);
 		}
-		if (!kgw_engine_turn(engine, woken))
+		if (kgw_shared_worker_dismissed() || !kgw_engine_turn(engine, woken))
 			return;
 		kgw_shared_worker_state(kgw_engine_in_flight(engine), kgw_engine_busy(engine));
 		woken = wait_for_work(engine, set);

@@ -43,6 +43,7 @@ typedef struct KgwDatabaseSlot
 {
 	Oid			dboid;			/* InvalidOid = free */
 	bool		absent;			/* a worker found no extension there */
+	int			closed;			/* statements that keep workers away */
 	pg_atomic_uint32 reloads;	/* how often workers were told to start over */
 	pg_atomic_uint64 enqueued;
 	pg_atomic_uint64 outcomes[KGW_OUTCOMES];
@@ -228,6 +229,60 @@ kgw_shared_wake(uint64 enqueued, bool reload)
 }
 
 /*
+ * Send a database's workers away and keep them away until
+ * kgw_shared_let_return().  False, with nothing done, when there are none.
+ */
+bool
+kgw_shared_send_away(Oid dboid)
+{
+	KgwDatabaseSlot *database;
+
+	if (shared == NULL)
+		return false;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	database = find_database(dboid);
+	if (database != NULL)
+	{
+		database->closed++;
+		for (int i = 0; i < KGW_MAX_SHARDS; i++)
+		{
+			if (database->workers[i].pid != 0)
+				SetLatch(database->workers[i].latch);
+		}
+	}
+	LWLockRelease(shared->lock);
+	return database != NULL;
+}
+
+/* How many workers a database has. */
+int
+kgw_shared_workers_of(Oid dboid)
+{
+	KgwSnapshot snapshot;
+
+	kgw_shared_snapshot(dboid, &snapshot);
+	return snapshot.workers;
+}
+
+/* What kgw_shared_send_away() began is over; "gone" if the database is. */
+void
+kgw_shared_let_return(Oid dboid, bool gone)
+{
+	KgwDatabaseSlot *database;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	database = find_database(dboid);
+	if (database != NULL)
+	{
+		database->closed--;
+		database->absent |= gone;
+	}
+	if (shared->launcher != NULL)
+		SetLatch(shared->launcher);
+	LWLockRelease(shared->lock);
+}
+
+/*
  * Copy out a database's numbers; all zero when it has no slot.  False when
  * the library isn't preloaded.
  */
@@ -342,6 +397,18 @@ kgw_shared_absent(int slot)
 	return absent;
 }
 
+/* Whether a statement keeps the workers of a slot away. */
+bool
+kgw_shared_closed(int slot)
+{
+	bool		closed;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	closed = shared->databases[slot].closed > 0;
+	LWLockRelease(shared->lock);
+	return closed;
+}
+
 static void
 worker_detach(int code, Datum arg)
 {
@@ -378,6 +445,13 @@ kgw_shared_worker_absent(void)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	my_database->absent = true;
 	LWLockRelease(shared->lock);
+}
+
+/* Whether this worker has been sent away. */
+bool
+kgw_shared_worker_dismissed(void)
+{
+	return kgw_shared_closed(my_database - shared->databases);
 }
 
 /* Publish what this worker is doing. */

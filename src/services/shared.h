@@ -51,6 +51,9 @@ extern bool kgw_shared_ready(void);
 
 /* any backend */
 extern void kgw_shared_wake(uint64 enqueued, bool reload);
+extern bool kgw_shared_send_away(Oid dboid);
+extern int	kgw_shared_workers_of(Oid dboid);
+extern void kgw_shared_let_return(Oid dboid, bool gone);
 extern bool kgw_shared_snapshot(Oid dboid, KgwSnapshot *snapshot);
 
 /* the launcher */
@@ -60,10 +63,12 @@ extern void kgw_shared_forget(int slot);
 extern Oid	kgw_shared_database(int slot);
 extern bool kgw_shared_worker_runs(int slot, int shard);
 extern bool kgw_shared_absent(int slot);
+extern bool kgw_shared_closed(int slot);
 
 /* a worker */
 extern void kgw_shared_worker_attach(int slot, int shard);
 extern void kgw_shared_worker_absent(void);
+extern bool kgw_shared_worker_dismissed(void);
 extern void kgw_shared_worker_state(int in_flight, bool busy);
 extern uint32 kgw_shared_reloads(void);
 extern void kgw_shared_count(KgwOutcome outcome);
