@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * shifted_clock.c
+ *	  A library to preload: the process lives KGW_CLOCK_SHIFT seconds ahead.
+ *
+ * It shifts what tells the time of day, and leaves monotonic clocks alone: an
+ * hour later is not an hour of waiting.  libfaketime does too much for a
+ * postmaster: up to PostgreSQL 15 that forks its children in signal handlers
+ * that interrupt select(), which libfaketime wraps, and a child born in
+ * there keeps the real time for good.
+ *
+ * It asks the kernel directly, so that it needs no initialization and is safe
+ * in signal handlers and before main().
+ *
+ * test/clock/shifted_clock.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long shift;
+
+static void __attribute__((constructor))
+read_shift(void)
+{
+	const char *text = getenv("KGW_CLOCK_SHIFT");
+
+	shift = text != NULL ? atol(text) : 0;
+}
+
+int
+clock_gettime(clockid_t clock, struct timespec *now)
+{
+	int			result = (int) syscall(SYS_clock_gettime, clock, now);
+
+	if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+		now->tv_sec += shift;
+	return result;
+}
+
+int
+gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+	struct timespec precise;
+
+	(void) zone;
+	clock_gettime(CLOCK_REALTIME, &precise);
+	now->tv_sec = precise.tv_sec;
+	now->tv_usec = precise.tv_nsec / 1000;
+	return 0;
+}
+
+time_t
+time(time_t *out)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (out != NULL)
+		*out = now.tv_sec;
+	return now.tv_sec;
+}
