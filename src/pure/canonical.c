@@ -249,6 +249,15 @@ kgw_canonical_problem(const KgwCanonical *c)
 const char *
 kgw_canonical_hint(const KgwCanonical *c)
 {
-	return c->status == KGW_CANONICAL_INEXACT_NUMBER ?
-		"Send it as a string." : "";
+	switch (c->status)
+	{
+		case KGW_CANONICAL_INEXACT_NUMBER:
+			return "Send it as a string.";
+		case KGW_CANONICAL_TOO_DEEP:
+			return "Send the deep part as a string.";
+		case KGW_CANONICAL_TOO_LARGE:
+			return "Keep the document elsewhere and send a reference to it.";
+		default:
+			return "";
+	}
 }
