@@ -1,0 +1,104 @@
+--
+-- The tables and views that users rely on: names and types to the letter, and
+-- what the views make of rows.
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set refused :abs_srcdir '/sql/include/refused.sql'
+\set ECHO none
+\i :refused
+\set ECHO all
+\t on
+\a
+-- what the contract lists; more columns are welcome
+CREATE TEMP TABLE promised (relation text, columns text);
+INSERT INTO promised VALUES
+('queue', 'delivery_id bigint, webhook_id text, org_id text, event text, object_id text, url text, destination text, payload jsonb, attempts integer, next_attempt_at timestamp with time zone, enqueued_at timestamp with time zone'),
+('delivery_log', 'attempt_id bigint, delivery_id bigint, webhook_id text, org_id text, event text, object_id text, url text, destination text, attempt integer, outcome text, final boolean, response_status integer, response_body text, error text, request_body text, started_at timestamp with time zone, duration_ms double precision, is_test boolean'),
+('dead_letter', 'delivery_id bigint, webhook_id text, org_id text, event text, object_id text, url text, destination text, payload jsonb, attempts integer, next_attempt_at timestamp with time zone, enqueued_at timestamp with time zone, reason text, died_at timestamp with time zone');
+SELECT relation, c AS missing
+  FROM promised, unnest(string_to_array(columns, ', ')) c
+EXCEPT
+SELECT r.relname, a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
+  FROM pg_class r JOIN pg_attribute a ON a.attrelid = r.oid
+ WHERE r.relnamespace = 'kgwebhook'::regnamespace AND a.attnum > 0;
+-- dead_letter has all that the queue has
+SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'kgwebhook.queue'::regclass AND attnum > 0
+EXCEPT
+SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'kgwebhook.dead_letter'::regclass;
+\t off
+\a
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type
+  FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+ WHERE c.relnamespace = 'kgwebhook'::regnamespace AND c.relkind = 'v' AND a.attnum > 0
+ ORDER BY c.relname COLLATE "C", a.attnum;
+\t on
+\a
+
+--
+-- deliveries: one row a delivery
+--
+BEGIN;
+INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at)
+VALUES (-1, 'msg_1', 'o', 'e.new', 'never tried', 'https://m/', 'https://m:443', '{}', 0, '2024-01-01'),
+       (-2, 'msg_2', 'o', 'e.new', 'tried twice', 'https://m/', 'https://m:443', '{}', 2, '2024-01-02'),
+       (-6, 'msg_6', 'o', 'e.new', 'without secret', 'https://m/', 'https://m:443', '{}', 1, 'infinity');
+INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason)
+VALUES (-3, 'msg_3', 'o', 'e.new', 'given up', 'https://m/', 'https://m:443', '{}', 1, '2024-01-03', '2024-01-01', '3', 'all attempts failed'),
+       (-7, 'msg_7', 'o', 'e.new', 'never tried and given up', 'https://m/', 'https://m:443', '{}', 0, '2024-01-03', '2024-01-01', '3', 'too old');
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, error, started_at, is_test)
+VALUES (-2, 'msg_2', 'o', 'e.new', 'tried twice', 'https://m/', 'https://m:443', 1, 'timed_out', false, NULL, 'no answer', '2024-01-01', false),
+       (-2, 'msg_2', 'o', 'e.new', 'tried twice', 'https://m/', 'https://m:443', 2, 'rejected', false, 500, 'status 500', '2024-01-02', false),
+       (-6, 'msg_6', 'o', 'e.new', 'without secret', 'https://m/', 'https://m:443', 1, 'invalid', false, NULL, 'no secret', '2024-01-02', false),
+       (-3, 'msg_3', 'o', 'e.new', 'given up', 'https://m/', 'https://m:443', 1, 'rejected', true, 410, 'gone', '2024-01-02', false),
+       (-4, 'msg_4', 'o', 'e.new', 'arrived', 'https://m/', 'https://m:443', 1, 'rejected', false, 503, 'status 503', '2024-01-01', false),
+       (-4, 'msg_4', 'o', 'e.new', 'arrived', 'https://m/', 'https://m:443', 2, 'acknowledged', true, 200, NULL, '2024-01-02', false),
+       (-5, 'msg_5', 'o', 'e.new', 'overtaken', 'https://m/', 'https://m:443', 1, 'superseded', true, NULL, 'a newer one went', '2024-01-02', false),
+       (-8, 'msg_8', 'o', 'e.new', 'a test', 'https://m/', 'https://m:443', 1, 'acknowledged', true, 200, NULL, '2024-01-02', true);
+SET LOCAL TimeZone = 'UTC';
+SET LOCAL DateStyle = 'ISO';
+SELECT delivery_id, object_id, state, attempts, last_outcome, last_status, last_error, last_attempt_at::date, next_attempt_at::date,
+       enqueued_at IS NOT NULL AS enqueued
+  FROM kgwebhook.deliveries WHERE delivery_id < 0 ORDER BY delivery_id DESC;
+-- the log knows no other outcomes
+SELECT pg_temp.refused($$INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at)
+VALUES (-9, 'msg_9', 'o', 'e.new', 'x', 'https://m/', 'https://m:443', 1, 'delivered', true, '2024-01-01')$$) LIMIT 1;
+SELECT queue_depth >= 3 AS waiting, dead_letters >= 2 AS dead, oldest_pending_age = '0' AS just_now FROM kgwebhook.stats;
+ROLLBACK;
+SELECT count(*) FROM kgwebhook.deliveries WHERE delivery_id < 0;
+
+--
+-- stats: the worker is there and disabled
+--
+DO $$
+BEGIN
+	FOR i IN 1 .. 6000 LOOP
+		EXIT WHEN (SELECT worker_state = 'disabled' FROM kgwebhook.stats);
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+SELECT count(*), min(worker_state), min(workers), min(in_flight), min(last_error), min(since) < now() FROM kgwebhook.stats;
+SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'kgwebhook%' AND datname = current_database();
+SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'kgwebhook launcher%';
+
+-- enqueued counts what was committed
+CREATE TABLE counted (payment_intent_id int, status text, callback_url text, org_id text);
+SELECT kg_watch('counted');
+SELECT enqueued AS before FROM kgwebhook.stats \gset
+INSERT INTO counted SELECT n, 'new', 'https://m.example/', 'o' FROM generate_series(1, 5) n;
+BEGIN;
+INSERT INTO counted SELECT n, 'new', 'https://m.example/', 'o' FROM generate_series(1, 7) n;
+ROLLBACK;
+BEGIN;
+INSERT INTO counted SELECT n, 'new', 'https://m.example/', 'o' FROM generate_series(1, 20) n;
+SAVEPOINT s;
+INSERT INTO counted SELECT n, 'new', 'https://m.example/', 'o' FROM generate_series(1, 300) n;
+ROLLBACK TO s;
+SAVEPOINT t;
+INSERT INTO counted SELECT n, 'new', 'https://m.example/', 'o' FROM generate_series(1, 4000) n;
+RELEASE t;
+COMMIT;
+SELECT enqueued - :before AS enqueued, queue_depth, oldest_pending_age BETWEEN '0' AND '1 minute' FROM kgwebhook.stats;
+DROP TABLE counted;
+DELETE FROM kgwebhook.watch;
+DELETE FROM kgwebhook.queue;
+SELECT queue_depth, oldest_pending_age IS NULL FROM kgwebhook.stats;
