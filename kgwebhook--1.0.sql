@@ -183,7 +183,16 @@ COMMENT ON COLUMN kgwebhook.dead_letter.problem IS 'what was wrong with the even
 COMMENT ON COLUMN kgwebhook.dead_letter.reason IS 'why it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.died_at IS 'when it was given up';
 
+CREATE TABLE kgwebhook.paused (
+    destination  pg_catalog.text COLLATE pg_catalog."C" PRIMARY KEY,
+    paused_at    pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE kgwebhook.paused IS 'destinations that nothing is sent to; written by kg_pause() and kg_resume()';
+COMMENT ON COLUMN kgwebhook.paused.destination IS 'scheme://host:port, or * for all of them';
+COMMENT ON COLUMN kgwebhook.paused.paused_at IS 'since when';
+
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.paused', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.secret', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.attempt_id_seq', '');
@@ -211,17 +220,25 @@ CREATE FUNCTION kgwebhook.check_transition() RETURNS pg_catalog.trigger
 COMMENT ON FUNCTION kgwebhook.check_transition() IS
   'trigger of a ready-made table: checks status, transition, URL and JSON at the door';
 
-CREATE FUNCTION kgwebhook.secret_changed() RETURNS pg_catalog.trigger
+CREATE FUNCTION kgwebhook.changed() RETURNS pg_catalog.trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'kg_secret_changed';
-COMMENT ON FUNCTION kgwebhook.secret_changed() IS
-  'trigger of kgwebhook.secret: makes the workers forget the secrets they hold';
+    AS 'MODULE_PATHNAME', 'kg_changed';
+COMMENT ON FUNCTION kgwebhook.changed() IS
+  'trigger of our tables: makes the workers forget what they hold of them';
 
-CREATE TRIGGER secret_changed
+/* The workers themselves run as a replica would and don't fire these. */
+CREATE TRIGGER changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.secret
-    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.secret_changed();
-COMMENT ON TRIGGER secret_changed ON kgwebhook.secret IS
-  'makes the workers forget the secrets they hold';
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
+COMMENT ON TRIGGER changed ON kgwebhook.secret IS 'makes the workers forget the secrets they hold';
+CREATE TRIGGER changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.queue
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
+COMMENT ON TRIGGER changed ON kgwebhook.queue IS 'makes the workers notice what was changed by hand';
+CREATE TRIGGER changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.paused
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
+COMMENT ON TRIGGER changed ON kgwebhook.paused IS 'makes the workers notice a pause or its end';
 
 
 /* -------------------------------------------------------------------------
@@ -309,6 +326,77 @@ CREATE FUNCTION kgwebhook.worker_stats(
     AS 'MODULE_PATHNAME', 'kg_worker_stats';
 COMMENT ON FUNCTION kgwebhook.worker_stats() IS
   'counters and state of this database''s workers, from shared memory';
+
+CREATE FUNCTION kgwebhook.destination_notices(
+    OUT destination pg_catalog.text,
+    OUT backing_off pg_catalog.bool,
+    OUT in_flight pg_catalog.int4,
+    OUT failures_in_a_row pg_catalog.int4,
+    OUT last_success pg_catalog.timestamptz,
+    OUT next_try pg_catalog.timestamptz) RETURNS SETOF pg_catalog.record
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_destination_notices';
+COMMENT ON FUNCTION kgwebhook.destination_notices() IS
+  'what this database''s workers say of their destinations, from shared memory';
+
+CREATE FUNCTION @extschema@.kg_pause(destination pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    IF destination !~ '^https?://[^/]+:[0-9]+$' THEN
+        RAISE EXCEPTION '"%" is not a destination', destination
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A destination is scheme://host:port, with its port.',
+                  HINT = 'SELECT destination FROM kgwebhook.destinations shows those that there are.';
+    END IF;
+    INSERT INTO kgwebhook.paused (destination)
+        VALUES (coalesce(kg_pause.destination, '*'))
+        ON CONFLICT DO NOTHING;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_pause(pg_catalog.text) IS
+  'stops new attempts to a destination, or to all of them; events are still queued';
+
+CREATE FUNCTION @extschema@.kg_resume(destination pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    DELETE FROM kgwebhook.paused p
+        WHERE kg_resume.destination IS NULL OR p.destination = kg_resume.destination;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_resume(pg_catalog.text) IS
+  'ends what kg_pause() began, for a destination or for everything';
+
+CREATE VIEW kgwebhook.destinations AS
+    SELECT destination,
+           CASE WHEN p.destination IS NOT NULL
+                  OR EXISTS (SELECT FROM kgwebhook.paused a WHERE a.destination OPERATOR(pg_catalog.=) '*') THEN 'paused'
+                WHEN n.backing_off THEN 'backing_off'
+                ELSE 'ok' END AS state,
+           coalesce(q.pending, 0) AS pending,
+           coalesce(n.in_flight, 0) AS in_flight,
+           coalesce(n.failures_in_a_row, 0) AS failures_in_a_row,
+           n.last_success,
+           CASE WHEN n.backing_off THEN greatest(n.next_try, q.next_attempt_at) ELSE q.next_attempt_at END AS next_try,
+           q.oldest_enqueued_at
+      FROM (SELECT destination, pg_catalog.count(*) AS pending,
+                   pg_catalog.min(next_attempt_at) AS next_attempt_at,
+                   pg_catalog.min(enqueued_at) AS oldest_enqueued_at
+              FROM kgwebhook.queue GROUP BY destination) q
+      FULL JOIN kgwebhook.destination_notices() n USING (destination)
+      FULL JOIN (SELECT destination FROM kgwebhook.paused
+                  WHERE destination OPERATOR(pg_catalog.<>) '*') p USING (destination);
+COMMENT ON VIEW kgwebhook.destinations IS
+  'one row a destination: how it is, what waits for it, and when it is tried next';
+COMMENT ON COLUMN kgwebhook.destinations.destination IS 'scheme://host:port';
+COMMENT ON COLUMN kgwebhook.destinations.state IS 'ok, backing_off or paused';
+COMMENT ON COLUMN kgwebhook.destinations.pending IS 'deliveries not settled yet';
+COMMENT ON COLUMN kgwebhook.destinations.in_flight IS 'requests on the network now';
+COMMENT ON COLUMN kgwebhook.destinations.failures_in_a_row IS 'attempts since the last success';
+COMMENT ON COLUMN kgwebhook.destinations.last_success IS 'last acknowledged attempt since the server started';
+COMMENT ON COLUMN kgwebhook.destinations.next_try IS 'when the next attempt is due; NULL when nothing waits';
+COMMENT ON COLUMN kgwebhook.destinations.oldest_enqueued_at IS 'age of the oldest delivery that waits';
 
 CREATE VIEW kgwebhook.deliveries AS
     SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.url, q.destination,
@@ -425,8 +513,11 @@ COMMENT ON FUNCTION @extschema@.kg_verify(pg_catalog.text, pg_catalog.text, pg_c
 REVOKE ALL ON FUNCTION
     kgwebhook.enqueue(),
     kgwebhook.check_transition(),
-    kgwebhook.secret_changed(),
+    kgwebhook.changed(),
     kgwebhook.worker_stats(),
+    kgwebhook.destination_notices(),
+    @extschema@.kg_pause(pg_catalog.text),
+    @extschema@.kg_resume(pg_catalog.text),
     @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),
     @extschema@.kg_unwatch(pg_catalog.regclass),
     @extschema@.kg_create_payment_intents(pg_catalog.text),
@@ -437,8 +528,8 @@ REVOKE ALL ON FUNCTION
     FROM PUBLIC;
 
 GRANT USAGE ON SCHEMA kgwebhook TO pg_monitor;
-GRANT SELECT ON kgwebhook.deliveries, kgwebhook.stats TO pg_monitor;
-GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats() TO pg_monitor;
+GRANT SELECT ON kgwebhook.deliveries, kgwebhook.destinations, kgwebhook.stats TO pg_monitor;
+GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices() TO pg_monitor;
 
 /* Last: starts a worker at commit, or warns that none will be. */
 CREATE FUNCTION kgwebhook.installed() RETURNS pg_catalog.void

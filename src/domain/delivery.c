@@ -130,6 +130,17 @@ make_body(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer, int64 now)
 	return attempt->body != NULL;
 }
 
+/* An attempt that nothing is known of yet; the headers are left as they are. */
+static void
+begin(KgwAttempt *attempt, const KgwRow *row)
+{
+	memset(attempt, 0, offsetof(KgwAttempt, headers));
+	memset(&attempt->outcome, 0, sizeof(*attempt) - offsetof(KgwAttempt, outcome));
+	attempt->number = row->attempts + 1;
+	attempt->started_at = GetCurrentTimestamp();
+	attempt->retry_after = -1;
+}
+
 /*
  * Stamp and sign a new attempt of the delivery.  True when it can be sent; the
  * request is then made by kgw_attempt_request().  False when the attempt is
@@ -141,12 +152,7 @@ kgw_attempt_prepare(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer)
 	int64		now = kgw_clock_unix();
 	const char *fault = find_fault(row);
 
-	memset(attempt, 0, offsetof(KgwAttempt, headers));
-	memset(&attempt->outcome, 0, sizeof(*attempt) - offsetof(KgwAttempt, outcome));
-	attempt->number = row->attempts + 1;
-	attempt->started_at = GetCurrentTimestamp();
-	attempt->retry_after = -1;
-
+	begin(attempt, row);
 	if (fault != NULL)
 		make_invalid(attempt, fault);
 	else if (signer == NULL)
@@ -230,6 +236,52 @@ kgw_attempt_abandon(KgwAttempt *attempt, const char *error)
 {
 	attempt->outcome = KGW_UNREACHABLE;
 	attempt->error = copy_bytes(error, strlen(error));
+}
+
+/* Instead of an attempt: newer transitions of the object have waited enough. */
+void
+kgw_attempt_supersede(KgwAttempt *attempt, const KgwRow *row)
+{
+	static const char reason[] = "newer transitions of the object have waited for kgwebhook.max_hold";
+
+	begin(attempt, row);
+	attempt->outcome = KGW_SUPERSEDED;
+	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
+/* Instead of an attempt: the destination has been ill for the whole schedule. */
+void
+kgw_attempt_expire(KgwAttempt *attempt, const KgwRow *row)
+{
+	begin(attempt, row);
+	attempt->number = row->attempts;
+	attempt->expired = true;
+	attempt->give_up = true;
+}
+
+/* What the attempt says about its destination. */
+KgwSign
+kgw_attempt_sign(const KgwAttempt *attempt)
+{
+	int			status = attempt->response_status;
+
+	switch (attempt->outcome)
+	{
+		case KGW_ACKNOWLEDGED:
+			return attempt->expired ? KGW_SIGN_NONE : KGW_SIGN_SUCCESS;
+		case KGW_REJECTED:
+			if (status == 410)
+				return KGW_SIGN_NONE;
+			return status == 408 || status == 425 || status == 429 || status >= 500 ?
+				KGW_SIGN_FAILED : KGW_SIGN_REFUSED;
+		case KGW_TIMED_OUT:
+			return KGW_SIGN_FAILED;
+		case KGW_UNREACHABLE:
+		case KGW_BLOCKED:
+			return KGW_SIGN_DOWN;
+		default:
+			return KGW_SIGN_NONE;
+	}
 }
 
 /* Free what the attempt holds, not the attempt itself. */

@@ -11,6 +11,7 @@
 
 #include "domain/http.h"
 #include "domain/queue.h"
+#include "pure/health.h"
 #include "pure/signature.h"
 #include "services/shared.h"
 
@@ -32,6 +33,7 @@ typedef struct KgwAttempt
 	KgwOutcome	outcome;
 	bool		give_up;		/* trying again is of no use */
 	bool		no_secret;		/* waits until the organisation has one */
+	bool		expired;		/* no attempt, but the end of its time */
 	int64		retry_after;	/* seconds the receiver asked for, or -1 */
 	int			response_status;	/* 0 = none */
 	char	   *response_body;
@@ -44,6 +46,9 @@ extern bool kgw_attempt_prepare(KgwAttempt *attempt, const KgwRow *row, KgwSigne
 extern void kgw_attempt_request(const KgwAttempt *attempt, const KgwRow *row, KgwRequest *request);
 extern void kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response);
 extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);
+extern void kgw_attempt_supersede(KgwAttempt *attempt, const KgwRow *row);
+extern void kgw_attempt_expire(KgwAttempt *attempt, const KgwRow *row);
+extern KgwSign kgw_attempt_sign(const KgwAttempt *attempt);
 extern void kgw_attempt_free(KgwAttempt *attempt);
 
 #endif							/* KGW_DELIVERY_H */

@@ -34,13 +34,15 @@
 #include "domain/ledger.h"
 #include "domain/queue.h"
 #include "domain/scheduler.h"
+#include "pure/retry.h"
+#include "services/board.h"
 #include "services/owner.h"
 #include "services/secrets.h"
 #include "services/settings.h"
 #include "services/shared.h"
 
 /* Rows read at a time. */
-#define PAGE_ROWS 256
+#define READ_ROWS 256
 
 /* While requests are in flight, arrivals are looked for this often at most. */
 #define ARRIVALS_PAUSE 1000
@@ -106,6 +108,29 @@ due_of(const KgwEngine *engine, const KgwRow *row)
 	return kgw_clock_due(row->next_attempt_at, engine->wall, engine->now);
 }
 
+/*
+ * When a delivery has had its time, by the monotonic clock: the whole span of
+ * the schedule at its longest.
+ */
+static KgwTicks
+expiry_of(const KgwEngine *engine, const KgwRow *row)
+{
+	int64		span = kgw_schedule_span(kgw_settings.schedule) * (1 + kgw_settings.retry_jitter);
+
+	return kgw_clock_due(row->enqueued_at + span, engine->wall, engine->now);
+}
+
+static void
+take_paused(const char *destination, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	if (strcmp(destination, "*") == 0)
+		kgw_scheduler_pause(engine->scheduler, NULL);
+	else if (is_mine(engine, destination))
+		kgw_scheduler_pause(engine->scheduler, destination);
+}
+
 static void
 take_backlog(const char *destination, void *arg)
 {
@@ -121,7 +146,8 @@ take_arrival(KgwRow *row, void *arg)
 	KgwEngine  *engine = arg;
 
 	if (is_mine(engine, row->destination))
-		kgw_scheduler_arrival(engine->scheduler, row, due_of(engine, row));
+		kgw_scheduler_arrival(engine->scheduler, row, due_of(engine, row),
+							  expiry_of(engine, row));
 	else
 		pfree(row);
 }
@@ -131,7 +157,7 @@ take_paged(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
-	kgw_scheduler_paged(engine->scheduler, row, due_of(engine, row));
+	kgw_scheduler_paged(engine->scheduler, row, due_of(engine, row), expiry_of(engine, row));
 }
 
 static void
@@ -139,7 +165,7 @@ take_fetched(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
-	kgw_scheduler_fetched(engine->scheduler, row, due_of(engine, row));
+	kgw_scheduler_fetched(engine->scheduler, row, due_of(engine, row), expiry_of(engine, row));
 }
 
 /* Begin to read.  False when the extension isn't there any more. */
@@ -174,6 +200,7 @@ kgw_engine_start(KgwEngine *engine)
 	}
 	if (!OidIsValid(engine->queue) || !begin_read(engine))
 		return false;
+	kgw_queue_read_paused(take_paused, engine);
 	kgw_queue_start(&engine->arrivals, take_backlog, engine);
 	kgw_queue_end();
 	engine->look = false;
@@ -185,24 +212,25 @@ read_pages(KgwEngine *engine)
 {
 	const char *destination;
 	int64		after;
+	int			limit;
 
 	/* a bounded number of destinations a turn, so that sending goes on */
 	for (int i = 0; i < 16; i++)
 	{
-		destination = kgw_scheduler_want_page(engine->scheduler, &after);
+		destination = kgw_scheduler_want_page(engine->scheduler, &after, &limit);
 		if (destination == NULL)
 			return;
 		kgw_scheduler_page_end(engine->scheduler, destination,
-							   kgw_queue_read_destination(destination, after, PAGE_ROWS,
-														  take_paged, engine) == PAGE_ROWS);
+							   kgw_queue_read_destination(destination, after, limit,
+														  take_paged, engine) == limit);
 	}
 }
 
 static void
 read_rows(KgwEngine *engine)
 {
-	int64		ids[PAGE_ROWS];
-	int			count = kgw_scheduler_want_rows(engine->scheduler, ids, PAGE_ROWS);
+	int64		ids[READ_ROWS];
+	int			count = kgw_scheduler_want_rows(engine->scheduler, ids, READ_ROWS);
 
 	if (count == 0)
 		return;
@@ -213,13 +241,10 @@ read_rows(KgwEngine *engine)
 static bool
 wants_to_read(KgwEngine *engine, KgwTicks now)
 {
-	int64		dummy;
-
 	if (engine->look &&
 		(engine->in_flight == 0 || now - engine->looked_at >= ARRIVALS_PAUSE))
 		return true;
-	return kgw_scheduler_want_page(engine->scheduler, &dummy) != NULL ||
-		kgw_scheduler_want_rows(engine->scheduler, &dummy, 1) > 0;
+	return kgw_scheduler_wants_to_read(engine->scheduler);
 }
 
 /* Read what there is room for.  False when the extension has gone. */
@@ -230,7 +255,7 @@ read_queue(KgwEngine *engine)
 		return false;
 	if (engine->look)
 	{
-		engine->look = kgw_queue_read_arrivals(&engine->arrivals, PAGE_ROWS,
+		engine->look = kgw_queue_read_arrivals(&engine->arrivals, READ_ROWS,
 											   take_arrival, engine);
 		engine->looked_at = engine->now;
 	}
@@ -259,26 +284,45 @@ signer_for(KgwEngine *engine, const KgwRow *row)
 static void
 conclude(KgwEngine *engine, KgwJob *job)
 {
-	kgw_scheduler_concluded(engine->scheduler, job->entry);
+	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt));
 	kgw_ledger_conclude(engine->ledger, job, kgw_clock_ticks());
 }
 
-static void
-send_one(KgwEngine *engine, KgwEntry *entry)
+/* Begin an attempt; true when its request is on its way. */
+static bool
+send_attempt(KgwEngine *engine, KgwJob *job)
 {
-	KgwRow	   *row = kgw_scheduler_row(entry);
-	KgwJob *job = kgw_ledger_begin(engine->ledger, entry, row);
 	KgwRequest	request;
 
-	if (kgw_attempt_prepare(&job->attempt, row, signer_for(engine, row)))
+	if (!kgw_attempt_prepare(&job->attempt, job->row, signer_for(engine, job->row)))
+		return false;
+	kgw_attempt_request(&job->attempt, job->row, &request);
+	if (kgw_http_send(engine->http, &request, job))
+		return true;
+	kgw_attempt_abandon(&job->attempt, "out of memory");
+	return false;
+}
+
+static void
+take_turn(KgwEngine *engine, KgwEntry *entry, KgwTurn turn)
+{
+	KgwJob	   *job = kgw_ledger_begin(engine->ledger, entry, kgw_scheduler_row(entry));
+
+	switch (turn)
 	{
-		kgw_attempt_request(&job->attempt, row, &request);
-		if (kgw_http_send(engine->http, &request, job))
-		{
-			engine->in_flight++;
-			return;
-		}
-		kgw_attempt_abandon(&job->attempt, "out of memory");
+		case KGW_TURN_SEND:
+			if (send_attempt(engine, job))
+			{
+				engine->in_flight++;
+				return;
+			}
+			break;
+		case KGW_TURN_SUPERSEDE:
+			kgw_attempt_supersede(&job->attempt, job->row);
+			break;
+		case KGW_TURN_EXPIRE:
+			kgw_attempt_expire(&job->attempt, job->row);
+			break;
 	}
 	conclude(engine, job);
 }
@@ -314,10 +358,30 @@ static void
 send_ready(KgwEngine *engine)
 {
 	KgwEntry   *entry;
+	KgwTurn		turn;
 
 	while (may_send(engine) &&
-		   (entry = kgw_scheduler_next(engine->scheduler)) != NULL)
-		send_one(engine, entry);
+		   (entry = kgw_scheduler_next(engine->scheduler, &turn)) != NULL)
+		take_turn(engine, entry, turn);
+}
+
+/* Let others see what has changed of our destinations. */
+static void
+publish(KgwEngine *engine)
+{
+	KgwDestinationState state;
+	KgwNotice	notice;
+
+	while (kgw_scheduler_changed(engine->scheduler, &state))
+	{
+		strlcpy(notice.destination, state.name, sizeof(notice.destination));
+		notice.backing_off = state.backing_off;
+		notice.in_flight = state.in_flight;
+		notice.failures = state.failures;
+		notice.last_success = state.last_success;
+		notice.next_try = GetCurrentTimestamp() + (state.next_try - kgw_clock_ticks());
+		kgw_board_post(&notice);
+	}
 }
 
 /* Somebody has changed secrets or queued rows: start from the table again. */
@@ -349,6 +413,7 @@ kgw_engine_turn(KgwEngine *engine, bool woken)
 	collect(engine);
 	if (kgw_ledger_ready(engine->ledger, kgw_clock_ticks(), engine->in_flight == 0))
 		kgw_ledger_settle(engine->ledger, engine->scheduler);
+	publish(engine);
 	return true;
 }
 

@@ -198,7 +198,8 @@ static void
 finish_job(KgwLedger *ledger, KgwScheduler *scheduler, KgwJob *job,
 		   const KgwSettlement *settlement)
 {
-	kgw_shared_count(job->attempt.outcome);
+	if (!job->attempt.expired)
+		kgw_shared_count(job->attempt.outcome);
 	if (settlement->fate == KGW_FATE_RETRY)
 		kgw_scheduler_retry(scheduler, job->entry,
 							kgw_clock_due(settlement->next_attempt_at,

@@ -269,6 +269,23 @@ remember_snapshot(KgwArrivals *arrivals)
 		arrivals->xip[i] = widen(snapshot->xip[i], next);
 }
 
+/* Run a plan that returns destinations and hand them on. */
+static void
+read_destinations(SPIPlanPtr which, KgwDestinationTaker take, void *arg)
+{
+	if (SPI_execute_plan(which, NULL, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read destinations");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char	   *destination = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		MemoryContext scratch = MemoryContextSwitchTo(caller_context);
+
+		take(destination, arg);
+		MemoryContextSwitchTo(scratch);
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
 /*
  * Start over: name every destination that has deliveries, whose rows are then
  * read by destination, and count as arrivals what isn't visible yet.
@@ -290,17 +307,17 @@ kgw_queue_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg)
 		 " SELECT destination FROM d WHERE destination IS NOT NULL", 0, NULL);
 	arrivals->reading = false;
 	remember_snapshot(arrivals);
-	if (SPI_execute_plan(kept, NULL, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kgwebhook.queue");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		char	   *destination = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		MemoryContext scratch = MemoryContextSwitchTo(caller_context);
+	read_destinations(kept, take, arg);
+}
 
-		take(destination, arg);
-		MemoryContextSwitchTo(scratch);
-	}
-	SPI_freetuptable(SPI_tuptable);
+/* Name the destinations that are paused; '*' stands for all of them. */
+void
+kgw_queue_read_paused(KgwDestinationTaker take, void *arg)
+{
+	static SPIPlanPtr kept;
+
+	kgw_plan(&kept, "SELECT destination FROM kgwebhook.paused", 0, NULL);
+	read_destinations(kept, take, arg);
 }
 
 static int

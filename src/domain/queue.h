@@ -61,6 +61,7 @@ typedef struct KgwArrivals
 extern void kgw_queue_begin(void);
 extern void kgw_queue_end(void);
 extern void kgw_queue_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg);
+extern void kgw_queue_read_paused(KgwDestinationTaker take, void *arg);
 extern bool kgw_queue_ended_unseen(const KgwArrivals *arrivals);
 extern bool kgw_queue_read_arrivals(KgwArrivals *arrivals, int limit, KgwRowTaker take, void *arg);
 extern int	kgw_queue_read_destination(const char *destination, int64 after, int limit,

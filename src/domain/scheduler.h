@@ -3,6 +3,8 @@
  * scheduler.h
  *	  What a worker remembers of its deliveries, and which goes next.
  *
+ * src/domain/scheduler.h
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef KGW_SCHEDULER_H
@@ -10,34 +12,58 @@
 
 #include "domain/delivery.h"
 #include "domain/queue.h"
+#include "pure/health.h"
 
 typedef struct KgwScheduler KgwScheduler;
 typedef struct KgwEntry KgwEntry;
 
+/* What to do with the entry whose turn it is. */
+typedef enum KgwTurn
+{
+	KGW_TURN_SEND,
+	KGW_TURN_SUPERSEDE,			/* it has held its successors for long enough */
+	KGW_TURN_EXPIRE				/* its destination has been ill for too long */
+} KgwTurn;
+
+/* What is to be shown of a destination. */
+typedef struct KgwDestinationState
+{
+	const char *name;
+	bool		backing_off;
+	int			in_flight;
+	int			failures;
+	TimestampTz last_success;	/* 0 = none */
+	KgwTicks	next_try;		/* of one that backs off */
+	bool		forgotten;		/* nothing is left to be shown */
+} KgwDestinationState;
+
 extern KgwScheduler *kgw_scheduler_new(void);
+
+/* intake.c: what was read from the queue */
 extern void kgw_scheduler_forget(KgwScheduler *s);
+extern void kgw_scheduler_pause(KgwScheduler *s, const char *name);
+extern void kgw_scheduler_backlog(KgwScheduler *s, const char *name);
+extern void kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
+extern void kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
+extern void kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
 
-/* what was read from the queue */
-extern void kgw_scheduler_backlog(KgwScheduler *s, const char *destination);
-extern void kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due);
-extern void kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due);
-extern void kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks due);
-
-/* what to read next */
-extern const char *kgw_scheduler_want_page(KgwScheduler *s, int64 *after);
-extern void kgw_scheduler_page_end(KgwScheduler *s, const char *destination, bool more);
+/* intake.c: what to read next */
+extern const char *kgw_scheduler_want_page(KgwScheduler *s, int64 *after, int *limit);
+extern void kgw_scheduler_page_end(KgwScheduler *s, const char *name, bool more);
 extern int	kgw_scheduler_want_rows(KgwScheduler *s, int64 *ids, int room);
 extern void kgw_scheduler_rows_end(KgwScheduler *s, const int64 *ids, int count);
 
-/* sending */
+/* scheduler.c: turns */
 extern void kgw_scheduler_tick(KgwScheduler *s, KgwTicks now);
 extern KgwTicks kgw_scheduler_due(const KgwScheduler *s);
+extern bool kgw_scheduler_wants_to_read(const KgwScheduler *s);
 extern bool kgw_scheduler_can_send(const KgwScheduler *s);
-extern KgwEntry *kgw_scheduler_next(KgwScheduler *s);
+extern KgwEntry *kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn);
 extern KgwRow *kgw_scheduler_row(const KgwEntry *entry);
-extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);
 extern void kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due);
 extern void kgw_scheduler_limits_changed(KgwScheduler *s);
+extern bool kgw_scheduler_changed(KgwScheduler *s, KgwDestinationState *state);
 
 #endif							/* KGW_SCHEDULER_H */

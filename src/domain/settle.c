@@ -173,6 +173,23 @@ add_log_row(KgwArray *columns, const KgwSettlement *settlement)
 	array_add(&columns[LOG_IS_TEST], BoolGetDatum(settlement->is_test));
 }
 
+/* The log's rows come back in the order in which they went in. */
+static void
+note_attempt_ids(KgwSettlement *settlements, int count)
+{
+	uint64		at = 0;
+	bool		isnull;
+
+	for (int i = 0; i < count && at < SPI_processed; i++)
+	{
+		if (settlements[i].attempt->expired)
+			continue;
+		settlements[i].attempt_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[at++],
+																SPI_tuptable->tupdesc,
+																1, &isnull));
+	}
+}
+
 /*
  * Write the attempts' rows of the log; sets their attempt_id.  Needs SPI to be
  * connected.
@@ -199,18 +216,17 @@ kgw_settle_log(KgwSettlement *settlements, int count)
 	for (int i = 0; i < LOG_COLUMNS; i++)
 		array_init(&columns[i], log_types[i], count);
 	for (int i = 0; i < count; i++)
-		add_log_row(columns, &settlements[i]);
+	{
+		/* what was never tried isn't in the log of attempts */
+		if (!settlements[i].attempt->expired)
+			add_log_row(columns, &settlements[i]);
+	}
+	if (columns[0].count == 0)
+		return;
 	for (int i = 0; i < LOG_COLUMNS; i++)
 		args[i] = array_datum(&columns[i]);
 	execute(kept, args, SPI_OK_INSERT_RETURNING);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		settlements[i].attempt_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
-																SPI_tuptable->tupdesc,
-																1, &isnull));
-	}
+	note_attempt_ids(settlements, count);
 	SPI_freetuptable(SPI_tuptable);
 }
 

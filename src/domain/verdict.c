@@ -5,6 +5,8 @@
  *
  *	acknowledged				 done
  *	410, or invalid				 dead at once: trying again is of no use
+ *	expired, without an attempt	 dead: its destination was ill for the whole span
+ *								 of the schedule
  *	no signing secret yet		 waits until there is one, however long
  *	429 or 503 with Retry-After	 again when the receiver wants it
  *	anything else				 again by kgwebhook.retry_schedule, dead after
@@ -36,6 +38,10 @@ format_reason(const char *format, int attempts, const char *error)
 static const char *
 reason_to_give_up(const KgwAttempt *attempt)
 {
+	if (attempt->expired)
+		return format_reason("gave up after %d attempts: the destination was unavailable"
+							 " for the whole span of kgwebhook.retry_schedule%s",
+							 attempt->number, NULL);
 	if (attempt->outcome == KGW_INVALID)
 		return psprintf("invalid: %s", attempt->error ? attempt->error : "out of memory");
 	return "the receiver answered 410 Gone";
@@ -51,15 +57,15 @@ kgw_verdict(KgwSettlement *settlement)
 	const KgwAttempt *attempt = settlement->attempt;
 	int64		delay;
 
-	if (attempt->outcome == KGW_ACKNOWLEDGED || attempt->outcome == KGW_SUPERSEDED)
-	{
-		settlement->fate = KGW_FATE_DONE;
-		return;
-	}
 	if (attempt->give_up)
 	{
 		settlement->fate = KGW_FATE_DEAD;
 		settlement->reason = reason_to_give_up(attempt);
+		return;
+	}
+	if (attempt->outcome == KGW_ACKNOWLEDGED || attempt->outcome == KGW_SUPERSEDED)
+	{
+		settlement->fate = KGW_FATE_DONE;
 		return;
 	}
 	settlement->fate = KGW_FATE_RETRY;

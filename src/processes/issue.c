@@ -16,18 +16,15 @@
 #include <openssl/crypto.h>
 
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "domain/commit.h"
 #include "pure/signature.h"
 #include "services/secrets.h"
 
 PG_FUNCTION_INFO_V1(kg_create_secret);
 PG_FUNCTION_INFO_V1(kg_set_secret);
-PG_FUNCTION_INFO_V1(kg_secret_changed);
 
 /* Longer ones than this are no secrets but mistakes. */
 #define SECRET_MAX 512
@@ -139,19 +136,4 @@ kg_set_secret(PG_FUNCTION_ARGS)
 		  " ON CONFLICT (org_id) DO UPDATE SET secret = excluded.secret,"
 		  " created_at = pg_catalog.now()");
 	PG_RETURN_VOID();
-}
-
-/*
- * kgwebhook.secret_changed(): statement trigger of kgwebhook.secret, so that
- * a change by hand is noticed too.
- */
-Datum
-kg_secret_changed(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.secret_changed")));
-	kgw_commit_reload();
-	return PointerGetDatum(NULL);
 }

@@ -12,13 +12,16 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 #include "utils/timestamp.h"
 
 #include "domain/commit.h"
+#include "services/board.h"
 #include "services/settings.h"
 #include "services/shared.h"
 
 PG_FUNCTION_INFO_V1(kg_worker_stats);
+PG_FUNCTION_INFO_V1(kg_destination_notices);
 PG_FUNCTION_INFO_V1(kg_installed);
 
 static const char *
@@ -64,6 +67,35 @@ kg_worker_stats(PG_FUNCTION_ARGS)
 	values[LAST_ERROR_AT] = TimestampTzGetDatum(snapshot.last_error_at);
 	nulls[LAST_ERROR] = nulls[LAST_ERROR_AT] = (snapshot.last_error_at == 0);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+static void
+add_notice(const KgwNotice *notice, void *arg)
+{
+	ReturnSetInfo *result = arg;
+	Datum		values[6];
+	bool		nulls[6] = {0};
+
+	values[0] = CStringGetTextDatum(notice->destination);
+	values[1] = BoolGetDatum(notice->backing_off);
+	values[2] = Int32GetDatum(notice->in_flight);
+	values[3] = Int32GetDatum(notice->failures);
+	values[4] = TimestampTzGetDatum(notice->last_success);
+	nulls[4] = notice->last_success == 0;
+	values[5] = TimestampTzGetDatum(notice->next_try);
+	nulls[5] = !notice->backing_off;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/*
+ * kgwebhook.destination_notices(): a row for each notice on the board.
+ */
+Datum
+kg_destination_notices(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	kgw_board_read(add_notice, fcinfo->resultinfo);
+	return (Datum) 0;
 }
 
 /*

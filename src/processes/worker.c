@@ -34,6 +34,7 @@
 #include "domain/engine.h"
 #include "domain/http.h"
 #include "processes/worker.h"
+#include "services/board.h"
 #include "services/shared.h"
 
 /* Slot and shard share the worker's argument. */
@@ -50,7 +51,7 @@ static const char *const own_settings[][2] = {
 	{"idle_in_transaction_session_timeout", "0"},
 	{"idle_session_timeout", "0"},
 	{"lock_timeout", "2s"},
-	{"session_replication_role", "origin"},
+	{"session_replication_role", "replica"},	/* see changed.c */
 	{"row_security", "off"},
 	{"jit", "off"},
 	{"plan_cache_mode", "force_generic_plan"},
@@ -166,6 +167,7 @@ serve(int shard)
 
 	kgw_http_init();
 	engine = kgw_engine_new(shard);
+	kgw_board_clear();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (kgw_engine_start(engine))
 		work(engine);

@@ -171,6 +171,11 @@ define_retries(void)
 							 "Share of a delay by which it is randomly shortened or lengthened.",
 							 NULL, &kgw_settings.retry_jitter,
 							 0.2, 0.0, 1.0, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("kgwebhook.max_hold",
+							"Time for which a transition that is refused may hold the newer ones of its object.",
+							"Counted while its destination is well; then it is settled as superseded.",
+							&kgw_settings.max_hold,
+							5 * 60 * 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
 static void

@@ -23,6 +23,7 @@ typedef struct KgwSettings
 	int			max_in_flight_per_destination;	/* requests */
 	int			connect_timeout;	/* milliseconds */
 	int			request_timeout;	/* milliseconds */
+	int			max_hold;		/* milliseconds */
 	double		retry_jitter;	/* share of the delay, 0 to 1 */
 	bool		allow_http;
 	char	   *ca_file;		/* "" = the system's */

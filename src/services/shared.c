@@ -29,6 +29,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "services/board.h"
 #include "services/shared.h"
 
 typedef struct KgwWorkerSlot
@@ -102,6 +103,7 @@ request_shmem(void)
 		previous_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(KgwShared)));
 	RequestNamedLWLockTranche("kgwebhook", 1);
+	kgw_board_request();
 }
 
 static void
@@ -122,6 +124,7 @@ startup_shmem(void)
 		for (int i = 0; i < KGW_MAX_DATABASES; i++)
 			init_database_slot(&shared->databases[i], InvalidOid);
 	}
+	kgw_board_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
 

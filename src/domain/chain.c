@@ -1,0 +1,241 @@
+/*-------------------------------------------------------------------------
+ *
+ * chain.c
+ *	  Order within an object, and the states of a delivery (design B4).
+ *
+ * The transitions of one object to one destination form a chain, oldest first,
+ * and only the head of the chain ever goes:
+ *
+ *	 ARRIVED ──► BLOCKED (behind an older transition of its object)
+ *	    │           │ becomes head
+ *	    ▼           ▼
+ *	 WAITING ──► FETCHING ──► READY ──► SENDING ──► SETTLING ──► gone
+ *	 (for its     (row is      (in its                 │
+ *	  time)        read again)  destination's line)    │
+ *	    ▲───────────────────── retry ──────────────────┘
+ *
+ * A head that was refused holds its successors for kgwebhook.max_hold at most,
+ * counted while its destination's breaker is closed; then it is superseded:
+ * it goes once more through this file, but is settled instead of sent.
+ *
+ * src/domain/chain.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+
+#include "domain/scheduler_internal.h"
+#include "services/settings.h"
+
+/* Give an entry its row, which is ours from here on. */
+void
+kgw_chain_take_row(KgwScheduler *s, KgwEntry *entry, KgwRow *row, KgwTicks due,
+				   KgwTicks expires)
+{
+	entry->row = row;
+	entry->due = entry->superseded ? KGW_OVERDUE : due;
+	entry->expires = expires;
+	entry->refused = row->attempts > 0;
+	entry->destination->rows++;
+	s->row_bytes += row->size;
+}
+
+/* Let the row go, if there is one. */
+void
+kgw_chain_drop_row(KgwScheduler *s, KgwEntry *entry)
+{
+	if (entry->row == NULL)
+		return;
+	s->row_bytes -= entry->row->size;
+	entry->destination->rows--;
+	pfree(entry->row);
+	entry->row = NULL;
+}
+
+/* Take an entry out of whatever its state keeps it in. */
+void
+kgw_chain_leave_state(KgwScheduler *s, KgwEntry *entry)
+{
+	if (entry->state == KGW_ENTRY_WAITING)
+		pairingheap_remove(s->waiting, &entry->heap_node);
+	else if (entry->state == KGW_ENTRY_FETCHING || entry->state == KGW_ENTRY_READY)
+		dlist_delete(&entry->node);
+	if (entry->holding)
+	{
+		pairingheap_remove(s->holds, &entry->hold_node);
+		entry->holding = false;
+	}
+}
+
+/* Find the next state of an entry that is the head of its chain. */
+void
+kgw_chain_activate(KgwScheduler *s, KgwEntry *entry)
+{
+	if (entry->due > s->now)
+	{
+		entry->state = KGW_ENTRY_WAITING;
+		kgw_chain_drop_row(s, entry);
+		pairingheap_add(s->waiting, &entry->heap_node);
+	}
+	else if (entry->row == NULL)
+	{
+		entry->state = KGW_ENTRY_FETCHING;
+		dlist_push_tail(&s->fetching, &entry->node);
+	}
+	else
+	{
+		entry->state = KGW_ENTRY_READY;
+		dlist_push_tail(&entry->destination->ready, &entry->node);
+	}
+	kgw_chain_hold(s, entry);
+}
+
+static int64
+hold_left(KgwScheduler *s, KgwEntry *entry)
+{
+	return (int64) kgw_settings.max_hold * 1000 -
+		(kgw_health_closed_time(&entry->destination->health, s->now) - entry->held_since);
+}
+
+/*
+ * Begin to count how long a refused head holds its successors, if it has any.
+ * One that waits for a secret holds nobody: its successors wait for the same.
+ */
+void
+kgw_chain_hold(KgwScheduler *s, KgwEntry *entry)
+{
+	if (entry->holding || entry->superseded || !entry->refused ||
+		entry->newer == NULL || entry->due == KGW_NEVER)
+		return;
+	entry->holding = true;
+	entry->held_since = kgw_health_closed_time(&entry->destination->health, s->now);
+	entry->hold_until = s->now + hold_left(s, entry);
+	pairingheap_add(s->holds, &entry->hold_node);
+}
+
+/* Supersede a head; one that is on its way first comes back. */
+static void
+supersede(KgwScheduler *s, KgwEntry *entry)
+{
+	bool		away = entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING;
+
+	entry->superseded = true;
+	if (away)
+		return;
+	kgw_chain_leave_state(s, entry);
+	entry->due = KGW_OVERDUE;
+	kgw_chain_activate(s, entry);
+	kgw_scheduler_place(s, entry->destination);
+}
+
+/* Supersede the heads that have held their successors for long enough. */
+void
+kgw_chain_release_holds(KgwScheduler *s)
+{
+	while (!pairingheap_is_empty(s->holds))
+	{
+		KgwEntry   *entry = pairingheap_container(KgwEntry, hold_node,
+												  pairingheap_first(s->holds));
+		int64		left;
+
+		if (entry->hold_until > s->now)
+			return;
+		pairingheap_remove_first(s->holds);
+		left = hold_left(s, entry);
+		entry->holding = left > 0;
+		if (left <= 0)
+		{
+			supersede(s, entry);
+			continue;
+		}
+
+		/* the breaker was open for a while, or the setting has grown */
+		entry->hold_until = s->now + Max(left, 1000);
+		pairingheap_add(s->holds, &entry->hold_node);
+	}
+}
+
+static uint64
+object_hash(const KgwRow *row)
+{
+	uint64		seed = hash_bytes_extended((const unsigned char *) row->destination,
+										   strlen(row->destination), 0);
+
+	return hash_bytes_extended((const unsigned char *) row->object_id,
+							   strlen(row->object_id), seed);
+}
+
+/* Put an entry in front of a head that isn't on its way. */
+static void
+become_head(KgwScheduler *s, KgwObject *object, KgwEntry *entry)
+{
+	KgwEntry   *former = object->head;
+
+	kgw_chain_leave_state(s, former);
+	former->state = KGW_ENTRY_BLOCKED;
+	entry->newer = former;
+	object->head = entry;
+	kgw_chain_activate(s, entry);
+}
+
+/* Put an entry behind the head, by number. */
+static void
+join_behind(KgwObject *object, KgwEntry *entry)
+{
+	KgwEntry   *before = object->head;
+
+	if (object->tail->delivery_id < entry->delivery_id)
+		before = object->tail;
+	while (before->newer != NULL && before->newer->delivery_id < entry->delivery_id)
+		before = before->newer;
+	entry->newer = before->newer;
+	before->newer = entry;
+	if (entry->newer == NULL)
+		object->tail = entry;
+}
+
+/*
+ * Put an entry into its object's chain, by number.  It is blocked unless it
+ * becomes the head; a head that is on its way already stays the head.
+ */
+void
+kgw_chain_join(KgwScheduler *s, KgwEntry *entry, const KgwRow *row)
+{
+	uint64		hash = object_hash(row);
+	bool		found;
+	KgwObject  *object = hash_search(s->objects, &hash, HASH_ENTER, &found);
+
+	entry->object = object;
+	entry->newer = NULL;
+	entry->state = KGW_ENTRY_BLOCKED;
+	if (!found)
+	{
+		object->head = object->tail = entry;
+		kgw_chain_activate(s, entry);
+	}
+	else if (object->head->delivery_id > entry->delivery_id &&
+			 object->head->state != KGW_ENTRY_SENDING &&
+			 object->head->state != KGW_ENTRY_SETTLING)
+		become_head(s, object, entry);
+	else
+	{
+		join_behind(object, entry);
+		kgw_chain_hold(s, object->head);
+	}
+}
+
+/* Take the head of a chain out of it; the next one becomes the head. */
+void
+kgw_chain_leave(KgwScheduler *s, KgwEntry *entry)
+{
+	KgwObject  *object = entry->object;
+
+	Assert(object->head == entry);
+	object->head = entry->newer;
+	if (object->head == NULL)
+		hash_search(s->objects, &object->hash, HASH_REMOVE, NULL);
+	else
+		kgw_chain_activate(s, object->head);
+}

@@ -1,0 +1,305 @@
+/*-------------------------------------------------------------------------
+ *
+ * intake.c
+ *	  What of the queue is in memory, and what stays in the table (design B2).
+ *
+ * A destination's "cursor" divides its deliveries: all up to it that aren't
+ * settled are known here; if "more", there are others beyond it in the table,
+ * and a page of them is read as it gets room.  So memory is bounded, whatever
+ * the backlog, and nothing is ever forgotten: what has no room simply moves the
+ * cursor back.
+ *
+ * A destination whose breaker is open is unloaded: it has nothing in memory but
+ * what is in flight, and reads a few rows when a probe is due.
+ *
+ * src/domain/intake.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "domain/scheduler_internal.h"
+
+/* Rows of a page, and of one for a destination that is ill. */
+#define PAGE_ROWS 256
+#define PAGE_ROWS_ILL 2
+
+static KgwDestination *
+find_destination(KgwScheduler *s, const char *name)
+{
+	KgwDestination *d;
+	bool		found;
+
+	d = hash_search(s->destinations, name, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) d + sizeof(d->name), 0, sizeof(KgwDestination) - sizeof(d->name));
+		kgw_health_init(&d->health, s->now);
+		dlist_init(&d->ready);
+		dlist_init(&d->all);
+	}
+	return d;
+}
+
+static bool
+is_away(const KgwEntry *entry)
+{
+	return entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING;
+}
+
+/* Forget an entry; its chain is put right by the caller. */
+static void
+discard(KgwScheduler *s, KgwEntry *entry)
+{
+	kgw_chain_leave_state(s, entry);
+	kgw_chain_drop_row(s, entry);
+	dlist_delete(&entry->all_node);
+	entry->destination->entries--;
+	hash_search(s->entries, &entry->delivery_id, HASH_REMOVE, NULL);
+}
+
+/* Remove an entry that is the head of its chain: it has left the queue. */
+void
+kgw_intake_remove(KgwScheduler *s, KgwEntry *entry)
+{
+	KgwDestination *d = entry->destination;
+
+	kgw_chain_leave(s, entry);
+	discard(s, entry);
+	kgw_scheduler_place(s, d);
+}
+
+/* Break a chain up: its head stays if it is away, all others are on their own. */
+static void
+break_chain(KgwScheduler *s, KgwEntry *head)
+{
+	KgwObject  *object = head->object;
+
+	if (is_away(head))
+	{
+		head->newer = NULL;
+		object->tail = head;
+	}
+	else
+		hash_search(s->objects, &object->hash, HASH_REMOVE, NULL);
+}
+
+/* Let go of what a destination has in memory; it is read again from the table. */
+void
+kgw_intake_unload(KgwScheduler *s, KgwDestination *d)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &d->all)
+	{
+		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
+
+		if (entry->state != KGW_ENTRY_BLOCKED)
+			break_chain(s, entry);
+	}
+	dlist_foreach_modify(iter, &d->all)
+	{
+		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
+
+		if (!is_away(entry))
+			discard(s, entry);
+	}
+	d->cursor = 0;
+	d->more = true;
+}
+
+/*
+ * Forget everything that isn't on its way: the queue was changed by others.
+ * The caller then names the backlog anew.
+ */
+void
+kgw_scheduler_forget(KgwScheduler *s)
+{
+	HASH_SEQ_STATUS scan;
+	KgwDestination *d;
+
+	s->all_paused = false;
+	hash_seq_init(&scan, s->destinations);
+	while ((d = hash_seq_search(&scan)) != NULL)
+	{
+		kgw_intake_unload(s, d);
+		d->more = false;
+		d->paused = false;
+		kgw_scheduler_place(s, d);
+	}
+}
+
+/* A destination is not to be sent to; NULL stands for all of them. */
+void
+kgw_scheduler_pause(KgwScheduler *s, const char *name)
+{
+	KgwDestination *d;
+
+	if (name == NULL)
+	{
+		s->all_paused = true;
+		return;
+	}
+	d = find_destination(s, name);
+	d->paused = true;
+	kgw_scheduler_place(s, d);
+}
+
+/* A destination has deliveries in the table; all of them are to be paged in. */
+void
+kgw_scheduler_backlog(KgwScheduler *s, const char *name)
+{
+	KgwDestination *d = find_destination(s, name);
+
+	d->cursor = 0;
+	d->more = true;
+	kgw_scheduler_place(s, d);
+}
+
+static bool
+has_room(const KgwScheduler *s, const KgwDestination *d)
+{
+	return !d->health.open && d->entries < DESTINATION_ENTRIES &&
+		(d->rows < DESTINATION_SHARE ||
+		 (d->rows < DESTINATION_ROWS && s->row_bytes < ROW_BYTES));
+}
+
+static KgwEntry *
+add_entry(KgwScheduler *s, KgwDestination *d, KgwRow *row, KgwTicks due, KgwTicks expires)
+{
+	KgwEntry   *entry = hash_search(s->entries, &row->delivery_id, HASH_ENTER, NULL);
+
+	memset((char *) entry + sizeof(entry->delivery_id), 0,
+		   sizeof(KgwEntry) - sizeof(entry->delivery_id));
+	entry->destination = d;
+	d->entries++;
+	dlist_push_tail(&d->all, &entry->all_node);
+	if (d->cursor < row->delivery_id)
+		d->cursor = row->delivery_id;
+	kgw_chain_take_row(s, entry, row, due, expires);
+	kgw_chain_join(s, entry, row);
+	return entry;
+}
+
+/*
+ * A row that has just become visible.  It is ours from here on; "due" is when
+ * it may be sent, "expires" when an ill destination has had its time.
+ */
+void
+kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires)
+{
+	KgwDestination *d = find_destination(s, row->destination);
+	bool		beyond = row->delivery_id > d->cursor;
+
+	if ((d->more && beyond) ||
+		hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL)
+		pfree(row);				/* will be paged in, or is here already */
+	else if (has_room(s, d))
+		add_entry(s, d, row, due, expires);
+	else
+	{
+		if (!beyond)
+			d->cursor = row->delivery_id - 1;
+		d->more = true;
+		pfree(row);
+	}
+	kgw_scheduler_place(s, d);
+}
+
+/* A row of a page, as above. */
+void
+kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires)
+{
+	KgwDestination *d = find_destination(s, row->destination);
+	KgwEntry   *entry;
+
+	if (d->cursor < row->delivery_id)
+		d->cursor = row->delivery_id;
+	if (hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL)
+	{
+		pfree(row);
+		return;
+	}
+	entry = add_entry(s, d, row, due, expires);
+
+	/* what can't go yet needs no payload yet */
+	if (entry->state == KGW_ENTRY_BLOCKED)
+		kgw_chain_drop_row(s, entry);
+}
+
+/* A row that kgw_scheduler_want_rows() asked for. */
+void
+kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires)
+{
+	KgwEntry   *entry = hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL);
+
+	if (entry == NULL || entry->state != KGW_ENTRY_FETCHING)
+	{
+		pfree(row);
+		return;
+	}
+	dlist_delete(&entry->node);
+	kgw_chain_take_row(s, entry, row, due, expires);
+	kgw_chain_activate(s, entry);
+	kgw_scheduler_place(s, entry->destination);
+}
+
+/*
+ * A destination to read a page of: up to *limit rows from beyond *after.  NULL
+ * when none wants one.
+ */
+const char *
+kgw_scheduler_want_page(KgwScheduler *s, int64 *after, int *limit)
+{
+	KgwDestination *d;
+
+	if (dlist_is_empty(&s->paging))
+		return NULL;
+	d = dlist_head_element(KgwDestination, page_node, &s->paging);
+	dlist_delete(&d->page_node);
+	dlist_push_tail(&s->paging, &d->page_node);
+	*after = d->cursor;
+	*limit = d->health.open ? PAGE_ROWS_ILL : PAGE_ROWS;
+	return d->name;
+}
+
+/* The page has been read; "more" when there may be another. */
+void
+kgw_scheduler_page_end(KgwScheduler *s, const char *name, bool more)
+{
+	KgwDestination *d = hash_search(s->destinations, name, HASH_FIND, NULL);
+
+	if (d == NULL)
+		return;
+	d->more = more;
+	kgw_scheduler_place(s, d);
+}
+
+/* Numbers of entries whose rows are needed, up to "room". */
+int
+kgw_scheduler_want_rows(KgwScheduler *s, int64 *ids, int room)
+{
+	dlist_iter	iter;
+	int			count = 0;
+
+	dlist_foreach(iter, &s->fetching)
+	{
+		if (count == room)
+			break;
+		ids[count++] = dlist_container(KgwEntry, node, iter.cur)->delivery_id;
+	}
+	return count;
+}
+
+/* Those rows have been read: what is still without one has left the queue. */
+void
+kgw_scheduler_rows_end(KgwScheduler *s, const int64 *ids, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		KgwEntry   *entry = hash_search(s->entries, &ids[i], HASH_FIND, NULL);
+
+		if (entry != NULL && entry->state == KGW_ENTRY_FETCHING)
+			kgw_intake_remove(s, entry);
+	}
+}

@@ -1,0 +1,131 @@
+/*-------------------------------------------------------------------------
+ *
+ * scheduler_internal.h
+ *	  The structures that scheduler.c, intake.c and chain.c share.
+ *
+ * src/domain/scheduler_internal.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SCHEDULER_INTERNAL_H
+#define KGW_SCHEDULER_INTERNAL_H
+
+#include "lib/ilist.h"
+#include "lib/pairingheap.h"
+#include "utils/hsearch.h"
+
+#include "domain/scheduler.h"
+#include "pure/health.h"
+#include "pure/url.h"
+
+/* Rows of one destination in memory ... */
+#define DESTINATION_ROWS 512
+/* ... of which more are read when it falls below this ... */
+#define DESTINATION_LOW 128
+/* ... and which it may have even when all memory is taken. */
+#define DESTINATION_SHARE 8
+
+/* Entries of one destination, with or without their rows. */
+#define DESTINATION_ENTRIES 16384
+
+/* Bytes of rows in memory, of all destinations. */
+#define ROW_BYTES (16 * 1024 * 1024)
+
+typedef enum KgwEntryState
+{
+	KGW_ENTRY_BLOCKED,
+	KGW_ENTRY_WAITING,
+	KGW_ENTRY_FETCHING,
+	KGW_ENTRY_READY,
+	KGW_ENTRY_SENDING,
+	KGW_ENTRY_SETTLING
+} KgwEntryState;
+
+typedef struct KgwDestination
+{
+	char		name[KGW_DESTINATION_SIZE]; /* hash key */
+	KgwHealth	health;
+	TimestampTz last_success;	/* 0 = none yet */
+	int			entries;
+	int			rows;			/* entries that have their row */
+	int			in_flight;
+	int64		cursor;
+	bool		more;
+	bool		paused;
+	bool		paging;			/* in the list of those that want a page */
+	bool		running;		/* in the line of those that can send */
+	bool		ill;			/* in the heap of those that wait to be probed */
+	bool		changed;		/* in the list of those to be published */
+	dlist_head	ready;
+	dlist_head	all;			/* its entries */
+	dlist_node	page_node;
+	dlist_node	run_node;
+	dlist_node	changed_node;
+	pairingheap_node ill_node;
+} KgwDestination;
+
+/* Two objects with the same hash are merely sent one after the other. */
+typedef struct KgwObject
+{
+	uint64		hash;			/* hash key: of destination and object */
+	KgwEntry   *head;
+	KgwEntry   *tail;
+} KgwObject;
+
+struct KgwEntry
+{
+	int64		delivery_id;	/* hash key */
+	KgwDestination *destination;
+	KgwObject  *object;
+	KgwEntry   *newer;			/* in the chain of its object */
+	KgwEntryState state;
+	KgwTicks	due;
+	KgwTicks	expires;		/* an ill destination's: given up after this */
+	KgwRow	   *row;			/* or NULL */
+	bool		refused;		/* was sent, and has to be sent again */
+	bool		superseded;		/* has held its successors for long enough */
+	bool		holding;		/* in the heap of holds */
+	int64		held_since;		/* by its destination's closed time */
+	KgwTicks	hold_until;		/* if the breaker stays closed */
+	dlist_node	all_node;		/* of its destination */
+	dlist_node	node;			/* in ready or fetching */
+	pairingheap_node heap_node; /* in waiting */
+	pairingheap_node hold_node; /* in holds */
+};
+
+struct KgwScheduler
+{
+	HTAB	   *entries;
+	HTAB	   *objects;
+	HTAB	   *destinations;
+	pairingheap *waiting;		/* entries, by due */
+	pairingheap *holds;			/* entries, by hold_until */
+	pairingheap *ill;			/* destinations, by probe_at */
+	dlist_head	fetching;
+	dlist_head	paging;
+	dlist_head	running;
+	dlist_head	changed;
+	Size		row_bytes;
+	bool		all_paused;
+	KgwTicks	now;			/* as of the last tick */
+};
+
+/* chain.c: order within an object, and the states of an entry */
+extern void kgw_chain_activate(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_chain_join(KgwScheduler *s, KgwEntry *entry, const KgwRow *row);
+extern void kgw_chain_leave(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_chain_leave_state(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_chain_hold(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_chain_release_holds(KgwScheduler *s);
+extern void kgw_chain_take_row(KgwScheduler *s, KgwEntry *entry, KgwRow *row, KgwTicks due,
+							   KgwTicks expires);
+extern void kgw_chain_drop_row(KgwScheduler *s, KgwEntry *entry);
+
+/* intake.c: what is in memory and what isn't */
+extern void kgw_intake_remove(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_intake_unload(KgwScheduler *s, KgwDestination *d);
+
+/* scheduler.c: turns */
+extern void kgw_scheduler_place(KgwScheduler *s, KgwDestination *d);
+
+#endif							/* KGW_SCHEDULER_INTERNAL_H */
