@@ -30,10 +30,10 @@ SELECT pg_temp.refused('UPDATE payment_intents SET status = ''pending''') LIMIT 
 SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_watch(''payment_intents'')', 'kg_unwatch(''payment_intents'')', 'kg_create_payment_intents(''x'')',
 	'kg_create_transfers(''x'')', 'kg_create_secret()', 'kg_set_secret(''a'', ''b'')',
-	'kg_send_test(''https://m.example/'')']) f;
+	'kg_send_test(''https://m.example/'')', 'kg_pause()', 'kg_resume()']) f;
 SELECT pg_temp.refused('SELECT kgwebhook.worker_stats()');
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
-	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'deliveries', 'stats']) r;
+	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'paused', 'deliveries', 'destinations', 'stats']) r;
 SELECT pg_temp.refused('INSERT INTO kgwebhook.queue DEFAULT VALUES');
 SELECT pg_temp.refused('DELETE FROM kgwebhook.secret');
 -- the receivers' three are anybody's
@@ -47,7 +47,7 @@ GRANT USAGE ON SCHEMA kgwebhook TO kgw_clerk;
 SET ROLE kgw_clerk;
 SELECT pg_temp.refused('CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION kgwebhook.enqueue()');
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
-	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'deliveries', 'stats']) r;
+	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'paused', 'deliveries', 'destinations', 'stats']) r;
 SELECT pg_temp.refused('SELECT kgwebhook.worker_stats()');
 DROP TABLE mine;
 RESET ROLE;
@@ -95,11 +95,12 @@ SELECT event, object_id FROM kgwebhook.queue ORDER BY delivery_id;
 SET ROLE kgw_monitor;
 SELECT event, object_id, state FROM kgwebhook.deliveries ORDER BY delivery_id;
 SELECT queue_depth FROM kgwebhook.stats;
+SELECT destination, state, pending FROM kgwebhook.destinations;
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
-	'queue', 'delivery_log', 'delivery_log_default', 'dead_letter', 'secret', 'watch']) r;
+	'queue', 'delivery_log', 'delivery_log_default', 'dead_letter', 'secret', 'watch', 'paused']) r;
 SELECT pg_temp.refused('SELECT kg_send_test(''https://m.example/'')');
 SELECT column_name FROM information_schema.columns
- WHERE table_schema = 'kgwebhook' AND table_name IN ('deliveries', 'stats')
+ WHERE table_schema = 'kgwebhook' AND table_name IN ('deliveries', 'destinations', 'stats')
    AND column_name IN ('payload', 'request_body', 'response_body', 'secret');
 RESET ROLE;
 
