@@ -36,6 +36,7 @@
 #include "domain/scheduler.h"
 #include "pure/retry.h"
 #include "services/board.h"
+#include "services/descriptors.h"
 #include "services/owner.h"
 #include "services/secrets.h"
 #include "services/settings.h"
@@ -62,11 +63,22 @@ struct KgwEngine
 	KgwTicks	looked_at;
 	uint32		reloads;		/* as of the last start */
 	int			in_flight;
+	int			limit;			/* of it: the setting, or what descriptors allow */
 
 	/* of the read that is going on */
 	TimestampTz wall;
 	KgwTicks	now;
 };
+
+/* Half of the sockets are for requests, half for connections kept alive. */
+static void
+set_limit(KgwEngine *engine)
+{
+	int			sockets = kgw_descriptors_for(2 * kgw_settings.max_in_flight);
+
+	engine->limit = Min(kgw_settings.max_in_flight, sockets / 2);
+	kgw_http_keep(engine->http, sockets / 2);
+}
 
 /* An engine that knows nothing yet, in the current memory context. */
 KgwEngine *
@@ -78,6 +90,7 @@ kgw_engine_new(int shard)
 	engine->scheduler = kgw_scheduler_new();
 	engine->http = kgw_http_new();
 	engine->ledger = kgw_ledger_new();
+	set_limit(engine);
 	return engine;
 }
 
@@ -349,7 +362,7 @@ static bool
 may_send(const KgwEngine *engine)
 {
 	return kgw_settings.enabled &&
-		engine->in_flight < kgw_settings.max_in_flight &&
+		engine->in_flight < engine->limit &&
 		!kgw_ledger_full(engine->ledger);
 }
 
@@ -470,5 +483,6 @@ kgw_engine_settings_changed(KgwEngine *engine)
 {
 	/* new handles, so that no option of the old settings lives on in one */
 	kgw_http_trim(engine->http, 0);
+	set_limit(engine);
 	kgw_scheduler_limits_changed(engine->scheduler);
 }

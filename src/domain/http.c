@@ -33,9 +33,6 @@
 
 #define EVENTS_AT_ONCE 128
 
-/* Connections kept open and idle besides those in use. */
-#define IDLE_CONNECTIONS 64
-
 /* What we know of a socket: bits of CURL_POLL_*, or ABSENT. */
 #define ABSENT (-1)
 
@@ -53,7 +50,6 @@ struct KgwHttp
 	dlist_head	used;			/* transfers in flight */
 	dlist_head	unused;
 	int			unused_count;
-	int			in_flight;
 };
 
 /*
@@ -212,9 +208,6 @@ kgw_http_send(KgwHttp *http, const KgwRequest *request, void *owner)
 		return false;
 	}
 	dlist_push_tail(&http->used, &transfer->node);
-	http->in_flight++;
-	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS,
-					  (long) (http->in_flight + http->unused_count + IDLE_CONNECTIONS));
 	return true;
 }
 
@@ -304,7 +297,6 @@ kgw_http_next(KgwHttp *http, void **owner, KgwResponse *response)
 	curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
 	curl_multi_remove_handle(http->multi, transfer->easy);
 	dlist_delete(&transfer->node);
-	http->in_flight--;
 	kgw_transfer_result(transfer, code, response);
 	*owner = transfer->owner;
 	return transfer;
@@ -316,6 +308,13 @@ kgw_http_release(KgwHttp *http, KgwTransfer *transfer)
 {
 	dlist_push_head(&http->unused, &transfer->node);
 	http->unused_count++;
+}
+
+/* Keep at most so many connections open, in use or idle. */
+void
+kgw_http_keep(KgwHttp *http, int connections)
+{
+	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) Max(connections, 1));
 }
 
 /* Free all but "keep" of the transfers that aren't used. */
