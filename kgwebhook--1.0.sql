@@ -396,7 +396,7 @@ COMMENT ON COLUMN kgwebhook.destinations.in_flight IS 'requests on the network n
 COMMENT ON COLUMN kgwebhook.destinations.failures_in_a_row IS 'attempts since the last success';
 COMMENT ON COLUMN kgwebhook.destinations.last_success IS 'last acknowledged attempt since the server started';
 COMMENT ON COLUMN kgwebhook.destinations.next_try IS 'when the next attempt is due; NULL when nothing waits';
-COMMENT ON COLUMN kgwebhook.destinations.oldest_enqueued_at IS 'age of the oldest delivery that waits';
+COMMENT ON COLUMN kgwebhook.destinations.oldest_enqueued_at IS 'when the oldest delivery that waits was enqueued';
 
 CREATE VIEW kgwebhook.deliveries AS
     SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.url, q.destination,
