@@ -95,7 +95,7 @@ SELECT event, object_id FROM kgwebhook.queue ORDER BY delivery_id;
 SET ROLE kgw_monitor;
 SELECT event, object_id, state FROM kgwebhook.deliveries ORDER BY delivery_id;
 SELECT queue_depth FROM kgwebhook.stats;
-SELECT destination, state, pending FROM kgwebhook.destinations;
+SELECT destination, state, pending FROM kgwebhook.destinations WHERE pending > 0;
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
 	'queue', 'delivery_log', 'delivery_log_default', 'dead_letter', 'secret', 'watch', 'paused']) r;
 SELECT pg_temp.refused('SELECT kg_send_test(''https://m.example/'')');
