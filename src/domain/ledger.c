@@ -4,11 +4,12 @@
  *	  Attempts, from their beginning until they are written down.
  *
  * Outcomes gather here for a few milliseconds, so that hundreds share one
- * durable commit.  A commit that fails must not lose any, and one that can't be
- * written must not hold up the others: the batch is then settled one by
- * one, each in a transaction of its own.  What still fails is written once more
- * without the bodies, in which a stranger had a hand; and what fails even then
- * (a full disk, a lock that somebody holds) stays here and is tried again.
+ * durable commit.  A commit that fails must not lose any.  If it fails for a
+ * reason that would strike any row (a full disk, a lock that somebody holds),
+ * all of them stay here and are tried again after a pause.  If one of them can't
+ * be written, it must not hold up the others: the batch is settled one by one,
+ * each in a transaction of its own, and what still fails once more without the
+ * bodies, in which a stranger had a hand.
  *
  * Until an outcome is committed its delivery counts as in flight: the next
  * transition of the object isn't sent.
@@ -37,6 +38,14 @@
 
 /* How long after a failure it is tried again, microseconds. */
 #define PAUSE_AFTER_ERROR 1000000
+
+/* How an effort to settle ended. */
+typedef enum KgwSettled
+{
+	KGW_SETTLED,
+	KGW_SETTLED_NOT,			/* some row can't be written */
+	KGW_SETTLED_LATER			/* nothing can be written at present */
+} KgwSettled;
 
 struct KgwLedger
 {
@@ -145,16 +154,29 @@ settle_in_transaction(KgwSettlement *settlements, int count)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/* Settle these; false, with the error logged, when that failed. */
+/* Whether an error would have struck any row: a lock, a full disk, a deadlock. */
 static bool
+is_nobodys_fault(int sqlstate)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlstate);
+
+	return category == ERRCODE_INSUFFICIENT_RESOURCES ||
+		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+		category == ERRCODE_TRANSACTION_ROLLBACK ||
+		category == ERRCODE_INVALID_TRANSACTION_STATE ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_IO_ERROR);
+}
+
+/* Settle these; when that fails, the error is logged and what it means returned. */
+static KgwSettled
 try_to_settle(KgwLedger *ledger, KgwSettlement *settlements, int count)
 {
-	volatile bool done = false;
+	volatile KgwSettled result = KGW_SETTLED_NOT;
 
 	PG_TRY();
 	{
 		settle_in_transaction(settlements, count);
-		done = true;
+		result = KGW_SETTLED;
 	}
 	PG_CATCH();
 	{
@@ -164,6 +186,8 @@ try_to_settle(KgwLedger *ledger, KgwSettlement *settlements, int count)
 		error = CopyErrorData();
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
+		if (is_nobodys_fault(error->sqlerrcode))
+			result = KGW_SETTLED_LATER;
 		HOLD_INTERRUPTS();
 		kgw_shared_error(error->message);
 		EmitErrorReport();
@@ -174,11 +198,11 @@ try_to_settle(KgwLedger *ledger, KgwSettlement *settlements, int count)
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(ledger->scratch);
-	return done;
+	return result;
 }
 
 /* Settle one without what a stranger had a hand in. */
-static bool
+static KgwSettled
 settle_reduced(KgwLedger *ledger, const KgwSettlement *settlement)
 {
 	KgwSettlement reduced = *settlement;
@@ -237,6 +261,25 @@ take_batch(KgwLedger *ledger, KgwJob **jobs, KgwSettlement *settlements)
 	return count;
 }
 
+/* Settle one alone, whole or, if that can't be, without its bodies. */
+static KgwSettled
+settle_alone(KgwLedger *ledger, KgwSettlement *settlement)
+{
+	KgwSettled	result = try_to_settle(ledger, settlement, 1);
+
+	return result == KGW_SETTLED_NOT ? settle_reduced(ledger, settlement) : result;
+}
+
+/* It could not be settled: it stays here for a while. */
+static void
+put_back(KgwLedger *ledger, KgwJob *job)
+{
+	slist_push_head(&ledger->concluded, &job->node);
+	ledger->count++;
+	ledger->failed = true;
+	ledger->due = kgw_clock_ticks() + PAUSE_AFTER_ERROR;
+}
+
 /*
  * Write down what has been concluded, in one durable commit if it can be, and
  * tell the scheduler.
@@ -248,21 +291,24 @@ kgw_ledger_settle(KgwLedger *ledger, KgwScheduler *scheduler)
 	KgwSettlement settlements[BATCH];
 	MemoryContext caller = MemoryContextSwitchTo(ledger->scratch);
 	int			count = take_batch(ledger, jobs, settlements);
-	bool		all = try_to_settle(ledger, settlements, count);
+	KgwSettled	together = try_to_settle(ledger, settlements, count);
 
 	ledger->failed = false;
 	for (int i = 0; i < count; i++)
 	{
-		if (all || try_to_settle(ledger, &settlements[i], 1) ||
-			settle_reduced(ledger, &settlements[i]))
-		{
+		KgwSettled	result = together;
+
+		/* one of them can't be written: find out which */
+		if (together == KGW_SETTLED_NOT)
+			result = settle_alone(ledger, &settlements[i]);
+
+		/* something is wrong that none of them can help */
+		if (result == KGW_SETTLED_LATER)
+			together = KGW_SETTLED_LATER;
+		if (result == KGW_SETTLED)
 			finish_job(ledger, scheduler, jobs[i], &settlements[i]);
-			continue;
-		}
-		slist_push_head(&ledger->concluded, &jobs[i]->node);
-		ledger->count++;
-		ledger->failed = true;
-		ledger->due = kgw_clock_ticks() + PAUSE_AFTER_ERROR;
+		else
+			put_back(ledger, jobs[i]);
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(ledger->scratch);
