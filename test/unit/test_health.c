@@ -221,7 +221,17 @@ test_recovery(void)
 	note_many(&health, KGW_SIGN_DOWN, 1, now);
 	is_probe_at(&health, now + 500 * MS, "500 ms: the pauses begin anew");
 
+	/* however wide the window was: refusals don't narrow it */
+	health = fresh(now);
+	note_many(&health, KGW_SIGN_SUCCESS, 100, now);
+	for (uint64_t object = 1; object <= KGW_HEALTH_SUSPECTS; object++)
+		kgw_health_note(&health, KGW_SIGN_REFUSED, object, now);
+	ok(health.open, "one that refuses everything is ill");
+	note_many(&health, KGW_SIGN_SUCCESS, 1, now + SECOND);
+	is_int(kgw_health_limit(&health, 32, now + SECOND), 1, "and comes back with one, too");
+
 	/* an answer that comes late is an answer */
+	health = opened(now);
 	note_many(&health, KGW_SIGN_SUCCESS, 1, now + 1);
 	ok(!health.open, "the success of one that was in flight closes it, too");
 }
