@@ -13,7 +13,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
-	check-isolation check-tap
+	check-isolation check-tap bench
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -34,6 +34,11 @@ check:
 
 check-unit check-exports check-regress check-isolation check-tap: check-%:
 	@scripts/in-scratch.sh scripts/check.sh $*
+
+# One row of the bench: make bench ROW=drain; a quick look: SCALE=0.05.
+bench:
+	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
+		$(addprefix --scale=,$(SCALE))
 
 else # PGXS
 

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""
+bench/bench.py --packages DIRECTORY [--row ROW]... [--rounds N] [--scale X]
+    Measures the rows asked for, or all, and prints them as a table with floor
+    and aim.  Run it by `make bench`; bench/README.md tells the method.
+
+It fails when a row is below its floor, and when anything goes wrong, with the
+end of the server's log.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from driver import machine, report
+from driver.experiments import EXPERIMENTS
+from driver.goals import MEASURES, ROWS
+from driver.machine import BenchError
+from driver.peers import BENCH, Certificates, Receiver
+from driver.server import Server
+
+
+class Bench:
+    """What the experiments have: a server, the receivers, and a scale."""
+
+    def __init__(self, directory, scale):
+        self.directory = directory
+        self.scale = scale
+        self.dead_destinations = max(20, self.scaled(10000) // 2 * 2)
+        self.server = self.http = self.tls = None
+        self.certificates = Certificates(directory)
+
+    def scaled(self, count):
+        """A number of deliveries, made smaller for a quick look."""
+        return max(10, round(count * self.scale))
+
+    def start(self, bindir):
+        self.http = Receiver(fast="1:now", other="1:now", healthy="10:now",
+                             dead="1:never",
+                             silent=f"{self.dead_destinations // 2}:never")
+        self.tls = Receiver(self.certificates, fast="1:now")
+        self.server = Server(bindir, self.directory,
+                             self.certificates.authority)
+
+    def stop(self):
+        for receiver in (self.http, self.tls):
+            if receiver:
+                receiver.end()
+        if self.server:
+            self.server.stop()
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="kgwebhook's bench")
+    parser.add_argument("--packages", required=True,
+                        help="node_modules of the Node outbox")
+    parser.add_argument("--row", action="append", choices=ROWS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0,
+                        help="of the numbers of deliveries; 0.1 for a look")
+    chosen = parser.parse_args()
+    if chosen.rounds < 1 or chosen.scale <= 0:
+        parser.error("rounds and scale must be above 0")
+    return chosen
+
+
+def build():
+    """Builds the extension and our programs; returns the server's bindir."""
+    for command in (["make", "-s"], ["make", "-s", "-C", BENCH]):
+        done = subprocess.run(command, capture_output=True, text=True,
+                              timeout=600, check=False)
+        if done.returncode != 0:
+            raise BenchError(f"the build failed:\n{done.stdout}{done.stderr}")
+    stage = subprocess.run(
+        ["scripts/stage.sh", f"{os.environ['KGW_SCRATCH']}/stage"],
+        capture_output=True, text=True, timeout=600, check=False)
+    if stage.returncode != 0:
+        raise BenchError(f"can't install:\n{stage.stdout}{stage.stderr}")
+    return stage.stdout.strip()
+
+
+def measure(bench, rows, rounds):
+    """Runs the rounds of each experiment; returns {measure.key: [Sample]}."""
+    by_key = {m.key: m for m in MEASURES}
+    samples = defaultdict(list)
+    for experiment, most in dict.fromkeys(EXPERIMENTS[row] for row in rows):
+        for number in range(1, min(rounds, most or rounds) + 1):
+            for sample in experiment(bench, set(rows)):
+                if sample.key[0] in rows:
+                    samples[sample.key].append(sample)
+                    print(f"round {number}, "
+                          f"{report.progress(by_key[sample.key], sample)}",
+                          flush=True)
+    return samples
+
+
+def conclude(bench, samples, rounds, busy, stolen):
+    """Prints the table, and under which circumstances it was made."""
+    version = bench.server.admin("SHOW server_version")[0].split()[0]
+    print(f"\n{machine.describe()}, PostgreSQL {version}; "
+          f"{rounds} interleaved rounds"
+          f"{'' if bench.scale == 1 else f', SCALE={bench.scale:g}'}; "
+          f"medians, smallest … largest.\n"
+          f"Before the start the machine was {100 * busy:.0f} % busy; "
+          f"meanwhile its host took {100 * stolen:.0f} % away.\n")
+    print(report.table(MEASURES, samples))
+    if busy > 0.1:
+        print("\nOther programs were running: the ratios are not to be relied "
+              "on.")
+
+
+def main():
+    chosen = arguments()
+    rows = chosen.row or ROWS
+    bench = None
+    try:
+        bindir = build()
+        shutil.copytree(chosen.packages, BENCH / "node-outbox/node_modules")
+        bench = Bench(Path(os.environ["KGW_SCRATCH"]), chosen.scale)
+        busy = machine.busy_now()
+        before = machine.cpu_times()
+        bench.start(bindir)
+        samples = measure(bench, rows, chosen.rounds)
+        conclude(bench, samples, chosen.rounds, busy,
+                 machine.stolen_since(before))
+        bad = report.below(MEASURES, samples)
+    except BenchError as error:
+        print(f"\nThe bench did not work: {error}", file=sys.stderr)
+        if bench and bench.server:
+            print("The end of the server's log:", bench.server.log_end(),
+                  sep="\n", file=sys.stderr)
+        return 2
+    finally:
+        if bench:
+            bench.stop()
+    if bad:
+        print("\nBelow the floor:", ", ".join(" ".join(m.key).strip()
+                                              for m in bad))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

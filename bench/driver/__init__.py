@@ -1,0 +1,1 @@
+"""The driver of kgwebhook's bench; see bench/README.md."""

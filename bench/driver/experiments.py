@@ -1,0 +1,424 @@
+"""
+bench/driver/experiments.py
+    How each row is measured: one function a row or a family of rows, one call
+    a round.
+
+A round measures kgwebhook and its yardstick one after the other, so that what
+the machine does to the one it does to the other, and the ratio stays.
+"""
+
+import socket
+import time
+from dataclasses import dataclass
+
+from . import machine, peers
+from .machine import BenchError, wait_until
+
+WARM_UP = 1000
+
+
+@dataclass
+class Sample:
+    """One figure of one round; ours and theirs are what it was made of."""
+
+    key: tuple
+    figure: float
+    ours: float
+    theirs: float = None
+
+
+@dataclass
+class Drained:
+    rate: float
+    cpu: float          # of the worker, seconds a delivery
+    memory: int         # the most the worker had, kB
+
+
+def _percentile(values, percent):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def _limit(count):
+    """Seconds within which that many must have been delivered."""
+    return 60 + count / 500
+
+
+def _wait_for_arrivals(receiver, group, count):
+    wait_until(f"{count} arrivals", lambda: receiver.count(group) >= count,
+               _limit(count), 0.05)
+
+
+def _warm_up(database, receiver, group):
+    """Connections, plans and caches are there before anything is measured."""
+    database.enable()
+    database.fill(WARM_UP, receiver.urls(group), vacuum=False)
+    _finish_queue(database)
+
+
+def _finish_queue(database):
+    wait_until("the queue to become empty", database.queue_is_empty, 60, 0.002)
+
+
+def _drain(database, receiver, group, count):
+    """
+    Fills the queue while delivery is off, switches it on, and measures from the
+    first arrival until the last delivery is settled and logged.
+    """
+    logged = database.acknowledged()
+    database.disable()
+    database.fill(count, receiver.urls(group))
+    receiver.reset()
+    memory = 0
+    cpu = machine.cpu_seconds(database.worker)
+
+    def arrived():
+        nonlocal memory
+        memory = max(memory, machine.status_number(database.worker, "RssAnon"))
+        return receiver.count(group) >= count
+
+    database.enable()
+    wait_until(f"{count} arrivals", arrived, _limit(count), 0.05)
+    _finish_queue(database)
+    seconds = time.time() - receiver.group(group)["first_us"] / 1e6
+    cpu = machine.cpu_seconds(database.worker) - cpu
+    if database.acknowledged() != logged + count:
+        raise BenchError(f"{count} deliveries, and "
+                         f"{database.acknowledged() - logged} logged")
+    return Drained(count / seconds, cpu / count, memory)
+
+
+def _latencies(arrivals, moments):
+    """Milliseconds from commit to arrival of each, in order."""
+    missing = [number for number in moments if number not in arrivals]
+    if missing:
+        raise BenchError(f"{len(missing)} commits never arrived")
+    return [(arrivals[number] - moment) / 1000
+            for number, moment in sorted(moments.items())]
+
+
+# ---------------------------------------------------------------- drain etc.
+
+def _drain_node(bench, count):
+    """The same as _drain, by the Node outbox."""
+    with bench.server.database() as database:
+        sql = database.sql
+        sql(f"\\i {peers.BENCH}/node-outbox/schema.sql")
+        fill = ("INSERT INTO outbox.message (url, body) SELECT '{}', "
+                "regexp_replace(kgwebhook_sample.body, 'ID', i::text) "
+                "FROM generate_series(1, {}) AS i, kgwebhook_sample; "
+                "NOTIFY outbox")
+        empty = "SELECT NOT EXISTS (SELECT FROM outbox.message)"
+        url = bench.http.urls("fast")[0]
+        # The body is as long as ours: it is one of ours, less its signature,
+        # which Standard Webhooks has in a header only.
+        _warm_up(database, bench.http, "fast")
+        sql("CREATE TABLE kgwebhook_sample AS SELECT request_body AS body"
+            " FROM kgwebhook.delivery_log LIMIT 1")
+        with peers.node_outbox(bench.server) as node:
+            def finish():
+                node.check_alive()
+                wait_until("the outbox to become empty",
+                           lambda: sql(empty) == ["t"], 60, 0.002)
+
+            sql(fill.format(url, WARM_UP))
+            finish()
+            bench.http.reset()
+            sql(fill.format(url, count))
+            _wait_for_arrivals(bench.http, "fast", count)
+            finish()
+            seconds = time.time() - bench.http.group("fast")["first_us"] / 1e6
+        logged = sql.number("SELECT count(*) FROM outbox.attempt"
+                            " WHERE status = 200")
+        if logged != count + WARM_UP:
+            raise BenchError(f"the Node outbox logged {logged} attempts")
+    return count / seconds
+
+
+def drains(bench, wanted):
+    """drain, node and cpu: three rows from the same runs."""
+    count = bench.scaled(50000)
+    with bench.server.database() as database:
+        _warm_up(database, bench.http, "fast")
+        ours = _drain(database, bench.http, "fast", count)
+    if wanted & {"drain", "cpu"}:
+        plain = peers.plain_curl(bench.http.urls("fast")[0], count)
+        rate = count / plain["seconds"]
+        cpu = plain["cpu_seconds"] / count
+        yield Sample(("drain", ""), ours.rate / rate, ours.rate, rate)
+        yield Sample(("cpu", ""), ours.cpu / cpu, ours.cpu * 1e6, cpu * 1e6)
+    if "node" in wanted:
+        rate = _drain_node(bench, count)
+        yield Sample(("node", ""), ours.rate / rate, ours.rate, rate)
+
+
+def https(bench, _wanted):
+    count = bench.scaled(50000)
+    with bench.server.database() as database:
+        _warm_up(database, bench.tls, "fast")
+        ours = _drain(database, bench.tls, "fast", count)
+    plain = peers.plain_curl(bench.tls.urls("fast")[0], count,
+                             bench.certificates.authority)
+    rate = count / plain["seconds"]
+    yield Sample(("https", ""), ours.rate / rate, ours.rate, rate)
+
+
+def backlog(bench, _wanted):
+    few, many = bench.scaled(50000), bench.scaled(1000000)
+    with bench.server.database() as database:
+        _warm_up(database, bench.http, "fast")
+        small = _drain(database, bench.http, "fast", few)
+        before = machine.status_number(database.worker, "RssAnon")
+        large = _drain(database, bench.http, "fast", many)
+    yield Sample(("backlog", "rate"), large.rate / small.rate,
+                 large.rate, small.rate)
+    yield Sample(("backlog", "memory"), max(0, large.memory - before) / 1024,
+                 large.memory / 1024, before / 1024)
+
+
+def old_snapshot(bench, _wanted):
+    """
+    The second of two drains, so that with the snapshot held there is a queue
+    full of rows that are dead and can't be removed.
+    """
+    count = bench.scaled(50000)
+
+    def second_drain(hold):
+        with bench.server.database() as database:
+            holder = bench.server.session()
+            try:
+                if hold:
+                    holder("BEGIN ISOLATION LEVEL REPEATABLE READ")
+                    holder("SELECT count(*) FROM kgwebhook.queue")
+                _warm_up(database, bench.http, "fast")
+                _drain(database, bench.http, "fast", count)
+                return _drain(database, bench.http, "fast", count).rate
+            finally:
+                holder.close()
+
+    without = second_drain(False)
+    with_one = second_drain(True)
+    yield Sample(("old_snapshot", ""), with_one / without, with_one, without)
+
+
+# ------------------------------------------------------------------- latency
+
+def latency(bench, _wanted):
+    count = bench.scaled(500)
+    with bench.server.database() as database:
+        database.fill(count, bench.http.urls("fast"))
+        _finish_queue(database)
+        bench.http.reset()
+        output = peers.commits(bench.server, count).finish(_limit(count * 10))
+        _wait_for_arrivals(bench.http, "fast", count)
+        waits = _latencies(bench.http.arrivals("fast"), peers.moments(output))
+    for part, percent in (("p50", 50), ("p99", 99)):
+        wait = _percentile(waits, percent)
+        yield Sample(("latency", part), wait, wait)
+
+
+def _latency_beside(bench, database, commits, others, seconds):
+    """
+    Commits to "fast" while the queue holds what the others wait for; returns
+    the latencies of what was committed from the first of theirs on.
+    """
+    committing = peers.commits(bench.server, commits)
+    try:
+        start = time.time()
+        database.enable()
+        wait_until("the others", others, seconds, 0.05)
+        end = time.time()
+        committing.check_alive()
+        committing.tell_to_stop()
+        moments = peers.moments(committing.finish(60))
+    finally:
+        committing.end()
+    _wait_for_arrivals(bench.http, "fast", len(moments))
+    beside = {number: moment for number, moment in moments.items()
+              if start <= moment / 1e6 <= end}
+    if not beside:
+        raise BenchError("nothing was committed meanwhile: raise SCALE")
+    return _latencies(bench.http.arrivals("fast"), beside)
+
+
+def latency_busy(bench, _wanted):
+    count = bench.scaled(50000)
+    commits = 3000
+    with bench.server.database() as database:
+        database.fill(commits, bench.http.urls("fast"))
+        _finish_queue(database)
+        database.disable()
+        database.fill(count, bench.http.urls("other"))
+        bench.http.reset()
+        waits = _latency_beside(
+            bench, database, commits,
+            lambda: bench.http.count("other") >= count, 50)
+    wait = _percentile(waits, 99)
+    yield Sample(("latency_busy", ""), wait, wait)
+
+
+# ---------------------------------------------------------- dead destinations
+
+def half_dead(bench, _wanted):
+    count = bench.scaled(50000)
+    healthy = bench.http.urls("healthy")
+
+    def rate(urls, total):
+        with bench.server.database() as database:
+            _warm_up(database, bench.http, "healthy")
+            database.disable()
+            database.fill(total, urls)
+            bench.http.reset()
+            database.enable()
+            _wait_for_arrivals(bench.http, "healthy", count)
+            seen = bench.http.group("healthy")
+            return count * 1e6 / (seen["last_us"] - seen["first_us"])
+
+    dead = bench.http.urls("dead")[0]
+    alone = rate(healthy, count)
+    beside = rate([url for good in healthy for url in (good, dead)], 2 * count)
+    yield Sample(("half_dead", ""), beside / alone, beside, alone)
+
+
+def _dead_urls(bench, count, refusing_port):
+    """Half of them refuse the connection, half take it and never answer."""
+    silent = bench.http.urls("silent")[:count // 2]
+    refusing = [f"http://127.1.{i // 250}.{1 + i % 250}:{refusing_port}/"
+                for i in range(count - len(silent))]
+    return [url for pair in zip(silent, refusing) for url in pair]
+
+
+def many_dead(bench, _wanted):
+    commits = 3000
+    seconds = max(2, 15 * bench.scale)
+    with socket.socket() as unheard, bench.server.database() as database:
+        unheard.bind(("127.0.0.1", 0))      # and never listens
+        dead = _dead_urls(bench, bench.dead_destinations,
+                          unheard.getsockname()[1])
+        database.fill(commits, bench.http.urls("fast"))
+        _finish_queue(database)
+        database.disable()
+        database.fill(2 * len(dead), dead)
+        bench.http.reset()
+        deadline = time.monotonic() + seconds
+        waits = _latency_beside(bench, database, commits,
+                                lambda: time.monotonic() > deadline,
+                                seconds + 10)
+    wait = _percentile(waits, 99)
+    yield Sample(("many_dead", ""), wait, wait)
+
+
+# ------------------------------------------------------------------- trigger
+
+PGBENCH_ROWS = 10000
+
+UPDATE = """\\set id random(1, {rows})
+UPDATE {table} SET status =
+    CASE status WHEN 'pending' THEN 'success' ELSE 'pending' END
+ WHERE payment_intent_id = 'pi_' || lpad((:id)::text, 12, '0');
+"""
+
+
+def _pgbench(bench, database, table, synchronous_commit):
+    """Transactions a second, from a clean queue and a clean table."""
+    database.sql("TRUNCATE kgwebhook.queue")
+    database.sql(f"VACUUM {table}")
+    script = bench.directory / f"{table}.sql"
+    script.write_text(UPDATE.format(rows=PGBENCH_ROWS, table=table))
+    seconds = max(1, round(8 * bench.scale))
+    output = machine.run(
+        "pgbench",
+        [bench.server.bindir / "pgbench", "-n", "-M", "prepared", "-c", "4",
+         "-j", "2", "-T", str(seconds), "-f", script, "-h",
+         bench.server.directory, "-U", "postgres", "bench"],
+        machine.ALL_CORES, seconds + 60,
+        {"PGOPTIONS": f"-c synchronous_commit={synchronous_commit}"})
+    for line in output.splitlines():
+        if line.startswith("tps = "):
+            return float(line.split()[2])
+    raise BenchError(f"pgbench says no rate: {output}")
+
+
+def trigger(bench, _wanted):
+    """
+    The same table twice, one of them watched.  Delivery is off: what the worker
+    does is not the trigger's cost.  Clients and server have all cores, as the
+    users of a database have.
+    """
+    machine.move_to_cores(bench.server.pid, machine.ALL_CORES)
+    try:
+        with bench.server.database() as database:
+            database.disable()
+            for table in ("bare", "watched"):
+                database.sql(f"CREATE TABLE {table}"
+                             " (LIKE payment_intents INCLUDING ALL)")
+                database.sql(f"""
+                    INSERT INTO {table} (payment_intent_id, status, fiat_amount,
+                        fiat_currency, crypto_amount, symbol, callback_url)
+                    SELECT 'pi_' || lpad(i::text, 12, '0'), 'pending', '300.0',
+                        'USD', '300.0', 'USDT', 'https://127.0.0.1/webhooks'
+                      FROM generate_series(1, {PGBENCH_ROWS}) AS i""")
+            database.sql("SELECT kg_watch('watched')")
+            for setting in ("on", "off"):
+                bare = _pgbench(bench, database, "bare", setting)
+                watched = _pgbench(bench, database, "watched", setting)
+                if database.queue_is_empty():
+                    raise BenchError("the trigger put nothing into the queue")
+                yield Sample(("trigger", setting), watched / bare, watched, bare)
+    finally:
+        machine.move_to_cores(bench.server.pid, machine.SENDER_CORES)
+
+
+# ---------------------------------------------------------------------- idle
+
+def idle(bench, _wanted):
+    """
+    A minute, from ten seconds after the last delivery on.  Queries are counted by
+    the transactions of the database and by the worker's own last moments; what
+    we ask meanwhile is asked of another database.
+    """
+    def transactions():
+        return bench.server.admin.number(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database"
+            " WHERE datname = 'bench'")
+
+    def last_moments():
+        return bench.server.admin(
+            "SELECT xact_start, query_start, state_change FROM"
+            f" pg_stat_activity WHERE pid = {database.worker}")
+
+    def wake_ups():
+        return machine.status_number(database.worker, "voluntary_ctxt_switches")
+
+    with bench.server.database() as database:
+        bench.server.set("autovacuum", "off")   # its transactions count too
+        try:
+            _warm_up(database, bench.http, "fast")
+            time.sleep(10)
+            before = transactions(), last_moments(), wake_ups()
+            time.sleep(60)
+            after = transactions(), last_moments(), wake_ups()
+        finally:
+            bench.server.set("autovacuum", "on")
+    queries = max(after[0] - before[0], int(after[1] != before[1]))
+    yield Sample(("idle", "queries"), queries, queries)
+    yield Sample(("idle", "wake-ups"), after[2] - before[2],
+                 after[2] - before[2])
+
+
+# Which function measures a row, and in how many rounds at most: backlog takes
+# minutes, and nothing is random about an idle minute.
+EXPERIMENTS = {
+    "drain": (drains, None),
+    "node": (drains, None),
+    "cpu": (drains, None),
+    "latency": (latency, None),
+    "latency_busy": (latency_busy, None),
+    "trigger": (trigger, None),
+    "half_dead": (half_dead, None),
+    "many_dead": (many_dead, None),
+    "backlog": (backlog, 3),
+    "old_snapshot": (old_snapshot, None),
+    "https": (https, None),
+    "idle": (idle, 1),
+}

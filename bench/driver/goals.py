@@ -1,0 +1,70 @@
+"""
+bench/driver/goals.py
+    What is measured, the floor that no figure may fall below, and the aim.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    row: str            # what `make bench ROW=...` goes by
+    part: str           # which of a row's figures; "" when there is one
+    text: str
+    unit: str           # "x": a ratio; else what the figure is in
+    floor: float
+    aim: float
+    more_is_better: bool
+
+    @property
+    def key(self):
+        return self.row, self.part
+
+    def verdict(self, figure):
+        def reaches(goal):
+            return figure >= goal if self.more_is_better else figure <= goal
+
+        if reaches(self.aim):
+            return "aim"
+        return "pass" if reaches(self.floor) else "BELOW"
+
+
+def _more(row, part, text, floor, aim):
+    return Measure(row, part, text, "x", floor, aim, True)
+
+
+def _less(row, part, text, unit, floor, aim):
+    return Measure(row, part, text, unit, floor, aim, False)
+
+
+MEASURES = [
+    _more("drain", "", "draining 50,000 deliveries to one receiver: "
+          "rate over plain libcurl's", 0.5, 0.8),
+    _more("node", "", "the same over the Node outbox's", 1.5, 2),
+    _less("cpu", "", "worker CPU per delivery over plain libcurl's", "x",
+          1.9, 1.4),
+    _less("latency", "p50", "commit to arrival, one every 20 ms, p50", "ms",
+          1.5, 0.7),
+    _less("latency", "p99", "the same, p99", "ms", 8, 3),
+    _less("latency_busy", "", "the same while 50,000 others drain, p99", "ms",
+          100, 20),
+    _more("trigger", "on", "one-row UPDATE, 4 clients, synchronous_commit on: "
+          "rate over no trigger's", 0.78, 0.90),
+    _more("trigger", "off", "the same, synchronous_commit off", 0.62, 0.80),
+    _more("half_dead", "", "healthy destinations while half of the traffic "
+          "goes to a dead one: rate over alone", 0.85, 0.97),
+    _less("many_dead", "", "commit to arrival beside 10,000 dead destinations, "
+          "p99", "ms", 250, 50),
+    _more("backlog", "rate", "draining 1,000,000: rate over that of 50,000",
+          0.85, 0.97),
+    _less("backlog", "memory", "the same: growth of the worker's memory", "MB",
+          64, 32),
+    _more("old_snapshot", "", "draining with an old snapshot held: rate over "
+          "none held", 0.85, 0.97),
+    _more("https", "", "draining over HTTPS, keep-alive: rate over plain "
+          "libcurl's", 0.5, 0.8),
+    _less("idle", "queries", "idle for a minute: queries", "", 0, 0),
+    _less("idle", "wake-ups", "idle for a minute: wake-ups", "", 6, 1),
+]
+
+ROWS = list(dict.fromkeys(measure.row for measure in MEASURES))
