@@ -1,0 +1,136 @@
+#-------------------------------------------------------------------------
+#
+# test/t/014_https.pl
+#	  HTTPS: receivers are verified against ca_file, and one that isn't who it
+#	  should be gets nothing.
+#
+#-------------------------------------------------------------------------
+use strict;
+use warnings;
+
+use Kgwebhook;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $dir = PostgreSQL::Test::Utils::tempdir('ca');
+
+sub openssl
+{
+	system_log('openssl', @_) == 0 or die "openssl @_ failed";
+	return;
+}
+
+# A key and a certificate for a name, signed by an authority or by itself.
+sub certificate
+{
+	my ($name, $authority, $subject_alt_name) = @_;
+
+	open my $extensions, '>', "$dir/$name.ext" or die $!;
+	print $extensions $subject_alt_name
+	  ? "subjectAltName=$subject_alt_name\n"
+	  : "basicConstraints=critical,CA:TRUE\n";
+	close $extensions or die $!;
+	openssl('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', "/CN=$name",
+		'-keyout', "$dir/$name.key", '-out', "$dir/$name.csr");
+	openssl('x509', '-req', '-in', "$dir/$name.csr", '-days', '2', '-sha256',
+		'-extfile', "$dir/$name.ext", '-out', "$dir/$name.crt",
+		$authority
+		? ('-CA', "$dir/$authority.crt", '-CAkey', "$dir/$authority.key", '-CAcreateserial')
+		: ('-signkey', "$dir/$name.key"));
+	return;
+}
+
+sub https_receiver
+{
+	my ($name, %more) = @_;
+
+	return start_receiver(cert => "$dir/$name.crt", key => "$dir/$name.key", %more);
+}
+
+certificate('authority');
+certificate('other_authority');
+certificate('trusted', 'authority', 'IP:127.0.0.1');
+certificate('misnamed', 'authority', 'DNS:merchant.example,IP:127.0.0.2');
+certificate('untrusted', 'other_authority', 'IP:127.0.0.1');
+certificate('self_signed', undef, 'IP:127.0.0.1');
+
+# As it is in production: no plain HTTP.
+my $node = new_node(
+	'main',
+	'kgwebhook.allow_http' => 'off',
+	'kgwebhook.retry_schedule' => "'50ms'",
+	'kgwebhook.ca_file' => "'$dir/authority.crt'");
+my $secret = make_intents_table($node);
+
+#
+# The right one
+#
+my $trusted = https_receiver('trusted', secret => $secret);
+foreach my $n (1 .. 5)
+{
+	insert_intent($node, "trusted$n", $trusted->url);
+	$trusted->wait_for_requests($n);
+}
+wait_until_settled($node);
+is(scalar(grep { $_->{valid} } $trusted->requests), 5, 'a receiver that our authority vouches for');
+is_deeply([ map { $_->{connection} } $trusted->requests ],
+	[ (1) x 5 ], 'whose connection is kept');
+is( $node->safe_psql('postgres', q{SELECT string_agg(DISTINCT outcome, ' ') FROM kgwebhook.delivery_log}),
+	'acknowledged', 'as the log says');
+
+#
+# The wrong ones
+#
+foreach my $name (qw(self_signed untrusted misnamed))
+{
+	my $wrong = https_receiver($name);
+
+	insert_intent($node, $name, $wrong->url);
+	my ($first) = wait_for_log_rows($node, 2, "object_id = '$name'");
+	is($first->{outcome}, 'unreachable', "one with a certificate that is $name");
+	like($first->{error}, qr/certificate|SSL/i, 'with an error that tells') or diag($first->{error});
+	is($first->{response_status}, undef, 'without a status');
+	is(scalar($wrong->requests), 0, 'gets nothing');
+	my $test = $node->safe_psql('postgres', "SELECT outcome, error FROM kg_send_test('@{[ $wrong->url ]}')");
+	is($test, "unreachable|$first->{error}", 'kg_send_test says the same');
+	$wrong->stop;
+}
+
+# Something that speaks no TLS
+my $plain = start_receiver();
+(my $url = $plain->url) =~ s/^http:/https:/;
+insert_intent($node, 'plain', $url);
+my ($spoke) = wait_for_log_rows($node, 1, q{object_id = 'plain'});
+is($spoke->{outcome}, 'unreachable', 'one that speaks no TLS');
+is(scalar($plain->requests), 0, 'gets nothing either');
+
+#
+# ca_file on reload
+#
+my $untrusted = https_receiver('untrusted', secret => $secret);
+reload($node, 'kgwebhook.ca_file' => "'$dir/other_authority.crt'");
+insert_intent($node, 'now_trusted', $untrusted->url);
+is(($untrusted->wait_for_requests(1))[0]{valid}, 1, 'another authority, from the reload on');
+
+# The connection from before was verified by what no longer counts.
+insert_intent($node, 'no_longer', $trusted->url);
+my ($no_longer) = wait_for_log_rows($node, 1, q{object_id = 'no_longer'});
+is($no_longer->{outcome}, 'unreachable', 'and the one before no longer vouches for anybody');
+
+reload($node, 'kgwebhook.ca_file' => "''");
+insert_intent($node, 'system', $untrusted->url);
+my ($system) = wait_for_log_rows($node, 1, q{object_id = 'system'});
+is($system->{outcome}, 'unreachable', "an empty ca_file means the system's authorities");
+
+reload($node, 'kgwebhook.ca_file' => "'$dir/none.crt'");
+insert_intent($node, 'missing', $untrusted->url);
+my ($missing) = wait_for_log_rows($node, 1, q{object_id = 'missing'});
+is($missing->{outcome}, 'unreachable', 'a ca_file that is not there verifies nobody');
+like($missing->{error}, qr/none\.crt|certificate|CA/i, 'with an error that tells');
+
+reload($node, 'kgwebhook.ca_file' => "'$dir/authority.crt'");
+insert_intent($node, 'again', $trusted->url);
+is((wait_for_log_rows($node, 1, q{object_id = 'again'}))[0]{outcome}, 'acknowledged', 'and back');
+
+$node->stop;
+done_testing();
