@@ -8,6 +8,13 @@
  *	  /fail/N/REST                 the first N requests of an object get 500,
  *	                               the others what /REST says
  *	  /fail-each/N/REST            the same, counted for each webhook-id
+ *	  /refuse/STATUS/REST          500 for a payload of that status, the others
+ *	                               get what /REST says
+ *	  /random/SEED/PERCENT         so many of a hundred requests get 500, or a
+ *	                               reset, or no answer; the others 200.  The same
+ *	                               seed does the same to the same attempts
+ *	  /while/FILE/REST             no answer while the file exists in the
+ *	                               directory of the record, then what /REST says
  *	  /slow/MS                     200 after so many milliseconds
  *	  /hang                        never an answer
  *	  /stall                       200 and its headers, then nothing more
@@ -29,6 +36,16 @@
  *-------------------------------------------------------------------------
  */
 
+import fs from 'node:fs';
+import path from 'node:path';
+
+/* Where /while looks for its files. */
+let directory = '.';
+
+export function lookForFilesIn(where) {
+	directory = where;
+}
+
 /* How often count() was asked for a key. */
 const counted = new Map();
 
@@ -40,7 +57,7 @@ function count(...key) {
 	return n;
 }
 
-function objectId(record) {
+export function objectId(record) {
 	return record.json?.payment_intent_id ?? record.json?.transfer_id ??
 		record.json?.id ?? webhookId(record);
 }
@@ -69,6 +86,36 @@ function retryAfter(value, record, response, code) {
 		answer(response, 200);
 }
 
+/* FNV-1a, with an avalanche: a number below 2^32 for a text. */
+function hash(text) {
+	let h = 0x811c9dc5;
+
+	for (const c of text)
+		h = Math.imul(h ^ c.codePointAt(0), 0x01000193);
+	h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+	h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+	return (h ^ (h >>> 16)) >>> 0;
+}
+
+/* What fails is told by the object, its status and the attempt, not by time. */
+function atRandom(record, response, seed, percent) {
+	const n = hash([seed, record.headers.host.split(':')[0], objectId(record),
+		record.json?.status, record.headers['webhook-attempt']].join());
+	const ways = [['status', '500'], ['close'], ['hang']];
+
+	if (n % 100 < Number(percent))
+		byPath(ways[Math.floor(n / 100) % ways.length], record, response);
+	else
+		answer(response, 200);
+}
+
+function waitWhile(file, record, response, rest) {
+	if (fs.existsSync(file))
+		setTimeout(waitWhile, 20, file, record, response, rest);
+	else
+		byPath(rest, record, response);
+}
+
 const behaviors = {
 	'ok': (record, response) => answer(response, 200),
 	'status': (record, response, code) => answer(response, Number(code)),
@@ -76,6 +123,11 @@ const behaviors = {
 		failFirst(objectId(record), record, response, times, rest),
 	'fail-each': (record, response, times, ...rest) =>
 		failFirst(webhookId(record), record, response, times, rest),
+	'refuse': (record, response, status, ...rest) =>
+		byPath(record.json?.status === status ? ['status', '500'] : rest, record, response),
+	'random': atRandom,
+	'while': (record, response, file, ...rest) =>
+		waitWhile(path.join(directory, path.basename(file)), record, response, rest),
 	'slow': (record, response, ms) =>
 		setTimeout(() => answer(response, 200), Number(ms)),
 	'hang': () => {},
@@ -113,7 +165,7 @@ function byPath([name, ...rest], record, response) {
 
 /* Answers a request that was written down. */
 export function behave(record, response) {
-	const [path] = record.path.split('?');
+	const [way] = record.path.split('?');
 
-	byPath(path.split('/').slice(1), record, response);
+	byPath(way.split('/').slice(1), record, response);
 }

@@ -31,6 +31,8 @@
  *	  json          the body parsed, or null
  *	  connection    1, 2, ...: which TCP connection it came by
  *	  in_flight     requests being served at that moment, this one included
+ *	  of_object     those of them that are about the same object and came to the
+ *	                same host
  *	  valid, verdicts, age_seconds      of verify.mjs; only with a secret
  *
  * test/receivers/receiver.mjs
@@ -40,9 +42,10 @@
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { behave } from './behaviors.mjs';
+import { behave, lookForFilesIn, objectId } from './behaviors.mjs';
 import { verify } from './verify.mjs';
 
 const { values: options } = parseArgs({
@@ -63,6 +66,9 @@ const judges = options.secret.length > 0 || options['secret-file'] !== undefined
 const records = [];
 let connections = 0;
 let inFlight = 0;
+
+/* Requests being served, by host and object. */
+const objects = new Map();
 
 function secrets() {
 	const file = options['secret-file'];
@@ -90,7 +96,18 @@ function pairs(flat) {
 		(_, i) => [flat[2 * i], flat[2 * i + 1]]);
 }
 
-function writeDown(request, raw) {
+/* One more request, or one less, of this object; how many there are now. */
+function countObject(key, by) {
+	const n = (objects.get(key) ?? 0) + by;
+
+	if (n > 0)
+		objects.set(key, n);
+	else
+		objects.delete(key);
+	return n;
+}
+
+function writeDown(request, response, raw) {
 	const body = raw.toString('utf8');
 	const record = {
 		arrival: performance.timeOrigin + performance.now(),
@@ -106,6 +123,10 @@ function writeDown(request, raw) {
 		...(judges ? verify(raw, request.headers, secrets(), now()) : {}),
 	};
 
+	const key = `${request.headers.host} ${objectId(record)}`;
+
+	record.of_object = countObject(key, 1);
+	response.on('close', () => countObject(key, -1));
 	records.push(record);
 	if (options.record)
 		fs.appendFileSync(options.record, JSON.stringify(record) + '\n');
@@ -128,7 +149,7 @@ function serve(request, response) {
 		if (request.method === 'GET' && request.url === '/requests')
 			listRecords(response);
 		else
-			behave(writeDown(request, Buffer.concat(chunks)), response);
+			behave(writeDown(request, response, Buffer.concat(chunks)), response);
 	});
 }
 
@@ -150,6 +171,9 @@ server.on(options.cert ? 'secureConnection' : 'connection', (socket) => {
 	socket.number = ++connections;
 });
 server.on('clientError', (_, socket) => socket.destroy());
+
+if (options.record)
+	lookForFilesIn(path.dirname(options.record));
 
 server.listen(Number(options.port), options.host, () => {
 	const file = options['port-file'];

@@ -231,6 +231,28 @@ sub wait_for
 	return;
 }
 
+=head2 $receiver->hold($name), ->release($name)
+
+Requests to /while/NAME/... get no answer in between.
+
+=cut
+
+sub hold
+{
+	my ($self, $name) = @_;
+
+	append_to_file(dirname($self->{record}) . "/$name", '');
+	return;
+}
+
+sub release
+{
+	my ($self, $name) = @_;
+
+	unlink dirname($self->{record}) . "/$name" or die "nothing is held by $name: $!";
+	return;
+}
+
 =head2 $receiver->stop
 
 Ends it, at once.  What it got can still be asked.
