@@ -27,7 +27,9 @@ CREATE TABLE kgwebhook.watch (
     status_column  pg_catalog.name NOT NULL,
     url_column     pg_catalog.name,
     org_column     pg_catalog.name,
-    payload        pg_catalog.jsonb
+    payload        pg_catalog.jsonb,
+    column_numbers pg_catalog.jsonb NOT NULL,
+    numbered_for   pg_catalog.oid NOT NULL
 );
 COMMENT ON TABLE kgwebhook.watch IS
   'tables whose status changes are events; written by kg_watch() and kg_unwatch()';
@@ -38,6 +40,8 @@ COMMENT ON COLUMN kgwebhook.watch.status_column IS 'column whose change is the e
 COMMENT ON COLUMN kgwebhook.watch.url_column IS 'column with the URL to call back; NULL: only subscriptions are called';
 COMMENT ON COLUMN kgwebhook.watch.org_column IS 'column with the organisation; NULL: the organisation "default"';
 COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column; NULL: the default of the event';
+COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by which they are found when they have been renamed';
+COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong to; another one, after a restore, goes by names';
 
 CREATE TABLE kgwebhook.secret (
     org_id      pg_catalog.text PRIMARY KEY,
@@ -343,14 +347,14 @@ CREATE FUNCTION @extschema@.kg_pause(destination pg_catalog.text DEFAULT NULL) R
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    IF destination !~ '^https?://[^/]+:[0-9]+$' THEN
+    IF lower(destination) !~ '^https?://[^/]+:[0-9]+$' THEN
         RAISE EXCEPTION '"%" is not a destination', destination
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A destination is scheme://host:port, with its port.',
                   HINT = 'SELECT destination FROM kgwebhook.destinations shows those that there are.';
     END IF;
     INSERT INTO kgwebhook.paused (destination)
-        VALUES (coalesce(kg_pause.destination, '*'))
+        VALUES (coalesce(lower(kg_pause.destination), '*'))
         ON CONFLICT DO NOTHING;
 END
 $$;
@@ -362,7 +366,13 @@ CREATE FUNCTION @extschema@.kg_resume(destination pg_catalog.text DEFAULT NULL) 
     AS $$
 BEGIN
     DELETE FROM kgwebhook.paused p
-        WHERE kg_resume.destination IS NULL OR p.destination = kg_resume.destination;
+        WHERE kg_resume.destination IS NULL OR p.destination = lower(kg_resume.destination);
+    IF NOT FOUND THEN
+        RAISE NOTICE 'nothing was resumed'
+            USING DETAIL = CASE WHEN kg_resume.destination IS NULL THEN 'Nothing is paused.'
+                           ELSE format('"%s" is not paused by itself.', kg_resume.destination) END,
+                  HINT = 'SELECT destination FROM kgwebhook.paused shows what is paused; * stands for everything.';
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_resume(pg_catalog.text) IS

@@ -18,7 +18,7 @@ SELECT kg_create_transfers();
 \d transfers
 \t on
 \a
-SELECT * FROM kgwebhook.watch ORDER BY event;
+SELECT relation, event, id_column, status_column, url_column, org_column, payload FROM kgwebhook.watch ORDER BY event;
 
 -- made where the caller's search_path or the name itself says
 SELECT kg_create_payment_intents('public.kgw_elsewhere');
@@ -84,7 +84,7 @@ SELECT kg_watch('orders', 'order.v2', 'order_no', 'state', 'hook', 'tenant',
                 '{"id": "order_no", "amount": "total", "again": "total", "état": "state"}');
 UPDATE orders SET state = 'paid';
 SELECT org_id, event, object_id, url, payload, problem FROM kgwebhook.queue;
-SELECT * FROM kgwebhook.watch WHERE relation = 'orders'::regclass;
+SELECT relation, event, id_column, status_column, url_column, org_column, payload FROM kgwebhook.watch WHERE relation = 'orders'::regclass;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'orders'::regclass;
 DELETE FROM kgwebhook.queue;
 

@@ -266,12 +266,11 @@ read_queue(KgwEngine *engine)
 {
 	if (!begin_read(engine))
 		return false;
-	if (engine->look)
-	{
-		engine->look = kgw_queue_read_arrivals(&engine->arrivals, READ_ROWS,
-											   take_arrival, engine);
-		engine->looked_at = engine->now;
-	}
+
+	/* first, also when only a page is wanted: see queue.c */
+	kgw_queue_read_arrivals(&engine->arrivals, READ_ROWS, take_arrival, take_backlog, engine);
+	engine->look = false;
+	engine->looked_at = engine->now;
 	read_pages(engine);
 	read_rows(engine);
 	kgw_queue_end();
@@ -387,6 +386,9 @@ publish(KgwEngine *engine)
 
 	while (kgw_scheduler_changed(engine->scheduler, &state))
 	{
+		/* what has no destination is invalid and is never tried */
+		if (state.name[0] == '\0')
+			continue;
 		strlcpy(notice.destination, state.name, sizeof(notice.destination));
 		notice.backing_off = state.backing_off;
 		notice.in_flight = state.in_flight;

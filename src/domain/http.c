@@ -47,6 +47,7 @@ struct KgwHttp
 	CURLM	   *multi;
 	int			epoll;
 	KgwTicks	deadline;		/* when libcurl wants to be called; or NEVER */
+	bool		broken;			/* libcurl has given the multi handle up */
 	dlist_head	used;			/* transfers in flight */
 	dlist_head	unused;
 	int			unused_count;
@@ -76,6 +77,19 @@ reserve_socket(int fd)
 	for (int i = socket_count; i < count; i++)
 		sockets[i] = (KgwSocket) {ABSENT, 0};
 	socket_count = count;
+	return true;
+}
+
+/*
+ * A socket is in no epoll set when it is new.  on_close() has said so already,
+ * but for the sockets whose connection failed: those libcurl closes by itself.
+ */
+static bool
+on_open(curl_socket_t fd)
+{
+	if (!reserve_socket(fd))
+		return false;
+	sockets[fd] = (KgwSocket) {ABSENT, 0};
 	return true;
 }
 
@@ -183,7 +197,7 @@ static KgwTransfer *
 take_unused(KgwHttp *http)
 {
 	if (dlist_is_empty(&http->unused))
-		return kgw_transfer_new(on_close);
+		return kgw_transfer_new(on_open, on_close);
 	http->unused_count--;
 	return dlist_container(KgwTransfer, node, dlist_pop_head_node(&http->unused));
 }
@@ -226,11 +240,19 @@ kgw_http_deadline(const KgwHttp *http)
 }
 
 static void
+take_action(KgwHttp *http, curl_socket_t fd, int what)
+{
+	int			running;
+
+	if (curl_multi_socket_action(http->multi, fd, what, &running) != CURLM_OK)
+		http->broken = true;
+}
+
+static void
 act(KgwHttp *http, const struct epoll_event *event)
 {
 	int			fd = event->data.fd;
 	int			what = 0;
-	int			running;
 
 	if (sockets[fd].wanted == 0)
 	{
@@ -244,11 +266,12 @@ act(KgwHttp *http, const struct epoll_event *event)
 		what |= CURL_CSELECT_OUT;
 	if (event->events & EPOLLERR)
 		what |= CURL_CSELECT_ERR;
-	curl_multi_socket_action(http->multi, fd, what, &running);
+	take_action(http, fd, what);
 }
 
 /*
- * Do what can be done now, without waiting.
+ * Do what can be done now, without waiting.  Raises an error when libcurl has
+ * given up; what is in flight is then lost to this engine.
  */
 void
 kgw_http_run(KgwHttp *http)
@@ -256,7 +279,6 @@ kgw_http_run(KgwHttp *http)
 	struct epoll_event events[EVENTS_AT_ONCE];
 	sigset_t	all,
 				before;
-	int			running;
 	int			count;
 
 	sigfillset(&all);
@@ -264,7 +286,7 @@ kgw_http_run(KgwHttp *http)
 	if (http->deadline <= kgw_clock_ticks())
 	{
 		http->deadline = KGW_NEVER;
-		curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+		take_action(http, CURL_SOCKET_TIMEOUT, 0);
 	}
 	do
 	{
@@ -273,6 +295,11 @@ kgw_http_run(KgwHttp *http)
 			act(http, &events[i]);
 	} while (count == EVENTS_AT_ONCE);
 	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (http->broken)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("the HTTP engine has failed"),
+				 errdetail("libcurl doesn't go on with its multi handle.")));
 }
 
 /*

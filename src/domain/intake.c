@@ -6,8 +6,7 @@
  * A destination's "cursor" divides its deliveries: all up to it that aren't
  * settled are known here; if "more", there are others beyond it in the table,
  * and a page of them is read as it gets room.  So memory is bounded, whatever
- * the backlog, and nothing is ever forgotten: what has no room simply moves the
- * cursor back.
+ * the backlog, and nothing is ever forgotten.
  *
  * A destination whose breaker is open is unloaded: it has nothing in memory but
  * what is in flight, and reads a few rows when a probe is due.
@@ -182,6 +181,26 @@ add_entry(KgwScheduler *s, KgwDestination *d, KgwRow *row, KgwTicks due, KgwTick
 }
 
 /*
+ * A row from behind the cursor for which there is no room.  It can't stay in the
+ * table: a newer transition of its object may be here already, and would go
+ * first.  So its entry is kept, and its row let go.
+ */
+static void
+add_late(KgwScheduler *s, KgwDestination *d, KgwRow *row, KgwTicks due, KgwTicks expires)
+{
+	KgwEntry   *entry = add_entry(s, d, row, due, expires);
+
+	if (entry->state == KGW_ENTRY_READY)
+	{
+		kgw_chain_leave_state(s, entry);
+		kgw_chain_drop_row(s, entry);
+		kgw_chain_activate(s, entry);
+	}
+	else
+		kgw_chain_drop_row(s, entry);
+}
+
+/*
  * A row that has just become visible.  It is ours from here on; "due" is when
  * it may be sent, "expires" when an ill destination has had its time.
  */
@@ -196,13 +215,13 @@ kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expir
 		pfree(row);				/* will be paged in, or is here already */
 	else if (has_room(s, d))
 		add_entry(s, d, row, due, expires);
-	else
+	else if (beyond)
 	{
-		if (!beyond)
-			d->cursor = row->delivery_id - 1;
 		d->more = true;
 		pfree(row);
 	}
+	else
+		add_late(s, d, row, due, expires);
 	kgw_scheduler_place(s, d);
 }
 

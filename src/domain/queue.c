@@ -11,7 +11,9 @@
  *				 read with snapshot S, new is what was in progress in S and has
  *				 ended, and what began after it.  Each row is found exactly once,
  *				 and dead rows that an old snapshot keeps from vacuum are never
- *				 walked again.
+ *				 walked again.  Every other read comes after a look at the
+ *				 arrivals with the same snapshot: only then is nothing older than
+ *				 what was read still to be found.
  *	destination	 The backlog of one destination, oldest first, from where memory
  *				 ended.
  *	ids			 Rows whose payload was let go while they waited for a retry.
@@ -286,6 +288,25 @@ read_destinations(SPIPlanPtr which, KgwDestinationTaker take, void *arg)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* Name every destination that has deliveries. */
+static void
+name_destinations(KgwDestinationTaker take, void *arg)
+{
+	static SPIPlanPtr kept;
+
+	/* a walk from one destination to the next along the index */
+	kgw_plan(&kept,
+			 "WITH RECURSIVE d(destination) AS ("
+			 " (SELECT destination FROM kgwebhook.queue ORDER BY destination LIMIT 1)"
+			 " UNION ALL"
+			 " SELECT (SELECT q.destination FROM kgwebhook.queue q"
+			 "          WHERE q.destination OPERATOR(pg_catalog.>) d.destination"
+			 "          ORDER BY q.destination LIMIT 1)"
+			 "   FROM d WHERE d.destination IS NOT NULL)"
+			 " SELECT destination FROM d WHERE destination IS NOT NULL", 0, NULL);
+	read_destinations(kept, take, arg);
+}
+
 /*
  * Start over: name every destination that has deliveries, whose rows are then
  * read by destination, and count as arrivals what isn't visible yet.
@@ -293,21 +314,8 @@ read_destinations(SPIPlanPtr which, KgwDestinationTaker take, void *arg)
 void
 kgw_queue_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg)
 {
-	static SPIPlanPtr kept;
-
-	/* a walk from one destination to the next along the index */
-	kgw_plan(&kept,
-		 "WITH RECURSIVE d(destination) AS ("
-		 " (SELECT destination FROM kgwebhook.queue ORDER BY destination LIMIT 1)"
-		 " UNION ALL"
-		 " SELECT (SELECT q.destination FROM kgwebhook.queue q"
-		 "          WHERE q.destination OPERATOR(pg_catalog.>) d.destination"
-		 "          ORDER BY q.destination LIMIT 1)"
-		 "   FROM d WHERE d.destination IS NOT NULL)"
-		 " SELECT destination FROM d WHERE destination IS NOT NULL", 0, NULL);
-	arrivals->reading = false;
 	remember_snapshot(arrivals);
-	read_destinations(kept, take, arg);
+	name_destinations(take, arg);
 }
 
 /* Name the destinations that are paused; '*' stands for all of them. */
@@ -329,118 +337,71 @@ compare_xids(const void *a, const void *b)
 	return FullTransactionIdPrecedes(x, y) ? -1 : FullTransactionIdPrecedes(y, x) ? 1 : 0;
 }
 
-/*
- * Begin a pass: what was in progress in the snapshot that has been read and
- * isn't in the active one any more, and what began since.
- */
-static void
-begin_pass(KgwArrivals *arrivals)
+/* Read what one transaction has enqueued. */
+static int
+read_transaction(FullTransactionId xid, int limit, KgwRowTaker take, void *arg)
 {
+	static SPIPlanPtr kept;
+	Oid			types[] = {XID8OID, INT4OID};
+	Datum		args[2];
+
+	kgw_plan(&kept,
+			 "SELECT " COLUMNS " FROM kgwebhook.queue"
+			 " WHERE xid OPERATOR(pg_catalog.=) $1"
+			 " ORDER BY xid, delivery_id LIMIT $2", 2, types);
+	args[0] = FullTransactionIdGetDatum(xid);
+	args[1] = Int32GetDatum(limit);
+	return read_rows(kept, args, take, arg);
+}
+
+/* Read what has been enqueued by transactions that began with this one. */
+static int
+read_since(FullTransactionId xmax, int limit, KgwRowTaker take, void *arg)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {XID8OID, INT4OID};
+	Datum		args[2];
+
+	kgw_plan(&kept,
+			 "SELECT " COLUMNS " FROM kgwebhook.queue"
+			 " WHERE xid OPERATOR(pg_catalog.>=) $1"
+			 " ORDER BY xid, delivery_id LIMIT $2", 2, types);
+	args[0] = FullTransactionIdGetDatum(xmax);
+	args[1] = Int32GetDatum(limit);
+	return read_rows(kept, args, take, arg);
+}
+
+/*
+ * Read what has become visible since the last call.  Beyond "limit" rows the
+ * rest isn't read: then every destination is named to "overflow", and has to be
+ * read from its beginning by kgw_queue_read_destination().
+ *
+ * A call always comes to its end with the snapshot that it began with.  Of two
+ * transitions of an object the older may have the higher transaction number; if
+ * a send could come between two parts of a pass, the newer might go first.
+ */
+void
+kgw_queue_read_arrivals(KgwArrivals *arrivals, int limit, KgwRowTaker take,
+						KgwDestinationTaker overflow, void *arg)
+{
+	FullTransactionId since = arrivals->xmax;
 	FullTransactionId *before = arrivals->xip;
 	int			before_count = arrivals->xip_count;
 
-	arrivals->from = arrivals->xmax;
-	free(arrivals->completed);
-	arrivals->completed = before;
-	arrivals->completed_count = 0;
 	arrivals->xip = NULL;
 	remember_snapshot(arrivals);
 	qsort(arrivals->xip, arrivals->xip_count, sizeof(FullTransactionId), compare_xids);
-	for (int i = 0; i < before_count; i++)
+	for (int i = 0; i < before_count && limit > 0; i++)
 	{
 		if (bsearch(&before[i], arrivals->xip, arrivals->xip_count,
 					sizeof(FullTransactionId), compare_xids) == NULL)
-			arrivals->completed[arrivals->completed_count++] = before[i];
+			limit -= read_transaction(before[i], limit, take, arg);
 	}
-	arrivals->after_id = 0;
-	arrivals->after_xid = arrivals->from;
-	arrivals->reading = true;
-}
-
-typedef struct KgwPosition
-{
-	KgwArrivals *arrivals;
-	KgwRowTaker take;
-	void	   *arg;
-} KgwPosition;
-
-/* Advance the position in the span, then hand the row on. */
-static void
-take_arrival(KgwRow *row, void *arg)
-{
-	KgwPosition *position = arg;
-
-	position->arrivals->after_id = row->delivery_id;
-	position->arrivals->after_xid = row->xid;
-	position->take(row, position->arg);
-}
-
-static int
-read_completed(KgwPosition *position, int limit)
-{
-	static SPIPlanPtr kept;
-	Oid			types[] = {XID8OID, INT8OID, INT4OID};
-	KgwArrivals *arrivals = position->arrivals;
-	Datum		args[3];
-	int			count;
-
-	kgw_plan(&kept,
-		 "SELECT " COLUMNS " FROM kgwebhook.queue"
-		 " WHERE xid OPERATOR(pg_catalog.=) $1"
-		 "   AND delivery_id OPERATOR(pg_catalog.>) $2"
-		 " ORDER BY xid, delivery_id LIMIT $3", 3, types);
-	args[0] = FullTransactionIdGetDatum(arrivals->completed[arrivals->completed_count - 1]);
-	args[1] = Int64GetDatum(arrivals->after_id);
-	args[2] = Int32GetDatum(limit);
-	count = read_rows(kept, args, take_arrival, position);
-	if (count < limit)
-	{
-		arrivals->completed_count--;
-		arrivals->after_id = 0;
-		arrivals->after_xid = arrivals->from;
-	}
-	return count;
-}
-
-static int
-read_begun(KgwPosition *position, int limit)
-{
-	static SPIPlanPtr kept;
-	Oid			types[] = {XID8OID, INT8OID, INT4OID};
-	KgwArrivals *arrivals = position->arrivals;
-	Datum		args[3];
-	int			count;
-
-	kgw_plan(&kept,
-		 "SELECT " COLUMNS " FROM kgwebhook.queue"
-		 " WHERE (xid, delivery_id) OPERATOR(pg_catalog.>) ($1, $2)"
-		 " ORDER BY xid, delivery_id LIMIT $3", 3, types);
-	args[0] = FullTransactionIdGetDatum(arrivals->after_xid);
-	args[1] = Int64GetDatum(arrivals->after_id);
-	args[2] = Int32GetDatum(limit);
-	count = read_rows(kept, args, take_arrival, position);
-	if (count < limit)
-		arrivals->reading = false;
-	return count;
-}
-
-/*
- * Read up to about "limit" arrivals.  True when the pass has more to read; the
- * next call then goes on where this one ended, with a newer snapshot, and may
- * meet rows that the pass after it meets again: the taker must know its own.
- */
-bool
-kgw_queue_read_arrivals(KgwArrivals *arrivals, int limit, KgwRowTaker take, void *arg)
-{
-	KgwPosition position = {arrivals, take, arg};
-
-	if (!arrivals->reading)
-		begin_pass(arrivals);
-	while (limit > 0 && arrivals->completed_count > 0)
-		limit -= read_completed(&position, limit);
+	free(before);
 	if (limit > 0)
-		read_begun(&position, limit);
-	return arrivals->reading;
+		limit -= read_since(since, limit, take, arg);
+	if (limit <= 0)
+		name_destinations(overflow, arg);
 }
 
 /*

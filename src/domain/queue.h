@@ -39,23 +39,14 @@ typedef void (*KgwRowTaker) (KgwRow *row, void *arg);
 typedef void (*KgwDestinationTaker) (const char *destination, void *arg);
 
 /*
- * How far the arrivals have been read.  The spans are what became visible
- * between two snapshots: some transactions that were in progress at the
- * earlier one, and all that began since.
+ * The snapshot up to which arrivals have been read.  What became visible since
+ * is what was in progress in it and has ended, and what began after it.
  */
 typedef struct KgwArrivals
 {
-	FullTransactionId xmax;		/* of the snapshot that has been read */
-	FullTransactionId *xip;		/* in progress in it; malloc'd */
+	FullTransactionId xmax;
+	FullTransactionId *xip;		/* malloc'd */
 	int			xip_count;
-
-	/* a pass that has not come to its end yet */
-	bool		reading;
-	FullTransactionId *completed;	/* spans of one transaction; malloc'd */
-	int			completed_count;
-	FullTransactionId from;		/* span from here on */
-	int64		after_id;		/* position in the present span */
-	FullTransactionId after_xid;
 } KgwArrivals;
 
 extern void kgw_queue_begin(void);
@@ -63,7 +54,8 @@ extern void kgw_queue_end(void);
 extern void kgw_queue_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg);
 extern void kgw_queue_read_paused(KgwDestinationTaker take, void *arg);
 extern bool kgw_queue_ended_unseen(const KgwArrivals *arrivals);
-extern bool kgw_queue_read_arrivals(KgwArrivals *arrivals, int limit, KgwRowTaker take, void *arg);
+extern void kgw_queue_read_arrivals(KgwArrivals *arrivals, int limit, KgwRowTaker take,
+									KgwDestinationTaker overflow, void *arg);
 extern int	kgw_queue_read_destination(const char *destination, int64 after, int limit,
 									   KgwRowTaker take, void *arg);
 extern void kgw_queue_read_ids(const int64 *ids, int count, KgwRowTaker take, void *arg);

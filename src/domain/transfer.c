@@ -74,6 +74,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	KgwTransfer *transfer = arg;
 	const char *reason = judge(&address->addr, address->addrlen);
+	curl_socket_t fd;
 
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		reason = "connection is not an outgoing one";
@@ -86,7 +87,13 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	}
 	transfer->opened = true;
 	transfer->blocked = NULL;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd != CURL_SOCKET_BAD && !transfer->on_open(fd))
+	{
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
+	return fd;
 }
 
 static int
@@ -216,11 +223,11 @@ set_callbacks(KgwTransfer *transfer, curl_closesocket_callback on_close)
 
 /*
  * A transfer with its easy handle, to be used for one request after another:
- * a new handle each costs a quarter of the rate.  on_close is called in place
- * of close() for its sockets.  NULL when there is no memory.
+ * a new handle each costs a quarter of the rate.  on_open is told of its
+ * sockets, on_close is called in place of close() for them.  NULL when there is no memory.
  */
 KgwTransfer *
-kgw_transfer_new(curl_closesocket_callback on_close)
+kgw_transfer_new(KgwSocketOpened on_open, curl_closesocket_callback on_close)
 {
 	KgwTransfer *transfer = calloc(1, sizeof(KgwTransfer));
 
@@ -232,6 +239,7 @@ kgw_transfer_new(curl_closesocket_callback on_close)
 		free(transfer);
 		return NULL;
 	}
+	transfer->on_open = on_open;
 	set_manners(transfer->easy);
 	set_callbacks(transfer, on_close);
 	return transfer;

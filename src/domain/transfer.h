@@ -16,6 +16,9 @@
 
 #define KGW_RETRY_AFTER_SIZE 64
 
+/* Told of each socket right after it was made. */
+typedef bool (*KgwSocketOpened) (curl_socket_t fd);
+
 struct KgwTransfer
 {
 	dlist_node	node;			/* in the engine's list of used or unused ones */
@@ -23,6 +26,7 @@ struct KgwTransfer
 	struct curl_slist *headers;
 	void	   *owner;			/* the caller's */
 	KgwTicks	started;
+	KgwSocketOpened on_open;
 
 	bool		opened;			/* a socket, to an address that is allowed */
 	bool		sent;			/* bytes of this request may be on the wire */
@@ -38,7 +42,8 @@ struct KgwTransfer
 	char		error[CURL_ERROR_SIZE];
 };
 
-extern KgwTransfer *kgw_transfer_new(curl_closesocket_callback on_close);
+extern KgwTransfer *kgw_transfer_new(KgwSocketOpened on_open,
+									 curl_closesocket_callback on_close);
 extern void kgw_transfer_free(KgwTransfer *transfer);
 extern bool kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request);
 extern void kgw_transfer_result(KgwTransfer *transfer, CURLcode code, KgwResponse *response);

@@ -65,6 +65,10 @@ status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **s
 	char	   *old;
 
 	*status = kgw_payload_column_text(&watch->status, row, desc);
+
+	/* without the column only a creation is known to be a transition */
+	if (watch->status_gone && TRIGGER_FIRED_BY_INSERT(data->tg_event))
+		*status = "unknown";
 	if (*status == NULL)
 		return false;
 	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
@@ -87,6 +91,8 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	if (!status_changed(watch, data, row, &status))
 		return;
 	delivery.url = kgw_payload_column_text(&watch->url, row, desc);
+	if (delivery.url == NULL && watch->url_gone)
+		delivery.url = "";
 	if (delivery.url == NULL)
 		return;
 	delivery.org_id = kgw_payload_column_text(&watch->org, row, desc);

@@ -9,6 +9,9 @@
  * A partition is looked up under the ancestor that is watched, and its columns
  * by name, since partitions number their columns as they like.
  *
+ * Columns go by their numbers, so that one that has been renamed is still found;
+ * in a restored copy, where numbers can be others, by the names they had.
+ *
  * A column that kg_watch() was told of and that is gone is not an error here:
  * the payment has to commit.  It is kept as the watch's problem, and becomes
  * the reason of an invalid delivery.
@@ -29,6 +32,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 
 #include "domain/watched.h"
 #include "services/owner.h"
@@ -37,7 +41,8 @@
 enum
 {
 	WATCH_RELATION = 1, WATCH_EVENT, WATCH_ID_COLUMN, WATCH_STATUS_COLUMN,
-	WATCH_URL_COLUMN, WATCH_ORG_COLUMN, WATCH_PAYLOAD
+	WATCH_URL_COLUMN, WATCH_ORG_COLUMN, WATCH_PAYLOAD, WATCH_COLUMN_NUMBERS,
+	WATCH_NUMBERED_FOR
 };
 
 typedef struct KgwCacheEntry
@@ -142,11 +147,32 @@ resolve_column(Relation rel, const char *name, KgwColumn *column)
 	return false;
 }
 
+/* What a column that kg_watch() was told of is called now. */
+static const char *
+present_name(const KgwWatchRow *row, const char *name)
+{
+	JsonbValue *number;
+	char	   *present;
+
+	if (row->numbers == NULL)
+		return name;
+	number = getKeyJsonValueFromContainer(&((Jsonb *) row->numbers)->root, name,
+										  strlen(name), NULL);
+	if (number == NULL || number->type != jbvNumeric)
+		return name;
+	present = get_attname(row->relation,
+						  DatumGetInt16(DirectFunctionCall1(numeric_int2,
+															NumericGetDatum(number->val.numeric))),
+						  true);
+	return present != NULL ? present : name;
+}
+
 /* As above, for a column that must be there: its absence is the problem. */
 static void
-require_column(KgwWatch *watch, Relation rel, const char *name, KgwColumn *column)
+require_column(KgwWatch *watch, const KgwWatchRow *row, Relation rel, const char *name,
+			   KgwColumn *column)
 {
-	if (name == NULL || resolve_column(rel, name, column))
+	if (name == NULL || resolve_column(rel, present_name(row, name), column))
 		return;
 	column->attnum = InvalidAttrNumber;
 	if (watch->problem == NULL)
@@ -212,8 +238,9 @@ add_all_columns(KgwWatch *watch, Relation rel, const char *org_column)
 }
 
 static void
-add_mapped_members(KgwWatch *watch, Relation rel, Jsonb *payload)
+add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel)
 {
+	Jsonb	   *payload = (Jsonb *) row->payload;
 	JsonbIterator *it = JsonbIteratorInit(&payload->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
@@ -228,7 +255,7 @@ add_mapped_members(KgwWatch *watch, Relation rel, Jsonb *payload)
 			name = pnstrdup(value.val.string.val, value.val.string.len);
 		if (token != WJB_VALUE)
 			continue;
-		require_column(watch, rel,
+		require_column(watch, row, rel,
 					   pnstrdup(value.val.string.val, value.val.string.len), &column);
 		if (column.attnum != InvalidAttrNumber)
 			add_member(watch, name, &column);
@@ -245,12 +272,14 @@ kgw_watched_resolve(const KgwWatchRow *row, Relation rel)
 	KgwWatch   *watch = palloc0(sizeof(KgwWatch));
 
 	watch->event = pstrdup(row->event);
-	require_column(watch, rel, row->id_column, &watch->id);
-	require_column(watch, rel, row->status_column, &watch->status);
-	require_column(watch, rel, row->url_column, &watch->url);
-	require_column(watch, rel, row->org_column, &watch->org);
+	require_column(watch, row, rel, row->id_column, &watch->id);
+	require_column(watch, row, rel, row->status_column, &watch->status);
+	require_column(watch, row, rel, row->url_column, &watch->url);
+	require_column(watch, row, rel, row->org_column, &watch->org);
+	watch->status_gone = watch->status.attnum == InvalidAttrNumber;
+	watch->url_gone = row->url_column != NULL && watch->url.attnum == InvalidAttrNumber;
 	if (row->payload != NULL)
-		add_mapped_members(watch, rel, (Jsonb *) row->payload);
+		add_mapped_members(watch, row, rel);
 	else if (strcmp(row->event, "payment_intent") == 0)
 		add_payment_intent_members(watch, rel);
 	else
@@ -291,6 +320,12 @@ read_row(Relation table, Oid index, Oid relid, KgwWatchRow *row)
 		row->org_column = name_or_null(tuple, desc, WATCH_ORG_COLUMN);
 		value = heap_getattr(tuple, WATCH_PAYLOAD, desc, &isnull);
 		row->payload = isnull ? NULL : PG_DETOAST_DATUM_COPY(value);
+		row->relation = relid;
+		value = heap_getattr(tuple, WATCH_NUMBERED_FOR, desc, &isnull);
+		row->numbers = NULL;
+		if (DatumGetObjectId(value) == relid)
+			row->numbers = PG_DETOAST_DATUM_COPY(heap_getattr(tuple, WATCH_COLUMN_NUMBERS,
+															  desc, &isnull));
 	}
 	systable_endscan(scan);
 	return HeapTupleIsValid(tuple);

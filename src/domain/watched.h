@@ -50,6 +50,8 @@ typedef struct KgwWatch
 	KgwMember  *members;
 	bool		can_fail;		/* some member is KGW_COLUMN_CONVERTED */
 	char	   *problem;		/* what kg_watch() named and is gone, or NULL */
+	bool		status_gone;	/* the column of that name is what is gone */
+	bool		url_gone;
 } KgwWatch;
 
 /* One row of kgwebhook.watch, as text. */
@@ -61,6 +63,8 @@ typedef struct KgwWatchRow
 	char	   *url_column;		/* or NULL */
 	char	   *org_column;		/* or NULL */
 	struct varlena *payload;	/* jsonb or NULL */
+	Oid			relation;		/* the watched table */
+	struct varlena *numbers;	/* jsonb: its columns' numbers, or NULL */
 } KgwWatchRow;
 
 extern const KgwWatch *kgw_watched_lookup(Relation rel);

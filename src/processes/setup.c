@@ -89,7 +89,7 @@ require_argument(FunctionCallInfo fcinfo, int n, const char *name)
 Datum
 kg_watch(PG_FUNCTION_ARGS)
 {
-	KgwWatchRow row;
+	KgwWatchRow row = {0};
 
 	require_argument(fcinfo, 0, "relation");
 	require_argument(fcinfo, 1, "event");

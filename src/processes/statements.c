@@ -10,7 +10,7 @@
  * is sent again afterwards.
  *
  * COMMIT PREPARED has no callback in the session that runs it; the workers are
- * woken here, so that its events go out at once.
+ * told here to look at everything again, events and secrets.
  *
  * Every other statement passes through untouched, and so does an error.
  *
@@ -136,7 +136,7 @@ on_statement(PlannedStmt *plan, const char *query, bool read_only,
 	{
 		run(plan, query, read_only, context, params, environment, dest, completion);
 		if (wake)
-			kgw_shared_wake(0, false);
+			kgw_shared_wake(0, true);
 		return;
 	}
 	PG_TRY();

@@ -1,0 +1,45 @@
+--
+-- A watched table whose columns are renamed or dropped later: events go on,
+-- or become invalid, but are never lost in silence.
+--
+CREATE TABLE renamed_orders (
+    id text PRIMARY KEY, state text, hook text, org text, amount numeric, note text);
+SELECT kg_watch('renamed_orders', 'order', 'id', 'state', 'hook', 'org',
+                '{"id": "id", "state": "state", "amount": "amount", "note": "note"}');
+
+ALTER TABLE renamed_orders RENAME COLUMN state TO status;
+ALTER TABLE renamed_orders RENAME COLUMN hook TO callback;
+ALTER TABLE renamed_orders RENAME COLUMN amount TO total;
+ALTER TABLE renamed_orders RENAME TO orders_renamed;
+INSERT INTO orders_renamed VALUES ('o1', 'open', 'https://m.example/', 'acme', 12.50, 'n');
+UPDATE orders_renamed SET status = 'paid';
+SELECT event, url, org_id, payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
+TRUNCATE kgwebhook.queue;
+
+-- names that change places are still told apart
+ALTER TABLE orders_renamed RENAME COLUMN total TO x;
+ALTER TABLE orders_renamed RENAME COLUMN note TO total;
+ALTER TABLE orders_renamed RENAME COLUMN x TO note;
+UPDATE orders_renamed SET status = 'swapped';
+SELECT payload, problem FROM kgwebhook.queue;
+TRUNCATE kgwebhook.queue;
+
+-- a dropped column of the payload, the URL, the status: payments commit
+ALTER TABLE orders_renamed DROP COLUMN note;
+UPDATE orders_renamed SET status = 'less';
+ALTER TABLE orders_renamed DROP COLUMN callback;
+UPDATE orders_renamed SET status = 'no url';
+ALTER TABLE orders_renamed DROP COLUMN status;
+INSERT INTO orders_renamed (id) VALUES ('o2');
+UPDATE orders_renamed SET total = 'no transition';
+SELECT event, object_id, url, payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
+
+-- watching it anew mends it
+ALTER TABLE orders_renamed ADD COLUMN status text, ADD COLUMN callback text;
+SELECT kg_watch('orders_renamed', 'order', 'id', 'status', 'callback', 'org', '{"id": "id"}');
+TRUNCATE kgwebhook.queue;
+UPDATE orders_renamed SET status = 'mended', callback = 'https://m.example/' WHERE id = 'o2';
+SELECT event, payload, problem FROM kgwebhook.queue;
+TRUNCATE kgwebhook.queue;
+DROP TABLE orders_renamed;
+DELETE FROM kgwebhook.watch WHERE event = 'order';
