@@ -25,6 +25,7 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "nodes/pg_list.h"
 
 #include "domain/scheduler_internal.h"
 #include "services/settings.h"
@@ -151,10 +152,30 @@ kgw_chain_release_holds(KgwScheduler *s)
 			continue;
 		}
 
-		/* the breaker was open for a while, or the setting has grown */
+		/* the breaker was open for a while */
 		entry->hold_until = s->now + Max(left, 1000);
 		pairingheap_add(s->holds, &entry->hold_node);
 	}
+}
+
+/* kgwebhook.max_hold has changed: reckon anew how long each hold has left. */
+void
+kgw_chain_reckon_holds(KgwScheduler *s)
+{
+	List	   *held = NIL;
+	ListCell   *lc;
+
+	while (!pairingheap_is_empty(s->holds))
+		held = lappend(held, pairingheap_remove_first(s->holds));
+	foreach(lc, held)
+	{
+		KgwEntry   *entry = pairingheap_container(KgwEntry, hold_node,
+												  (pairingheap_node *) lfirst(lc));
+
+		entry->hold_until = s->now + Max(hold_left(s, entry), 0);
+		pairingheap_add(s->holds, &entry->hold_node);
+	}
+	list_free(held);
 }
 
 static uint64

@@ -288,13 +288,14 @@ kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due)
 	kgw_scheduler_place(s, entry->destination);
 }
 
-/* A setting that limits destinations has changed. */
+/* A setting that limits destinations or holds has changed. */
 void
 kgw_scheduler_limits_changed(KgwScheduler *s)
 {
 	HASH_SEQ_STATUS scan;
 	KgwDestination *d;
 
+	kgw_chain_reckon_holds(s);
 	hash_seq_init(&scan, s->destinations);
 	while ((d = hash_seq_search(&scan)) != NULL)
 		kgw_scheduler_place(s, d);

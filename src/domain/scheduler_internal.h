@@ -117,6 +117,7 @@ extern void kgw_chain_leave(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_chain_leave_state(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_chain_hold(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_chain_release_holds(KgwScheduler *s);
+extern void kgw_chain_reckon_holds(KgwScheduler *s);
 extern void kgw_chain_take_row(KgwScheduler *s, KgwEntry *entry, KgwRow *row, KgwTicks due,
 							   KgwTicks expires);
 extern void kgw_chain_drop_row(KgwScheduler *s, KgwEntry *entry);
