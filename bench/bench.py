@@ -113,6 +113,14 @@ def conclude(bench, samples, rounds, busy, stolen):
               "on.")
 
 
+def stop(bench):
+    """Stops what runs; a server that has died already has been told of."""
+    try:
+        bench.stop()
+    except BenchError as error:
+        print(error, file=sys.stderr)
+
+
 def main():
     chosen = arguments()
     rows = chosen.row or ROWS
@@ -136,7 +144,7 @@ def main():
         return 2
     finally:
         if bench:
-            bench.stop()
+            stop(bench)
     if bad:
         print("\nBelow the floor:", ", ".join(" ".join(m.key).strip()
                                               for m in bad))

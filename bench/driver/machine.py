@@ -96,20 +96,43 @@ def run(name, arguments, cores, seconds, env=None):
     return Program(name, arguments, cores, env).finish(seconds)
 
 
+def _proc(pid, name):
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except FileNotFoundError as gone:
+        raise BenchError(f"process {pid} is gone") from gone
+
+
+def _stat(pid):
+    """The fields of /proc/PID/stat from the state on."""
+    return _proc(pid, "stat").rpartition(")")[2].split()
+
+
 def cpu_seconds(pid):
     """CPU that a process has had, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
 def status_number(pid, name):
     """A number from /proc/PID/status, such as RssAnon (kB)."""
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(rf"^{name}:\s*(\d+)", text, re.M).group(1))
+    return int(re.search(rf"^{name}:\s*(\d+)", _proc(pid, "status"),
+                         re.M).group(1))
+
+
+def _children(pid):
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(_stat(entry.name)[1]) == pid:
+                yield int(entry.name)
+        except BenchError:
+            pass                # it ended while we were looking
 
 
 def move_to_cores(pid, cores):
-    os.sched_setaffinity(pid, cores)
+    """Moves a process and its children; what they start later follows."""
+    for each in [pid, *_children(pid)]:
+        os.sched_setaffinity(each, cores)
 
 
 def cpu_times():
