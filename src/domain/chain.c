@@ -27,7 +27,7 @@
 #include "common/hashfn.h"
 #include "nodes/pg_list.h"
 
-#include "domain/scheduler_internal.h"
+#include "domain/memory.h"
 #include "services/settings.h"
 
 /* Give an entry its row, which is ours from here on. */
@@ -128,7 +128,7 @@ supersede(KgwScheduler *s, KgwEntry *entry)
 	kgw_chain_leave_state(s, entry);
 	entry->due = KGW_OVERDUE;
 	kgw_chain_activate(s, entry);
-	kgw_scheduler_place(s, entry->destination);
+	kgw_destination_place(s, entry->destination);
 }
 
 /* Supersede the heads that have held their successors for long enough. */

@@ -17,7 +17,7 @@
  */
 #include "postgres.h"
 
-#include "domain/scheduler_internal.h"
+#include "domain/memory.h"
 
 /* Rows of a page, and of one for a destination that is ill. */
 #define PAGE_ROWS 256
@@ -65,7 +65,7 @@ kgw_intake_remove(KgwScheduler *s, KgwEntry *entry)
 
 	kgw_chain_leave(s, entry);
 	discard(s, entry);
-	kgw_scheduler_place(s, d);
+	kgw_destination_place(s, d);
 }
 
 /* Break a chain up: its head stays if it is away, all others are on their own. */
@@ -124,7 +124,7 @@ kgw_scheduler_forget(KgwScheduler *s)
 		kgw_intake_unload(s, d);
 		d->more = false;
 		d->paused = false;
-		kgw_scheduler_place(s, d);
+		kgw_destination_place(s, d);
 	}
 }
 
@@ -141,7 +141,7 @@ kgw_scheduler_pause(KgwScheduler *s, const char *name)
 	}
 	d = find_destination(s, name);
 	d->paused = true;
-	kgw_scheduler_place(s, d);
+	kgw_destination_place(s, d);
 }
 
 /* A destination has deliveries in the table; all of them are to be paged in. */
@@ -152,7 +152,7 @@ kgw_scheduler_backlog(KgwScheduler *s, const char *name)
 
 	d->cursor = 0;
 	d->more = true;
-	kgw_scheduler_place(s, d);
+	kgw_destination_place(s, d);
 }
 
 static bool
@@ -222,7 +222,7 @@ kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expir
 	}
 	else
 		add_late(s, d, row, due, expires);
-	kgw_scheduler_place(s, d);
+	kgw_destination_place(s, d);
 }
 
 /* A row of a page, as above. */
@@ -260,7 +260,7 @@ kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expir
 	dlist_delete(&entry->node);
 	kgw_chain_take_row(s, entry, row, due, expires);
 	kgw_chain_activate(s, entry);
-	kgw_scheduler_place(s, entry->destination);
+	kgw_destination_place(s, entry->destination);
 }
 
 /*
@@ -291,7 +291,7 @@ kgw_scheduler_page_end(KgwScheduler *s, const char *name, bool more)
 	if (d == NULL)
 		return;
 	d->more = more;
-	kgw_scheduler_place(s, d);
+	kgw_destination_place(s, d);
 }
 
 /* Numbers of entries whose rows are needed, up to "room". */

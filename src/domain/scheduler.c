@@ -23,7 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "domain/scheduler_internal.h"
+#include "domain/memory.h"
 #include "services/settings.h"
 
 /* Destinations past which the illness of one without deliveries is forgotten. */
@@ -91,65 +91,6 @@ kgw_scheduler_new(void)
 	return s;
 }
 
-static bool
-can_run(const KgwScheduler *s, KgwDestination *d)
-{
-	return !dlist_is_empty(&d->ready) && !d->paused &&
-		d->in_flight < kgw_health_limit(&d->health,
-										kgw_settings.max_in_flight_per_destination, s->now);
-}
-
-static bool
-wants_page(const KgwScheduler *s, KgwDestination *d)
-{
-	if (!d->more || d->paused || d->entries >= DESTINATION_ENTRIES)
-		return false;
-	if (d->health.open)
-		return d->in_flight == 0 && dlist_is_empty(&d->ready) && d->rows == 0 &&
-			kgw_health_probe_due(&d->health, s->now);
-	return d->rows < DESTINATION_LOW &&
-		(d->rows < DESTINATION_SHARE || s->row_bytes < ROW_BYTES);
-}
-
-/* Whether a destination waits for the time of its next probe. */
-static bool
-waits_for_probe(const KgwScheduler *s, KgwDestination *d)
-{
-	return d->health.open && !kgw_health_probe_due(&d->health, s->now) &&
-		(d->more || !dlist_is_empty(&d->ready));
-}
-
-static void
-enlist(dlist_head *list, dlist_node *node, bool *listed, bool wanted)
-{
-	if (wanted && !*listed)
-		dlist_push_tail(list, node);
-	else if (!wanted && *listed)
-		dlist_delete(node);
-	*listed = wanted;
-}
-
-/*
- * Put a destination into, or out of, the lists it belongs to now; and forget
- * it when nothing is left to be remembered.
- */
-void
-kgw_scheduler_place(KgwScheduler *s, KgwDestination *d)
-{
-	bool		ill = waits_for_probe(s, d);
-
-	enlist(&s->running, &d->run_node, &d->running, can_run(s, d));
-	enlist(&s->paging, &d->page_node, &d->paging, wants_page(s, d));
-	if (ill && !d->ill)
-		pairingheap_add(s->ill, &d->ill_node);
-	else if (!ill && d->ill)
-		pairingheap_remove(s->ill, &d->ill_node);
-	d->ill = ill;
-	if (!d->changed)
-		dlist_push_tail(&s->changed, &d->changed_node);
-	d->changed = true;
-}
-
 static void
 wake_ill(KgwScheduler *s)
 {
@@ -160,7 +101,7 @@ wake_ill(KgwScheduler *s)
 
 		if (d->health.probe_at > s->now)
 			return;
-		kgw_scheduler_place(s, d);
+		kgw_destination_place(s, d);
 	}
 }
 
@@ -178,7 +119,7 @@ kgw_scheduler_tick(KgwScheduler *s, KgwTicks now)
 			break;
 		pairingheap_remove_first(s->waiting);
 		kgw_chain_activate(s, entry);
-		kgw_scheduler_place(s, entry->destination);
+		kgw_destination_place(s, entry->destination);
 	}
 	kgw_chain_release_holds(s);
 	wake_ill(s);
@@ -237,7 +178,7 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 		d->health.open && entry->expires <= s->now ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
 	entry->state = KGW_ENTRY_SENDING;
 	d->in_flight++;
-	kgw_scheduler_place(s, d);
+	kgw_destination_place(s, d);
 	return entry;
 }
 
@@ -267,7 +208,7 @@ kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 		d->last_success = GetCurrentTimestamp();
 	if (d->health.open && !was_open)
 		kgw_intake_unload(s, d);
-	kgw_scheduler_place(s, d);
+	kgw_destination_place(s, d);
 }
 
 /* The delivery has left the queue, durably. */
@@ -285,7 +226,7 @@ kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due)
 	entry->refused = true;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
 	kgw_chain_activate(s, entry);
-	kgw_scheduler_place(s, entry->destination);
+	kgw_destination_place(s, entry->destination);
 }
 
 /* A setting that limits destinations or holds has changed. */
@@ -298,7 +239,7 @@ kgw_scheduler_limits_changed(KgwScheduler *s)
 	kgw_chain_reckon_holds(s);
 	hash_seq_init(&scan, s->destinations);
 	while ((d = hash_seq_search(&scan)) != NULL)
-		kgw_scheduler_place(s, d);
+		kgw_destination_place(s, d);
 }
 
 /* Whether nothing of a destination has to be remembered. */

@@ -1,14 +1,15 @@
 /*-------------------------------------------------------------------------
  *
- * scheduler_internal.h
- *	  The structures that scheduler.c, intake.c and chain.c share.
+ * memory.h
+ *	  What scheduler.c, intake.c, chain.c and destination.c share: a worker's
+ *	  memory.
  *
- * src/domain/scheduler_internal.h
+ * src/domain/memory.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_SCHEDULER_INTERNAL_H
-#define KGW_SCHEDULER_INTERNAL_H
+#ifndef KGW_MEMORY_H
+#define KGW_MEMORY_H
 
 #include "lib/ilist.h"
 #include "lib/pairingheap.h"
@@ -110,6 +111,9 @@ struct KgwScheduler
 	KgwTicks	now;			/* as of the last tick */
 };
 
+/* destination.c: the lines that destinations stand in */
+extern void kgw_destination_place(KgwScheduler *s, KgwDestination *d);
+
 /* chain.c: order within an object, and the states of an entry */
 extern void kgw_chain_activate(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_chain_join(KgwScheduler *s, KgwEntry *entry, const KgwRow *row);
@@ -126,7 +130,4 @@ extern void kgw_chain_drop_row(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_intake_remove(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_intake_unload(KgwScheduler *s, KgwDestination *d);
 
-/* scheduler.c: turns */
-extern void kgw_scheduler_place(KgwScheduler *s, KgwDestination *d);
-
-#endif							/* KGW_SCHEDULER_INTERNAL_H */
+#endif							/* KGW_MEMORY_H */
