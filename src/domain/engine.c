@@ -62,6 +62,7 @@ struct KgwEngine
 	bool		look;			/* something may have arrived */
 	KgwTicks	looked_at;
 	uint32		reloads;		/* as of the last start */
+	bool		unreported;		/* there may be statistics to report */
 	int			in_flight;
 	int			limit;			/* of it: the setting, or what descriptors allow */
 
@@ -186,6 +187,7 @@ static bool
 begin_read(KgwEngine *engine)
 {
 	kgw_queue_begin();
+	engine->unreported = true;
 	engine->wall = GetCurrentTimestamp();
 	engine->now = kgw_clock_ticks();
 	if (kgw_relation_oid("queue") == engine->queue && OidIsValid(engine->queue))
@@ -377,6 +379,20 @@ send_ready(KgwEngine *engine)
 		take_turn(engine, entry, turn);
 }
 
+/*
+ * PostgreSQL puts off reporting statistics that come soon after the last ones.
+ * A worker that goes to sleep would put them off for ever, and autovacuum would
+ * not know what there is to do.
+ */
+static void
+report_statistics(KgwEngine *engine)
+{
+	if (!engine->unreported || kgw_engine_busy(engine))
+		return;
+	pgstat_report_stat(true);
+	engine->unreported = false;
+}
+
 /* Let others see what has changed of our destinations. */
 static void
 publish(KgwEngine *engine)
@@ -427,8 +443,12 @@ kgw_engine_turn(KgwEngine *engine, bool woken)
 	kgw_http_run(engine->http);
 	collect(engine);
 	if (kgw_ledger_ready(engine->ledger, kgw_clock_ticks(), engine->in_flight == 0))
+	{
 		kgw_ledger_settle(engine->ledger, engine->scheduler);
+		engine->unreported = true;
+	}
 	publish(engine);
+	report_statistics(engine);
 	return true;
 }
 
