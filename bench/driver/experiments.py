@@ -9,98 +9,16 @@ the machine does to the one it does to the other, and the ratio stays.
 
 import socket
 import time
-from dataclasses import dataclass
 
 from . import machine, peers
 from .machine import BenchError, wait_until
-
-WARM_UP = 1000
-
-
-@dataclass
-class Sample:
-    """One figure of one round; ours and theirs are what it was made of."""
-
-    key: tuple
-    figure: float
-    ours: float
-    theirs: float = None
-
-
-@dataclass
-class Drained:
-    rate: float
-    cpu: float          # of the worker, seconds a delivery
-    memory: int         # the most the worker had, kB
-
-
-def _percentile(values, percent):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
-
-
-def _limit(count):
-    """Seconds within which that many must have been delivered."""
-    return 60 + count / 500
-
-
-def _wait_for_arrivals(receiver, group, count):
-    wait_until(f"{count} arrivals", lambda: receiver.count(group) >= count,
-               _limit(count), 0.05)
-
-
-def _warm_up(database, receiver, group):
-    """Connections, plans and caches are there before anything is measured."""
-    database.enable()
-    database.fill(WARM_UP, receiver.urls(group), vacuum=False)
-    _finish_queue(database)
-
-
-def _finish_queue(database):
-    wait_until("the queue to become empty", database.queue_is_empty, 60, 0.002)
-
-
-def _drain(database, receiver, group, count):
-    """
-    Fills the queue while delivery is off, switches it on, and measures from the
-    first arrival until the last delivery is settled and logged.
-    """
-    logged = database.acknowledged()
-    database.disable()
-    database.fill(count, receiver.urls(group))
-    receiver.reset()
-    memory = 0
-    cpu = machine.cpu_seconds(database.worker)
-
-    def arrived():
-        nonlocal memory
-        memory = max(memory, machine.status_number(database.worker, "RssAnon"))
-        return receiver.count(group) >= count
-
-    database.enable()
-    wait_until(f"{count} arrivals", arrived, _limit(count), 0.05)
-    _finish_queue(database)
-    seconds = time.time() - receiver.group(group)["first_us"] / 1e6
-    cpu = machine.cpu_seconds(database.worker) - cpu
-    if database.acknowledged() != logged + count:
-        raise BenchError(f"{count} deliveries, and "
-                         f"{database.acknowledged() - logged} logged")
-    return Drained(count / seconds, cpu / count, memory)
-
-
-def _latencies(arrivals, moments):
-    """Milliseconds from commit to arrival of each, in order."""
-    missing = [number for number in moments if number not in arrivals]
-    if missing:
-        raise BenchError(f"{len(missing)} commits never arrived")
-    return [(arrivals[number] - moment) / 1000
-            for number, moment in sorted(moments.items())]
-
+from .runs import (WARM_UP, Sample, drain, finish_queue, latencies, percentile,
+                   time_limit, wait_for_arrivals, warm_up)
 
 # ---------------------------------------------------------------- drain etc.
 
 def _drain_node(bench, count):
-    """The same as _drain, by the Node outbox."""
+    """The same as drain(), by the Node outbox."""
     with bench.server.database() as database:
         sql = database.sql
         sql(f"\\i {peers.BENCH}/node-outbox/schema.sql")
@@ -112,7 +30,7 @@ def _drain_node(bench, count):
         url = bench.http.urls("fast")[0]
         # The body is as long as ours: it is one of ours, less its signature,
         # which Standard Webhooks has in a header only.
-        _warm_up(database, bench.http, "fast")
+        warm_up(database, bench.http, "fast")
         sql("CREATE TABLE kgwebhook_sample AS SELECT request_body AS body"
             " FROM kgwebhook.delivery_log LIMIT 1")
         with peers.node_outbox(bench.server) as node:
@@ -125,7 +43,7 @@ def _drain_node(bench, count):
             finish()
             bench.http.reset()
             sql(fill.format(url, count))
-            _wait_for_arrivals(bench.http, "fast", count)
+            wait_for_arrivals(bench.http, "fast", count)
             finish()
             seconds = time.time() - bench.http.group("fast")["first_us"] / 1e6
         logged = sql.number("SELECT count(*) FROM outbox.attempt"
@@ -139,8 +57,8 @@ def drains(bench, wanted):
     """drain, node and cpu: three rows from the same runs."""
     count = bench.scaled(50000)
     with bench.server.database() as database:
-        _warm_up(database, bench.http, "fast")
-        ours = _drain(database, bench.http, "fast", count)
+        warm_up(database, bench.http, "fast")
+        ours = drain(database, bench.http, "fast", count)
     if wanted & {"drain", "cpu"}:
         plain = peers.plain_curl(bench.http.urls("fast")[0], count)
         rate = count / plain["seconds"]
@@ -155,8 +73,8 @@ def drains(bench, wanted):
 def https(bench, _wanted):
     count = bench.scaled(50000)
     with bench.server.database() as database:
-        _warm_up(database, bench.tls, "fast")
-        ours = _drain(database, bench.tls, "fast", count)
+        warm_up(database, bench.tls, "fast")
+        ours = drain(database, bench.tls, "fast", count)
     plain = peers.plain_curl(bench.tls.urls("fast")[0], count,
                              bench.certificates.authority)
     rate = count / plain["seconds"]
@@ -166,10 +84,10 @@ def https(bench, _wanted):
 def backlog(bench, _wanted):
     few, many = bench.scaled(50000), bench.scaled(1000000)
     with bench.server.database() as database:
-        _warm_up(database, bench.http, "fast")
-        small = _drain(database, bench.http, "fast", few)
+        warm_up(database, bench.http, "fast")
+        small = drain(database, bench.http, "fast", few)
         before = machine.status_number(database.worker, "RssAnon")
-        large = _drain(database, bench.http, "fast", many)
+        large = drain(database, bench.http, "fast", many)
     yield Sample(("backlog", "rate"), large.rate / small.rate,
                  large.rate, small.rate)
     yield Sample(("backlog", "memory"), max(0, large.memory - before) / 1024,
@@ -190,9 +108,9 @@ def old_snapshot(bench, _wanted):
                 if hold:
                     holder("BEGIN ISOLATION LEVEL REPEATABLE READ")
                     holder("SELECT count(*) FROM kgwebhook.queue")
-                _warm_up(database, bench.http, "fast")
-                _drain(database, bench.http, "fast", count)
-                return _drain(database, bench.http, "fast", count).rate
+                warm_up(database, bench.http, "fast")
+                drain(database, bench.http, "fast", count)
+                return drain(database, bench.http, "fast", count).rate
             finally:
                 holder.close()
 
@@ -207,13 +125,13 @@ def latency(bench, _wanted):
     count = bench.scaled(500)
     with bench.server.database() as database:
         database.fill(count, bench.http.urls("fast"))
-        _finish_queue(database)
+        finish_queue(database)
         bench.http.reset()
-        output = peers.commits(bench.server, count).finish(_limit(count * 10))
-        _wait_for_arrivals(bench.http, "fast", count)
-        waits = _latencies(bench.http.arrivals("fast"), peers.moments(output))
+        output = peers.commits(bench.server, count).finish(time_limit(count * 10))
+        wait_for_arrivals(bench.http, "fast", count)
+        waits = latencies(bench.http.arrivals("fast"), peers.moments(output))
     for part, percent in (("p50", 50), ("p99", 99)):
-        wait = _percentile(waits, percent)
+        wait = percentile(waits, percent)
         yield Sample(("latency", part), wait, wait)
 
 
@@ -237,7 +155,7 @@ def _latency_beside(bench, database, commits, others, seconds):
               if start <= moment / 1e6 <= end}
     if not beside:
         raise BenchError("nothing was committed meanwhile: raise SCALE")
-    return _latencies(_arrivals_in_the_end(bench, moments), beside)
+    return latencies(_arrivals_in_the_end(bench, moments), beside)
 
 
 def _arrivals_in_the_end(bench, moments):
@@ -259,14 +177,14 @@ def latency_busy(bench, _wanted):
     commits = 3000
     with bench.server.database() as database:
         database.fill(commits, bench.http.urls("fast"))
-        _finish_queue(database)
+        finish_queue(database)
         database.disable()
         database.fill(count, bench.http.urls("other"))
         bench.http.reset()
         waits = _latency_beside(
             bench, database, commits,
             lambda: bench.http.count("other") >= count, 50)
-    wait = _percentile(waits, 99)
+    wait = percentile(waits, 99)
     yield Sample(("latency_busy", ""), wait, wait)
 
 
@@ -278,12 +196,12 @@ def half_dead(bench, _wanted):
 
     def rate(urls, total):
         with bench.server.database() as database:
-            _warm_up(database, bench.http, "healthy")
+            warm_up(database, bench.http, "healthy")
             database.disable()
             database.fill(total, urls)
             bench.http.reset()
             database.enable()
-            _wait_for_arrivals(bench.http, "healthy", count)
+            wait_for_arrivals(bench.http, "healthy", count)
             seen = bench.http.group("healthy")
             return count * 1e6 / (seen["last_us"] - seen["first_us"])
 
@@ -309,7 +227,7 @@ def many_dead(bench, _wanted):
         dead = _dead_urls(bench, bench.dead_destinations,
                           unheard.getsockname()[1])
         database.fill(commits, bench.http.urls("fast"))
-        _finish_queue(database)
+        finish_queue(database)
         database.disable()
         database.fill(2 * len(dead), dead)
         bench.http.reset()
@@ -317,7 +235,7 @@ def many_dead(bench, _wanted):
         waits = _latency_beside(bench, database, commits,
                                 lambda: time.monotonic() > deadline,
                                 seconds + 10)
-    wait = _percentile(waits, 99)
+    wait = percentile(waits, 99)
     yield Sample(("many_dead", ""), wait, wait)
 
 
@@ -406,7 +324,7 @@ def idle(bench, _wanted):
     with bench.server.database() as database:
         bench.server.set("autovacuum", "off")   # its transactions count too
         try:
-            _warm_up(database, bench.http, "fast")
+            warm_up(database, bench.http, "fast")
             time.sleep(10)
             before = transactions(), last_moments(), wake_ups()
             time.sleep(60)

@@ -188,7 +188,6 @@ class Database:
         self.sql("CREATE EXTENSION kgwebhook CASCADE")
         self.sql(f"SELECT kg_set_secret('default', '{SECRET}')")
         self.sql("SELECT kg_create_payment_intents()")
-        self.sql("ALTER TABLE payment_intents SET (fillfactor = 50)")
         self.worker = wait_until("a worker", self._find_worker, 30)
         self._filled = 0
 
