@@ -98,10 +98,15 @@ my $destination = $down->destination;
 $down->stop;
 $node->safe_psql(
 	'postgres', qq{
-	INSERT INTO payment_intents (payment_intent_id, callback_url)
-	SELECT 'down' || i, '@{[ $down->url ]}' FROM generate_series(1, 20) i;
-	UPDATE payment_intents SET status = 'expired' WHERE payment_intent_id LIKE 'down%';
-	UPDATE payment_intents SET status = 'success' WHERE payment_intent_id LIKE 'down%'});
+	DO \$\$
+	BEGIN
+		FOR i IN 1 .. 20 LOOP
+			INSERT INTO payment_intents (payment_intent_id, callback_url)
+				VALUES ('down' || i, '@{[ $down->url ]}');
+			UPDATE payment_intents SET status = 'expired' WHERE payment_intent_id = 'down' || i;
+			UPDATE payment_intents SET status = 'success' WHERE payment_intent_id = 'down' || i;
+		END LOOP;
+	END \$\$});
 $node->poll_query_until('postgres', qq{
 	SELECT state = 'backing_off' FROM kgwebhook.destinations WHERE destination = '$destination'})
   or die 'waited for an open breaker';
