@@ -93,9 +93,17 @@ like(statuses($picky, 'twice'), qr/^(pending )+(expired )+(success )+refunded$/,
 #
 # The destination is down, for longer than max_hold
 #
+my $short = "'" . join(',', ('10ms') x 10, ('1h') x 5) . "'";
+reload($node, 'kgwebhook.retry_schedule' => $short, 'kgwebhook.max_hold' => "'1500ms'");
 my $down = start_receiver(secret => $secret);
 my $destination = $down->destination;
 $down->stop;
+
+# one object alone, whose failures open the breaker
+my $solo = start_receiver(secret => $secret);
+$solo->stop;
+insert_intent($node, 'solo', $solo->url);
+set_status($node, 'solo', 'success');
 $node->safe_psql(
 	'postgres', qq{
 	DO \$\$
@@ -107,20 +115,23 @@ $node->safe_psql(
 			UPDATE payment_intents SET status = 'success' WHERE payment_intent_id = 'down' || i;
 		END LOOP;
 	END \$\$});
-$node->poll_query_until('postgres', qq{
-	SELECT state = 'backing_off' FROM kgwebhook.destinations WHERE destination = '$destination'})
-  or die 'waited for an open breaker';
 
-# Three times max_hold, by the server's clock
-my $opened = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
-$node->poll_query_until('postgres',
-	"SELECT clock_timestamp() > '$opened'::timestamptz + interval '2.1 s'");
+# Probes come half a second after the breaker has opened, then 1 and 2 seconds
+# after each other: more than max_hold.
+$node->poll_query_until('postgres', q{
+	SELECT count(*) = 2 FROM kgwebhook.destinations
+	 WHERE state = 'backing_off' AND failures_in_a_row >= 8})
+  or die 'waited for three probes';
+is(join(' ', grep { $_ ne 'pending unreachable' } attempts('solo')),
+	'', 'the time of an outage is not counted');
 is( $node->safe_psql('postgres', qq{
 		SELECT count(*), bool_or(attempts > 0) FROM kgwebhook.queue
 		 WHERE destination = '$destination'}),
 	'60|t', 'while the destination is ill, everything waits');
 my $up = start_receiver(secret => $secret, port => $down->port);
-wait_until_settled($node, "destination = '$destination'");
+my $solo_up = start_receiver(secret => $secret, port => $solo->port);
+wait_until_settled($node);
+is(statuses($solo_up, 'solo'), 'pending success', 'when it is over, both arrive');
 is_deeply([ grep { statuses($up, "down$_") ne 'pending expired success' } 1 .. 20 ],
 	[], 'and then everything is delivered, in order');
 is( $node->safe_psql('postgres', q{
