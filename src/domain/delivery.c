@@ -253,10 +253,14 @@ kgw_attempt_supersede(KgwAttempt *attempt, const KgwRow *row)
 void
 kgw_attempt_expire(KgwAttempt *attempt, const KgwRow *row)
 {
+	static const char reason[] = "not tried again: the destination was unavailable for the whole"
+		" span of kgwebhook.retry_schedule";
+
 	begin(attempt, row);
-	attempt->number = row->attempts;
+	attempt->outcome = KGW_UNREACHABLE;
 	attempt->expired = true;
 	attempt->give_up = true;
+	attempt->error = copy_bytes(reason, strlen(reason));
 }
 
 /* What the attempt says about its destination. */
@@ -265,10 +269,12 @@ kgw_attempt_sign(const KgwAttempt *attempt)
 {
 	int			status = attempt->response_status;
 
+	if (attempt->expired)
+		return KGW_SIGN_NONE;
 	switch (attempt->outcome)
 	{
 		case KGW_ACKNOWLEDGED:
-			return attempt->expired ? KGW_SIGN_NONE : KGW_SIGN_SUCCESS;
+			return KGW_SIGN_SUCCESS;
 		case KGW_REJECTED:
 			if (status == 410)
 				return KGW_SIGN_NONE;

@@ -57,6 +57,25 @@ enlist(dlist_head *list, dlist_node *node, bool *listed, bool wanted)
 }
 
 /*
+ * Those that have lately acknowledged stand in a line of their own: requests
+ * to the others may each take until their timeout, and ten thousand that never
+ * answer would else take every slot.
+ */
+static void
+place_to_run(KgwScheduler *s, KgwDestination *d)
+{
+	bool		proven = d->last_success != 0 && d->health.failures == 0;
+
+	if (d->running && d->proven != proven)
+	{
+		dlist_delete(&d->run_node);
+		d->running = false;
+	}
+	d->proven = proven;
+	enlist(proven ? &s->proven : &s->unproven, &d->run_node, &d->running, can_run(s, d));
+}
+
+/*
  * Put a destination into, or out of, the lines it belongs to now, and note that
  * it has changed.
  */
@@ -65,7 +84,7 @@ kgw_destination_place(KgwScheduler *s, KgwDestination *d)
 {
 	bool		ill = waits_for_probe(s, d);
 
-	enlist(&s->running, &d->run_node, &d->running, can_run(s, d));
+	place_to_run(s, d);
 	enlist(&s->paging, &d->page_node, &d->paging, wants_page(s, d));
 	if (ill && !d->ill)
 		pairingheap_add(s->ill, &d->ill_node);

@@ -78,6 +78,7 @@ set_limit(KgwEngine *engine)
 	int			sockets = kgw_descriptors_for(2 * kgw_settings.max_in_flight);
 
 	engine->limit = Min(kgw_settings.max_in_flight, sockets / 2);
+	kgw_scheduler_limit(engine->scheduler, engine->limit);
 	kgw_http_keep(engine->http, sockets / 2);
 }
 
@@ -437,7 +438,7 @@ kgw_engine_turn(KgwEngine *engine, bool woken)
 	if (woken)
 		engine->look = true;
 	kgw_scheduler_tick(engine->scheduler, kgw_clock_ticks());
-	if (wants_to_read(engine, kgw_clock_ticks()) && !read_queue(engine))
+	if (kgw_settings.enabled && wants_to_read(engine, kgw_clock_ticks()) && !read_queue(engine))
 		return false;
 	send_ready(engine);
 	kgw_http_run(engine->http);
@@ -471,6 +472,8 @@ kgw_engine_deadline(KgwEngine *engine)
 		else
 			deadline = Min(deadline, now + UNHEARD_PAUSE);
 	}
+	if (!kgw_settings.enabled)
+		return Min(kgw_http_deadline(engine->http), kgw_ledger_due(engine->ledger));
 	if (engine->look)
 		deadline = Min(deadline, Max(now, engine->looked_at + ARRIVALS_PAUSE));
 	if (wants_to_read(engine, now) ||
@@ -506,5 +509,6 @@ kgw_engine_settings_changed(KgwEngine *engine)
 	/* new handles, so that no option of the old settings lives on in one */
 	kgw_http_trim(engine->http, 0);
 	set_limit(engine);
+	engine->look = true;
 	kgw_scheduler_limits_changed(engine->scheduler);
 }

@@ -222,8 +222,7 @@ static void
 finish_job(KgwLedger *ledger, KgwScheduler *scheduler, KgwJob *job,
 		   const KgwSettlement *settlement)
 {
-	if (!job->attempt.expired)
-		kgw_shared_count(job->attempt.outcome);
+	kgw_shared_count(job->attempt.outcome);
 	if (settlement->fate == KGW_FATE_RETRY)
 		kgw_scheduler_retry(scheduler, job->entry,
 							kgw_clock_due(settlement->next_attempt_at,

@@ -54,7 +54,8 @@ typedef struct KgwDestination
 	bool		more;
 	bool		paused;
 	bool		paging;			/* in the list of those that want a page */
-	bool		running;		/* in the line of those that can send */
+	bool		running;		/* in one of the lines of those that can send */
+	bool		proven;			/* and it is that of the proven ones */
 	bool		ill;			/* in the heap of those that wait to be probed */
 	bool		changed;		/* in the list of those to be published */
 	dlist_head	ready;
@@ -83,6 +84,7 @@ struct KgwEntry
 	KgwTicks	due;
 	KgwTicks	expires;		/* an ill destination's: given up after this */
 	KgwRow	   *row;			/* or NULL */
+	bool		unproven;		/* counts among the unproven in flight */
 	bool		refused;		/* was sent, and has to be sent again */
 	bool		superseded;		/* has held its successors for long enough */
 	bool		holding;		/* in the heap of holds */
@@ -104,7 +106,11 @@ struct KgwScheduler
 	pairingheap *ill;			/* destinations, by probe_at */
 	dlist_head	fetching;
 	dlist_head	paging;
-	dlist_head	running;
+	dlist_head	proven;			/* can send, and have lately acknowledged */
+	dlist_head	unproven;		/* can send, but who knows */
+	int			unproven_in_flight;
+	int			unproven_limit;
+	bool		unproven_next;	/* the lines take turns */
 	dlist_head	changed;
 	Size		row_bytes;
 	bool		all_paused;

@@ -26,8 +26,8 @@
 #include "domain/memory.h"
 #include "services/settings.h"
 
-/* Destinations past which the illness of one without deliveries is forgotten. */
-#define ILL_REMEMBERED 16384
+/* Destinations past which those without deliveries are forgotten. */
+#define REMEMBERED 16384
 
 static int
 compare_due(const pairingheap_node *a, const pairingheap_node *b, void *arg)
@@ -85,7 +85,8 @@ kgw_scheduler_new(void)
 	s->ill = pairingheap_allocate(compare_probe, NULL);
 	dlist_init(&s->fetching);
 	dlist_init(&s->paging);
-	dlist_init(&s->running);
+	dlist_init(&s->proven);
+	dlist_init(&s->unproven);
 	dlist_init(&s->changed);
 	MemoryContextSwitchTo(caller);
 	return s;
@@ -152,11 +153,38 @@ kgw_scheduler_wants_to_read(const KgwScheduler *s)
 	return !dlist_is_empty(&m->paging) || !dlist_is_empty(&m->fetching);
 }
 
+/*
+ * The most requests that there will be in flight.  Half of them at most go to
+ * destinations that have not lately acknowledged anything.
+ */
+void
+kgw_scheduler_limit(KgwScheduler *s, int limit)
+{
+	s->unproven_limit = Max(limit / 2, 1);
+}
+
+static bool
+can_send_unproven(KgwScheduler *s)
+{
+	return !dlist_is_empty(&s->unproven) && s->unproven_in_flight < s->unproven_limit;
+}
+
 /* Whether kgw_scheduler_next() has something to return. */
 bool
-kgw_scheduler_can_send(const KgwScheduler *s)
+kgw_scheduler_can_send(KgwScheduler *s)
 {
-	return !s->all_paused && !dlist_is_empty(&unconstify(KgwScheduler *, s)->running);
+	return !s->all_paused && (!dlist_is_empty(&s->proven) || can_send_unproven(s));
+}
+
+/* The line whose turn it is; one of them has somebody. */
+static dlist_head *
+next_line(KgwScheduler *s)
+{
+	bool		unproven = can_send_unproven(s) &&
+		(s->unproven_next || dlist_is_empty(&s->proven));
+
+	s->unproven_next = !unproven;
+	return unproven ? &s->unproven : &s->proven;
 }
 
 /*
@@ -171,12 +199,14 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 
 	if (!kgw_scheduler_can_send(s))
 		return NULL;
-	d = dlist_container(KgwDestination, run_node, dlist_pop_head_node(&s->running));
+	d = dlist_container(KgwDestination, run_node, dlist_pop_head_node(next_line(s)));
 	d->running = false;
 	entry = dlist_container(KgwEntry, node, dlist_pop_head_node(&d->ready));
 	*turn = entry->superseded ? KGW_TURN_SUPERSEDE :
 		d->health.open && entry->expires <= s->now ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
 	entry->state = KGW_ENTRY_SENDING;
+	entry->unproven = !d->proven;
+	s->unproven_in_flight += entry->unproven;
 	d->in_flight++;
 	kgw_destination_place(s, d);
 	return entry;
@@ -197,6 +227,7 @@ kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 	bool		was_open = d->health.open;
 
 	entry->state = KGW_ENTRY_SETTLING;
+	s->unproven_in_flight -= entry->unproven;
 	d->in_flight--;
 
 	/* the heap is ordered by what is about to change */
@@ -242,13 +273,15 @@ kgw_scheduler_limits_changed(KgwScheduler *s)
 		kgw_destination_place(s, d);
 }
 
-/* Whether nothing of a destination has to be remembered. */
+/*
+ * Whether nothing of a destination has to be remembered.  How it was is worth
+ * remembering as long as there aren't too many.
+ */
 static bool
 is_forgettable(const KgwScheduler *s, const KgwDestination *d)
 {
-	if (d->entries > 0 || d->more || d->paused)
-		return false;
-	return d->health.failures == 0 || hash_get_num_entries(s->destinations) > ILL_REMEMBERED;
+	return d->entries == 0 && !d->more && !d->paused &&
+		hash_get_num_entries(s->destinations) > REMEMBERED;
 }
 
 /*

@@ -57,7 +57,8 @@ extern void kgw_scheduler_rows_end(KgwScheduler *s, const int64 *ids, int count)
 extern void kgw_scheduler_tick(KgwScheduler *s, KgwTicks now);
 extern KgwTicks kgw_scheduler_due(const KgwScheduler *s);
 extern bool kgw_scheduler_wants_to_read(const KgwScheduler *s);
-extern bool kgw_scheduler_can_send(const KgwScheduler *s);
+extern void kgw_scheduler_limit(KgwScheduler *s, int limit);
+extern bool kgw_scheduler_can_send(KgwScheduler *s);
 extern KgwEntry *kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn);
 extern KgwRow *kgw_scheduler_row(const KgwEntry *entry);
 extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);

@@ -81,8 +81,7 @@ execute(SPIPlanPtr which, Datum *args, int expected)
 }
 
 /*
- * Write the attempts' rows of the log; sets their attempt_id.  What was never
- * tried isn't in the log of attempts.
+ * Write the attempts' rows of the log; sets their attempt_id.
  */
 void
 kgw_settle_log(KgwSettlement *settlements, int count)
@@ -99,8 +98,7 @@ kgw_settle_log(KgwSettlement *settlements, int count)
 			.is_test = settlement->is_test
 		};
 
-		if (!settlement->attempt->expired)
-			settlement->attempt_id = kgw_log_write(writer, &entry);
+		settlement->attempt_id = kgw_log_write(writer, &entry);
 	}
 	kgw_log_end(writer);
 }
@@ -184,7 +182,8 @@ settle_dead(KgwSettlement *settlements, int count)
 		if (settlements[i].fate != KGW_FATE_DEAD)
 			continue;
 		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
-		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number));
+		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number -
+											(settlements[i].attempt->expired ? 1 : 0)));
 		array_add(&reasons, CStringGetTextDatum(kgw_text_from_wire(settlements[i].reason,
 														   strlen(settlements[i].reason))));
 	}

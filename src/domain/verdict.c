@@ -41,7 +41,7 @@ reason_to_give_up(const KgwAttempt *attempt)
 	if (attempt->expired)
 		return format_reason("gave up after %d attempts: the destination was unavailable"
 							 " for the whole span of kgwebhook.retry_schedule%s",
-							 attempt->number, NULL);
+							 attempt->number - 1, NULL);
 	if (attempt->outcome == KGW_INVALID)
 		return psprintf("invalid: %s", attempt->error ? attempt->error : "out of memory");
 	return "the receiver answered 410 Gone";

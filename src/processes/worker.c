@@ -154,7 +154,8 @@ work(KgwEngine *engine)
 		}
 		if (kgw_shared_worker_dismissed() || !kgw_engine_turn(engine, woken))
 			return;
-		kgw_shared_worker_state(kgw_engine_in_flight(engine), kgw_engine_busy(engine));
+		kgw_shared_worker_state(kgw_engine_in_flight(engine), kgw_engine_busy(engine),
+								!kgw_settings.enabled);
 		woken = wait_for_work(engine, set);
 	}
 }

@@ -33,7 +33,7 @@
 #include "pure/health.h"
 
 /* Requests in flight to a destination that nothing is known of. */
-#define WINDOW_NEW 8.0
+#define WINDOW_NEW 2.0
 
 /* More than any setting allows. */
 #define WINDOW_MAX 10000.0

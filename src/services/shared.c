@@ -38,6 +38,7 @@ typedef struct KgwWorkerSlot
 	Latch	   *latch;			/* of its PGPROC, hence shared memory */
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint32 busy;
+	pg_atomic_uint32 deaf;		/* needn't hear of arrivals */
 } KgwWorkerSlot;
 
 typedef struct KgwDatabaseSlot
@@ -93,6 +94,7 @@ init_database_slot(KgwDatabaseSlot *database, Oid dboid)
 	{
 		pg_atomic_init_u32(&database->workers[i].in_flight, 0);
 		pg_atomic_init_u32(&database->workers[i].busy, 0);
+		pg_atomic_init_u32(&database->workers[i].deaf, 0);
 	}
 }
 
@@ -210,7 +212,8 @@ kgw_shared_wake(uint64 enqueued, bool reload)
 			if (database->workers[i].pid == 0)
 				continue;
 			running = true;
-			SetLatch(database->workers[i].latch);
+			if (reload || pg_atomic_read_u32(&database->workers[i].deaf) == 0)
+				SetLatch(database->workers[i].latch);
 		}
 	}
 	LWLockRelease(shared->lock);
@@ -420,6 +423,7 @@ worker_detach(int code, Datum arg)
 	my_worker->latch = NULL;
 	pg_atomic_write_u32(&my_worker->in_flight, 0);
 	pg_atomic_write_u32(&my_worker->busy, 0);
+	pg_atomic_write_u32(&my_worker->deaf, 0);
 	if (shared->launcher != NULL)
 		SetLatch(shared->launcher);
 	LWLockRelease(shared->lock);
@@ -457,10 +461,14 @@ kgw_shared_worker_dismissed(void)
 	return kgw_shared_closed(my_database - shared->databases);
 }
 
-/* Publish what this worker is doing. */
+/*
+ * Publish what this worker is doing.  One that is "deaf" isn't woken by
+ * arrivals: it has to look for them before it is to hear of them again.
+ */
 void
-kgw_shared_worker_state(int in_flight, bool busy)
+kgw_shared_worker_state(int in_flight, bool busy, bool deaf)
 {
+	pg_atomic_write_u32(&my_worker->deaf, deaf);
 	pg_atomic_write_u32(&my_worker->in_flight, in_flight);
 	pg_atomic_write_u32(&my_worker->busy, busy);
 }

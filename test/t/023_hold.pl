@@ -166,10 +166,14 @@ is( $node->safe_psql('postgres', q{
 is( $node->safe_psql('postgres', q{
 		SELECT count(*) FROM kgwebhook.delivery_log l
 		 WHERE object_id LIKE 'gone%' AND outcome <> 'unreachable'}),
-	0, 'the log has attempts only');
+	0, 'the log says why');
 cmp_ok($node->safe_psql('postgres', q{
-		SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id LIKE 'gone%'}),
-	'<', 60, 'of which there are few');
+		SELECT count(*) FROM kgwebhook.delivery_log
+		 WHERE object_id LIKE 'gone%' AND request_body IS NOT NULL}),
+	'<', 60, 'of which few went out');
+is( $node->safe_psql('postgres', q{
+		SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id LIKE 'gone%' AND final}),
+	200, 'and which has the end of each');
 
 # a destination is not given up with its deliveries
 my $new = start_receiver(secret => $secret, port => $gone->port);
