@@ -471,6 +471,9 @@ kgw_shared_worker_state(int in_flight, bool busy, bool deaf)
 	pg_atomic_write_u32(&my_worker->deaf, deaf);
 	pg_atomic_write_u32(&my_worker->in_flight, in_flight);
 	pg_atomic_write_u32(&my_worker->busy, busy);
+
+	/* whoever took us for deaf has counted a wake-up that we read after this */
+	pg_memory_barrier();
 }
 
 /* Changes whenever this worker has to forget what it holds in memory. */
