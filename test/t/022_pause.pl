@@ -84,6 +84,10 @@ sub looked
 	return;
 }
 
+# A destination that nothing is known of is sent little at a time.
+insert_intent($node, "known$_", $paused->url) foreach 1 .. 5;
+wait_until_settled($node);
+
 stops_and_goes(
 	'disabled',
 	sub { reload($node, 'kgwebhook.enabled' => 'off') },
