@@ -61,6 +61,7 @@ struct KgwEngine
 	KgwArrivals arrivals;
 	bool		look;			/* something may have arrived */
 	KgwTicks	looked_at;
+	uint32		wakes;			/* as of the last time that we listened */
 	uint32		reloads;		/* as of the last start */
 	bool		unreported;		/* there may be statistics to report */
 	int			in_flight;
@@ -204,6 +205,7 @@ begin_read(KgwEngine *engine)
 bool
 kgw_engine_start(KgwEngine *engine)
 {
+	engine->wakes = kgw_shared_wakes();
 	engine->reloads = kgw_shared_reloads();
 	kgw_secrets_forget();
 	kgw_scheduler_forget(engine->scheduler);
@@ -426,17 +428,27 @@ start_over(KgwEngine *engine)
 	return kgw_engine_start(engine);
 }
 
+/* Whether commits have called since we last listened. */
+static void
+listen_to_commits(KgwEngine *engine)
+{
+	uint32		wakes = kgw_shared_wakes();
+
+	if (wakes != engine->wakes)
+		engine->look = true;
+	engine->wakes = wakes;
+}
+
 /*
- * One turn, without waiting.  "woken" when a commit has called.  False when the
- * database doesn't have the extension any more.
+ * One turn, without waiting.  False when the database doesn't have the extension
+ * any more.
  */
 bool
-kgw_engine_turn(KgwEngine *engine, bool woken)
+kgw_engine_turn(KgwEngine *engine)
 {
 	if (engine->reloads != kgw_shared_reloads() && !start_over(engine))
 		return false;
-	if (woken)
-		engine->look = true;
+	listen_to_commits(engine);
 	kgw_scheduler_tick(engine->scheduler, kgw_clock_ticks());
 	if (kgw_settings.enabled && wants_to_read(engine, kgw_clock_ticks()) && !read_queue(engine))
 		return false;
@@ -465,6 +477,10 @@ kgw_engine_deadline(KgwEngine *engine)
 							   Min(kgw_scheduler_due(engine->scheduler),
 								   kgw_ledger_due(engine->ledger)));
 
+	/* a call that came during the turn may have been taken for another's */
+	if (engine->reloads != kgw_shared_reloads())
+		return now;
+	listen_to_commits(engine);
 	if (max_prepared_xacts > 0 && engine->arrivals.xip_count > 0)
 	{
 		if (kgw_queue_ended_unseen(&engine->arrivals))

@@ -14,7 +14,7 @@ typedef struct KgwEngine KgwEngine;
 
 extern KgwEngine *kgw_engine_new(int shard);
 extern bool kgw_engine_start(KgwEngine *engine);
-extern bool kgw_engine_turn(KgwEngine *engine, bool woken);
+extern bool kgw_engine_turn(KgwEngine *engine);
 extern KgwTicks kgw_engine_deadline(KgwEngine *engine);
 extern int	kgw_engine_fd(const KgwEngine *engine);
 extern int	kgw_engine_in_flight(const KgwEngine *engine);

@@ -109,9 +109,14 @@ create_wait_set(KgwEngine *engine)
 static long
 sleep_time(KgwEngine *engine)
 {
-	KgwTicks	deadline = kgw_engine_deadline(engine);
-	KgwTicks	now = kgw_clock_ticks();
+	KgwTicks	deadline;
+	KgwTicks	now;
 
+	/* what set the latch during a wait inside a transaction is set no more */
+	if (ConfigReloadPending || kgw_shared_worker_dismissed())
+		return 0;
+	deadline = kgw_engine_deadline(engine);
+	now = kgw_clock_ticks();
 	if (deadline == KGW_NEVER)
 		return -1;
 	if (deadline <= now)
@@ -119,21 +124,20 @@ sleep_time(KgwEngine *engine)
 	return (long) Min((deadline - now + 999) / 1000, INT_MAX);
 }
 
-/* Wait until there is something to do; true when the latch was set. */
-static bool
+/* Wait until there is something to do. */
+static void
 wait_for_work(KgwEngine *engine, WaitEventSet *set)
 {
 	WaitEvent	events[3];
 	int			count;
-	bool		woken = false;
 
 	count = WaitEventSetWait(set, sleep_time(engine), events, lengthof(events),
 							 PG_WAIT_EXTENSION);
 	for (int i = 0; i < count; i++)
-		woken |= (events[i].events & WL_LATCH_SET) != 0;
-	if (woken)
-		ResetLatch(MyLatch);
-	return woken;
+	{
+		if (events[i].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+	}
 }
 
 /* Turn after turn, until the extension is gone or the database must be left. */
@@ -141,7 +145,6 @@ static void
 work(KgwEngine *engine)
 {
 	WaitEventSet *set = create_wait_set(engine);
-	bool		woken = true;
 
 	for (;;)
 	{
@@ -152,11 +155,11 @@ work(KgwEngine *engine)
 			ProcessConfigFile(PGC_SIGHUP);
 			kgw_engine_settings_changed(engine);
 		}
-		if (kgw_shared_worker_dismissed() || !kgw_engine_turn(engine, woken))
+		if (kgw_shared_worker_dismissed() || !kgw_engine_turn(engine))
 			return;
 		kgw_shared_worker_state(kgw_engine_in_flight(engine), kgw_engine_busy(engine),
 								!kgw_settings.enabled);
-		woken = wait_for_work(engine, set);
+		wait_for_work(engine, set);
 	}
 }
 

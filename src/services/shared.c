@@ -46,6 +46,7 @@ typedef struct KgwDatabaseSlot
 	Oid			dboid;			/* InvalidOid = free */
 	bool		absent;			/* a worker found no extension there */
 	int			closed;			/* statements that keep workers away */
+	pg_atomic_uint32 wakes;		/* how often commits have called workers */
 	pg_atomic_uint32 reloads;	/* how often workers were told to start over */
 	pg_atomic_uint64 enqueued;
 	pg_atomic_uint64 outcomes[KGW_OUTCOMES];
@@ -86,6 +87,7 @@ init_database_slot(KgwDatabaseSlot *database, Oid dboid)
 {
 	memset(database, 0, sizeof(*database));
 	database->dboid = dboid;
+	pg_atomic_init_u32(&database->wakes, 0);
 	pg_atomic_init_u32(&database->reloads, 0);
 	pg_atomic_init_u64(&database->enqueued, 0);
 	for (int i = 0; i < KGW_OUTCOMES; i++)
@@ -207,6 +209,7 @@ kgw_shared_wake(uint64 enqueued, bool reload)
 		pg_atomic_fetch_add_u64(&database->enqueued, enqueued);
 		if (reload)
 			pg_atomic_fetch_add_u32(&database->reloads, 1);
+		pg_atomic_fetch_add_u32(&database->wakes, 1);
 		for (int i = 0; i < KGW_MAX_SHARDS; i++)
 		{
 			if (database->workers[i].pid == 0)
@@ -474,6 +477,16 @@ kgw_shared_worker_state(int in_flight, bool busy, bool deaf)
 
 	/* whoever took us for deaf has counted a wake-up that we read after this */
 	pg_memory_barrier();
+}
+
+/*
+ * Changes whenever a commit calls this worker.  Its latch alone won't do: every
+ * wait inside a transaction (for a lock, for a synchronous standby) resets it.
+ */
+uint32
+kgw_shared_wakes(void)
+{
+	return pg_atomic_read_u32(&my_database->wakes);
 }
 
 /* Changes whenever this worker has to forget what it holds in memory. */

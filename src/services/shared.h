@@ -70,6 +70,7 @@ extern void kgw_shared_worker_attach(int slot, int shard);
 extern void kgw_shared_worker_absent(void);
 extern bool kgw_shared_worker_dismissed(void);
 extern void kgw_shared_worker_state(int in_flight, bool busy, bool deaf);
+extern uint32 kgw_shared_wakes(void);
 extern uint32 kgw_shared_reloads(void);
 extern void kgw_shared_count(KgwOutcome outcome);
 extern void kgw_shared_error(const char *message);
