@@ -188,6 +188,16 @@ next_line(KgwScheduler *s)
 }
 
 /*
+ * Whether a delivery has had its time: its destination is ill, and was found so
+ * once more after the end of it.  Without that it is worth a probe.
+ */
+static bool
+has_expired(const KgwDestination *d, const KgwEntry *entry)
+{
+	return d->health.open && entry->expires <= d->health.failed_at;
+}
+
+/*
  * The delivery whose turn it is, and what to do with it; or NULL.  It counts as
  * in flight until kgw_scheduler_concluded().
  */
@@ -203,7 +213,7 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 	d->running = false;
 	entry = dlist_container(KgwEntry, node, dlist_pop_head_node(&d->ready));
 	*turn = entry->superseded ? KGW_TURN_SUPERSEDE :
-		d->health.open && entry->expires <= s->now ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
+		has_expired(d, entry) ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
 	entry->state = KGW_ENTRY_SENDING;
 	entry->unproven = !d->proven;
 	s->unproven_in_flight += entry->unproven;

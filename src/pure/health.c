@@ -114,6 +114,7 @@ static void
 note_failure(KgwHealth *health, KgwSign sign, uint64_t object, int64_t now)
 {
 	health->failures++;
+	health->failed_at = now;
 
 	/* what can't be reached can't be told what it was about */
 	suspect(health, sign == KGW_SIGN_DOWN ? (uint64_t) health->failures : object);

@@ -34,6 +34,7 @@ typedef struct KgwHealth
 	int			suspect_count;	/* objects among them, up to the limit */
 	uint64_t	suspects[KGW_HEALTH_SUSPECTS];
 	bool		open;			/* the breaker */
+	int64_t		failed_at;		/* the last failure; 0 = none yet */
 	int64_t		probe_at;		/* when open: not before this */
 	int64_t		pause;			/* when open: between probes */
 	int64_t		closed_total;	/* how long the breaker has been closed ... */
