@@ -31,10 +31,10 @@
 #include "services/shared.h"
 
 /* Outcomes that share a transaction. */
-#define BATCH 256
+#define BATCH 512
 
 /* How long an outcome waits for others, microseconds. */
-#define PATIENCE 3000
+#define PATIENCE 10000
 
 /* How long after a failure it is tried again, microseconds. */
 #define PAUSE_AFTER_ERROR 1000000

@@ -35,6 +35,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "pgstat.h"
 #include "storage/lwlock.h"
 #include "storage/procarray.h"
@@ -137,10 +138,8 @@ static Size
 append_wire(StringInfo piece, const char *text, size_t *len, bool *unfit)
 {
 	Size		offset = piece->len;
-	const char *wire;
+	const char *wire = kgw_text_to_wire(text, len);
 
-	*len = strlen(text);
-	wire = kgw_text_to_wire(text, len);
 	if (wire == NULL)
 	{
 		wire = "";
@@ -159,8 +158,13 @@ append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool 
 	bool		isnull;
 	size_t		len;
 	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+	text	   *unpacked;
 
-	return isnull ? 0 : append_wire(piece, TextDatumGetCString(value), &len, unfit);
+	if (isnull)
+		return 0;
+	unpacked = DatumGetTextPP(value);
+	len = VARSIZE_ANY_EXHDR(unpacked);
+	return append_wire(piece, VARDATA_ANY(unpacked), &len, unfit);
 }
 
 static Size
@@ -168,8 +172,22 @@ append_payload(StringInfo piece, HeapTuple tuple, TupleDesc desc, size_t *len, b
 {
 	bool		isnull;
 	Jsonb	   *jsonb = DatumGetJsonbP(heap_getattr(tuple, ROW_PAYLOAD, desc, &isnull));
+	StringInfoData json;
 
-	return append_wire(piece, JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb)), len, unfit);
+	/* into the piece itself, unless it has to be converted */
+	if (GetDatabaseEncoding() == PG_UTF8)
+	{
+		Size		offset = piece->len;
+
+		(void) JsonbToCString(piece, &jsonb->root, 0);
+		*len = piece->len - offset;
+		appendStringInfoChar(piece, '\0');
+		return offset;
+	}
+	initStringInfo(&json);
+	(void) JsonbToCString(&json, &jsonb->root, VARSIZE(jsonb));
+	*len = json.len;
+	return append_wire(piece, json.data, len, unfit);
 }
 
 static Datum
