@@ -20,6 +20,9 @@
 #include "postgres.h"
 
 #include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -88,6 +91,20 @@ apply_own_settings(void)
 {
 	for (size_t i = 0; i < lengthof(own_settings); i++)
 		SetConfigOption(own_settings[i][0], own_settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Each transaction frees what it has read and settled.  By default glibc gives
+ * such pieces back to the kernel at once, only to have the next transaction
+ * fault them in again, page by page.
+ */
+static void
+keep_memory(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
+#endif
 }
 
 static WaitEventSet *
@@ -198,6 +215,7 @@ kgw_worker_main(Datum arg)
 	kgw_shared_worker_attach(slot, shard);
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	apply_own_settings();
+	keep_memory();
 	CurrentMemoryContext = AllocSetContextCreate(TopMemoryContext, "kgwebhook worker",
 												 ALLOCSET_DEFAULT_SIZES);
 
