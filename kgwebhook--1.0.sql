@@ -123,14 +123,16 @@ CREATE TABLE kgwebhook.delivery_log (
     started_at       pg_catalog.timestamptz NOT NULL,
     duration_ms      pg_catalog.float8,
     is_test          pg_catalog.bool NOT NULL DEFAULT false,
-    CONSTRAINT delivery_log_pkey PRIMARY KEY (attempt_id, started_at),
     CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
 ) PARTITION BY RANGE (started_at);
+/* attempts are written in the order of their numbers, so a block range will do */
+CREATE INDEX delivery_log_attempt_id_idx ON kgwebhook.delivery_log USING brin (attempt_id) WITH (pages_per_range = 32, autosummarize = on);
 CREATE INDEX delivery_log_delivery_id_idx ON kgwebhook.delivery_log (delivery_id, attempt);
 CREATE INDEX delivery_log_object_id_idx ON kgwebhook.delivery_log (object_id, attempt_id);
 CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log DEFAULT;
 COMMENT ON TABLE kgwebhook.delivery_log IS 'every attempt of every delivery';
 COMMENT ON TABLE kgwebhook.delivery_log_default IS 'attempts of days that have no partition of their own';
+COMMENT ON INDEX kgwebhook.delivery_log_attempt_id_idx IS 'one attempt, by its number';
 COMMENT ON INDEX kgwebhook.delivery_log_delivery_id_idx IS 'the attempts of one delivery';
 COMMENT ON INDEX kgwebhook.delivery_log_object_id_idx IS 'the attempts for one object';
 COMMENT ON COLUMN kgwebhook.delivery_log.attempt_id IS 'the attempt';

@@ -38,6 +38,9 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
 /* An answer longer than this is cut off: nobody needs it, and it costs us. */
 #define RECEIVED_MAX (256 * 1024)
 
+/* Bodies larger than this are announced by libcurl, unless it is told not to. */
+#define EXPECT_FROM (512 * 1024)
+
 /* How long this host's own addresses are believed, microseconds. */
 #define INTERFACES_AGE 1000000
 
@@ -259,9 +262,10 @@ static bool
 set_headers(KgwTransfer *transfer, const KgwRequest *request)
 {
 	struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json");
+	int			first = request->body_len > EXPECT_FROM ? -1 : 0;
 
-	/* libcurl would wait for a "100 Continue" before a larger body */
-	for (int i = -1; list != NULL && i < KGW_HTTP_HEADERS; i++)
+	/* libcurl would wait for a "100 Continue" before a large body */
+	for (int i = first; list != NULL && i < KGW_HTTP_HEADERS; i++)
 	{
 		const char *line = i < 0 ? "Expect:" : request->headers[i];
 		struct curl_slist *longer;
