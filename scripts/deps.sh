@@ -69,7 +69,6 @@ missing_packages()
 	has_command python3 || echo python3
 	has_command openssl || echo openssl
 	has_command curl || echo curl
-	has_command faketime || echo faketime
 }
 
 if [ -n "${PG_CONFIG:-}" ] && ! find_pg_config >/dev/null; then
