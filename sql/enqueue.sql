@@ -290,3 +290,14 @@ SET client_min_messages = warning;
 DROP SCHEMA enqueue CASCADE;
 DELETE FROM kgwebhook.watch;
 DELETE FROM kgwebhook.queue;
+
+-- an identifier too long for the log's index could never be settled
+CREATE TABLE long_ids (id text, status text, url text);
+SELECT kg_watch('long_ids', 'order', 'id', 'status', 'url', NULL);
+INSERT INTO long_ids VALUES (repeat('é', 512), 'fits', 'https://m.example/'),
+                            (repeat('é', 512) || 'x', 'too long', 'https://m.example/');
+SELECT event, octet_length(object_id), problem FROM kgwebhook.queue
+ WHERE event IN ('order.fits', 'order.too long') ORDER BY delivery_id;
+DELETE FROM kgwebhook.queue WHERE event IN ('order.fits', 'order.too long');
+SELECT kg_unwatch('long_ids');
+DROP TABLE long_ids;

@@ -19,13 +19,9 @@
 #include "access/xact.h"
 #include "access/twophase.h"
 #include "common/hashfn.h"
-#include "common/pg_prng.h"
-#include "executor/spi.h"
-#include "lib/ilist.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "domain/delivery.h"

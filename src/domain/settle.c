@@ -163,7 +163,10 @@ settle_retries(KgwSettlement *settlements, int count)
 	execute(kept, args, SPI_OK_UPDATE);
 }
 
-/* Move what is given up from the queue to the dead letters. */
+/*
+ * Move what is given up from the queue to the dead letters.  One that was put
+ * back by hand may still be among them, and must not be stuck for that.
+ */
 static void
 settle_dead(KgwSettlement *settlements, int count)
 {
@@ -200,7 +203,10 @@ settle_dead(KgwSettlement *settlements, int count)
 		 " object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at,"
 		 " xid, problem, reason)"
 		 " SELECT delivery_id, webhook_id, org_id, event, object_id, url, destination,"
-		 " payload, made, next_attempt_at, enqueued_at, xid, problem, reason FROM gone",
+		 " payload, made, next_attempt_at, enqueued_at, xid, problem, reason FROM gone"
+		 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
+		 " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason,"
+		 " died_at = excluded.died_at",
 		 3, types);
 	args[0] = array_datum(&ids);
 	args[1] = array_datum(&attempts);

@@ -28,7 +28,6 @@
 #include "utils/timestamp.h"
 
 #include "domain/document.h"
-#include "domain/transition.h"
 #include "pure/url.h"
 #include "services/settings.h"
 
@@ -36,6 +35,20 @@ PG_FUNCTION_INFO_V1(kg_check_transition);
 
 /* Half of what a body may have: the other members need room too. */
 #define ORDER_DATA_MAX_BYTES (KGW_CANONICAL_MAX_BYTES / 2)
+
+/* "From" is NULL for creation. */
+typedef struct KgwTransition
+{
+	const char *from;
+	const char *to;
+} KgwTransition;
+
+typedef struct KgwMachine
+{
+	const char *name;
+	const char *statuses;		/* all of them, for the hint */
+	const KgwTransition *transitions;	/* ends with to = NULL */
+} KgwMachine;
 
 static const KgwTransition payment_intent_transitions[] = {
 	{NULL, "pending"},
@@ -68,8 +81,8 @@ static const KgwMachine machines[] = {
 };
 
 /* A machine by name, or NULL. */
-const KgwMachine *
-kgw_transition_machine(const char *name)
+static const KgwMachine *
+find_machine(const char *name)
 {
 	for (size_t i = 0; i < lengthof(machines); i++)
 	{
@@ -207,7 +220,7 @@ check_called_right(FunctionCallInfo fcinfo)
 	if (TRIGGER_FIRED_BEFORE(data->tg_event) && TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
 		(TRIGGER_FIRED_BY_INSERT(data->tg_event) || TRIGGER_FIRED_BY_UPDATE(data->tg_event)) &&
 		data->tg_trigger->tgnargs == 1)
-		machine = kgw_transition_machine(data->tg_trigger->tgargs[0]);
+		machine = find_machine(data->tg_trigger->tgargs[0]);
 	if (machine == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),

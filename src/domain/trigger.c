@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
+#include "mb/pg_wchar.h"
 #include "utils/rel.h"
 
 #include "domain/enqueue.h"
@@ -24,6 +25,9 @@
 #include "domain/watched.h"
 
 PG_FUNCTION_INFO_V1(kg_enqueue);
+
+/* Bytes of an object's identifier. */
+#define OBJECT_ID_MAX 1024
 
 static void
 check_called_right(FunctionCallInfo fcinfo)
@@ -77,6 +81,29 @@ status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **s
 	return old == NULL || strcmp(old, *status) != 0;
 }
 
+/*
+ * The object's identifier, for what it is good for; *problem says what is wrong
+ * with it.  The log has an index by it, which takes no more than a third of a
+ * page: a longer one could be delivered, but never be settled.
+ */
+static const char *
+object_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
+{
+	char	   *id = kgw_payload_column_text(&watch->id, row, desc);
+	char	   *fault = NULL;
+
+	if (id == NULL)
+		fault = "the column that identifies the object is null";
+	else if (strlen(id) > OBJECT_ID_MAX)
+	{
+		fault = "the object's identifier is longer than 1024 bytes";
+		id[pg_mbcliplen(id, strlen(id), OBJECT_ID_MAX)] = '\0';
+	}
+	if (fault != NULL && *problem == NULL)
+		*problem = fault;
+	return id != NULL ? id : "";
+}
+
 /* Enqueue the delivery of a row's transition, if it is one. */
 static void
 enqueue_transition(const KgwWatch *watch, TriggerData *data)
@@ -98,13 +125,7 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	delivery.org_id = kgw_payload_column_text(&watch->org, row, desc);
 	if (delivery.org_id == NULL)
 		delivery.org_id = "default";
-	delivery.object_id = kgw_payload_column_text(&watch->id, row, desc);
-	if (delivery.object_id == NULL)
-	{
-		delivery.object_id = "";
-		if (problem == NULL)
-			problem = "the column that identifies the object is null";
-	}
+	delivery.object_id = object_id(watch, row, desc, &problem);
 	delivery.event = psprintf("%s.%s", watch->event, status);
 	delivery.payload = kgw_payload_build(watch, row, desc, &problem);
 	delivery.problem = problem;

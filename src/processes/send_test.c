@@ -31,7 +31,6 @@
 
 #include "domain/enqueue.h"
 #include "domain/settle.h"
-#include "domain/transition.h"
 #include "pure/url.h"
 #include "services/owner.h"
 #include "services/secrets.h"
