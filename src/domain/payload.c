@@ -11,6 +11,12 @@
  * payload goes on without those members.  The same holds for a row that is
  * larger than any receiver would take: it isn't even detoasted.
  *
+ * Converting such a column may run code of a stranger's: to_jsonb() looks for a
+ * cast to json, which the owner of a type can make as he likes.  The trigger has
+ * the rights of the extension's owner, so for that the role becomes the table's
+ * owner, who chose the type.  Output functions are always PostgreSQL's or a
+ * superuser's.
+ *
  * Timestamp and signature belong to an attempt and are not put in here.
  *
  * What a receiver gets must not depend on who has written the row: DateStyle,
@@ -41,6 +47,7 @@
 
 #include "domain/payload.h"
 #include "pure/canonical.h"
+#include "services/owner.h"
 
 /*
  * From here to kgw_payload_style_end(), which has to be called also after an
@@ -229,13 +236,16 @@ build_guarded(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **pro
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	KgwOwnerSection section;
 	Jsonb	   *volatile payload = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
+		kgw_owner_begin_restricted(&section, watch->owner);
 		payload = build(watch, tuple, desc, false);
+		kgw_owner_end(&section);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;

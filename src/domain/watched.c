@@ -272,6 +272,7 @@ kgw_watched_resolve(const KgwWatchRow *row, Relation rel)
 	KgwWatch   *watch = palloc0(sizeof(KgwWatch));
 
 	watch->event = pstrdup(row->event);
+	watch->owner = rel->rd_rel->relowner;
 	require_column(watch, row, rel, row->id_column, &watch->id);
 	require_column(watch, row, rel, row->status_column, &watch->status);
 	require_column(watch, row, rel, row->url_column, &watch->url);

@@ -42,6 +42,7 @@ typedef struct KgwMember
 typedef struct KgwWatch
 {
 	char	   *event;			/* first part of the event's name */
+	Oid			owner;			/* of the table: its types' casts run as him */
 	KgwColumn	id;
 	KgwColumn	status;
 	KgwColumn	url;

@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
@@ -30,6 +31,7 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
+#include "utils/syscache.h"
 
 #include "domain/watching.h"
 #include "services/owner.h"
@@ -37,11 +39,10 @@
 #define ENQUEUE_TRIGGER "kgwebhook_enqueue"
 #define CHECK_TRIGGER "kgwebhook_check"
 
+/* Before a lock is taken, too: who has no business here must not block others. */
 static void
-check_owner(Relation rel)
+check_owner(Oid relid)
 {
-	Oid			relid = RelationGetRelid(rel);
-
 #if PG_VERSION_NUM >= 160000
 	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
 #else
@@ -49,7 +50,7 @@ check_owner(Relation rel)
 #endif
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of table %s", RelationGetRelationName(rel)),
+				 errmsg("must be owner of table %s", get_rel_name(relid)),
 				 errdetail("Watching a table gets its events signed in the name of its organisations."),
 				 errhint("Call the function as the table's owner.")));
 }
@@ -244,13 +245,41 @@ qualified_name(Oid relid)
 									  get_rel_name(relid));
 }
 
+/* Whether the table has our trigger; an error if it is another under its name. */
+static bool
+has_trigger(Oid relid, const char *trigger)
+{
+	Relation	rel = table_open(relid, NoLock);
+	bool		found = false;
+	bool		ours = false;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *t = &rel->trigdesc->triggers[i];
+
+		if (strcmp(t->tgname, trigger) != 0)
+			continue;
+		found = true;
+		ours = get_func_namespace(t->tgfoid) == get_namespace_oid("kgwebhook", false);
+	}
+	table_close(rel, NoLock);
+	if (found && !ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("table \"%s\" has a trigger of its own called \"%s\"",
+						get_rel_name(relid), trigger),
+				 errdetail("A trigger of kgwebhook has to have that name."),
+				 errhint("Rename the trigger, and call the function again.")));
+	return found;
+}
+
 /* Create a trigger that goes with the extension, unless it is there. */
 static void
 create_trigger(Oid relid, const char *trigger, const char *when, const char *function)
 {
 	char	   *table = qualified_name(relid);
 
-	if (OidIsValid(get_trigger_oid(relid, trigger, true)))
+	if (has_trigger(relid, trigger))
 		return;
 	SPI_execute(psprintf("CREATE TRIGGER %s %s INSERT OR UPDATE ON %s"
 						 " FOR EACH ROW EXECUTE FUNCTION %s",
@@ -261,12 +290,35 @@ create_trigger(Oid relid, const char *trigger, const char *when, const char *fun
 						 trigger, table), false, 0);
 }
 
+/*
+ * Creating or attaching a partition copies the trigger, for which PostgreSQL asks
+ * whether the partition's creator may execute its function.  The owner of a
+ * watched table may; another table of his still isn't watched.
+ */
+static void
+grant_trigger(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class class;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	class = (Form_pg_class) GETSTRUCT(tuple);
+	if (class->relkind == RELKIND_PARTITIONED_TABLE && class->relowner != GetUserId())
+		SPI_execute(psprintf("GRANT EXECUTE ON FUNCTION kgwebhook.enqueue() TO %s",
+							 quote_identifier(GetUserNameFromId(class->relowner, false))),
+					false, 0);
+	ReleaseSysCache(tuple);
+}
+
 static Relation
 open_checked(Oid relid)
 {
-	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+	Relation	rel;
 
-	check_owner(rel);
+	check_owner(relid);
+	rel = table_open(relid, ShareRowExclusiveLock);
+	check_owner(relid);
 	check_kind(rel);
 	return rel;
 }
@@ -288,6 +340,7 @@ kgw_watching_begin(Oid relid, const KgwWatchRow *row)
 	SPI_connect();
 	write_row(relid, row);
 	create_trigger(relid, ENQUEUE_TRIGGER, "AFTER", "kgwebhook.enqueue()");
+	grant_trigger(relid);
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(kgw_relation_oid("watch"));
 	kgw_owner_end(&section);
@@ -316,12 +369,14 @@ kgw_watching_guard(Oid relid, const char *machine)
 void
 kgw_watching_end(Oid relid)
 {
-	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+	Relation	rel;
 	Oid			types[] = {REGCLASSOID};
 	Datum		args[1];
 	KgwOwnerSection section;
 
-	check_owner(rel);
+	check_owner(relid);
+	rel = table_open(relid, ShareRowExclusiveLock);
+	check_owner(relid);
 	args[0] = ObjectIdGetDatum(relid);
 	kgw_owner_begin(&section);
 	SPI_connect();

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * owner.c
- *	  The extension in the catalogs, and acting as its owner for a moment.
+ *	  The extension in the catalogs, and acting as its owner for a moment, or
+ *	  as the owner of a table.
  *
  * kg_watch() and the ready-made tables act partly as their caller (who must own
  * the table, and owns what is created) and partly as the extension's owner (who
@@ -12,6 +13,12 @@
  * Inside a section search_path is pinned: what runs with the owner's rights must
  * never look a name up where the caller decides.  An error inside needs no
  * cleaning up, transaction abort restores user and settings.
+ *
+ * The other way about, a SECURITY DEFINER function that comes to code which a
+ * stranger may have written (a cast of a type of his) steps down to the
+ * stranger's role for as long as it runs, as PostgreSQL does for the expressions
+ * of an index: restricted, so that it can't get back, and without leaving
+ * settings behind.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,6 +87,19 @@ kgw_owner_begin(KgwOwnerSection *section)
 	(void) set_config_option("search_path", "pg_catalog, pg_temp",
 							 PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Become "role", with no way out: for running what others have written.  May be
+ * inside a subtransaction, and has to end there.
+ */
+void
+kgw_owner_begin_restricted(KgwOwnerSection *section, Oid role)
+{
+	GetUserIdAndSecContext(&section->saved_user, &section->saved_context);
+	SetUserIdAndSecContext(role, section->saved_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	section->guc_level = NewGUCNestLevel();
 }
 
 /* Become the caller again. */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * owner.h
- *	  Acting as the owner of the extension for a moment.
+ *	  Acting as the owner of the extension, or of a table, for a moment.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +16,7 @@ typedef struct KgwOwnerSection
 } KgwOwnerSection;
 
 extern void kgw_owner_begin(KgwOwnerSection *section);
+extern void kgw_owner_begin_restricted(KgwOwnerSection *section, Oid role);
 extern void kgw_owner_end(KgwOwnerSection *section);
 extern Oid	kgw_relation_oid(const char *name);
 extern Oid	kgw_extension_oid(void);
