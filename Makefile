@@ -13,7 +13,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
-	check-isolation check-tap bench
+	check-isolation check-tap fuzz bench
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -34,6 +34,11 @@ check:
 
 check-unit check-exports check-regress check-isolation check-tap: check-%:
 	@scripts/in-scratch.sh scripts/check.sh $*
+
+# A minute each, or FUZZ_SECONDS; one of test/fuzz: make fuzz FUZZ=url.
+fuzz:
+	@scripts/deps.sh fuzz
+	@scripts/in-scratch.sh scripts/fuzz.sh
 
 # One row of the bench: make bench ROW=drain; a quick look: SCALE=0.05.
 bench:
@@ -65,7 +70,7 @@ SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto
 REGRESS = $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql))
 REGRESS_OPTS = --load-extension=pgcrypto --load-extension=kgwebhook
 EXTRA_CLEAN = $(OBJS:.o=.d) test/unit/build test/unit/canonical_cli \
-	check-output
+	test/fuzz/build check-output
 
 # Bitcode would need the very clang the server was built with, and lets the
 # server inline only functions that nobody calls a million times here.

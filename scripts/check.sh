@@ -155,6 +155,14 @@ suite_unit()
 	tap_tests --jobs="$jobs" $(printf 'test/unit/build/plain/%s\n' $tests) \
 		$(printf 'test/unit/build/sanitized/%s\n' $tests) || true
 
+	section "fuzz targets, on their corpora"
+	if one_test "build" make -s -C test/fuzz -j "$jobs"; then
+		# shellcheck disable=SC2046 # a list of words
+		tap_tests --jobs="$jobs" --argument=test/fuzz/corpus \
+			$(names_in test/fuzz .c | grep '^fuzz_' |
+				sed 's/.*/test\/fuzz\/build\/replay\/&/') || true
+	fi
+
 	if [ -x test/unit/canonical_cli ] &&
 		compgen -G 'test/receivers/compare_*.mjs' >/dev/null; then
 		section "numbers and documents against Node's own"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/deps.sh
+# scripts/deps.sh [fuzz]
 #	  Finds what the demo and the tests need, and installs what is missing.
+#	  With "fuzz", also what only make fuzz needs.
 #
 # Each need is probed by what it gives (a command, a header, a Perl module) and
 # not by the name of a package, because a machine may have its Node or its
@@ -19,6 +20,7 @@ cd "$(dirname "$0")/.."
 . scripts/common.sh
 
 pg_major=${PG_MAJOR:-15}
+purpose=${1:-}
 
 as_anybody()
 {
@@ -52,9 +54,19 @@ has_node()
 		>/dev/null 2>&1
 }
 
+has_libfuzzer()
+{
+	has_command clang &&
+		printf 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' |
+		clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null
+}
+
 # Prints the Debian packages that would fill the gaps, one a line.
 missing_packages()
 {
+	if [ "$purpose" = fuzz ] && ! has_libfuzzer; then
+		echo clang libclang-rt-dev
+	fi
 	has_command gcc || echo gcc
 	has_header stdio.h || echo libc6-dev
 	has_header curl/curl.h || echo libcurl4-openssl-dev

@@ -124,7 +124,8 @@ copy_tree()
 			done | tar --null --no-recursion -T - -cf -
 	else
 		tar --exclude=node_modules --exclude=check-output --exclude='*.o' \
-			--exclude='*.so' --exclude=test/unit/build -cf - .
+			--exclude='*.so' --exclude=test/unit/build --exclude=test/fuzz/build \
+			-cf - .
 	fi | tar --no-same-owner -C "$scratch/src" -xf -
 	if [ -d test/receivers/node_modules ]; then
 		cp -R test/receivers/node_modules "$scratch/src/test/receivers/"
@@ -138,7 +139,7 @@ passed_on()
 {
 	local name
 
-	for name in REGRESS ISOLATION TAP TZ KGW_JOBS \
+	for name in REGRESS ISOLATION TAP TZ KGW_JOBS FUZZ FUZZ_SECONDS \
 		PG_TEST_TIMEOUT_DEFAULT VERBOSE; do
 		if [ -n "${!name:-}" ]; then printf '%s\0' "$name=${!name}"; fi
 	done

@@ -29,6 +29,7 @@
 
 #include "domain/transfer.h"
 #include "pure/address.h"
+#include "pure/header.h"
 #include "services/interfaces.h"
 #include "services/settings.h"
 
@@ -130,29 +131,11 @@ count_received(KgwTransfer *transfer, size_t len)
 	return !transfer->too_long;
 }
 
-/* Keep the value of a header, without the blanks around it, if it fits. */
-static void
-keep_value(char *out, size_t room, const char *value, size_t len)
-{
-	while (len > 0 && (*value == ' ' || *value == '\t'))
-	{
-		value++;
-		len--;
-	}
-	while (len > 0 && strchr(" \t\r\n", value[len - 1]) != NULL)
-		len--;
-	if (len >= room)
-		return;
-	memcpy(out, value, len);
-	out[len] = '\0';
-}
-
 static size_t
 on_header(char *line, size_t size, size_t count, void *arg)
 {
 	KgwTransfer *transfer = arg;
 	size_t		len = size * count;
-	static const char name[] = "retry-after:";
 	long		status = 0;
 
 	if (!count_received(transfer, len))
@@ -160,10 +143,9 @@ on_header(char *line, size_t size, size_t count, void *arg)
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (len <= 2 && status >= 200)
 		transfer->headers_done = true;
-	else if (!transfer->headers_done && len > sizeof(name) &&
-			 pg_strncasecmp(line, name, sizeof(name) - 1) == 0)
-		keep_value(transfer->retry_after, sizeof(transfer->retry_after),
-				   line + sizeof(name) - 1, len - (sizeof(name) - 1));
+	else if (!transfer->headers_done)
+		kgw_header_value(line, len, "retry-after", transfer->retry_after,
+						 sizeof(transfer->retry_after));
 	return len;
 }
 
