@@ -9,6 +9,9 @@
  * transaction and does nothing else: it never validates, resolves or signs.
  * Whatever is wrong with an event travels along as the delivery's problem.
  *
+ * A partitioned table's fires for DELETE too, which is never an event: it is
+ * how a row that moves to another partition is told from a new one (moved.c).
+ *
  * The one thing it refuses is to serve a table that kg_watch() wasn't called
  * for.  Somebody who can create triggers must not thereby get events signed.
  *
@@ -21,6 +24,7 @@
 #include "utils/rel.h"
 
 #include "domain/enqueue.h"
+#include "domain/moved.h"
 #include "domain/payload.h"
 #include "domain/watched.h"
 
@@ -38,12 +42,11 @@ check_called_right(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.enqueue")));
-	if (!TRIGGER_FIRED_AFTER(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
-		!(TRIGGER_FIRED_BY_INSERT(data->tg_event) || TRIGGER_FIRED_BY_UPDATE(data->tg_event)))
+	if (!TRIGGER_FIRED_AFTER(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("trigger function \"%s\" was fired in a wrong way", "kgwebhook.enqueue"),
-				 errdetail("It has to be an AFTER INSERT OR UPDATE trigger FOR EACH ROW."),
+				 errdetail("It has to be an AFTER trigger FOR EACH ROW."),
 				 errhint("Use kg_watch() to watch a table.")));
 }
 
@@ -61,24 +64,41 @@ watch_or_refuse(Relation rel)
 	return watch;
 }
 
+/*
+ * Whether the row had a status before, which is then in *old (NULL = a null);
+ * false for a new row.
+ */
+static bool
+existed_before(const KgwWatch *watch, TriggerData *data, HeapTuple row, const char **old)
+{
+	Relation	rel = data->tg_relation;
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+	{
+		*old = kgw_payload_column_text(&watch->status, data->tg_trigtuple, desc);
+		return true;
+	}
+	return kgw_moved_any() &&
+		kgw_moved_here(watch->relation, rel, row,
+					   kgw_payload_column_text(&watch->id, row, desc), old);
+}
+
 /* Whether the row's new status differs from the old one's; *status is the new. */
 static bool
 status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **status)
 {
-	TupleDesc	desc = RelationGetDescr(data->tg_relation);
-	char	   *old;
+	const char *old;
+	bool		created = !existed_before(watch, data, row, &old);
 
-	*status = kgw_payload_column_text(&watch->status, row, desc);
+	*status = kgw_payload_column_text(&watch->status, row, RelationGetDescr(data->tg_relation));
 
 	/* without the column only a creation is known to be a transition */
-	if (watch->status_gone && TRIGGER_FIRED_BY_INSERT(data->tg_event))
+	if (watch->status_gone && created)
 		*status = "unknown";
 	if (*status == NULL)
 		return false;
-	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
-		return true;
-	old = kgw_payload_column_text(&watch->status, data->tg_trigtuple, desc);
-	return old == NULL || strcmp(old, *status) != 0;
+	return created || old == NULL || strcmp(old, *status) != 0;
 }
 
 /*
@@ -102,6 +122,19 @@ object_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
 	if (fault != NULL && *problem == NULL)
 		*problem = fault;
 	return id != NULL ? id : "";
+}
+
+/* The row goes; if to another partition, its arrival there will ask for this. */
+static void
+note_departure(const KgwWatch *watch, TriggerData *data)
+{
+	HeapTuple	row = data->tg_trigtuple;
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+
+	if (kgw_moved_away(data->tg_relation, row))
+		kgw_moved_remember(watch->relation, row,
+						   kgw_payload_column_text(&watch->id, row, desc),
+						   kgw_payload_column_text(&watch->status, row, desc));
 }
 
 /* Enqueue the delivery of a row's transition, if it is one. */
@@ -149,7 +182,10 @@ kg_enqueue(PG_FUNCTION_ARGS)
 	kgw_payload_style_begin(&session);
 	PG_TRY();
 	{
-		enqueue_transition(watch, data);
+		if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
+			note_departure(watch, data);
+		else
+			enqueue_transition(watch, data);
 	}
 	PG_FINALLY();
 	{

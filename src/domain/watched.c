@@ -271,6 +271,7 @@ kgw_watched_resolve(const KgwWatchRow *row, Relation rel)
 {
 	KgwWatch   *watch = palloc0(sizeof(KgwWatch));
 
+	watch->relation = row->relation;
 	watch->event = pstrdup(row->event);
 	watch->owner = rel->rd_rel->relowner;
 	require_column(watch, row, rel, row->id_column, &watch->id);

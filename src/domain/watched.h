@@ -41,6 +41,7 @@ typedef struct KgwMember
 
 typedef struct KgwWatch
 {
+	Oid			relation;		/* the watched table, also for a partition */
 	char	   *event;			/* first part of the event's name */
 	Oid			owner;			/* of the table: its types' casts run as him */
 	KgwColumn	id;

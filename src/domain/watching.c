@@ -55,6 +55,24 @@ check_owner(Oid relid)
 				 errhint("Call the function as the table's owner.")));
 }
 
+/* Whether a crash would empty the table, or a partition of it. */
+static bool
+has_unlogged(Relation rel)
+{
+	ListCell   *lc;
+
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+		return true;
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL))
+	{
+		if (get_rel_persistence(lfirst_oid(lc)) == RELPERSISTENCE_UNLOGGED)
+			return true;
+	}
+	return false;
+}
+
 static void
 check_kind(Relation rel)
 {
@@ -65,6 +83,8 @@ check_kind(Relation rel)
 		why = "It is not a table.";
 	else if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		why = "It is a temporary table, which only its own session sees.";
+	else if (has_unlogged(rel))
+		why = "It is unlogged, or a partition of it is: a crash would leave events without their payments.";
 	else if (IsCatalogRelation(rel) ||
 			 RelationGetNamespace(rel) == get_namespace_oid("kgwebhook", true))
 		why = "It belongs to the system or to kgwebhook.";
@@ -281,7 +301,7 @@ create_trigger(Oid relid, const char *trigger, const char *when, const char *fun
 
 	if (has_trigger(relid, trigger))
 		return;
-	SPI_execute(psprintf("CREATE TRIGGER %s %s INSERT OR UPDATE ON %s"
+	SPI_execute(psprintf("CREATE TRIGGER %s %s ON %s"
 						 " FOR EACH ROW EXECUTE FUNCTION %s",
 						 trigger, when, table, function), false, 0);
 	SPI_execute(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION kgwebhook",
@@ -339,7 +359,10 @@ kgw_watching_begin(Oid relid, const KgwWatchRow *row)
 	kgw_owner_begin(&section);
 	SPI_connect();
 	write_row(relid, row);
-	create_trigger(relid, ENQUEUE_TRIGGER, "AFTER", "kgwebhook.enqueue()");
+	create_trigger(relid, ENQUEUE_TRIGGER,
+				   get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
+				   "AFTER INSERT OR UPDATE OR DELETE" : "AFTER INSERT OR UPDATE",
+				   "kgwebhook.enqueue()");
 	grant_trigger(relid);
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(kgw_relation_oid("watch"));
@@ -356,7 +379,7 @@ kgw_watching_guard(Oid relid, const char *machine)
 	table_close(rel, NoLock);
 	kgw_owner_begin(&section);
 	SPI_connect();
-	create_trigger(relid, CHECK_TRIGGER, "BEFORE",
+	create_trigger(relid, CHECK_TRIGGER, "BEFORE INSERT OR UPDATE",
 				   psprintf("kgwebhook.check_transition(%s)", quote_literal_cstr(machine)));
 	SPI_finish();
 	kgw_owner_end(&section);
