@@ -37,6 +37,7 @@
 #include "services/secrets.h"
 #include "services/settings.h"
 #include "services/shared.h"
+#include "services/version.h"
 
 /* Rows read at a time. */
 #define READ_ROWS 256
@@ -209,7 +210,11 @@ kgw_engine_start(KgwEngine *engine)
 	{
 		StartTransactionCommand();
 		if (OidIsValid(kgw_extension_oid()))
+		{
+			kgw_version_require();
+			kgw_version_remind();
 			engine->queue = kgw_relation_oid("queue");
+		}
 		CommitTransactionCommand();
 	}
 	if (!OidIsValid(engine->queue) || !begin_read(engine))

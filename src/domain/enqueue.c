@@ -62,13 +62,12 @@ kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE])
 }
 
 static void
-fill_slot(TupleTableSlot *slot, const KgwNewDelivery *delivery)
+fill(Datum values[QUEUE_COLUMNS], bool isnull[QUEUE_COLUMNS], const KgwNewDelivery *delivery)
 {
 	KgwUrl		url;
 	bool		well_formed = kgw_url_parse(delivery->url, strlen(delivery->url), &url) == NULL;
-	Datum	   *values = slot->tts_values;
 
-	memset(slot->tts_isnull, 0, QUEUE_COLUMNS * sizeof(bool));
+	memset(isnull, 0, QUEUE_COLUMNS * sizeof(bool));
 	values[QUEUE_DELIVERY_ID] =
 		Int64GetDatum(nextval_internal(kgw_relation_oid("delivery_id_seq"), false));
 	values[QUEUE_WEBHOOK_ID] = CStringGetTextDatum(delivery->webhook_id);
@@ -85,8 +84,24 @@ fill_slot(TupleTableSlot *slot, const KgwNewDelivery *delivery)
 	if (delivery->problem != NULL)
 		values[QUEUE_PROBLEM] = CStringGetTextDatum(delivery->problem);
 	else
-		slot->tts_isnull[QUEUE_PROBLEM] = true;
-	ExecStoreVirtualTuple(slot);
+		isnull[QUEUE_PROBLEM] = true;
+}
+
+/*
+ * The table may be a newer version's, with columns that we don't know, or an
+ * older one's that lacks some (see version.c).
+ */
+static void
+fill_slot(TupleTableSlot *slot, const KgwNewDelivery *delivery)
+{
+	Datum		values[QUEUE_COLUMNS];
+	bool		isnull[QUEUE_COLUMNS];
+	int			columns = slot->tts_tupleDescriptor->natts;
+
+	fill(values, isnull, delivery);
+	ExecStoreAllNullTuple(slot);
+	memcpy(slot->tts_values, values, Min(columns, QUEUE_COLUMNS) * sizeof(Datum));
+	memcpy(slot->tts_isnull, isnull, Min(columns, QUEUE_COLUMNS) * sizeof(bool));
 }
 
 /*

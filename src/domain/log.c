@@ -54,6 +54,8 @@ struct KgwLogWriter
 	ResultRelInfo *root;
 	PartitionTupleRouting *routing;
 	TupleTableSlot *slot;		/* a row as the log has it */
+	Datum		values[LOG_COLUMNS];	/* and as we know it */
+	bool		isnull[LOG_COLUMNS];
 
 	/* rows that wait, all for one partition and as it has them */
 	ResultRelInfo *partition;
@@ -88,46 +90,61 @@ kgw_log_begin(void)
 
 /* UTF-8 of our own making, NULL allowed. */
 static void
-set_wire(TupleTableSlot *slot, int column, const char *text, size_t len)
+set_wire(KgwLogWriter *writer, int column, const char *text, size_t len)
 {
-	slot->tts_isnull[column] = text == NULL;
+	writer->isnull[column] = text == NULL;
 	if (text != NULL)
-		slot->tts_values[column] = CStringGetTextDatum(kgw_text_to_server(text, len));
+		writer->values[column] = CStringGetTextDatum(kgw_text_to_server(text, len));
 }
 
 /* Bytes that a stranger may have had a hand in, NULL allowed. */
 static void
-set_foreign(TupleTableSlot *slot, int column, const char *bytes, size_t len)
+set_foreign(KgwLogWriter *writer, int column, const char *bytes, size_t len)
 {
-	slot->tts_isnull[column] = bytes == NULL;
+	writer->isnull[column] = bytes == NULL;
 	if (bytes != NULL)
-		slot->tts_values[column] = CStringGetTextDatum(kgw_text_from_wire(bytes, len));
+		writer->values[column] = CStringGetTextDatum(kgw_text_from_wire(bytes, len));
 }
 
 static void
-set_delivery(TupleTableSlot *slot, const KgwRow *row)
+set_delivery(KgwLogWriter *writer, const KgwRow *row)
 {
-	slot->tts_values[LOG_DELIVERY_ID] = Int64GetDatum(row->delivery_id);
-	set_wire(slot, LOG_WEBHOOK_ID, row->webhook_id, strlen(row->webhook_id));
-	set_wire(slot, LOG_ORG_ID, row->org_id, strlen(row->org_id));
-	set_wire(slot, LOG_EVENT, row->event, strlen(row->event));
-	set_wire(slot, LOG_OBJECT_ID, row->object_id, strlen(row->object_id));
-	set_wire(slot, LOG_URL, row->url, strlen(row->url));
-	set_wire(slot, LOG_DESTINATION, row->destination, strlen(row->destination));
+	writer->values[LOG_DELIVERY_ID] = Int64GetDatum(row->delivery_id);
+	set_wire(writer, LOG_WEBHOOK_ID, row->webhook_id, strlen(row->webhook_id));
+	set_wire(writer, LOG_ORG_ID, row->org_id, strlen(row->org_id));
+	set_wire(writer, LOG_EVENT, row->event, strlen(row->event));
+	set_wire(writer, LOG_OBJECT_ID, row->object_id, strlen(row->object_id));
+	set_wire(writer, LOG_URL, row->url, strlen(row->url));
+	set_wire(writer, LOG_DESTINATION, row->destination, strlen(row->destination));
 }
 
 static void
-set_attempt(TupleTableSlot *slot, const KgwAttempt *attempt)
+set_attempt(KgwLogWriter *writer, const KgwAttempt *attempt)
 {
-	slot->tts_values[LOG_ATTEMPT] = Int32GetDatum(attempt->number);
-	slot->tts_values[LOG_OUTCOME] = CStringGetTextDatum(kgw_outcome_name(attempt->outcome));
-	slot->tts_values[LOG_RESPONSE_STATUS] = Int32GetDatum(attempt->response_status);
-	slot->tts_isnull[LOG_RESPONSE_STATUS] = attempt->response_status == 0;
-	set_foreign(slot, LOG_RESPONSE_BODY, attempt->response_body, attempt->response_len);
-	set_foreign(slot, LOG_ERROR, attempt->error, attempt->error ? strlen(attempt->error) : 0);
-	set_wire(slot, LOG_REQUEST_BODY, attempt->body, attempt->body_len);
-	slot->tts_values[LOG_STARTED_AT] = TimestampTzGetDatum(attempt->started_at);
-	slot->tts_values[LOG_DURATION_MS] = Float8GetDatum(attempt->duration_ms);
+	writer->values[LOG_ATTEMPT] = Int32GetDatum(attempt->number);
+	writer->values[LOG_OUTCOME] = CStringGetTextDatum(kgw_outcome_name(attempt->outcome));
+	writer->values[LOG_RESPONSE_STATUS] = Int32GetDatum(attempt->response_status);
+	writer->isnull[LOG_RESPONSE_STATUS] = attempt->response_status == 0;
+	set_foreign(writer, LOG_RESPONSE_BODY, attempt->response_body, attempt->response_len);
+	set_foreign(writer, LOG_ERROR, attempt->error, attempt->error ? strlen(attempt->error) : 0);
+	set_wire(writer, LOG_REQUEST_BODY, attempt->body, attempt->body_len);
+	writer->values[LOG_STARTED_AT] = TimestampTzGetDatum(attempt->started_at);
+	writer->values[LOG_DURATION_MS] = Float8GetDatum(attempt->duration_ms);
+}
+
+/*
+ * Put the row together.  The table may be a newer version's, with columns that we
+ * don't know, or an older one's that lacks some (see version.c).
+ */
+static void
+fill_slot(KgwLogWriter *writer)
+{
+	TupleTableSlot *slot = writer->slot;
+	int			columns = Min(slot->tts_tupleDescriptor->natts, LOG_COLUMNS);
+
+	ExecStoreAllNullTuple(slot);
+	memcpy(slot->tts_values, writer->values, columns * sizeof(Datum));
+	memcpy(slot->tts_isnull, writer->isnull, columns * sizeof(bool));
 }
 
 /* The partition that the row in the writer's slot belongs to. */
@@ -216,18 +233,16 @@ add_waiting(KgwLogWriter *writer, ResultRelInfo *partition)
 int64
 kgw_log_write(KgwLogWriter *writer, const KgwLogEntry *entry)
 {
-	TupleTableSlot *slot = writer->slot;
 	MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(writer->estate));
 	int64		attempt_id = nextval_internal(writer->sequence, false);
 
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, 0, LOG_COLUMNS * sizeof(bool));
-	slot->tts_values[LOG_ATTEMPT_ID] = Int64GetDatum(attempt_id);
-	set_delivery(slot, entry->row);
-	set_attempt(slot, entry->attempt);
-	slot->tts_values[LOG_FINAL] = BoolGetDatum(entry->final);
-	slot->tts_values[LOG_IS_TEST] = BoolGetDatum(entry->is_test);
-	ExecStoreVirtualTuple(slot);
+	memset(writer->isnull, 0, sizeof(writer->isnull));
+	writer->values[LOG_ATTEMPT_ID] = Int64GetDatum(attempt_id);
+	set_delivery(writer, entry->row);
+	set_attempt(writer, entry->attempt);
+	writer->values[LOG_FINAL] = BoolGetDatum(entry->final);
+	writer->values[LOG_IS_TEST] = BoolGetDatum(entry->is_test);
+	fill_slot(writer);
 	add_waiting(writer, find_partition(writer));
 	MemoryContextSwitchTo(caller);
 	ResetPerTupleExprContext(writer->estate);

@@ -19,6 +19,7 @@
 #include "services/board.h"
 #include "services/settings.h"
 #include "services/shared.h"
+#include "services/version.h"
 
 PG_FUNCTION_INFO_V1(kg_worker_stats);
 PG_FUNCTION_INFO_V1(kg_destination_notices);
@@ -99,11 +100,13 @@ kg_destination_notices(PG_FUNCTION_ARGS)
 }
 
 /*
- * kgwebhook.installed(): the last word of the install script.
+ * kgwebhook.installed(): the last word of the install script, and the first of
+ * those that upgrade, which must not go on under the old library.
  */
 Datum
 kg_installed(PG_FUNCTION_ARGS)
 {
+	kgw_version_require();
 	if (kgw_shared_ready())
 		kgw_commit_reload();
 	else if (!IsBinaryUpgrade)
