@@ -13,7 +13,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
-	check-isolation check-tap fuzz bench
+	check-isolation check-tap fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -44,6 +44,10 @@ fuzz:
 bench:
 	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
 		$(addprefix --scale=,$(SCALE))
+
+# Other Debians, with other versions of PostgreSQL; see scripts/matrix.sh.
+matrix:
+	@scripts/matrix.sh $(SUITES)
 
 else # PGXS
 

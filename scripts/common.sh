@@ -1,7 +1,10 @@
 # shellcheck shell=bash
 # scripts/common.sh
-#	  What the scripts of this folder share: words to the reader, and where
-#	  PostgreSQL is.  Sourced, never run.
+#	  What the scripts of this folder share: words to the reader, where
+#	  PostgreSQL is, and what belongs to the tree.  Sourced, never run.
+
+# The versions of PostgreSQL that will do, the one to be preferred first.
+pg_majors=${PG_MAJOR:-15 16 17 18}
 
 # One line for each argument.
 say()
@@ -31,18 +34,43 @@ pg_config_is_whole()
 # never replaced by another.
 find_pg_config()
 {
-	local candidate
+	local major candidate
 
 	if [ -n "${PG_CONFIG:-}" ]; then
 		pg_config_is_whole "$PG_CONFIG" && command -v "$PG_CONFIG"
 		return
 	fi
-	for candidate in pg_config \
-		"/usr/lib/postgresql/${PG_MAJOR:-15}/bin/pg_config"; do
+	if pg_config_is_whole pg_config; then
+		command -v pg_config
+		return
+	fi
+	for major in $pg_majors; do
+		candidate=/usr/lib/postgresql/$major/bin/pg_config
 		if pg_config_is_whole "$candidate"; then
-			command -v "$candidate"
+			say "$candidate"
 			return
 		fi
 	done
 	return 1
+}
+
+# Copies the tree: what git knows or would know; without git, all but what was
+# built.  The verifiers that npm has fetched already go along.
+copy_tree()
+{
+	local file target=$1
+
+	if git -c safe.directory="$PWD" rev-parse >/dev/null 2>&1; then
+		git -c safe.directory="$PWD" ls-files -z -co --exclude-standard |
+			while IFS= read -r -d '' file; do
+				if [ -e "$file" ]; then printf '%s\0' "$file"; fi
+			done | tar --null --no-recursion -T - -cf -
+	else
+		tar --exclude=node_modules --exclude=check-output --exclude='*.o' \
+			--exclude='*.so' --exclude=test/unit/build --exclude=test/fuzz/build \
+			-cf - .
+	fi | tar --no-same-owner -C "$target" -xf -
+	if [ -d test/receivers/node_modules ]; then
+		cp -R test/receivers/node_modules "$target/test/receivers/"
+	fi
 }

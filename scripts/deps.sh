@@ -19,7 +19,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
-pg_major=${PG_MAJOR:-15}
 purpose=${1:-}
 
 as_anybody()
@@ -61,6 +60,28 @@ has_libfuzzer()
 		clang -fsanitize=fuzzer,address -x c - -o /dev/null 2>/dev/null
 }
 
+# Have the verifiers been fetched that the lock file asks for?
+has_node_modules()
+{
+	cmp -s test/receivers/package-lock.json \
+		test/receivers/node_modules/.installed-from
+}
+
+# Prints the version of PostgreSQL to install: the first that will do and that
+# this Debian has.
+pg_major()
+{
+	local major
+
+	for major in $pg_majors; do
+		if apt-cache show "postgresql-server-dev-$major" >/dev/null 2>&1; then
+			say "$major"
+			return
+		fi
+	done
+	say "${pg_majors%% *}"
+}
+
 # Prints the Debian packages that would fill the gaps, one a line.
 missing_packages()
 {
@@ -72,11 +93,11 @@ missing_packages()
 	has_header curl/curl.h || echo libcurl4-openssl-dev
 	has_header openssl/hmac.h || echo libssl-dev
 	find_pg_config >/dev/null ||
-		echo "postgresql-$pg_major" "postgresql-server-dev-$pg_major"
+		echo "postgresql-$(pg_major)" "postgresql-server-dev-$(pg_major)"
 	{ has_command prove && has_perl_module Test::More; } || echo perl
 	has_perl_module IPC::Run || echo libipc-run-perl
 	has_node || echo nodejs
-	command -v npm >/dev/null || echo npm
+	has_node_modules || command -v npm >/dev/null || echo npm
 	[ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
 	has_command python3 || echo python3
 	has_command openssl || echo openssl
@@ -122,6 +143,7 @@ say "Installing what is missing (some minutes): $missing"
 # A list that can't be had may belong to something else.
 quietly "${as_root[@]}" apt-get update -q ||
 	say "Going on with the package lists that are there."
+missing=$(missing_packages | xargs)
 # shellcheck disable=SC2086 # a list of words
 quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
 	apt-get install -q -y --no-install-recommends $missing ||

@@ -112,28 +112,6 @@ make_scratch()
 	fail "no temporary folder in which programs may run"
 }
 
-# Copies what git knows or would know; without git, all but what was built.
-copy_tree()
-{
-	local file
-
-	if git -c safe.directory="$PWD" rev-parse >/dev/null 2>&1; then
-		git -c safe.directory="$PWD" ls-files -z -co --exclude-standard |
-			while IFS= read -r -d '' file; do
-				if [ -e "$file" ]; then printf '%s\0' "$file"; fi
-			done | tar --null --no-recursion -T - -cf -
-	else
-		tar --exclude=node_modules --exclude=check-output --exclude='*.o' \
-			--exclude='*.so' --exclude=test/unit/build --exclude=test/fuzz/build \
-			-cf - .
-	fi | tar --no-same-owner -C "$scratch/src" -xf -
-	if [ -d test/receivers/node_modules ]; then
-		cp -R test/receivers/node_modules "$scratch/src/test/receivers/"
-	fi
-	chmod -R u+rwX,go+rX "$scratch"
-	[ -z "$user" ] || chown -R "$user:" "$scratch"
-}
-
 # Variables a caller may set, on make's command line or in the environment.
 passed_on()
 {
@@ -154,7 +132,9 @@ if [ "$(id -u)" -eq 0 ]; then
 	if id postgres >/dev/null 2>&1; then user=postgres; fi
 fi
 make_scratch
-copy_tree
+copy_tree "$scratch/src"
+chmod -R u+rwX,go+rX "$scratch"
+[ -z "$user" ] || chown -R "$user:" "$scratch"
 mapfile -d '' -t settings < <(passed_on)
 
 # In the background, because bash runs a trap only once a command in the

@@ -3,13 +3,17 @@
 -- runs SQL on a search_path of somebody else's, and nothing is open to PUBLIC
 -- but the three functions for receivers.
 --
+-- (Version 18 makes the row type of a table a member, too.)
 CREATE TEMP VIEW member AS
 	SELECT d.classid, d.objid, d.classid::regclass::text AS catalog,
 	       pg_describe_object(d.classid, d.objid, 0) AS name
 	  FROM pg_depend d
 	  JOIN pg_extension e ON e.oid = d.refobjid
 	 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-	   AND e.extname = 'kgwebhook';
+	   AND e.extname = 'kgwebhook'
+	   AND NOT EXISTS (SELECT FROM pg_type t
+	                    WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid
+	                      AND (t.typrelid <> 0 OR t.typelem <> 0));
 
 -- a partition repeats its parent's columns and indexes
 CREATE TEMP VIEW relation AS

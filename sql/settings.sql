@@ -24,7 +24,10 @@ ALTER SYSTEM SET kgwebhook.retry_schedule = '5s,soon';
 ALTER SYSTEM SET kgwebhook.allowed_networks = '10.0.0.0/33';
 ALTER SYSTEM SET kgwebhook.allowed_ports = '443,0';
 ALTER SYSTEM SET kgwebhook.retry_jitter = 1.5;
+-- version 18 words this in another way
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET kgwebhook.connect_timeout = '1ms';
+\set VERBOSITY default
 SET ROLE kgw_settings_user;
 ALTER SYSTEM SET kgwebhook.enabled = on;
 RESET ROLE;

@@ -31,7 +31,11 @@ my @masks = (
 	[ qr/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:\d\d)?|Z)/ => '<time>' ],
 	[ qr/\b\d\d:\d\d:\d\d(\.\d+)?\b/ => '<interval>' ],
 	[ qr/duration_ms +\| [\d.e-]+/ => 'duration_ms | <number>' ],
-	[ qr/after \d+ ms: Could(n't| not) connect/ => 'after <number> ms: could not connect' ]);
+	# libcurl's words, which differ from version to version
+	[
+		qr/(?: port |:)\d+ after \d+ ms: Could(n't| not) connect/ =>
+		  ':<port> after <number> ms: could not connect'
+	]);
 
 sub mask
 {
