@@ -11,6 +11,9 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION kgwebhook CASCADE" to load this file. \quit
 
+-- what isn't qualified below is pg_catalog's, whoever may create in the schema
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+
 CREATE SCHEMA kgwebhook;
 COMMENT ON SCHEMA kgwebhook IS
   'kgwebhook: queue, delivery log and settings of the webhooks sent from this database';
@@ -44,15 +47,23 @@ COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by w
 COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong to; another one, after a restore, goes by names';
 
 CREATE TABLE kgwebhook.secret (
-    org_id      pg_catalog.text PRIMARY KEY,
-    secret      pg_catalog.text NOT NULL,
-    created_at  pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    org_id        pg_catalog.text PRIMARY KEY,
+    secret        pg_catalog.text NOT NULL,
+    created_at    pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    next_secret   pg_catalog.text,
+    activates_at  pg_catalog.timestamptz,
+    retires_at    pg_catalog.timestamptz,
+    encrypted     pg_catalog.bool NOT NULL DEFAULT false
 );
 COMMENT ON TABLE kgwebhook.secret IS
   'signing secrets by organisation; readable by its owner only';
 COMMENT ON COLUMN kgwebhook.secret.org_id IS 'the organisation';
 COMMENT ON COLUMN kgwebhook.secret.secret IS 'the secret exactly as issued; its bytes are the HMAC key of the body';
-COMMENT ON COLUMN kgwebhook.secret.created_at IS 'when it was installed';
+COMMENT ON COLUMN kgwebhook.secret.created_at IS 'when the newest secret of the row was installed';
+COMMENT ON COLUMN kgwebhook.secret.next_secret IS 'what takes its place, while a rotation is under way';
+COMMENT ON COLUMN kgwebhook.secret.activates_at IS 'from when next_secret signs the body';
+COMMENT ON COLUMN kgwebhook.secret.retires_at IS 'from when secret signs nothing any more';
+COMMENT ON COLUMN kgwebhook.secret.encrypted IS 'true: both are encrypted with a key of kgwebhook.key_file';
 
 
 /* -------------------------------------------------------------------------
@@ -365,6 +376,21 @@ CREATE FUNCTION @extschema@.kg_set_secret(org_id pg_catalog.text, secret pg_cata
 COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text) IS
   'installs a signing secret that was agreed elsewhere, in place of the one there was';
 
+CREATE FUNCTION @extschema@.kg_rotate_secret(
+    org_id pg_catalog.text DEFAULT 'default',
+    activate_after pg_catalog.interval DEFAULT '24 hours',
+    keep_old pg_catalog.interval DEFAULT '24 hours') RETURNS pg_catalog.text
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_rotate_secret';
+COMMENT ON FUNCTION @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval) IS
+  'makes the secret that will take the place of an organisation''s, and returns it this once';
+
+CREATE FUNCTION @extschema@.kg_encrypt_secrets() RETURNS pg_catalog.int8
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_encrypt_secrets';
+COMMENT ON FUNCTION @extschema@.kg_encrypt_secrets() IS
+  'encrypts all secrets with the first key of kgwebhook.key_file; how many organisations'' were not yet';
+
 
 /* -------------------------------------------------------------------------
  * Operating
@@ -604,8 +630,57 @@ REVOKE ALL ON FUNCTION
     @extschema@.kg_create_transfers(pg_catalog.text),
     @extschema@.kg_create_secret(pg_catalog.text),
     @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text),
+    @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval),
+    @extschema@.kg_encrypt_secrets(),
     @extschema@.kg_send_test(pg_catalog.text, pg_catalog.text, pg_catalog.text)
     FROM PUBLIC;
+
+/*
+ * Default privileges of the role that installs us may have granted our objects
+ * to others, secrets included: that is taken back.  And a function that already
+ * has one of our names, with other arguments, might be called in place of ours.
+ */
+DO LANGUAGE plpgsql $$
+DECLARE
+    extension oid := (SELECT oid FROM pg_extension WHERE extname = 'kgwebhook');
+    statement text;
+    other regprocedure;
+BEGIN
+    FOR statement IN
+        SELECT format('REVOKE ALL ON SCHEMA kgwebhook FROM %I', pg_get_userbyid(a.grantee))
+          FROM pg_namespace n, aclexplode(n.nspacl) a
+         WHERE n.nspname = 'kgwebhook' AND a.grantee <> n.nspowner AND a.grantee <> 0
+        UNION
+        SELECT format('REVOKE ALL ON %s %s FROM %I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                      c.oid::regclass, pg_get_userbyid(a.grantee))
+          FROM pg_class c, aclexplode(c.relacl) a
+         WHERE c.relnamespace = 'kgwebhook'::regnamespace AND a.grantee <> c.relowner AND a.grantee <> 0
+        UNION
+        SELECT format('REVOKE ALL ON FUNCTION %s FROM %I', p.oid::regprocedure, pg_get_userbyid(a.grantee))
+          FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid, aclexplode(p.proacl) a
+         WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass
+           AND d.refobjid = extension AND d.deptype = 'e' AND a.grantee <> p.proowner AND a.grantee <> 0
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+
+    SELECT o.oid INTO other
+      FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
+      JOIN pg_proc o ON o.proname = p.proname AND o.pronamespace = p.pronamespace
+     WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass
+       AND d.refobjid = extension AND d.deptype = 'e'
+       AND NOT EXISTS (SELECT FROM pg_depend m
+                        WHERE m.classid = 'pg_proc'::regclass AND m.objid = o.oid AND m.deptype = 'e'
+                          AND m.refclassid = 'pg_extension'::regclass AND m.refobjid = extension)
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'function % is there already', other
+            USING ERRCODE = 'duplicate_function',
+                  DETAIL = 'It has the name of one of kgwebhook''s, and could be called instead of it.',
+                  HINT = 'Drop or rename it, or create the extension in another schema.';
+    END IF;
+END
+$$;
 
 GRANT USAGE ON SCHEMA kgwebhook TO pg_monitor;
 GRANT SELECT ON kgwebhook.deliveries, kgwebhook.destinations, kgwebhook.stats TO pg_monitor;

@@ -35,6 +35,17 @@ SELECT pg_temp.refused('SELECT kg_create_secret(''acme'')');
 SELECT kg_set_secret('short', 'hunter2');
 SELECT kg_set_secret('short', repeat('x', 24));
 
+-- where statements are logged, the caller is told
+SET log_statement = 'all';
+SELECT kg_set_secret('acme', 'logged as it stands, and 24 bytes');
+SET log_statement = 'mod';
+SET log_min_duration_statement = 0;
+SELECT kg_set_secret('acme', 'logged as it stands, and 24 bytes');
+RESET log_min_duration_statement;
+SELECT kg_set_secret('acme', 'not logged, and of 24 bytes');
+RESET log_statement;
+SELECT kg_set_secret('acme', ' another, spaces and all, é ');
+
 -- mistakes
 SELECT pg_temp.refused('SELECT kg_set_secret(''acme'', '''')');
 SELECT pg_temp.refused('SELECT kg_set_secret('''', ''a secret of at least 24 bytes'')');
@@ -47,10 +58,55 @@ SELECT pg_temp.refused('SELECT kg_create_secret(NULL)');
 SELECT kg_set_secret(repeat('o', 255), repeat('x', 512));
 SELECT '<' || secret || '>' FROM kgwebhook.secret WHERE org_id = 'acme';
 
+--
+-- Rotation
+--
+SELECT kg_set_secret('acme', 'the old secret, of 24 bytes');
+SELECT kg_rotate_secret('acme') AS rotated \gset
+SELECT :'rotated' ~ '^whsec_[A-Za-z0-9+/]+={0,2}$' AS shape;
+SELECT secret, next_secret = :'rotated' AS returned, date_trunc('second', activates_at) = activates_at AS whole,
+       activates_at - clock_timestamp() BETWEEN '23:59' AND '24:00' AS activates,
+       retires_at - activates_at AS kept, created_at = now() AS now, encrypted
+  FROM kgwebhook.secret WHERE org_id = 'acme';
+-- one at a time
+SELECT regexp_replace(pg_temp.refused('SELECT kg_rotate_secret(''acme'')'), 'body from .*', 'body from <time>');
+SELECT pg_temp.refused('SELECT kg_create_secret(''acme'')');
+SELECT next_secret = :'rotated' AS untouched FROM kgwebhook.secret WHERE org_id = 'acme';
+-- what was agreed elsewhere ends it
+SELECT kg_set_secret('acme', 'agreed in a hurry, 24 bytes');
+SELECT secret, next_secret, activates_at, retires_at FROM kgwebhook.secret WHERE org_id = 'acme';
+-- at once; and with nothing kept
+SELECT kg_rotate_secret('acme', '0', '1 hour') AS second \gset
+SELECT activates_at <= clock_timestamp() AS active, retires_at - activates_at AS kept FROM kgwebhook.secret WHERE org_id = 'acme';
+UPDATE kgwebhook.secret SET activates_at = now() - interval '2 hours', retires_at = now() - interval '1 hour' WHERE org_id = 'acme';
+-- one that has ended is where the next begins
+SELECT kg_rotate_secret('acme', keep_old => '0') AS third \gset
+SELECT secret = :'second' AS second, next_secret = :'third' AS third, activates_at = retires_at AS at_once
+  FROM kgwebhook.secret WHERE org_id = 'acme';
+UPDATE kgwebhook.secret SET next_secret = NULL WHERE org_id = 'acme';
+SELECT kg_rotate_secret('acme', '1.9 seconds', '1.9 seconds') IS NOT NULL AS made;
+SELECT retires_at - activates_at AS whole_seconds FROM kgwebhook.secret WHERE org_id = 'acme';
+UPDATE kgwebhook.secret SET next_secret = NULL WHERE org_id = 'acme';
+-- mistakes
+SELECT pg_temp.refused('SELECT kg_rotate_secret(''acme'', ''-1 second'')');
+SELECT pg_temp.refused('SELECT kg_rotate_secret(''acme'', keep_old => ''1 day -25 hours'')');
+SELECT pg_temp.refused('SELECT kg_rotate_secret(''acme'', ''1000000 years'')');
+SELECT pg_temp.refused('SELECT kg_rotate_secret(''acme'', NULL)');
+SELECT pg_temp.refused('SELECT kg_rotate_secret(''acme'', ''1 day'', NULL)');
+SELECT pg_temp.refused('SELECT kg_rotate_secret(NULL)');
+SELECT pg_temp.refused('SELECT kg_rotate_secret('''')');
+SELECT pg_temp.refused('SELECT kg_rotate_secret(''nobody'')');
+SELECT pg_temp.refused('SELECT kg_encrypt_secrets()');
+
 -- an organisation that has none: a test is refused with the way out
 SELECT pg_temp.refused('SELECT kg_send_test(''https://merchant.example/'', ''nobody'')');
 
 ROLLBACK;
+SET log_transaction_sample_rate = 1;
+BEGIN;
+SELECT kg_set_secret('acme', 'logged as it stands, and 24 bytes');
+ROLLBACK;
+RESET log_transaction_sample_rate;
 SELECT count(*) FROM kgwebhook.secret;
 
 -- nobody else reads them, not even who monitors
@@ -61,6 +117,8 @@ SELECT pg_temp.refused('SELECT secret FROM kgwebhook.secret');
 SELECT pg_temp.refused('SELECT count(*) FROM kgwebhook.secret');
 SELECT pg_temp.refused('SELECT kg_create_secret()');
 SELECT pg_temp.refused('SELECT kg_set_secret(''a'', ''b'')');
+SELECT pg_temp.refused('SELECT kg_rotate_secret()');
+SELECT pg_temp.refused('SELECT kg_encrypt_secrets()');
 RESET ROLE;
 
 -- who may make secrets need not be able to read them

@@ -87,17 +87,31 @@ format_header(char line[KGW_HEADER_SIZE], const char *name, const char *value)
 	line[at] = '\0';
 }
 
+/* The header with a signature of each signer, space separated. */
 static bool
-sign_headers(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer, int64 now)
+sign_header(KgwAttempt *attempt, const KgwRow *row, KgwSigner **signers, int count, int64 now)
 {
-	char		signature[KGW_SIGNATURE_HEADER_SIZE];
+	char	   *line = attempt->headers[2];
+	int			at = snprintf(line, KGW_HEADER_SIZE, "webhook-signature:");
 
-	if (!kgw_signer_header(signer, row->webhook_id, now, attempt->body, attempt->body_len,
-						   signature))
+	for (int i = 0; i < count; i++)
+	{
+		line[at++] = ' ';
+		if (!kgw_signer_header(signers[i], row->webhook_id, now, attempt->body,
+							   attempt->body_len, line + at))
+			return false;
+		at += KGW_SIGNATURE_HEADER_SIZE - 1;
+	}
+	return true;
+}
+
+static bool
+make_headers(KgwAttempt *attempt, const KgwRow *row, KgwSigner **signers, int count, int64 now)
+{
+	if (!sign_header(attempt, row, signers, count, now))
 		return false;
 	snprintf(attempt->headers[0], KGW_HEADER_SIZE, "webhook-id: %s", row->webhook_id);
 	snprintf(attempt->headers[1], KGW_HEADER_SIZE, "webhook-timestamp: " INT64_FORMAT, now);
-	snprintf(attempt->headers[2], KGW_HEADER_SIZE, "webhook-signature: %s", signature);
 	format_header(attempt->headers[3], "webhook-event", row->event);
 	snprintf(attempt->headers[4], KGW_HEADER_SIZE, "webhook-attempt: %d", attempt->number);
 	return true;
@@ -147,23 +161,25 @@ begin(KgwAttempt *attempt, const KgwRow *row)
  * over already, because the delivery is invalid.
  */
 bool
-kgw_attempt_prepare(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer)
+kgw_attempt_prepare(KgwAttempt *attempt, const KgwRow *row, const KgwKeyring *keyring)
 {
 	int64		now = kgw_clock_unix();
 	const char *fault = find_fault(row);
+	KgwSigner  *signers[KGW_KEYRING_MAX];
+	int			count = kgw_keyring_signers(keyring, now, signers);
 
 	begin(attempt, row);
 	if (fault != NULL)
 		make_invalid(attempt, fault);
-	else if (signer == NULL)
+	else if (count == 0)
 	{
-		make_invalid(attempt, "the organisation has no signing secret yet");
+		make_invalid(attempt, keyring->fault);
 		attempt->give_up = false;
 		attempt->no_secret = true;
 	}
-	else if (make_body(attempt, row, signer, now))
+	else if (make_body(attempt, row, signers[0], now))
 	{
-		if (sign_headers(attempt, row, signer, now))
+		if (make_headers(attempt, row, signers, count, now))
 			return true;
 		make_invalid(attempt, "the payload could not be signed");
 	}

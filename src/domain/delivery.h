@@ -12,7 +12,7 @@
 #include "domain/http.h"
 #include "domain/queue.h"
 #include "pure/health.h"
-#include "pure/signature.h"
+#include "pure/keyring.h"
 #include "services/shared.h"
 
 /* How long a header line of ours can get; longer event names are cut. */
@@ -32,7 +32,7 @@ typedef struct KgwAttempt
 
 	KgwOutcome	outcome;
 	bool		give_up;		/* trying again is of no use */
-	bool		no_secret;		/* waits until the organisation has one */
+	bool		no_secret;		/* waits until there is one to sign with */
 	bool		expired;		/* no attempt, but the end of its time */
 	int64		retry_after;	/* seconds the receiver asked for, or -1 */
 	int			response_status;	/* 0 = none */
@@ -42,7 +42,8 @@ typedef struct KgwAttempt
 	double		duration_ms;
 } KgwAttempt;
 
-extern bool kgw_attempt_prepare(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer);
+extern bool kgw_attempt_prepare(KgwAttempt *attempt, const KgwRow *row,
+								const KgwKeyring *keyring);
 extern void kgw_attempt_request(const KgwAttempt *attempt, const KgwRow *row, KgwRequest *request);
 extern void kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response);
 extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);

@@ -32,7 +32,9 @@
 #include "domain/scheduler.h"
 #include "pure/retry.h"
 #include "services/board.h"
+#include "services/custody.h"
 #include "services/descriptors.h"
+#include "services/keyfile.h"
 #include "services/owner.h"
 #include "services/secrets.h"
 #include "services/settings.h"
@@ -109,14 +111,14 @@ is_mine(const KgwEngine *engine, const char *destination)
 static KgwTicks
 due_of(const KgwEngine *engine, const KgwRow *row)
 {
-	KgwSigner  *signer;
-
 	/* one that waits for a secret is due as soon as there is one */
 	if (TIMESTAMP_IS_NOEND(row->next_attempt_at))
 	{
-		if (!kgw_secrets_known(row->org_id, &signer))
-			signer = kgw_secrets_load(row->org_id);
-		return signer != NULL ? KGW_OVERDUE : KGW_NEVER;
+		const KgwKeyring *keyring = kgw_secrets_known(row->org_id);
+
+		if (keyring == NULL)
+			keyring = kgw_secrets_load(row->org_id);
+		return keyring->fault == NULL ? KGW_OVERDUE : KGW_NEVER;
 	}
 	return kgw_clock_due(row->next_attempt_at, engine->wall, engine->now);
 }
@@ -217,7 +219,10 @@ kgw_engine_start(KgwEngine *engine)
 		}
 		CommitTransactionCommand();
 	}
-	if (!OidIsValid(engine->queue) || !begin_read(engine))
+	if (!OidIsValid(engine->queue))
+		return false;
+	kgw_custody_run();
+	if (!begin_read(engine))
 		return false;
 	kgw_queue_read_paused(take_paused, engine);
 	kgw_queue_start(&engine->arrivals, take_backlog, engine);
@@ -283,19 +288,19 @@ read_queue(KgwEngine *engine)
 	return true;
 }
 
-/* The signer for a row that is about to be sent; NULL when there is no secret. */
-static KgwSigner *
-signer_for(KgwEngine *engine, const KgwRow *row)
+/* What signs a row that is about to be sent. */
+static const KgwKeyring *
+keyring_for(const KgwRow *row)
 {
-	KgwSigner  *signer;
+	const KgwKeyring *keyring = kgw_secrets_known(row->org_id);
 
-	if (!kgw_secrets_known(row->org_id, &signer))
+	if (keyring == NULL)
 	{
 		kgw_queue_begin();
-		signer = kgw_secrets_load(row->org_id);
+		keyring = kgw_secrets_load(row->org_id);
 		kgw_queue_end();
 	}
-	return signer;
+	return keyring;
 }
 
 /* An attempt has come to its end; what it means is decided and kept. */
@@ -312,7 +317,7 @@ send_attempt(KgwEngine *engine, KgwJob *job)
 {
 	KgwRequest	request;
 
-	if (!kgw_attempt_prepare(&job->attempt, job->row, signer_for(engine, job->row)))
+	if (!kgw_attempt_prepare(&job->attempt, job->row, keyring_for(job->row)))
 		return false;
 	kgw_attempt_request(&job->attempt, job->row, &request);
 	if (kgw_http_send(engine->http, &request, job))
@@ -461,6 +466,8 @@ kgw_engine_turn(KgwEngine *engine)
 		kgw_ledger_settle(engine->ledger, engine->scheduler);
 		engine->unreported = true;
 	}
+	if (kgw_secrets_retired())
+		kgw_custody_run();
 	publish(engine);
 	report_statistics(engine);
 	return true;
@@ -528,4 +535,9 @@ kgw_engine_settings_changed(KgwEngine *engine)
 	set_limit(engine);
 	engine->look = true;
 	kgw_scheduler_limits_changed(engine->scheduler);
+
+	/* a key file that is new or mended: encrypt, and see who waits for it */
+	if (kgw_keyfile_set() || kgw_secrets_unreadable())
+		engine->reloads = kgw_shared_reloads() - 1;
+	kgw_secrets_forget();
 }

@@ -1,30 +1,40 @@
 /*-------------------------------------------------------------------------
  *
  * issue.c
- *	  kg_create_secret() and kg_set_secret(): giving an organisation a signing
- *	  secret.
+ *	  Giving an organisation a signing secret: kg_create_secret(),
+ *	  kg_set_secret(), kg_rotate_secret(); and kg_encrypt_secrets().
  *
  * A secret that is made here is returned this once, over the caller's own
  * connection, and can't be read back by any function.  One that is passed in
- * has already been through the server's log, if statements are logged; that is
- * the reason to prefer the first.
+ * may have been through the server's log, if statements are logged; that is
+ * the reason to prefer the first, and the caller is told when it is so.
+ *
+ * A rotation only writes down what will happen and when; what signs at a given
+ * second is decided by pure/keyring.c.  There is one at a time: with three
+ * secrets nobody could say any more which receiver has which.  Its times are
+ * whole seconds, like the stamps of attempts.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <openssl/crypto.h>
-
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
 
-#include "pure/signature.h"
+#include "services/custody.h"
+#include "services/discreet.h"
+#include "services/keyfile.h"
+#include "services/sealing.h"
 #include "services/secrets.h"
 
 PG_FUNCTION_INFO_V1(kg_create_secret);
 PG_FUNCTION_INFO_V1(kg_set_secret);
+PG_FUNCTION_INFO_V1(kg_rotate_secret);
+PG_FUNCTION_INFO_V1(kg_encrypt_secrets);
 
 /* Longer ones than this are no secrets but mistakes. */
 #define SECRET_MAX 512
@@ -61,30 +71,35 @@ org_id_argument(FunctionCallInfo fcinfo)
 	return org_id;
 }
 
+/* A secret as it goes into the table. */
+static text *
+as_kept(text *org_id, text *secret)
+{
+	return kgw_keyfile_set() ? kgw_seal(org_id, secret) : secret;
+}
+
 static uint64
 store(text *org_id, text *secret, const char *query)
 {
-	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		args[2];
+	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID};
+	Datum		args[3];
 	uint64		stored;
 
 	args[0] = PointerGetDatum(org_id);
-	args[1] = PointerGetDatum(secret);
+	args[1] = PointerGetDatum(as_kept(org_id, secret));
+	args[2] = BoolGetDatum(kgw_keyfile_set());
 	SPI_connect();
-	if (SPI_execute_with_args(query, 2, types, args, NULL, false, 0) != SPI_OK_INSERT)
+	if (SPI_execute_with_args(query, 3, types, args, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write kgwebhook.secret");
 	stored = SPI_processed;
 	SPI_finish();
 	return stored;
 }
 
-/*
- * kg_create_secret(org_id text) -> text
- */
-Datum
-kg_create_secret(PG_FUNCTION_ARGS)
+/* A new secret. */
+static text *
+make_secret(void)
 {
-	text	   *org_id = org_id_argument(fcinfo);
 	unsigned char random[KGW_SECRET_BYTES];
 	char		secret[KGW_SECRET_SIZE];
 	text	   *result;
@@ -96,24 +111,54 @@ kg_create_secret(PG_FUNCTION_ARGS)
 				 errdetail("The source of random numbers failed.")));
 	kgw_secret_format(random, secret);
 	result = cstring_to_text(secret);
-	OPENSSL_cleanse(random, sizeof(random));
-	OPENSSL_cleanse(secret, sizeof(secret));
-	if (store(org_id, result,
-			  "INSERT INTO kgwebhook.secret (org_id, secret) VALUES ($1, $2)"
-			  " ON CONFLICT (org_id) DO NOTHING") == 0)
+	explicit_bzero(random, sizeof(random));
+	explicit_bzero(secret, sizeof(secret));
+	return result;
+}
+
+/*
+ * kg_create_secret(org_id text) -> text
+ */
+Datum
+kg_create_secret(PG_FUNCTION_ARGS)
+{
+	text	   *org_id = org_id_argument(fcinfo);
+	text	   *secret = make_secret();
+	KgwDiscretion discretion;
+	uint64		stored;
+
+	kgw_discreet_begin(&discretion, NULL);
+	stored = store(org_id, secret,
+				   "INSERT INTO kgwebhook.secret (org_id, secret, encrypted) VALUES ($1, $2, $3)"
+				   " ON CONFLICT (org_id) DO NOTHING");
+	kgw_discreet_end(&discretion);
+	if (stored == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("organisation \"%s\" has a secret already", text_to_cstring(org_id)),
 				 errdetail("A secret is shown only once, when it is made."),
-				 errhint("Install another one in its place with kg_set_secret().")));
-	PG_RETURN_TEXT_P(result);
+				 errhint("Change it with kg_rotate_secret(), or at once with kg_set_secret().")));
+	PG_RETURN_TEXT_P(secret);
 }
 
-/*
- * kg_set_secret(org_id text, secret text)
- */
-Datum
-kg_set_secret(PG_FUNCTION_ARGS)
+/* Tell the caller what will have been put into the server's log. */
+static void
+warn_of_log(void)
+{
+	const char *recorder = kgw_discreet_recorder();
+
+	if (recorder == NULL)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("the secret may be in the server's log"),
+			 errdetail("By the setting %s, statements are logged as they stand.", recorder),
+			 errhint("Have another one made with kg_rotate_secret(). Before you set one, log nothing:"
+					 " SET log_statement = 'none'; SET log_min_duration_statement = -1.")));
+}
+
+static void
+set_secret(FunctionCallInfo fcinfo)
 {
 	text	   *org_id = org_id_argument(fcinfo);
 	text	   *secret = require_text(fcinfo, 1, "secret");
@@ -132,8 +177,182 @@ kg_set_secret(PG_FUNCTION_ARGS)
 				 errdetail("It has %zu bytes; fewer than %d can be guessed.", len, SECRET_GOOD),
 				 errhint("Use kg_create_secret() to have one made.")));
 	store(org_id, secret,
-		  "INSERT INTO kgwebhook.secret (org_id, secret) VALUES ($1, $2)"
+		  "INSERT INTO kgwebhook.secret (org_id, secret, encrypted) VALUES ($1, $2, $3)"
 		  " ON CONFLICT (org_id) DO UPDATE SET secret = excluded.secret,"
-		  " created_at = pg_catalog.now()");
+		  " encrypted = excluded.encrypted, created_at = pg_catalog.now(),"
+		  " next_secret = NULL, activates_at = NULL, retires_at = NULL");
+}
+
+/*
+ * kg_set_secret(org_id text, secret text)
+ */
+Datum
+kg_set_secret(PG_FUNCTION_ARGS)
+{
+	KgwDiscretion discretion;
+
+	kgw_discreet_begin(&discretion, "SELECT kg_set_secret(...)");
+	set_secret(fcinfo);
+	warn_of_log();
+	kgw_discreet_end(&discretion);
 	PG_RETURN_VOID();
+}
+
+/* The time that an interval leads to from another, which may not be earlier. */
+static TimestampTz
+later_by(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz from)
+{
+	TimestampTz when;
+
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name),
+				 errhint("Leave it out to have its default.")));
+	when = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												   TimestampTzGetDatum(from),
+												   PG_GETARG_DATUM(n)));
+	when -= when % USECS_PER_SEC;
+	if (when < from || TIMESTAMP_NOT_FINITE(when))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is %s", name, when < from ? "negative" : "infinite"),
+				 errhint("Give an interval such as '24 hours', or '0' for at once.")));
+	return when;
+}
+
+/* What the table has of the organisation, locked. */
+typedef struct KgwPresent
+{
+	text	   *secret;			/* what signs when nothing else does */
+	bool		encrypted;
+} KgwPresent;
+
+/* The secret that a rotation begins from; an error when there can be none. */
+static void
+lock_present(text *org_id, TimestampTz now, KgwPresent *present)
+{
+	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
+	Datum		args[2];
+	bool		isnull;
+
+	args[0] = PointerGetDatum(org_id);
+	args[1] = TimestampTzGetDatum(now);
+	if (SPI_execute_with_args("SELECT CASE WHEN next_secret IS NULL THEN secret ELSE next_secret END,"
+							  " encrypted,"
+							  " next_secret IS NOT NULL AND retires_at OPERATOR(pg_catalog.>) $2,"
+							  " activates_at, retires_at FROM kgwebhook.secret"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
+							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.secret");
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("organisation \"%s\" has no secret to rotate", text_to_cstring(org_id)),
+				 errhint("Give it its first one with kg_create_secret().")));
+	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a rotation of organisation \"%s\" is under way", text_to_cstring(org_id)),
+				 errdetail("The new secret signs the body from %s; the old one retires at %s.",
+						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4),
+						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5)),
+				 errhint("Wait for its end, or end it with kg_set_secret(), which replaces both at once.")));
+	present->secret = DatumGetTextPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+												   1, &isnull));
+	present->encrypted = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+													2, &isnull));
+}
+
+/* The old secret, kept as the new one will be. */
+static text *
+keep_old_as(text *org_id, const KgwPresent *present)
+{
+	bool		by_first;
+	text	   *clear;
+
+	if (!present->encrypted)
+		return as_kept(org_id, present->secret);
+
+	/* it has to sign: if it can't, this is the time to say so */
+	clear = kgw_unseal(org_id, present->secret, &by_first);
+	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
+	return present->secret;
+}
+
+static void
+begin_rotation(text *org_id, text *secret, TimestampTz now, TimestampTz activates_at,
+			   TimestampTz retires_at)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		args[6];
+	KgwPresent	present;
+
+	SPI_connect();
+	lock_present(org_id, now, &present);
+	args[0] = PointerGetDatum(org_id);
+	args[1] = PointerGetDatum(keep_old_as(org_id, &present));
+	args[2] = PointerGetDatum(as_kept(org_id, secret));
+	args[3] = BoolGetDatum(kgw_keyfile_set());
+	args[4] = TimestampTzGetDatum(activates_at);
+	args[5] = TimestampTzGetDatum(retires_at);
+	if (SPI_execute_with_args("UPDATE kgwebhook.secret SET secret = $2, next_secret = $3,"
+							  " encrypted = $4, activates_at = $5, retires_at = $6,"
+							  " created_at = pg_catalog.now()"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1",
+							  6, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write kgwebhook.secret");
+	SPI_finish();
+}
+
+/*
+ * kg_rotate_secret(org_id text, activate_after interval, keep_old interval) -> text
+ */
+Datum
+kg_rotate_secret(PG_FUNCTION_ARGS)
+{
+	text	   *org_id = org_id_argument(fcinfo);
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz activates_at;
+	TimestampTz retires_at;
+	KgwDiscretion discretion;
+	text	   *secret;
+
+	now -= now % USECS_PER_SEC;
+	activates_at = later_by(fcinfo, 1, "activate_after", now);
+	retires_at = later_by(fcinfo, 2, "keep_old", activates_at);
+	secret = make_secret();
+	kgw_discreet_begin(&discretion, NULL);
+	begin_rotation(org_id, secret, now, activates_at, retires_at);
+	kgw_discreet_end(&discretion);
+	PG_RETURN_TEXT_P(secret);
+}
+
+/*
+ * kg_encrypt_secrets() -> bigint
+ */
+Datum
+kg_encrypt_secrets(PG_FUNCTION_ARGS)
+{
+	KgwDiscretion discretion;
+	int64		changed;
+
+	if (!kgw_keyfile_set())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("there is no key to encrypt secrets with"),
+				 errdetail("kgwebhook.key_file is not set."),
+				 errhint("Set it to a file with a key, and reload.")));
+	kgw_discreet_begin(&discretion, NULL);
+	SPI_connect();
+	changed = kgw_custody_encrypt_all();
+	SPI_finish();
+	kgw_discreet_end(&discretion);
+	if (changed > 0)
+		ereport(NOTICE,
+				(errmsg("secrets of " INT64_FORMAT " organisations were encrypted", changed),
+				 errdetail("What they were is still in the table's file, in WAL and in backups."),
+				 errhint("VACUUM FULL kgwebhook.secret takes it out of the table's file; rotate what was"
+						 " in a backup.")));
+	PG_RETURN_INT64(changed);
 }

@@ -117,18 +117,16 @@ make_row(KgwRow *row, const char *url, const char *org_id, const char *status)
 	row->payload_len = strlen(row->payload);
 }
 
-static KgwSigner *
-require_signer(const char *org_id)
+static void
+require_keyring(const char *org_id, KgwKeyring *keyring)
 {
-	KgwSigner  *signer = kgw_secrets_read(org_id);
-
-	if (signer == NULL)
+	kgw_secrets_read(org_id, keyring);
+	if (keyring->fault != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("organisation \"%s\" has no signing secret", org_id),
 				 errdetail("Its deliveries wait until it has one."),
 				 errhint("SELECT kg_create_secret('%s').", org_id)));
-	return signer;
 }
 
 /* Wait for the network, or for the caller to lose patience. */
@@ -225,16 +223,16 @@ kg_send_test(PG_FUNCTION_ARGS)
 	const char *status = text_argument(fcinfo, 2, "status");
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	KgwAttempt	attempt;
-	KgwSigner  *signer;
+	KgwKeyring	keyring;
 	KgwRow		row;
 	bool		prepared;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	make_row(&row, url, org_id, status);
-	signer = require_signer(org_id);
-	prepared = kgw_attempt_prepare(&attempt, &row, signer);
-	kgw_signer_free(signer);
+	require_keyring(org_id, &keyring);
+	prepared = kgw_attempt_prepare(&attempt, &row, &keyring);
+	kgw_keyring_clear(&keyring);
 	PG_TRY();
 	{
 		if (prepared)

@@ -45,24 +45,40 @@ kgw_extension_oid(void)
 	return get_extension_oid("kgwebhook", true);
 }
 
-static Oid
-extension_owner(Oid extension)
+/* Owner and schema of an extension; false when there is none. */
+static bool
+read_extension(Oid extension, Oid *owner, Oid *schema)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Oid			owner = InvalidOid;
+	bool		found;
 
 	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(extension));
 	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		*owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+		*schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return owner;
+	return found;
+}
+
+/* The schema that an extension was created in, or InvalidOid. */
+Oid
+kgw_extension_schema(Oid extension)
+{
+	Oid			owner;
+	Oid			schema = InvalidOid;
+
+	(void) read_extension(extension, &owner, &schema);
+	return schema;
 }
 
 /*
@@ -73,9 +89,10 @@ void
 kgw_owner_begin(KgwOwnerSection *section)
 {
 	Oid			extension = kgw_extension_oid();
-	Oid			owner = OidIsValid(extension) ? extension_owner(extension) : InvalidOid;
+	Oid			owner;
+	Oid			schema;
 
-	if (!OidIsValid(owner))
+	if (!read_extension(extension, &owner, &schema))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("extension \"kgwebhook\" does not exist"),

@@ -20,5 +20,6 @@ extern void kgw_owner_begin_restricted(KgwOwnerSection *section, Oid role);
 extern void kgw_owner_end(KgwOwnerSection *section);
 extern Oid	kgw_relation_oid(const char *name);
 extern Oid	kgw_extension_oid(void);
+extern Oid	kgw_extension_schema(Oid extension);
 
 #endif							/* KGW_OWNER_H */

@@ -132,6 +132,20 @@ assign_allowed_ports(const char *newval, void *extra)
 	kgw_settings.allowed_ports = extra;
 }
 
+/*
+ * Only the form: a server must not refuse to start because of a file that can
+ * be mended while payments go on.
+ */
+static bool
+check_key_file(char **newval, void **extra, GucSource source)
+{
+	if ((*newval)[0] == '\0' || is_absolute_path(*newval))
+		return true;
+	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	GUC_check_errdetail("It is not an absolute path.");
+	return false;
+}
+
 static void
 define_limits(void)
 {
@@ -200,6 +214,11 @@ define_guard(void)
 							   "Empty: those of the operating system.",
 							   &kgw_settings.ca_file, "",
 							   PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("kgwebhook.key_file",
+							   "File with the keys that signing secrets are encrypted with.",
+							   "Empty: they are kept in the clear.",
+							   &kgw_settings.key_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_key_file, NULL, NULL);
 }
 
 /*

@@ -27,6 +27,7 @@ typedef struct KgwSettings
 	double		retry_jitter;	/* share of the delay, 0 to 1 */
 	bool		allow_http;
 	char	   *ca_file;		/* "" = the system's */
+	char	   *key_file;		/* "" = secrets are kept in the clear */
 	int			response_body_limit;	/* bytes */
 
 	/* parsed from their text by the check hooks; never NULL */

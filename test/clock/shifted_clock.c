@@ -3,6 +3,10 @@
  * shifted_clock.c
  *	  A library to preload: the process lives KGW_CLOCK_SHIFT seconds ahead.
  *
+ * With KGW_CLOCK_FILE, a test can also stop the clock of a running server: the
+ * file holds a second of the Unix clock as a native 64-bit integer, at whose
+ * middle every process then is; with 0 in it the clock runs.
+ *
  * It shifts what tells the time of day, and leaves monotonic clocks alone: an
  * hour later is not an hour of waiting.  libfaketime does too much for a
  * postmaster: up to PostgreSQL 15 that forks its children in signal handlers
@@ -17,13 +21,30 @@
  *-------------------------------------------------------------------------
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 static long shift;
+static const volatile int64_t *stopped;
+
+/* The file stays mapped in the processes that the postmaster forks. */
+static void
+map_file(const char *path)
+{
+	int			fd = open(path, O_RDONLY | O_CLOEXEC);
+	void	   *map = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
+
+	if (fd < 0 || map == MAP_FAILED)
+		abort();
+	stopped = map;
+	close(fd);
+}
 
 static void __attribute__((constructor))
 read_shift(void)
@@ -31,6 +52,9 @@ read_shift(void)
 	const char *text = getenv("KGW_CLOCK_SHIFT");
 
 	shift = text != NULL ? atol(text) : 0;
+	text = getenv("KGW_CLOCK_FILE");
+	if (text != NULL)
+		map_file(text);
 }
 
 int
@@ -38,8 +62,14 @@ clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int			result = (int) syscall(SYS_clock_gettime, clock, now);
 
-	if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-		now->tv_sec += shift;
+	if (result != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
+		return result;
+	now->tv_sec += shift;
+	if (stopped != NULL && *stopped != 0)
+	{
+		now->tv_sec = *stopped;
+		now->tv_nsec = 500000000;
+	}
 	return result;
 }
 

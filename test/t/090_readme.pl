@@ -15,7 +15,7 @@
 use strict;
 use warnings;
 
-use File::Basename qw(dirname);
+use File::Basename qw(basename dirname);
 use lib dirname(__FILE__) . '/../docs';
 
 use Cwd qw(abs_path);
@@ -465,17 +465,38 @@ foreach my $relation (@relations)
 #
 # Links lead somewhere
 #
-my $text = $readme->text;
-my %anchors = map {
-	my $anchor = lc;
-	$anchor =~ s/[^\w\- ]//g;
-	$anchor =~ tr/ /-/;
-	$anchor => 1
-} $text =~ /^#+ (.*)$/mg;
-foreach my $link ($text =~ /\]\(([^)]+)\)/g)
+# What the headings of a text can be linked by.
+sub anchors_of
 {
-	next if $link =~ /^https:/;
-	ok($link =~ /^#(.*)/ ? $anchors{$1} : -e "$top/$link", "README: link to $link");
+	my ($text) = @_;
+
+	return map {
+		my $anchor = lc;
+		$anchor =~ s/[^\w\- ]//g;
+		$anchor =~ tr/ /-/;
+		$anchor => 1
+	} $text =~ /^#+ (.*)$/mg;
+}
+
+# Whether a link of a document leads to a file that is there, and a heading in it.
+sub leads_somewhere
+{
+	my ($document, $link) = @_;
+	my ($file, $anchor) = split /#/, $link, 2;
+	my $path = $file eq '' ? "$top/$document" : dirname("$top/$document") . "/$file";
+
+	return 0 unless -e $path;
+	return 1 unless defined $anchor;
+	return { anchors_of(slurp_file($path)) }->{$anchor};
+}
+
+foreach my $document ('README.md', 'SECURITY.md', map { "docs/$_" } map { basename($_) } glob "$top/docs/*.md")
+{
+	foreach my $link (slurp_file("$top/$document") =~ /\]\(([^)]+)\)/g)
+	{
+		next if $link =~ /^https:/;
+		ok(leads_somewhere($document, $link), "$document: link to $link");
+	}
 }
 
 done_testing();

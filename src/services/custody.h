@@ -1,0 +1,14 @@
+/*-------------------------------------------------------------------------
+ *
+ * custody.h
+ *	  Keeping the table of secrets in order.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_CUSTODY_H
+#define KGW_CUSTODY_H
+
+extern int64 kgw_custody_encrypt_all(void);
+extern void kgw_custody_run(void);
+
+#endif							/* KGW_CUSTODY_H */

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_keyring.c
+ *	  Every second of a rotation belongs to one phase.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "pure/keyring.h"
+
+#include "tap.h"
+
+/* Who signs at that second: "a" the old one, "b" the new one; the body's first. */
+static const char *
+signers_at(const KgwKeyring *keyring, int64_t now)
+{
+	static char names[KGW_KEYRING_MAX + 1];
+	KgwSigner  *signers[KGW_KEYRING_MAX];
+	int			count = kgw_keyring_signers(keyring, now, signers);
+	int			i;
+
+	for (i = 0; i < count; i++)
+		names[i] = signers[i] == keyring->current ? 'a' : 'b';
+	names[count] = '\0';
+	return names;
+}
+
+static void
+test_phases(KgwKeyring *keyring)
+{
+	int64_t		now;
+	int			wrong = 0;
+
+	keyring->activates_at = 1000;
+	keyring->retires_at = 1010;
+	is_str(signers_at(keyring, 999), "ab", "until the activation the old one signs the body");
+	is_str(signers_at(keyring, 1000), "ba", "from its second on the new one does");
+	is_str(signers_at(keyring, 1009), "ba", "both sign the header until the old one retires");
+	is_str(signers_at(keyring, 1010), "b", "from that second on only the new one does");
+	for (now = 990; now < 1020; now++)
+	{
+		const char *names = signers_at(keyring, now);
+
+		wrong += strcmp(names, now < 1000 ? "ab" : now < 1010 ? "ba" : "b") != 0;
+		wrong += kgw_keyring_retired(keyring, now) != (now >= 1010);
+	}
+	ok(wrong == 0, "no second belongs to no phase or to two");
+	is_str(signers_at(keyring, INT64_MIN), "ab", "long before");
+	is_str(signers_at(keyring, INT64_MAX), "b", "long after");
+}
+
+static void
+test_short_ones(KgwKeyring *keyring)
+{
+	keyring->activates_at = 1000;
+	keyring->retires_at = 1000;
+	is_str(signers_at(keyring, 999), "ab", "nothing kept: both until the activation");
+	is_str(signers_at(keyring, 1000), "b", "and only the new one from it on");
+
+	/* not by kg_rotate_secret(), but by hand */
+	keyring->retires_at = 900;
+	is_str(signers_at(keyring, 950), "ab", "nothing retires before there is another");
+	is_str(signers_at(keyring, 1000), "b", "but then it does");
+	keyring->activates_at = keyring->retires_at = INT64_MAX;
+	is_str(signers_at(keyring, 1000), "ab", "one that never comes");
+}
+
+int
+main(void)
+{
+	KgwKeyring	keyring = {0};
+
+	is_str(signers_at(&keyring, 1000), "", "nothing signs for an empty one");
+	ok(!kgw_keyring_retired(&keyring, 1000), "in which nothing retires");
+	keyring.current = kgw_signer_new("the old secret", 14);
+	is_str(signers_at(&keyring, 1000), "a", "one secret signs all");
+	ok(!kgw_keyring_retired(&keyring, 1000), "and doesn't retire");
+	keyring.next = kgw_signer_new("the new secret", 14);
+	test_phases(&keyring);
+	test_short_ones(&keyring);
+	kgw_keyring_clear(&keyring);
+	ok(keyring.current == NULL && keyring.next == NULL, "nothing is left of it");
+	kgw_keyring_clear(&keyring);
+	return done_testing();
+}
