@@ -261,8 +261,8 @@ delivers('rotating', 'one key, rotating', 'also in the middle of a rotation');
 #
 $node->safe_psql('postgres', q{
 	UPDATE kgwebhook.secret SET secret = (SELECT secret FROM kgwebhook.secret WHERE org_id = 'one')
-	 WHERE org_id = 'three'});
-insert_of('three', 'stolen');
+	 WHERE org_id = 'two'});
+insert_of('two', 'stolen');
 my ($row) = wait_for_log_rows($node, 1, q{object_id = 'stolen'});
 like($row->{error}, qr/can't be decrypted/, q{an encrypted secret is no good in another organisation's row});
 $node->safe_psql('postgres', q{
