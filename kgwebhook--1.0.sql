@@ -136,16 +136,32 @@ CREATE TABLE kgwebhook.delivery_log (
     is_test          pg_catalog.bool NOT NULL DEFAULT false,
     CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
 ) PARTITION BY RANGE (started_at);
-/* attempts are written in the order of their numbers, so a block range will do */
-CREATE INDEX delivery_log_attempt_id_idx ON kgwebhook.delivery_log USING brin (attempt_id) WITH (pages_per_range = 32, autosummarize = on);
-CREATE INDEX delivery_log_delivery_id_idx ON kgwebhook.delivery_log (delivery_id, attempt);
-CREATE INDEX delivery_log_object_id_idx ON kgwebhook.delivery_log (object_id, attempt_id);
 CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log DEFAULT;
+
+/*
+ * Indexes are the partitions' own: those of the parent would be made anew when a
+ * restore attaches a day, and be in the way of the ones that the dump has.
+ * Attempts are written in the order of their numbers, so a block range will do.
+ */
+CREATE FUNCTION kgwebhook.index_partition(partition pg_catalog.name) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I USING brin (attempt_id) WITH (pages_per_range = 32, autosummarize = on)',
+                   partition || '_attempt_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id, attempt)', partition || '_delivery_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, attempt_id)', partition || '_object_id_idx', partition);
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_attempt_id_idx', 'one attempt, by its number');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_delivery_id_idx', 'the attempts of one delivery');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_object_id_idx', 'the attempts for one object');
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.index_partition(pg_catalog.name) IS
+  'makes the indexes of a partition of the log';
+SELECT kgwebhook.index_partition('delivery_log_default');
+
 COMMENT ON TABLE kgwebhook.delivery_log IS 'every attempt of every delivery';
 COMMENT ON TABLE kgwebhook.delivery_log_default IS 'attempts of days that have no partition of their own';
-COMMENT ON INDEX kgwebhook.delivery_log_attempt_id_idx IS 'one attempt, by its number';
-COMMENT ON INDEX kgwebhook.delivery_log_delivery_id_idx IS 'the attempts of one delivery';
-COMMENT ON INDEX kgwebhook.delivery_log_object_id_idx IS 'the attempts for one object';
 COMMENT ON COLUMN kgwebhook.delivery_log.attempt_id IS 'the attempt';
 COMMENT ON COLUMN kgwebhook.delivery_log.delivery_id IS 'the delivery it was an attempt of';
 COMMENT ON COLUMN kgwebhook.delivery_log.webhook_id IS 'the event, as the receiver saw it';
@@ -582,6 +598,253 @@ COMMENT ON COLUMN kgwebhook.stats.last_error_at IS 'when that was';
 
 
 /* -------------------------------------------------------------------------
+ * The days of the log
+ *
+ * A partition a day, by UTC, named after it: delivery_log_20261124.  Retention
+ * drops them whole.
+ *
+ * None is made here, and none before there is something to log.  A dump has
+ * the days as tables beside the extension, and a restore creates them after the
+ * extension and before the queue has a row: until then their names must be
+ * free.
+ *
+ * Attaching or dropping a day locks the log for a moment, and whoever waits for
+ * that lock keeps the workers waiting behind it.  So nobody waits for long: the
+ * default partition takes what comes until somebody succeeds.
+ * ------------------------------------------------------------------------- */
+
+CREATE FUNCTION kgwebhook.make_day(day pg_catalog.date) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    partition name := 'delivery_log_' || to_char(day, 'YYYYMMDD');
+    since text := to_char(day, 'YYYY-MM-DD') || ' 00:00:00+00';
+    until text := to_char(day + 1, 'YYYY-MM-DD') || ' 00:00:00+00';
+    strays bigint;
+BEGIN
+    SELECT count(*) INTO strays
+      FROM (SELECT FROM kgwebhook.delivery_log_default
+             WHERE started_at >= since::timestamptz AND started_at < until::timestamptz LIMIT 1001) few;
+    IF strays > 1000 THEN
+        RAISE WARNING 'attempts of % stay in kgwebhook.delivery_log_default', day
+            USING DETAIL = 'There are too many of them to move while the log is locked.',
+                  HINT = 'They are deleted when they are older than kgwebhook.log_retention.';
+        RETURN;
+    END IF;
+    EXECUTE format('CREATE TABLE kgwebhook.%I (LIKE kgwebhook.delivery_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)',
+                   partition);
+    EXECUTE format('COMMENT ON TABLE kgwebhook.%I IS %L', partition, 'attempts of ' || to_char(day, 'YYYY-MM-DD') || ', UTC');
+    PERFORM kgwebhook.index_partition(partition);
+    LOCK TABLE kgwebhook.delivery_log_default IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('WITH stray AS (DELETE FROM kgwebhook.delivery_log_default'
+                   '                WHERE started_at >= $1 AND started_at < $2 RETURNING *)'
+                   ' INSERT INTO kgwebhook.%I SELECT * FROM stray', partition)
+        USING since::timestamptz, until::timestamptz;
+    EXECUTE format('ALTER TABLE kgwebhook.delivery_log ATTACH PARTITION kgwebhook.%I FOR VALUES FROM (%L) TO (%L)',
+                   partition, since, until);
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.make_day(pg_catalog.date) IS
+  'makes the log''s partition of a day, and moves there what the default partition has of it';
+
+CREATE FUNCTION kgwebhook.make_days() RETURNS pg_catalog.bool
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    patience text := current_setting('lock_timeout');
+    today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    day date;
+BEGIN
+    IF NOT EXISTS (SELECT FROM generate_series(0, 3) ahead
+                    WHERE to_regclass('kgwebhook.delivery_log_' || to_char(today + ahead, 'YYYYMMDD')) IS NULL) THEN
+        RETURN true;
+    END IF;
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE ONLY kgwebhook.delivery_log IN SHARE UPDATE EXCLUSIVE MODE;
+    FOR day IN SELECT today + ahead FROM generate_series(0, 3) ahead LOOP
+        IF to_regclass('kgwebhook.delivery_log_' || to_char(day, 'YYYYMMDD')) IS NULL THEN
+            PERFORM kgwebhook.make_day(day);
+        END IF;
+    END LOOP;
+    PERFORM set_config('lock_timeout', patience, true);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.make_days() IS
+  'makes the log''s partitions of today and the next three days; false when somebody holds a lock';
+
+CREATE FUNCTION kgwebhook.log_retention() RETURNS pg_catalog.interval
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'kg_log_retention';
+COMMENT ON FUNCTION kgwebhook.log_retention() IS
+  'the setting kgwebhook.log_retention; NULL keeps everything';
+
+CREATE FUNCTION kgwebhook.log_partitions(
+    older_than pg_catalog.timestamptz,
+    OUT partition pg_catalog.regclass,
+    OUT whole pg_catalog.bool) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.oid::regclass, c.is_day AND c.relname < last.relname
+      FROM (SELECT 'delivery_log_' || to_char(older_than AT TIME ZONE 'UTC', 'YYYYMMDD') AS relname) last,
+           (SELECT c.oid, c.relname, c.relname ~ '^delivery_log_[0-9]{8}$' AS is_day
+              FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+             WHERE i.inhparent = 'kgwebhook.delivery_log'::regclass) c
+     WHERE NOT c.is_day OR c.relname <= last.relname
+     ORDER BY c.relname
+$$;
+COMMENT ON FUNCTION kgwebhook.log_partitions(pg_catalog.timestamptz) IS
+  'partitions of the log that can have attempts older than that, and whether they have no others';
+
+CREATE FUNCTION kgwebhook.drop_days() RETURNS pg_catalog.bool
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    patience text := current_setting('lock_timeout');
+    cutoff timestamptz := now() - kgwebhook.log_retention();
+    partition regclass;
+    deleted bigint;
+BEGIN
+    IF cutoff IS NULL THEN
+        RETURN true;
+    END IF;
+    PERFORM set_config('lock_timeout', '100ms', true);
+    LOCK TABLE ONLY kgwebhook.delivery_log IN SHARE UPDATE EXCLUSIVE MODE;
+    FOR partition IN SELECT p.partition FROM kgwebhook.log_partitions(cutoff) p WHERE p.whole LOOP
+        EXECUTE format('DROP TABLE %s', partition);
+    END LOOP;
+    PERFORM set_config('lock_timeout', patience, true);
+    DELETE FROM kgwebhook.delivery_log_default
+     WHERE ctid = ANY (ARRAY(SELECT ctid FROM kgwebhook.delivery_log_default WHERE started_at < cutoff LIMIT 10000));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted < 10000;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.drop_days() IS
+  'drops the days of the log that are older than kgwebhook.log_retention; false when there is more to do later';
+
+CREATE FUNCTION kgwebhook.purge_partition(partition pg_catalog.regclass, older_than pg_catalog.timestamptz) RETURNS pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    newer bool;
+    removed bigint;
+    total bigint;
+BEGIN
+    /* emptying gives the space back, but only where nothing is newer: this asks first ... */
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE started_at >= $1)', partition) INTO newer USING older_than;
+    IF NOT newer AND current_setting('transaction_isolation') = 'read committed' THEN
+        /* ... and again, when nobody can add to it */
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
+        EXECUTE format('SELECT count(*) FILTER (WHERE started_at < $1), count(*) FROM %s', partition)
+            INTO removed, total USING older_than;
+        IF removed = total THEN
+            EXECUTE format('TRUNCATE %s', partition);
+            RETURN removed;
+        END IF;
+    END IF;
+    EXECUTE format('DELETE FROM %s WHERE started_at < $1', partition) USING older_than;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN removed;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.purge_partition(pg_catalog.regclass, pg_catalog.timestamptz) IS
+  'removes from a partition of the log what is older than that; returns how many attempts';
+
+CREATE FUNCTION @extschema@.kg_purge(older_than pg_catalog.interval DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    patience text := current_setting('lock_timeout');
+    cutoff timestamptz := now() - coalesce(older_than, kgwebhook.log_retention());
+    leaf record;
+    removed bigint;
+    total bigint := 0;
+BEGIN
+    IF older_than < '0' THEN
+        RAISE EXCEPTION 'older_than is negative'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give the age from which on attempts are removed, such as ''30 days''.';
+    ELSIF cutoff IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM set_config('lock_timeout', '1s', true);
+    LOCK TABLE ONLY kgwebhook.delivery_log IN SHARE UPDATE EXCLUSIVE MODE;
+    FOR leaf IN SELECT p.partition, p.whole FROM kgwebhook.log_partitions(cutoff) p LOOP
+        IF leaf.whole THEN
+            EXECUTE format('SELECT count(*) FROM %s', leaf.partition) INTO removed;
+            EXECUTE format('DROP TABLE %s', leaf.partition);
+        ELSE
+            removed := kgwebhook.purge_partition(leaf.partition, cutoff);
+        END IF;
+        total := total + removed;
+    END LOOP;
+    PERFORM set_config('lock_timeout', patience, true);
+    PERFORM kgwebhook.make_days();
+    RETURN total;
+EXCEPTION WHEN lock_not_available THEN
+    RAISE EXCEPTION 'could not lock kgwebhook.delivery_log'
+        USING ERRCODE = 'lock_not_available',
+              DETAIL = 'Somebody uses it for longer than a second, such as pg_dump. Nothing was removed.',
+              HINT = 'Run kg_purge() again later.';
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_purge(pg_catalog.interval) IS
+  'removes attempts from the log that are older than that, or than kgwebhook.log_retention; returns how many';
+
+
+/* -------------------------------------------------------------------------
+ * Maintenance
+ * ------------------------------------------------------------------------- */
+
+/*
+ * Expires with the caller's own rights, and the table's own triggers run on
+ * the caller's search_path, as they always do; hence no SET here.
+ */
+CREATE FUNCTION @extschema@.kg_expire_intents(relation pg_catalog.regclass) RETURNS pg_catalog.int8
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_expire_intents';
+COMMENT ON FUNCTION @extschema@.kg_expire_intents(pg_catalog.regclass) IS
+  'pending intents past their payment_deadline expire; NULL: those of every watched table';
+
+CREATE FUNCTION kgwebhook.sweep() RETURNS pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting bigint;
+    dead bigint;
+BEGIN
+    SELECT count(*) INTO waiting FROM kgwebhook.queue WHERE enqueued_at < now() - interval '1 hour';
+    SELECT count(*) INTO dead FROM kgwebhook.dead_letter WHERE died_at >= now() - interval '1 hour';
+    IF waiting + dead > 0 THEN
+        RAISE WARNING '% kgwebhook deliveries have not been acknowledged', waiting + dead
+            USING DETAIL = format('%s have waited for more than an hour; %s were given up in the last hour.', waiting, dead),
+                  HINT = 'SELECT * FROM kgwebhook.deliveries WHERE state IN (''pending'', ''retrying'', ''dead'') shows them.';
+    END IF;
+    RETURN waiting + dead;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.sweep() IS
+  'warns of deliveries that have waited for more than an hour, or were given up in the last one; returns how many';
+
+CREATE FUNCTION @extschema@.kg_schedule_maintenance() RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_schedule_maintenance';
+COMMENT ON FUNCTION @extschema@.kg_schedule_maintenance() IS
+  'has pg_cron run retention, expiry of intents and a sweep for what was not acknowledged';
+
+CREATE FUNCTION @extschema@.kg_unschedule_maintenance() RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_unschedule_maintenance';
+COMMENT ON FUNCTION @extschema@.kg_unschedule_maintenance() IS
+  'takes the jobs of kg_schedule_maintenance() away';
+
+
+/* -------------------------------------------------------------------------
  * For receivers and tests
  * ------------------------------------------------------------------------- */
 
@@ -622,6 +885,18 @@ REVOKE ALL ON FUNCTION
     kgwebhook.altered(),
     kgwebhook.worker_stats(),
     kgwebhook.destination_notices(),
+    kgwebhook.index_partition(pg_catalog.name),
+    kgwebhook.make_day(pg_catalog.date),
+    kgwebhook.make_days(),
+    kgwebhook.log_retention(),
+    kgwebhook.log_partitions(pg_catalog.timestamptz),
+    kgwebhook.drop_days(),
+    kgwebhook.purge_partition(pg_catalog.regclass, pg_catalog.timestamptz),
+    kgwebhook.sweep(),
+    @extschema@.kg_purge(pg_catalog.interval),
+    @extschema@.kg_expire_intents(pg_catalog.regclass),
+    @extschema@.kg_schedule_maintenance(),
+    @extschema@.kg_unschedule_maintenance(),
     @extschema@.kg_pause(pg_catalog.text),
     @extschema@.kg_resume(pg_catalog.text),
     @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),

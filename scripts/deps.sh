@@ -53,6 +53,32 @@ has_node()
 		>/dev/null 2>&1
 }
 
+has_pg_cron()
+{
+	local pg_config
+
+	pg_config=$(find_pg_config) &&
+		[ -f "$("$pg_config" --sharedir)/extension/pg_cron.control" ]
+}
+
+# Prints the package of pg_cron, if apt has it for this version (if apt has
+# no lists yet, it may).  Its tests do without where it can't be had.
+pg_cron_package()
+{
+	local pg_config version
+
+	command -v apt-cache >/dev/null || return 0
+	if pg_config=$(find_pg_config); then
+		version=$("$pg_config" --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+	else
+		version=$(pg_major)
+	fi
+	if apt-cache show "postgresql-$version-cron" >/dev/null 2>&1 ||
+		[ -z "$(apt-cache pkgnames postgresql 2>/dev/null)" ]; then
+		echo "postgresql-$version-cron"
+	fi
+}
+
 has_libfuzzer()
 {
 	has_command clang &&
@@ -94,6 +120,7 @@ missing_packages()
 	has_header openssl/hmac.h || echo libssl-dev
 	find_pg_config >/dev/null ||
 		echo "postgresql-$(pg_major)" "postgresql-server-dev-$(pg_major)"
+	has_pg_cron || pg_cron_package
 	{ has_command prove && has_perl_module Test::More; } || echo perl
 	has_perl_module IPC::Run || echo libipc-run-perl
 	has_node || echo nodejs

@@ -51,8 +51,8 @@ SELECT t.tgrelid::regclass AS relation, t.tgname AS trigger_without_comment
 
 --
 -- Functions: whose rights they run with, and on which search_path.  Those that
--- have none pinned either touch no table (the receivers' three, installed())
--- or create a table where the caller's path says.
+-- have none pinned either touch no table (the receivers' three, installed(),
+-- log_retention()), or create or update a table as the caller would.
 --
 SELECT p.pronamespace::regnamespace AS schema, p.proname,
        CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END AS rights,

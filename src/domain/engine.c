@@ -30,6 +30,7 @@
 #include "domain/ledger.h"
 #include "domain/queue.h"
 #include "domain/scheduler.h"
+#include "domain/upkeep.h"
 #include "pure/retry.h"
 #include "services/board.h"
 #include "services/custody.h"
@@ -57,6 +58,7 @@ struct KgwEngine
 	KgwScheduler *scheduler;
 	KgwHttp    *http;
 	KgwLedger *ledger;
+	KgwUpkeep  *upkeep;
 	KgwArrivals arrivals;
 	bool		look;			/* something may have arrived */
 	KgwTicks	looked_at;
@@ -92,6 +94,7 @@ kgw_engine_new(int shard)
 	engine->scheduler = kgw_scheduler_new();
 	engine->http = kgw_http_new();
 	engine->ledger = kgw_ledger_new();
+	engine->upkeep = kgw_upkeep_new(shard == 0);
 	set_limit(engine);
 	return engine;
 }
@@ -424,13 +427,22 @@ publish(KgwEngine *engine)
 	}
 }
 
+/* Write down what has been concluded. */
+static void
+settle(KgwEngine *engine)
+{
+	kgw_upkeep_before_log(engine->upkeep);
+	kgw_ledger_settle(engine->ledger, engine->scheduler);
+	engine->unreported = true;
+}
+
 /* Somebody has changed secrets or queued rows: start from the table again. */
 static bool
 start_over(KgwEngine *engine)
 {
 	/* first what was judged by what is out of date */
 	if (kgw_ledger_count(engine->ledger) > 0)
-		kgw_ledger_settle(engine->ledger, engine->scheduler);
+		settle(engine);
 	return kgw_engine_start(engine);
 }
 
@@ -462,8 +474,10 @@ kgw_engine_turn(KgwEngine *engine)
 	kgw_http_run(engine->http);
 	collect(engine);
 	if (kgw_ledger_ready(engine->ledger, kgw_clock_ticks(), engine->in_flight == 0))
+		settle(engine);
+	if (kgw_upkeep_due(engine->upkeep) <= kgw_clock_ticks())
 	{
-		kgw_ledger_settle(engine->ledger, engine->scheduler);
+		kgw_upkeep_run(engine->upkeep);
 		engine->unreported = true;
 	}
 	if (kgw_secrets_retired())
@@ -481,9 +495,9 @@ KgwTicks
 kgw_engine_deadline(KgwEngine *engine)
 {
 	KgwTicks	now = kgw_clock_ticks();
-	KgwTicks	deadline = Min(kgw_http_deadline(engine->http),
-							   Min(kgw_scheduler_due(engine->scheduler),
-								   kgw_ledger_due(engine->ledger)));
+	KgwTicks	unasked = Min(kgw_http_deadline(engine->http),
+							  Min(kgw_ledger_due(engine->ledger), kgw_upkeep_due(engine->upkeep)));
+	KgwTicks	deadline = Min(unasked, kgw_scheduler_due(engine->scheduler));
 
 	/* a call that came during the turn may have been taken for another's */
 	if (engine->reloads != kgw_shared_reloads())
@@ -497,7 +511,7 @@ kgw_engine_deadline(KgwEngine *engine)
 			deadline = Min(deadline, now + UNHEARD_PAUSE);
 	}
 	if (!kgw_settings.enabled)
-		return Min(kgw_http_deadline(engine->http), kgw_ledger_due(engine->ledger));
+		return unasked;
 	if (engine->look)
 		deadline = Min(deadline, Max(now, engine->looked_at + ARRIVALS_PAUSE));
 	if (wants_to_read(engine, now) ||

@@ -8,8 +8,8 @@
  * superuser can write the configuration file.  The exception is "workers",
  * which sizes what the launcher starts.
  *
- * The settings with a little language of their own (schedule, networks, ports)
- * are parsed in their check hooks, so that a bad value is refused at reload
+ * The settings with a little language of their own (schedule, networks, ports,
+ * retention) are parsed in their check hooks, so that a bad value is refused at reload
  * and the good one stays in force; the parsed form travels as the hook's
  * "extra" and nobody ever parses one again.
  *
@@ -22,7 +22,9 @@
 #include <limits.h>
 
 #include "miscadmin.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #include "services/settings.h"
 
@@ -32,6 +34,7 @@ KgwSettings kgw_settings;
 static char *retry_schedule_text;
 static char *allowed_networks_text;
 static char *allowed_ports_text;
+static char *log_retention_text;
 
 /*
  * Space for a parsed form, to be handed to guc.c as extra.  guc.c releases
@@ -146,6 +149,61 @@ check_key_file(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/*
+ * An interval as SQL has it.  Its input function raises errors, which a check
+ * hook must not: a bad line in the configuration file would end the postmaster.
+ */
+static bool
+parse_interval(const char *text, Interval *span)
+{
+	char		work[256];
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	int			fields;
+	int			dtype;
+	struct pg_itm_in itm;
+
+	memset(&itm, 0, sizeof(itm));
+	return ParseDateTime(text, work, sizeof(work), field, ftype, MAXDATEFIELDS, &fields) == 0 &&
+		DecodeInterval(field, ftype, fields, INTERVAL_FULL_RANGE, &dtype, &itm) == 0 &&
+		dtype == DTK_DELTA &&
+		itmin2interval(&itm, span) == 0;
+}
+
+/*
+ * The log is dropped by whole days, so less than one makes no sense; and 0 might
+ * be meant as never or as at once.
+ */
+static bool
+parse_retention(const char *text, KgwRetention *form)
+{
+	form->forever = strcmp(text, "-1") == 0;
+	if (form->forever)
+		return true;
+	return parse_interval(text, &form->span) &&
+		form->span.month >= 0 && form->span.day >= 0 && form->span.time >= 0 &&
+		(form->span.month > 0 || form->span.day > 0 || form->span.time >= USECS_PER_DAY);
+}
+
+static bool
+check_log_retention(char **newval, void **extra, GucSource source)
+{
+	KgwRetention *form = extra_alloc(sizeof(KgwRetention));
+
+	if (form == NULL)
+		return false;
+	memset(form, 0, sizeof(*form));
+	return accept_parsed(parse_retention(*newval, form),
+						 "It is an interval of at least one day, or -1 to keep everything.",
+						 form, extra);
+}
+
+static void
+assign_log_retention(const char *newval, void *extra)
+{
+	kgw_settings.log_retention = extra;
+}
+
 static void
 define_limits(void)
 {
@@ -169,6 +227,17 @@ define_limits(void)
 							"Bytes of an answer that the log keeps.",
 							NULL, &kgw_settings.response_body_limit,
 							4096, 0, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+}
+
+static void
+define_log(void)
+{
+	DefineCustomStringVariable("kgwebhook.log_retention",
+							   "Time for which kgwebhook.delivery_log keeps attempts.",
+							   "-1 keeps everything.",
+							   &log_retention_text, "30 days",
+							   PGC_SIGHUP, 0,
+							   check_log_retention, assign_log_retention, NULL);
 }
 
 static void
@@ -244,5 +313,6 @@ kgw_settings_define(void)
 	define_limits();
 	define_retries();
 	define_guard();
+	define_log();
 	MarkGUCPrefixReserved("kgwebhook");
 }

@@ -8,12 +8,20 @@
 #ifndef KGW_SETTINGS_H
 #define KGW_SETTINGS_H
 
+#include "datatype/timestamp.h"
 #include "pure/address.h"
 #include "pure/retry.h"
 #include "pure/url.h"
 
 /* Upper bound of kgwebhook.workers: worker slots live in shared memory. */
 #define KGW_MAX_SHARDS 16
+
+/* How long the log is kept. */
+typedef struct KgwRetention
+{
+	bool		forever;
+	Interval	span;			/* else: at least a day */
+} KgwRetention;
 
 typedef struct KgwSettings
 {
@@ -34,6 +42,7 @@ typedef struct KgwSettings
 	KgwSchedule *schedule;
 	KgwNetworks *allowed_networks;
 	KgwPorts   *allowed_ports;
+	KgwRetention *log_retention;
 } KgwSettings;
 
 extern KgwSettings kgw_settings;
