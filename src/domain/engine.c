@@ -194,7 +194,7 @@ begin_read(KgwEngine *engine)
 	engine->unreported = true;
 	engine->wall = GetCurrentTimestamp();
 	engine->now = kgw_clock_ticks();
-	if (kgw_relation_oid("queue") == engine->queue && OidIsValid(engine->queue))
+	if (kgw_extension_hold() && kgw_relation_oid("queue") == engine->queue)
 		return true;
 	kgw_queue_end();
 	return false;

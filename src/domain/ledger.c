@@ -28,6 +28,7 @@
 
 #include "domain/ledger.h"
 #include "domain/verdict.h"
+#include "services/owner.h"
 #include "services/shared.h"
 
 /* Outcomes that share a transaction. */
@@ -138,20 +139,26 @@ close_job(KgwLedger *ledger, KgwJob *job)
 	slist_push_head(&ledger->unused, &job->node);
 }
 
-static void
+/* Settle these; false, with nothing done, when their extension isn't there. */
+static bool
 settle_in_transaction(KgwSettlement *settlements, int count)
 {
+	bool		held;
+
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	pgstat_report_activity(STATE_RUNNING, "settling deliveries");
-	kgw_settle(settlements, count);
+	held = kgw_extension_hold();
+	if (held)
+		kgw_settle(settlements, count);
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
+	return held;
 }
 
 /* Whether an error would have struck any row: a lock, a full disk, a deadlock. */
@@ -175,8 +182,7 @@ try_to_settle(KgwLedger *ledger, KgwSettlement *settlements, int count)
 
 	PG_TRY();
 	{
-		settle_in_transaction(settlements, count);
-		result = KGW_SETTLED;
+		result = settle_in_transaction(settlements, count) ? KGW_SETTLED : KGW_SETTLED_LATER;
 	}
 	PG_CATCH();
 	{

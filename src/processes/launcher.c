@@ -27,13 +27,6 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -43,11 +36,11 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "processes/launcher.h"
 #include "processes/worker.h"
 #include "services/clock.h"
+#include "services/database.h"
 #include "services/shared.h"
 
 /* The pause after a worker's end: doubles from the one to the other. */
@@ -57,8 +50,11 @@
 /* A worker that ran this long had no part in an error loop. */
 #define GOOD_RUN ((KgwTicks) 60000000)
 
-/* Databases that are looked into at server start wait this long for a reply. */
-#define PROBE_CHECK ((KgwTicks) 5000000)
+/* At server start a database that doesn't reply keeps others waiting so long. */
+#define PROBE_PATIENCE ((KgwTicks) 5000000)
+
+/* When there was no room for a worker, another attempt comes after this. */
+#define ROOM_PAUSE ((KgwTicks) 5000000)
 
 typedef struct KgwSupervised
 {
@@ -67,13 +63,19 @@ typedef struct KgwSupervised
 	KgwTicks	started_at[KGW_MAX_SHARDS];
 	KgwTicks	start_at[KGW_MAX_SHARDS];	/* not before this */
 	KgwTicks	pause[KGW_MAX_SHARDS];
+	bool		starved;		/* the server had no room for a worker */
 } KgwSupervised;
 
 /* This process's view of the slots in shared memory, by slot. */
 static KgwSupervised supervised[KGW_MAX_DATABASES];
 
-/* Databases still to be looked into, and whether complaints were logged. */
+/*
+ * Databases still to be looked into, which of them is being looked into since
+ * when, and whether complaints were logged.
+ */
 static List *unprobed = NIL;
+static Oid	probed;
+static KgwTicks probed_at;
 static bool told_no_room;
 static bool told_no_slot;
 
@@ -94,38 +96,6 @@ kgw_launcher_register(void)
 	launcher.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	launcher.bgw_restart_time = 5;
 	RegisterBackgroundWorker(&launcher);
-}
-
-/* All databases that can be connected to and aren't templates. */
-static List *
-list_databases(void)
-{
-	List	   *list = NIL;
-	MemoryContext keep = CurrentMemoryContext;
-	Relation	rel;
-	TableScanDesc scan;
-	HeapTuple	tuple;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	rel = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(rel, 0, NULL);
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-		MemoryContext scratch;
-
-		if (!form->datallowconn || form->datistemplate)
-			continue;
-		scratch = MemoryContextSwitchTo(keep);
-		list = lappend_oid(list, form->oid);
-		MemoryContextSwitchTo(scratch);
-	}
-	table_endscan(scan);
-	table_close(rel, AccessShareLock);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(keep);
-	return list;
 }
 
 /* Take up what shared memory says of a slot. */
@@ -168,26 +138,56 @@ note_end(int slot, int shard, KgwTicks now)
 	database->pause[shard] = Min(Max(database->pause[shard] * 2, PAUSE_MIN), PAUSE_MAX);
 }
 
+/* The server has no room: said once, until nobody is without a worker for it. */
 static void
-start_worker(int slot, int shard, KgwTicks now)
+note_no_room(int slot, const char *database)
 {
-	KgwSupervised *database = &supervised[slot];
-
-	if (kgw_worker_register(slot, shard, database->dboid, &database->handle[shard]))
-	{
-		database->started_at[shard] = now;
-		told_no_room = false;
-		return;
-	}
-	database->handle[shard] = NULL;
-	database->start_at[shard] = now + PAUSE_MAX / 6;
+	supervised[slot].starved = true;
 	if (!told_no_room)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("no background worker is free for kgwebhook"),
-				 errdetail("Database %u has deliveries that wait.", database->dboid),
-				 errhint("Increase max_worker_processes.")));
+				 errdetail("What database \"%s\" and perhaps others have to deliver waits until one is.",
+						   database),
+				 errhint("Increase max_worker_processes and restart the server.")));
 	told_no_room = true;
+}
+
+static void
+note_room(int slot)
+{
+	supervised[slot].starved = false;
+	for (int i = 0; i < KGW_MAX_DATABASES; i++)
+	{
+		if (supervised[i].starved)
+			return;
+	}
+	told_no_room = false;
+}
+
+/* Start a worker; false when the database can't have any. */
+static bool
+start_worker(int slot, int shard, KgwTicks now)
+{
+	KgwSupervised *database = &supervised[slot];
+	NameData	name;
+
+	/* whoever asks for it from here on undoes this */
+	kgw_shared_set_absent(slot);
+	if (!kgw_database_serves(database->dboid, &name))
+		return false;
+	(void) kgw_shared_want(database->dboid);
+
+	if (kgw_worker_register(slot, shard, database->dboid, &database->handle[shard]))
+	{
+		database->started_at[shard] = now;
+		note_room(slot);
+		return true;
+	}
+	database->handle[shard] = NULL;
+	database->start_at[shard] = now + ROOM_PAUSE;
+	note_no_room(slot, NameStr(name));
+	return true;
 }
 
 /* Start what should run of a database and doesn't. */
@@ -202,16 +202,16 @@ start_workers(int slot, KgwTicks now)
 			continue;
 		if (database->handle[shard] != NULL)
 			note_end(slot, shard, now);
-		if (database->start_at[shard] <= now)
-			start_worker(slot, shard, now);
+		if (database->start_at[shard] <= now && !start_worker(slot, shard, now))
+			return;
 
 		/* the others follow when the first has found the extension */
-		if (shard == 0 && !kgw_shared_worker_runs(slot, 0))
+		if (!kgw_shared_present(slot))
 			return;
 	}
 }
 
-/* The database has no extension: let its slot go as soon as nobody is there. */
+/* Nobody is wanted there: let the slot go as soon as nobody is there. */
 static void
 forget(int slot)
 {
@@ -220,27 +220,15 @@ forget(int slot)
 		if (has_process(slot, shard))
 			return;
 	}
+	if (!kgw_shared_forget(slot))
+		return;
 	for (int shard = 0; shard < KGW_MAX_SHARDS; shard++)
 	{
 		if (supervised[slot].handle[shard] != NULL)
 			pfree(supervised[slot].handle[shard]);
 	}
-	kgw_shared_forget(slot);
+	note_room(slot);
 	memset(&supervised[slot], 0, sizeof(KgwSupervised));
-}
-
-/*
- * Whether a database whose worker ends again and again has been dropped: its
- * worker dies before it can say so.
- */
-static bool
-is_gone(int slot, KgwTicks now)
-{
-	KgwSupervised *database = &supervised[slot];
-
-	if (database->pause[0] <= PAUSE_MIN || database->start_at[0] > now || has_process(slot, 0))
-		return false;
-	return !list_member_oid(list_databases(), database->dboid);
 }
 
 static void
@@ -251,40 +239,56 @@ supervise(KgwTicks now)
 		adopt_slot(slot);
 		if (!OidIsValid(supervised[slot].dboid))
 			continue;
-		if (kgw_shared_absent(slot) || is_gone(slot, now))
-			forget(slot);
-		else if (!kgw_shared_closed(slot))
+		if (!kgw_shared_absent(slot) && !kgw_shared_closed(slot))
 			start_workers(slot, now);
+		if (kgw_shared_absent(slot))
+			forget(slot);
 	}
+}
+
+/* Whether the database that was named last is still to be heard of. */
+static bool
+is_probing(KgwTicks now)
+{
+	bool		unheard = false;
+
+	for (int slot = 0; slot < KGW_MAX_DATABASES; slot++)
+	{
+		if (supervised[slot].starved)
+			return true;
+		if (OidIsValid(probed) && supervised[slot].dboid == probed)
+			unheard = !kgw_shared_present(slot);
+	}
+	return unheard && now - probed_at < PROBE_PATIENCE;
 }
 
 /* Name the next database that nobody has looked into since server start. */
 static void
-probe_next(void)
+probe_next(KgwTicks now)
 {
-	while (unprobed != NIL)
+	if (unprobed == NIL || is_probing(now))
+		return;
+	if (kgw_shared_want(linitial_oid(unprobed)) < 0)
 	{
-		if (kgw_shared_want(linitial_oid(unprobed)) < 0)
-		{
-			if (!told_no_slot)
-				ereport(WARNING,
-						(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						 errmsg("too many databases have kgwebhook"),
-						 errdetail("At most %d databases of a server can have workers.",
-								   KGW_MAX_DATABASES)));
-			told_no_slot = true;
-			return;
-		}
-		unprobed = list_delete_first(unprobed);
+		if (!told_no_slot)
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("too many databases have kgwebhook"),
+					 errdetail("At most %d databases of a server can have workers.",
+							   KGW_MAX_DATABASES)));
+		told_no_slot = true;
 		return;
 	}
+	probed = linitial_oid(unprobed);
+	probed_at = now;
+	unprobed = list_delete_first(unprobed);
 }
 
 /* When the launcher has to look again without being called. */
 static KgwTicks
 next_look(KgwTicks now)
 {
-	KgwTicks	next = unprobed != NIL ? now + PROBE_CHECK : KGW_NEVER;
+	KgwTicks	next = unprobed != NIL ? now + PROBE_PATIENCE : KGW_NEVER;
 
 	for (int slot = 0; slot < KGW_MAX_DATABASES; slot++)
 	{
@@ -293,6 +297,8 @@ next_look(KgwTicks now)
 			if (OidIsValid(supervised[slot].dboid) && !has_process(slot, shard) &&
 				!kgw_shared_closed(slot))
 				next = Min(next, Max(supervised[slot].start_at[shard], now + 10000));
+			if (!kgw_shared_present(slot))
+				break;
 		}
 	}
 	return next;
@@ -327,7 +333,7 @@ kgw_launcher_main(Datum arg)
 	CurrentMemoryContext = AllocSetContextCreate(TopMemoryContext, "kgwebhook launcher",
 												 ALLOCSET_DEFAULT_SIZES);
 	kgw_shared_launcher_attach();
-	unprobed = list_databases();
+	unprobed = kgw_database_list();
 	for (;;)
 	{
 		KgwTicks	now = kgw_clock_ticks();
@@ -338,7 +344,7 @@ kgw_launcher_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		probe_next();
+		probe_next(now);
 		supervise(now);
 		sleep_until(next_look(now));
 	}

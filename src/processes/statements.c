@@ -9,6 +9,10 @@
  * kept from starting new ones until the statement is over.  What was in flight
  * is sent again afterwards.
  *
+ * A database that was copied from one with the extension has it too, and one
+ * that isn't a template any more may have it: after CREATE DATABASE, and ALTER
+ * DATABASE with such an option, the launcher has a look, once that is committed.
+ *
  * COMMIT PREPARED has no callback in the session that runs it; the workers are
  * told here to look at everything again, events and secrets.
  *
@@ -18,22 +22,37 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
+#include "utils/memutils.h"
 
 #include "processes/statements.h"
 #include "services/clock.h"
+#include "services/database.h"
 #include "services/shared.h"
 
 /* Longest wait for workers to leave, microseconds; then PostgreSQL decides. */
 #define PATIENCE ((KgwTicks) 5000000)
 
 static ProcessUtility_hook_type previous_hook;
+
+/* What is to be looked at when this transaction commits; in its context. */
+static List *to_look_at = NIL;
+static bool registered;
+
+/* A database that workers have been sent away from. */
+typedef struct KgwDeparture
+{
+	Oid			dboid;
+	bool		gone;			/* it was dropped */
+} KgwDeparture;
 
 /* The database that CREATE DATABASE copies. */
 static const char *
@@ -52,13 +71,13 @@ template_of(CreatedbStmt *statement)
 }
 
 static bool
-has_tablespace(AlterDatabaseStmt *statement)
+has_option(AlterDatabaseStmt *statement, const char *name)
 {
 	ListCell   *lc;
 
 	foreach(lc, statement->options)
 	{
-		if (strcmp(lfirst_node(DefElem, lc)->defname, "tablespace") == 0)
+		if (strcmp(lfirst_node(DefElem, lc)->defname, name) == 0)
 			return true;
 	}
 	return false;
@@ -75,7 +94,7 @@ database_to_leave(Node *statement)
 		case T_CreatedbStmt:
 			return template_of((CreatedbStmt *) statement);
 		case T_AlterDatabaseStmt:
-			return has_tablespace((AlterDatabaseStmt *) statement) ?
+			return has_option((AlterDatabaseStmt *) statement, "tablespace") ?
 				((AlterDatabaseStmt *) statement)->dbname : NULL;
 		case T_RenameStmt:
 			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE ?
@@ -83,6 +102,61 @@ database_to_leave(Node *statement)
 		default:
 			return NULL;
 	}
+}
+
+/* The name of the database that may have workers afterwards, or may not, or NULL. */
+static const char *
+database_to_look_at(Node *statement)
+{
+	if (IsA(statement, CreatedbStmt))
+		return ((CreatedbStmt *) statement)->dbname;
+	if (IsA(statement, AlterDatabaseStmt) &&
+		(has_option((AlterDatabaseStmt *) statement, "is_template") ||
+		 has_option((AlterDatabaseStmt *) statement, "allow_connections")))
+		return ((AlterDatabaseStmt *) statement)->dbname;
+	return NULL;
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+
+	if (event == XACT_EVENT_COMMIT)
+	{
+		foreach(lc, to_look_at)
+			kgw_shared_look_again(lfirst_oid(lc));
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		to_look_at = NIL;
+}
+
+/* Have the launcher look at a database, when and if this transaction commits. */
+static void
+look_at_commit(const char *name)
+{
+	MemoryContext caller;
+	Oid			dboid;
+
+	CommandCounterIncrement();
+	dboid = get_database_oid(name, true);
+	if (!OidIsValid(dboid))
+		return;
+	if (!registered)
+		RegisterXactCallback(at_transaction_end, NULL);
+	registered = true;
+	caller = MemoryContextSwitchTo(TopTransactionContext);
+	to_look_at = lappend_oid(to_look_at, dboid);
+	MemoryContextSwitchTo(caller);
+}
+
+/* Whether the statement, which needs a database for itself, may have it. */
+static bool
+is_allowed(Node *statement, Oid dboid)
+{
+	if (IsA(statement, CreatedbStmt))
+		return kgw_database_may_copy(dboid);
+	return dboid != MyDatabaseId && kgw_database_owned(dboid);
 }
 
 static bool
@@ -120,6 +194,14 @@ run(PlannedStmt *plan, const char *query, bool read_only, ProcessUtilityContext 
 }
 
 static void
+let_return(int code, Datum arg)
+{
+	KgwDeparture *departure = (KgwDeparture *) DatumGetPointer(arg);
+
+	kgw_shared_let_return(departure->dboid, departure->gone);
+}
+
+static void
 on_statement(PlannedStmt *plan, const char *query, bool read_only,
 			 ProcessUtilityContext context, ParamListInfo params,
 			 QueryEnvironment *environment, DestReceiver *dest,
@@ -127,29 +209,32 @@ on_statement(PlannedStmt *plan, const char *query, bool read_only,
 {
 	Node	   *statement = plan->utilityStmt;
 	const char *name = database_to_leave(statement);
-	Oid			dboid = name ? get_database_oid(name, true) : InvalidOid;
+	const char *to_look = database_to_look_at(statement);
 	bool		wake = is_commit_prepared(statement);
 	bool		drops = IsA(statement, DropdbStmt);
-	volatile bool gone = false;
+	KgwDeparture departure = {0};
 
-	if (!OidIsValid(dboid) || !kgw_shared_send_away(dboid))
-	{
+	if (name != NULL)
+		departure.dboid = get_database_oid(name, true);
+	if (!OidIsValid(departure.dboid) || !is_allowed(statement, departure.dboid) ||
+		!kgw_shared_send_away(departure.dboid))
 		run(plan, query, read_only, context, params, environment, dest, completion);
-		if (wake)
-			kgw_shared_wake(0, true);
-		return;
-	}
-	PG_TRY();
+	else
 	{
-		wait_for_departure(dboid);
-		run(plan, query, read_only, context, params, environment, dest, completion);
-		gone = drops;
+		/* also when this session is ended: a worker kept away would be so for ever */
+		PG_ENSURE_ERROR_CLEANUP(let_return, PointerGetDatum(&departure));
+		{
+			wait_for_departure(departure.dboid);
+			run(plan, query, read_only, context, params, environment, dest, completion);
+			departure.gone = drops;
+		}
+		PG_END_ENSURE_ERROR_CLEANUP(let_return, PointerGetDatum(&departure));
+		let_return(0, PointerGetDatum(&departure));
 	}
-	PG_FINALLY();
-	{
-		kgw_shared_let_return(dboid, gone);
-	}
-	PG_END_TRY();
+	if (to_look != NULL)
+		look_at_commit(to_look);
+	if (wake)
+		kgw_shared_wake(0, true);
 }
 
 /* Begin to see statements.  Called from _PG_init while libraries are preloaded. */

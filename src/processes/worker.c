@@ -191,7 +191,10 @@ serve(int shard)
 	kgw_board_clear();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (kgw_engine_start(engine))
+	{
+		kgw_shared_worker_present();
 		work(engine);
+	}
 	else
 		kgw_shared_worker_absent();
 }
@@ -213,6 +216,8 @@ kgw_worker_main(Datum arg)
 
 	/* attach first: the launcher counts on hearing of this process's end */
 	kgw_shared_worker_attach(slot, shard);
+	if (kgw_shared_worker_dismissed())
+		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	apply_own_settings();
 	keep_memory();

@@ -31,6 +31,7 @@
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -43,6 +44,30 @@ Oid
 kgw_extension_oid(void)
 {
 	return get_extension_oid("kgwebhook", true);
+}
+
+/*
+ * Keep the extension from being dropped until the end of the transaction.  False
+ * when it isn't there any more, or is another than at this process's first call:
+ * numbers of the one mean nothing in the other's tables.
+ *
+ * Waits for a DROP EXTENSION that is under way.  Called before a table of ours is
+ * locked, it can't be one half of a deadlock with it: that, too, begins here.
+ */
+bool
+kgw_extension_hold(void)
+{
+	static Oid	served = InvalidOid;
+	Oid			extension = kgw_extension_oid();
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	if (kgw_extension_oid() != extension)
+		return false;
+	if (!OidIsValid(served))
+		served = extension;
+	return served == extension;
 }
 
 /* Owner and schema of an extension; false when there is none. */

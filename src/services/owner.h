@@ -21,5 +21,6 @@ extern void kgw_owner_end(KgwOwnerSection *section);
 extern Oid	kgw_relation_oid(const char *name);
 extern Oid	kgw_extension_oid(void);
 extern Oid	kgw_extension_schema(Oid extension);
+extern bool kgw_extension_hold(void);
 
 #endif							/* KGW_OWNER_H */

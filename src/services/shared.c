@@ -35,6 +35,7 @@
 typedef struct KgwWorkerSlot
 {
 	pid_t		pid;			/* 0 = not running */
+	bool		leave;			/* is to end, and may come back */
 	Latch	   *latch;			/* of its PGPROC, hence shared memory */
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint32 busy;
@@ -44,7 +45,8 @@ typedef struct KgwWorkerSlot
 typedef struct KgwDatabaseSlot
 {
 	Oid			dboid;			/* InvalidOid = free */
-	bool		absent;			/* a worker found no extension there */
+	bool		present;		/* a worker found the extension there */
+	bool		absent;			/* nobody is wanted there */
 	int			closed;			/* statements that keep workers away */
 	pg_atomic_uint32 wakes;		/* how often commits have called workers */
 	pg_atomic_uint32 reloads;	/* how often workers were told to start over */
@@ -70,6 +72,9 @@ static shmem_startup_hook_type previous_startup_hook;
 /* The slot and shard of this process, when it is a worker. */
 static KgwDatabaseSlot *my_database;
 static KgwWorkerSlot *my_worker;
+
+/* What kgw_shared_wakes() said last. */
+static uint32 wakes_seen;
 
 const char *
 kgw_outcome_name(KgwOutcome outcome)
@@ -219,6 +224,8 @@ kgw_shared_wake(uint64 enqueued, bool reload)
 				SetLatch(database->workers[i].latch);
 		}
 	}
+	if (database != NULL && database->absent)
+		running = false;		/* they are about to go */
 	LWLockRelease(shared->lock);
 	if (running)
 		return;
@@ -359,13 +366,53 @@ kgw_shared_want(Oid dboid)
 	return database == NULL ? -1 : (int) (database - shared->databases);
 }
 
-/* Free a slot whose database has no worker and needs none. */
+/* Have a database looked into, and its workers begin anew: it may have changed. */
 void
-kgw_shared_forget(int slot)
+kgw_shared_look_again(Oid dboid)
+{
+	KgwDatabaseSlot *database;
+
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	database = want_database(dboid);
+	for (int i = 0; database != NULL && i < KGW_MAX_SHARDS; i++)
+	{
+		if (database->workers[i].pid == 0)
+			continue;
+		database->workers[i].leave = true;
+		SetLatch(database->workers[i].latch);
+	}
+	if (shared->launcher != NULL)
+		SetLatch(shared->launcher);
+	LWLockRelease(shared->lock);
+}
+
+/* Nobody is wanted in a slot's database, unless somebody asks for it again. */
+void
+kgw_shared_set_absent(int slot)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	init_database_slot(&shared->databases[slot], InvalidOid);
+	shared->databases[slot].absent = true;
 	LWLockRelease(shared->lock);
+}
+
+/*
+ * Free a slot whose database has no worker and needs none.  False, with nothing
+ * done, when somebody has asked for it meanwhile or a statement keeps it closed.
+ */
+bool
+kgw_shared_forget(int slot)
+{
+	KgwDatabaseSlot *database = &shared->databases[slot];
+	bool		unused;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	unused = database->absent && database->closed == 0;
+	if (unused)
+		init_database_slot(database, InvalidOid);
+	LWLockRelease(shared->lock);
+	return unused;
 }
 
 /* The database of a slot; InvalidOid when the slot is free. */
@@ -392,8 +439,8 @@ kgw_shared_worker_runs(int slot, int shard)
 }
 
 /*
- * Whether a worker found no extension in the database and nobody has asked
- * for that database since.
+ * Whether nobody is wanted in the database, for want of the extension or of the
+ * database itself, and nobody has asked for it since.
  */
 bool
 kgw_shared_absent(int slot)
@@ -404,6 +451,18 @@ kgw_shared_absent(int slot)
 	absent = shared->databases[slot].absent;
 	LWLockRelease(shared->lock);
 	return absent;
+}
+
+/* Whether a worker found the extension in the slot's database. */
+bool
+kgw_shared_present(int slot)
+{
+	bool		present;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	present = shared->databases[slot].present;
+	LWLockRelease(shared->lock);
+	return present;
 }
 
 /* Whether a statement keeps the workers of a slot away. */
@@ -424,6 +483,7 @@ worker_detach(int code, Datum arg)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	my_worker->pid = 0;
 	my_worker->latch = NULL;
+	my_worker->leave = false;
 	pg_atomic_write_u32(&my_worker->in_flight, 0);
 	pg_atomic_write_u32(&my_worker->busy, 0);
 	pg_atomic_write_u32(&my_worker->deaf, 0);
@@ -442,18 +502,32 @@ kgw_shared_worker_attach(int slot, int shard)
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	my_worker->latch = &MyProc->procLatch;
 	my_worker->pid = MyProcPid;
+	my_worker->leave = false;
 	if (shared->launcher != NULL)
 		SetLatch(shared->launcher);
 	LWLockRelease(shared->lock);
 	before_shmem_exit(worker_detach, (Datum) 0);
 }
 
-/* Report that the database of this worker doesn't have the extension. */
+/* Report that the database of this worker has the extension. */
+void
+kgw_shared_worker_present(void)
+{
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	my_database->present = true;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Report that it doesn't, unless a commit has called since we last listened: it
+ * may have been CREATE EXTENSION, and somebody has to look again.
+ */
 void
 kgw_shared_worker_absent(void)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	my_database->absent = true;
+	if (pg_atomic_read_u32(&my_database->wakes) == wakes_seen)
+		my_database->absent = true;
 	LWLockRelease(shared->lock);
 }
 
@@ -461,7 +535,12 @@ kgw_shared_worker_absent(void)
 bool
 kgw_shared_worker_dismissed(void)
 {
-	return kgw_shared_closed(my_database - shared->databases);
+	bool		dismissed;
+
+	LWLockAcquire(shared->lock, LW_SHARED);
+	dismissed = my_database->closed > 0 || my_worker->leave;
+	LWLockRelease(shared->lock);
+	return dismissed;
 }
 
 /*
@@ -486,7 +565,8 @@ kgw_shared_worker_state(int in_flight, bool busy, bool deaf)
 uint32
 kgw_shared_wakes(void)
 {
-	return pg_atomic_read_u32(&my_database->wakes);
+	wakes_seen = pg_atomic_read_u32(&my_database->wakes);
+	return wakes_seen;
 }
 
 /* Changes whenever this worker has to forget what it holds in memory. */

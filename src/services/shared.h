@@ -54,19 +54,23 @@ extern void kgw_shared_wake(uint64 enqueued, bool reload);
 extern bool kgw_shared_send_away(Oid dboid);
 extern int	kgw_shared_workers_of(Oid dboid);
 extern void kgw_shared_let_return(Oid dboid, bool gone);
+extern void kgw_shared_look_again(Oid dboid);
 extern bool kgw_shared_snapshot(Oid dboid, KgwSnapshot *snapshot);
 
 /* the launcher */
 extern void kgw_shared_launcher_attach(void);
 extern int	kgw_shared_want(Oid dboid);
-extern void kgw_shared_forget(int slot);
+extern void kgw_shared_set_absent(int slot);
+extern bool kgw_shared_forget(int slot);
 extern Oid	kgw_shared_database(int slot);
 extern bool kgw_shared_worker_runs(int slot, int shard);
 extern bool kgw_shared_absent(int slot);
+extern bool kgw_shared_present(int slot);
 extern bool kgw_shared_closed(int slot);
 
 /* a worker */
 extern void kgw_shared_worker_attach(int slot, int shard);
+extern void kgw_shared_worker_present(void);
 extern void kgw_shared_worker_absent(void);
 extern bool kgw_shared_worker_dismissed(void);
 extern void kgw_shared_worker_state(int in_flight, bool busy, bool deaf);
