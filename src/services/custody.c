@@ -203,7 +203,7 @@ pass_in_transaction(KgwPass pass)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	kgw_discreet_begin(&discretion, NULL);
-	if (OidIsValid(kgw_relation_oid("secret")))
+	if (kgw_extension_hold() && OidIsValid(kgw_relation_oid("secret")))
 		changed = make_pass(pass);
 	kgw_discreet_end(&discretion);
 	SPI_finish();
