@@ -23,6 +23,41 @@ COMMENT ON SCHEMA kgwebhook IS
  * What is watched, and the secrets that sign for it
  * ------------------------------------------------------------------------- */
 
+/*
+ * Which database this is: not one row but any number, because a restore adds the
+ * original's to the one that is written here, and both have to be seen.
+ */
+CREATE TABLE kgwebhook.instance (
+    system_identifier pg_catalog.int8 NOT NULL,
+    database          pg_catalog.oid NOT NULL,
+    recorded_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+COMMENT ON TABLE kgwebhook.instance IS
+  'the database that this one is; a copy has its original''s row, and waits for kg_adopt()';
+COMMENT ON COLUMN kgwebhook.instance.system_identifier IS 'of the server, as pg_control_system() has it';
+COMMENT ON COLUMN kgwebhook.instance.database IS 'OID of the database';
+COMMENT ON COLUMN kgwebhook.instance.recorded_at IS 'when CREATE EXTENSION or kg_adopt() wrote this';
+
+CREATE FUNCTION kgwebhook.origin() RETURNS pg_catalog.int8
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_origin';
+COMMENT ON FUNCTION kgwebhook.origin() IS
+  'the number of this database, which its deliveries carry';
+
+CREATE FUNCTION kgwebhook.record_instance() RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    DELETE FROM kgwebhook.instance;
+    INSERT INTO kgwebhook.instance (system_identifier, database)
+        SELECT s.system_identifier, d.oid
+          FROM pg_control_system() s, pg_database d WHERE d.datname = current_database();
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.record_instance() IS
+  'records that this database is the one it is';
+SELECT kgwebhook.record_instance();
+
 CREATE TABLE kgwebhook.watch (
     relation       pg_catalog.regclass PRIMARY KEY,
     event          pg_catalog.text NOT NULL,
@@ -94,6 +129,7 @@ CREATE TABLE kgwebhook.queue (
     enqueued_at      pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     xid              pg_catalog.xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     problem          pg_catalog.text,
+    origin           pg_catalog.int8 NOT NULL DEFAULT kgwebhook.origin(),
     CONSTRAINT queue_pkey PRIMARY KEY (delivery_id)
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
@@ -114,6 +150,7 @@ COMMENT ON COLUMN kgwebhook.queue.next_attempt_at IS 'not before this; infinity:
 COMMENT ON COLUMN kgwebhook.queue.enqueued_at IS 'start of the transaction that changed the status';
 COMMENT ON COLUMN kgwebhook.queue.xid IS 'the transaction that changed the status';
 COMMENT ON COLUMN kgwebhook.queue.problem IS 'what was wrong with the event when it was enqueued, if anything';
+COMMENT ON COLUMN kgwebhook.queue.origin IS 'the database it was enqueued in; of another one''s, nothing is sent before kg_adopt()';
 
 CREATE TABLE kgwebhook.delivery_log (
     attempt_id       pg_catalog.int8 NOT NULL DEFAULT pg_catalog.nextval('kgwebhook.attempt_id_seq'::pg_catalog.regclass),
@@ -195,6 +232,7 @@ CREATE TABLE kgwebhook.dead_letter (
     enqueued_at      pg_catalog.timestamptz NOT NULL,
     xid              pg_catalog.xid8 NOT NULL,
     problem          pg_catalog.text,
+    origin           pg_catalog.int8 NOT NULL DEFAULT kgwebhook.origin(),
     reason           pg_catalog.text NOT NULL,
     died_at          pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT dead_letter_pkey PRIMARY KEY (delivery_id)
@@ -213,6 +251,7 @@ COMMENT ON COLUMN kgwebhook.dead_letter.next_attempt_at IS 'when the last attemp
 COMMENT ON COLUMN kgwebhook.dead_letter.enqueued_at IS 'start of the transaction that changed the status';
 COMMENT ON COLUMN kgwebhook.dead_letter.xid IS 'the transaction that changed the status';
 COMMENT ON COLUMN kgwebhook.dead_letter.problem IS 'what was wrong with the event when it was enqueued, if anything';
+COMMENT ON COLUMN kgwebhook.dead_letter.origin IS 'the database it was given up in';
 COMMENT ON COLUMN kgwebhook.dead_letter.reason IS 'why it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.died_at IS 'when it was given up';
 
@@ -224,6 +263,7 @@ COMMENT ON TABLE kgwebhook.paused IS 'destinations that nothing is sent to; writ
 COMMENT ON COLUMN kgwebhook.paused.destination IS 'scheme://host:port, or * for all of them';
 COMMENT ON COLUMN kgwebhook.paused.paused_at IS 'since when';
 
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.instance', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.watch', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.paused', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.secret', '');
@@ -259,6 +299,27 @@ CREATE FUNCTION kgwebhook.changed() RETURNS pg_catalog.trigger
 COMMENT ON FUNCTION kgwebhook.changed() IS
   'trigger of our tables: makes the workers forget what they hold of them';
 
+/*
+ * Not kg_watch() numbers the columns but this does, so that a restore does so as
+ * well: the dump's numbers are the original's, where dropped columns counted.
+ */
+CREATE FUNCTION kgwebhook.number_columns() RETURNS pg_catalog.trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    NEW.column_numbers := (SELECT jsonb_object_agg(attname, attnum) FROM pg_attribute
+                            WHERE attrelid = NEW.relation AND attnum > 0 AND NOT attisdropped);
+    NEW.numbered_for := NEW.relation;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.number_columns() IS
+  'trigger of kgwebhook.watch: notes which numbers the columns have in this database';
+CREATE TRIGGER number_columns
+    BEFORE INSERT ON kgwebhook.watch
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.number_columns();
+COMMENT ON TRIGGER number_columns ON kgwebhook.watch IS 'numbers the columns, also when the row is restored';
+
 /* The workers themselves run as a replica would and don't fire these. */
 CREATE TRIGGER changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.secret
@@ -272,6 +333,10 @@ CREATE TRIGGER changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.paused
     FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
 COMMENT ON TRIGGER changed ON kgwebhook.paused IS 'makes the workers notice a pause or its end';
+CREATE TRIGGER changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.instance
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
+COMMENT ON TRIGGER changed ON kgwebhook.instance IS 'makes the workers notice that this is a copy, or no longer one';
 
 /*
  * Whoever drops a table has no right on ours, and needs none.  Event triggers,
@@ -488,6 +553,46 @@ $$;
 COMMENT ON FUNCTION @extschema@.kg_resume(pg_catalog.text) IS
   'ends what kg_pause() began, for a destination or for everything';
 
+/*
+ * What was restored has the transaction numbers of another server, and
+ * arrivals are found by those; so it is enqueued anew, as it were, by this
+ * transaction.  The sequences come with a dump, but not with a part of one.
+ */
+CREATE FUNCTION @extschema@.kg_adopt() RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    deliveries int8;
+BEGIN
+    LOCK TABLE kgwebhook.instance IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM FROM kgwebhook.instance i, pg_control_system() s, pg_database d
+        WHERE d.datname = current_database()
+        HAVING count(*) > 0
+           AND bool_and(i.system_identifier = s.system_identifier AND i.database = d.oid);
+    IF FOUND AND NOT EXISTS (SELECT FROM kgwebhook.queue WHERE origin <> kgwebhook.origin()) THEN
+        RAISE NOTICE 'nothing was adopted'
+            USING DETAIL = 'This database is not a copy, and delivers.';
+        RETURN;
+    END IF;
+    PERFORM kgwebhook.record_instance();
+    PERFORM setval('kgwebhook.delivery_id_seq', known.last)
+       FROM kgwebhook.delivery_id_seq s,
+            (SELECT greatest((SELECT max(delivery_id) FROM kgwebhook.queue),
+                             (SELECT max(delivery_id) FROM kgwebhook.dead_letter),
+                             (SELECT max(delivery_id) FROM kgwebhook.delivery_log)) AS last) known
+      WHERE known.last >= s.last_value;
+    PERFORM setval('kgwebhook.attempt_id_seq', known.last)
+       FROM kgwebhook.attempt_id_seq s,
+            (SELECT max(attempt_id) AS last FROM kgwebhook.delivery_log) known
+      WHERE known.last >= s.last_value;
+    UPDATE kgwebhook.queue SET xid = pg_current_xact_id(), origin = kgwebhook.origin();
+    GET DIAGNOSTICS deliveries = ROW_COUNT;
+    RAISE LOG 'kgwebhook: database "%" was adopted, with % deliveries', current_database(), deliveries;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_adopt() IS
+  'lets a restored or upgraded copy deliver what is in its queue, and all that follows';
+
 CREATE VIEW kgwebhook.destinations AS
     SELECT destination,
            CASE WHEN p.destination IS NOT NULL
@@ -592,7 +697,7 @@ COMMENT ON COLUMN kgwebhook.stats.oldest_pending_age IS 'age of the oldest of th
 COMMENT ON COLUMN kgwebhook.stats.in_flight IS 'requests on the network now';
 COMMENT ON COLUMN kgwebhook.stats.dead_letters IS 'deliveries that were given up';
 COMMENT ON COLUMN kgwebhook.stats.workers IS 'workers running for this database';
-COMMENT ON COLUMN kgwebhook.stats.worker_state IS 'not preloaded, not running, disabled, idle or busy';
+COMMENT ON COLUMN kgwebhook.stats.worker_state IS 'not preloaded, standby, not running, not adopted, disabled, idle or busy';
 COMMENT ON COLUMN kgwebhook.stats.last_error IS 'last error of a worker';
 COMMENT ON COLUMN kgwebhook.stats.last_error_at IS 'when that was';
 
@@ -883,6 +988,8 @@ REVOKE ALL ON FUNCTION
     kgwebhook.changed(),
     kgwebhook.dropped(),
     kgwebhook.altered(),
+
+    kgwebhook.number_columns(),
     kgwebhook.worker_stats(),
     kgwebhook.destination_notices(),
     kgwebhook.index_partition(pg_catalog.name),
@@ -897,6 +1004,9 @@ REVOKE ALL ON FUNCTION
     @extschema@.kg_expire_intents(pg_catalog.regclass),
     @extschema@.kg_schedule_maintenance(),
     @extschema@.kg_unschedule_maintenance(),
+    kgwebhook.origin(),
+    kgwebhook.record_instance(),
+    @extschema@.kg_adopt(),
     @extschema@.kg_pause(pg_catalog.text),
     @extschema@.kg_resume(pg_catalog.text),
     @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),

@@ -12,12 +12,19 @@
  * never while a request is on the network: a slow receiver must not hold back
  * vacuum.
  *
+ * Each read begins with the question whether this database is a copy, in the
+ * same snapshot: what a restore has committed so far may be sent only if the
+ * original's identity isn't among it.  A worker that has found a copy neither
+ * reads nor sends until it is told to start over, as kg_adopt() does.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "access/twophase.h"
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -35,6 +42,7 @@
 #include "services/board.h"
 #include "services/custody.h"
 #include "services/descriptors.h"
+#include "services/instance.h"
 #include "services/keyfile.h"
 #include "services/owner.h"
 #include "services/secrets.h"
@@ -64,6 +72,8 @@ struct KgwEngine
 	KgwTicks	looked_at;
 	uint32		wakes;			/* as of the last time that we listened */
 	uint32		reloads;		/* as of the last start */
+	bool		fenced;			/* this is a copy that nobody has adopted */
+	bool		told;			/* that was logged, and nothing was sent since */
 	bool		unreported;		/* there may be statistics to report */
 	int			in_flight;
 	int			limit;			/* of it: the setting, or what descriptors allow */
@@ -186,6 +196,25 @@ take_fetched(KgwRow *row, void *arg)
 	kgw_scheduler_fetched(engine->scheduler, row, due_of(engine, row), expiry_of(engine, row));
 }
 
+/* This database is a copy of another: send nothing, and say so once. */
+static void
+raise_fence(KgwEngine *engine, const char *original)
+{
+	if (engine->fenced)
+		return;
+	engine->fenced = true;
+	if (kgw_shared_worker_fenced(true) && !engine->told)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("kgwebhook sends nothing from database \"%s\": it is a copy",
+						get_database_name(MyDatabaseId)),
+				 errdetail("It was %s, and is database %u of system " UINT64_FORMAT ".",
+						   original, MyDatabaseId, GetSystemIdentifier()),
+				 errhint("If it takes the original's place, call kg_adopt() in it: "
+						 "what is in its queue is then sent.")));
+	engine->told = true;
+}
+
 /* Begin to read.  False when the extension isn't there any more. */
 static bool
 begin_read(KgwEngine *engine)
@@ -195,9 +224,24 @@ begin_read(KgwEngine *engine)
 	engine->wall = GetCurrentTimestamp();
 	engine->now = kgw_clock_ticks();
 	if (kgw_extension_hold() && kgw_relation_oid("queue") == engine->queue)
+	{
+		char	   *original = kgw_instance_foreign();
+
+		if (original != NULL)
+			raise_fence(engine, original);
 		return true;
+	}
 	kgw_queue_end();
 	return false;
+}
+
+/* The read is over; what it has met may be another's. */
+static void
+end_read(KgwEngine *engine)
+{
+	if (kgw_queue_met_foreign())
+		raise_fence(engine, "given deliveries of another database");
+	kgw_queue_end();
 }
 
 /*
@@ -211,6 +255,7 @@ kgw_engine_start(KgwEngine *engine)
 	engine->reloads = kgw_shared_reloads();
 	kgw_secrets_forget();
 	kgw_scheduler_forget(engine->scheduler);
+	engine->fenced = false;
 	if (!OidIsValid(engine->queue))
 	{
 		StartTransactionCommand();
@@ -227,8 +272,12 @@ kgw_engine_start(KgwEngine *engine)
 	kgw_custody_run();
 	if (!begin_read(engine))
 		return false;
-	kgw_queue_read_paused(take_paused, engine);
-	kgw_queue_start(&engine->arrivals, take_backlog, engine);
+	if (!engine->fenced)
+	{
+		kgw_shared_worker_fenced(false);
+		kgw_queue_read_paused(take_paused, engine);
+		kgw_queue_start(&engine->arrivals, take_backlog, engine);
+	}
 	kgw_queue_end();
 	engine->look = false;
 	return true;
@@ -281,13 +330,17 @@ read_queue(KgwEngine *engine)
 	if (!begin_read(engine))
 		return false;
 
-	/* first, also when only a page is wanted: see queue.c */
-	kgw_queue_read_arrivals(&engine->arrivals, READ_ROWS, take_arrival, take_backlog, engine);
-	engine->look = false;
-	engine->looked_at = engine->now;
-	read_pages(engine);
-	read_rows(engine);
-	kgw_queue_end();
+	if (!engine->fenced)
+	{
+		/* first, also when only a page is wanted: see queue.c */
+		kgw_queue_read_arrivals(&engine->arrivals, READ_ROWS, take_arrival, take_backlog,
+								engine);
+		engine->look = false;
+		engine->looked_at = engine->now;
+		read_pages(engine);
+		read_rows(engine);
+	}
+	end_read(engine);
 	return true;
 }
 
@@ -339,6 +392,7 @@ take_turn(KgwEngine *engine, KgwEntry *entry, KgwTurn turn)
 		case KGW_TURN_SEND:
 			if (send_attempt(engine, job))
 			{
+				engine->told = false;
 				engine->in_flight++;
 				return;
 			}
@@ -371,10 +425,17 @@ collect(KgwEngine *engine)
 	}
 }
 
+/* Whether attempts may be made at all. */
+static bool
+may_work(const KgwEngine *engine)
+{
+	return kgw_settings.enabled && !engine->fenced;
+}
+
 static bool
 may_send(const KgwEngine *engine)
 {
-	return kgw_settings.enabled &&
+	return may_work(engine) &&
 		engine->in_flight < engine->limit &&
 		!kgw_ledger_full(engine->ledger);
 }
@@ -468,14 +529,14 @@ kgw_engine_turn(KgwEngine *engine)
 		return false;
 	listen_to_commits(engine);
 	kgw_scheduler_tick(engine->scheduler, kgw_clock_ticks());
-	if (kgw_settings.enabled && wants_to_read(engine, kgw_clock_ticks()) && !read_queue(engine))
+	if (may_work(engine) && wants_to_read(engine, kgw_clock_ticks()) && !read_queue(engine))
 		return false;
 	send_ready(engine);
 	kgw_http_run(engine->http);
 	collect(engine);
 	if (kgw_ledger_ready(engine->ledger, kgw_clock_ticks(), engine->in_flight == 0))
 		settle(engine);
-	if (kgw_upkeep_due(engine->upkeep) <= kgw_clock_ticks())
+	if (!engine->fenced && kgw_upkeep_due(engine->upkeep) <= kgw_clock_ticks())
 	{
 		kgw_upkeep_run(engine->upkeep);
 		engine->unreported = true;
@@ -510,6 +571,8 @@ kgw_engine_deadline(KgwEngine *engine)
 		else
 			deadline = Min(deadline, now + UNHEARD_PAUSE);
 	}
+	if (engine->fenced)
+		return Min(kgw_http_deadline(engine->http), kgw_ledger_due(engine->ledger));
 	if (!kgw_settings.enabled)
 		return unasked;
 	if (engine->look)
@@ -531,6 +594,13 @@ int
 kgw_engine_in_flight(const KgwEngine *engine)
 {
 	return engine->in_flight;
+}
+
+/* Whether nothing is sent because this database is a copy. */
+bool
+kgw_engine_fenced(const KgwEngine *engine)
+{
+	return engine->fenced;
 }
 
 /* Whether anything is under way. */

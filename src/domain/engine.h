@@ -18,6 +18,7 @@ extern bool kgw_engine_turn(KgwEngine *engine);
 extern KgwTicks kgw_engine_deadline(KgwEngine *engine);
 extern int	kgw_engine_fd(const KgwEngine *engine);
 extern int	kgw_engine_in_flight(const KgwEngine *engine);
+extern bool kgw_engine_fenced(const KgwEngine *engine);
 extern bool kgw_engine_busy(const KgwEngine *engine);
 extern void kgw_engine_settings_changed(KgwEngine *engine);
 

@@ -31,6 +31,7 @@
 #include "domain/commit.h"
 #include "domain/enqueue.h"
 #include "pure/url.h"
+#include "services/instance.h"
 #include "services/owner.h"
 
 /* Columns of kgwebhook.queue, from 0. */
@@ -39,7 +40,7 @@ enum
 	QUEUE_DELIVERY_ID, QUEUE_WEBHOOK_ID, QUEUE_ORG_ID, QUEUE_EVENT,
 	QUEUE_OBJECT_ID, QUEUE_URL, QUEUE_DESTINATION, QUEUE_PAYLOAD,
 	QUEUE_ATTEMPTS, QUEUE_NEXT_ATTEMPT_AT, QUEUE_ENQUEUED_AT, QUEUE_XID,
-	QUEUE_PROBLEM, QUEUE_COLUMNS
+	QUEUE_PROBLEM, QUEUE_ORIGIN, QUEUE_COLUMNS
 };
 
 /*
@@ -81,6 +82,7 @@ fill(Datum values[QUEUE_COLUMNS], bool isnull[QUEUE_COLUMNS], const KgwNewDelive
 	values[QUEUE_NEXT_ATTEMPT_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[QUEUE_ENQUEUED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[QUEUE_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	values[QUEUE_ORIGIN] = Int64GetDatum(kgw_instance_origin());
 	if (delivery->problem != NULL)
 		values[QUEUE_PROBLEM] = CStringGetTextDatum(delivery->problem);
 	else

@@ -23,6 +23,9 @@
  * flushes the WAL of every transaction whose rows were read and that committed
  * asynchronously.
  *
+ * A row that was enqueued in another database, and is here because it was
+ * restored, is never handed on, only noted: kgw_queue_met_foreign().
+ *
  * This file must never be called while a request is being handed to libcurl,
  * and holds no lock or snapshot outside of begin and end.
  *
@@ -48,18 +51,19 @@
 #include "utils/xid8.h"
 
 #include "domain/queue.h"
+#include "services/instance.h"
 #include "services/plan.h"
 #include "services/text.h"
 
 #define COLUMNS \
-	"delivery_id, attempts, next_attempt_at, enqueued_at, xid, webhook_id, " \
+	"delivery_id, attempts, next_attempt_at, enqueued_at, xid, origin, webhook_id, " \
 	"org_id, event, object_id, url, destination, problem, payload"
 
 /* Columns of the above, from 1. */
 enum
 {
 	ROW_DELIVERY_ID = 1, ROW_ATTEMPTS, ROW_NEXT_ATTEMPT_AT, ROW_ENQUEUED_AT,
-	ROW_XID, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT, ROW_OBJECT_ID, ROW_URL,
+	ROW_XID, ROW_ORIGIN, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT, ROW_OBJECT_ID, ROW_URL,
 	ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
 };
 
@@ -69,6 +73,9 @@ static MemoryContext caller_context;
 /* The newest WAL position that what was read depends on. */
 static XLogRecPtr read_lsn;
 
+/* Whether a row of another database was met since kgw_queue_begin(). */
+static bool met_foreign;
+
 /*
  * Begin a short transaction for reading, with one snapshot for all of it.
  */
@@ -77,6 +84,7 @@ kgw_queue_begin(void)
 {
 	caller_context = CurrentMemoryContext;
 	read_lsn = InvalidXLogRecPtr;
+	met_foreign = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -238,6 +246,12 @@ make_row(HeapTuple tuple, TupleDesc desc)
 	return row;
 }
 
+static bool
+is_foreign(HeapTuple tuple, TupleDesc desc)
+{
+	return DatumGetInt64(get_value(tuple, desc, ROW_ORIGIN)) != kgw_instance_origin();
+}
+
 /* Run a plan with the active snapshot and hand its rows on. */
 static int
 read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg)
@@ -251,15 +265,32 @@ read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg)
 	table = SPI_tuptable;		/* the taker may use SPI itself */
 	for (int i = 0; i < count; i++)
 	{
-		KgwRow	   *row = make_row(table->vals[i], table->tupdesc);
-		MemoryContext scratch = MemoryContextSwitchTo(caller_context);
+		KgwRow	   *row;
+		MemoryContext scratch;
 
+		if (is_foreign(table->vals[i], table->tupdesc))
+		{
+			met_foreign = true;
+			continue;
+		}
+		row = make_row(table->vals[i], table->tupdesc);
+		scratch = MemoryContextSwitchTo(caller_context);
 		note_transaction(row->xid);
 		take(row, arg);
 		MemoryContextSwitchTo(scratch);
 	}
 	SPI_freetuptable(table);
 	return count;
+}
+
+/*
+ * Whether any row that was to be read since kgw_queue_begin() came from another
+ * database.
+ */
+bool
+kgw_queue_met_foreign(void)
+{
+	return met_foreign;
 }
 
 /* A 32-bit transaction id of the active snapshot, in full. */

@@ -51,6 +51,7 @@ typedef struct KgwArrivals
 
 extern void kgw_queue_begin(void);
 extern void kgw_queue_end(void);
+extern bool kgw_queue_met_foreign(void);
 extern void kgw_queue_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg);
 extern void kgw_queue_read_paused(KgwDestinationTaker take, void *arg);
 extern bool kgw_queue_ended_unseen(const KgwArrivals *arrivals);

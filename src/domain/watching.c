@@ -30,7 +30,6 @@
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/numeric.h"
 #include "utils/syscache.h"
 
 #include "domain/watching.h"
@@ -198,41 +197,12 @@ name_datum(const char *name, char *null)
 		DirectFunctionCall1(namein, CStringGetDatum(name));
 }
 
-/* Every column's number, by its name. */
-static Jsonb *
-number_columns(Oid relid)
-{
-	Relation	rel = table_open(relid, NoLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	JsonbParseState *state = NULL;
-	JsonbValue	value;
-
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attr = TupleDescAttr(desc, i);
-
-		if (attr->attisdropped)
-			continue;
-		value.type = jbvString;
-		value.val.string.val = NameStr(attr->attname);
-		value.val.string.len = strlen(NameStr(attr->attname));
-		pushJsonbValue(&state, WJB_KEY, &value);
-		value.type = jbvNumeric;
-		value.val.numeric = int64_to_numeric(attr->attnum);
-		pushJsonbValue(&state, WJB_VALUE, &value);
-	}
-	table_close(rel, NoLock);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
 static void
 write_row(Oid relid, const KgwWatchRow *row)
 {
-	Oid			types[] = {REGCLASSOID, TEXTOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, JSONBOID,
-	JSONBOID, OIDOID};
-	Datum		args[9];
-	char		nulls[] = "         ";
+	Oid			types[] = {REGCLASSOID, TEXTOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, JSONBOID};
+	Datum		args[7];
+	char		nulls[] = "       ";
 
 	args[0] = ObjectIdGetDatum(relid);
 	args[1] = CStringGetTextDatum(row->event);
@@ -243,9 +213,7 @@ write_row(Oid relid, const KgwWatchRow *row)
 	args[6] = PointerGetDatum(row->payload);
 	if (row->payload == NULL)
 		nulls[6] = 'n';
-	args[7] = JsonbPGetDatum(number_columns(relid));
-	args[8] = ObjectIdGetDatum(relid);
-	if (SPI_execute_with_args("INSERT INTO kgwebhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+	if (SPI_execute_with_args("INSERT INTO kgwebhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7)"
 							  " ON CONFLICT (relation) DO UPDATE SET event = excluded.event,"
 							  " id_column = excluded.id_column,"
 							  " status_column = excluded.status_column,"
@@ -254,7 +222,7 @@ write_row(Oid relid, const KgwWatchRow *row)
 							  " payload = excluded.payload,"
 							  " column_numbers = excluded.column_numbers,"
 							  " numbered_for = excluded.numbered_for",
-							  9, types, args, nulls, false, 0) != SPI_OK_INSERT)
+							  7, types, args, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write kgwebhook.watch");
 }
 

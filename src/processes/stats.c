@@ -1,13 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * stats.c
- *	  What the processes say of themselves, for kgwebhook.stats; and the word
- *	  from CREATE EXTENSION that a database wants a worker.
+ *	  What the processes say of themselves, for kgwebhook.stats; the number of
+ *	  the database that they are of; and the word from CREATE EXTENSION that it
+ *	  wants a worker.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -17,6 +19,7 @@
 
 #include "domain/commit.h"
 #include "services/board.h"
+#include "services/instance.h"
 #include "services/settings.h"
 #include "services/shared.h"
 #include "services/version.h"
@@ -24,14 +27,19 @@
 PG_FUNCTION_INFO_V1(kg_worker_stats);
 PG_FUNCTION_INFO_V1(kg_destination_notices);
 PG_FUNCTION_INFO_V1(kg_installed);
+PG_FUNCTION_INFO_V1(kg_origin);
 
 static const char *
 worker_state(bool preloaded, const KgwSnapshot *snapshot)
 {
 	if (!preloaded)
 		return "not preloaded";
+	if (RecoveryInProgress())
+		return "standby";
 	if (snapshot->workers == 0)
 		return "not running";
+	if (snapshot->fenced)
+		return "not adopted";
 	if (snapshot->busy)
 		return "busy";
 	return kgw_settings.enabled ? "idle" : "disabled";
@@ -97,6 +105,15 @@ kg_destination_notices(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	kgw_board_read(add_notice, fcinfo->resultinfo);
 	return (Datum) 0;
+}
+
+/*
+ * kgwebhook.origin(): what the deliveries of this database are marked by.
+ */
+Datum
+kg_origin(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(kgw_instance_origin());
 }
 
 /*

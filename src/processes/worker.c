@@ -175,7 +175,7 @@ work(KgwEngine *engine)
 		if (kgw_shared_worker_dismissed() || !kgw_engine_turn(engine))
 			return;
 		kgw_shared_worker_state(kgw_engine_in_flight(engine), kgw_engine_busy(engine),
-								!kgw_settings.enabled);
+								!kgw_settings.enabled || kgw_engine_fenced(engine));
 		wait_for_work(engine, set);
 	}
 }

@@ -40,6 +40,7 @@ typedef struct KgwWorkerSlot
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint32 busy;
 	pg_atomic_uint32 deaf;		/* needn't hear of arrivals */
+	bool		fenced;			/* has found that its database is a copy */
 } KgwWorkerSlot;
 
 typedef struct KgwDatabaseSlot
@@ -328,6 +329,7 @@ kgw_shared_snapshot(Oid dboid, KgwSnapshot *snapshot)
 			snapshot->workers++;
 			snapshot->in_flight += pg_atomic_read_u32(&worker->in_flight);
 			snapshot->busy |= pg_atomic_read_u32(&worker->busy) != 0;
+			snapshot->fenced |= worker->fenced;
 		}
 		strlcpy(snapshot->last_error, database->last_error, KGW_ERROR_SIZE);
 		snapshot->last_error_at = database->last_error_at;
@@ -482,6 +484,7 @@ worker_detach(int code, Datum arg)
 {
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	my_worker->pid = 0;
+	my_worker->fenced = false;
 	my_worker->latch = NULL;
 	my_worker->leave = false;
 	pg_atomic_write_u32(&my_worker->in_flight, 0);
@@ -556,6 +559,23 @@ kgw_shared_worker_state(int in_flight, bool busy, bool deaf)
 
 	/* whoever took us for deaf has counted a wake-up that we read after this */
 	pg_memory_barrier();
+}
+
+/*
+ * Publish whether this worker has found that its database is a copy.  True when
+ * none of the database's workers had said so before.
+ */
+bool
+kgw_shared_worker_fenced(bool fenced)
+{
+	bool		known = false;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < KGW_MAX_SHARDS; i++)
+		known |= my_database->workers[i].fenced;
+	my_worker->fenced = fenced;
+	LWLockRelease(shared->lock);
+	return fenced && !known;
 }
 
 /*

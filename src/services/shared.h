@@ -42,6 +42,7 @@ typedef struct KgwSnapshot
 	int			in_flight;
 	int			workers;
 	bool		busy;
+	bool		fenced;			/* a worker found that the database is a copy */
 	char		last_error[KGW_ERROR_SIZE];
 	TimestampTz last_error_at;	/* 0 = never */
 } KgwSnapshot;
@@ -74,6 +75,7 @@ extern void kgw_shared_worker_present(void);
 extern void kgw_shared_worker_absent(void);
 extern bool kgw_shared_worker_dismissed(void);
 extern void kgw_shared_worker_state(int in_flight, bool busy, bool deaf);
+extern bool kgw_shared_worker_fenced(bool fenced);
 extern uint32 kgw_shared_wakes(void);
 extern uint32 kgw_shared_reloads(void);
 extern void kgw_shared_count(KgwOutcome outcome);
