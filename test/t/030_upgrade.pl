@@ -258,7 +258,7 @@ sub whole_of
 			   AND d.refobjid = e.oid AND d.deptype = 'e',
 			   pg_identify_object(d.classid, d.objid, 0) i
 		 WHERE e.extname = 'kgwebhook'
-		   AND i.type IN ('function', 'schema', 'sequence', 'table', 'type', 'view')
+		   AND i.type IN ('event trigger', 'function', 'schema', 'sequence', 'table', 'type', 'view')
 		   AND NOT EXISTS (SELECT FROM pg_type t
 							WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid
 							  AND (t.typrelid <> 0 OR t.typelem <> 0)) \gexec
