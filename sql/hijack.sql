@@ -74,6 +74,19 @@ RESET ROLE;
 SELECT problem FROM kgwebhook.queue ORDER BY delivery_id DESC LIMIT 1;
 DELETE FROM kgwebhook.queue;
 
+-- a trigger of a table's owner, when a superuser has its intents expire
+SET ROLE kgw_mallory;
+CREATE TABLE due (payment_intent_id text, status text, callback_url text, org_id text, payment_deadline timestamptz);
+CREATE FUNCTION who() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'ran as %', current_user; END $$;
+CREATE TRIGGER who BEFORE UPDATE ON due FOR EACH ROW EXECUTE FUNCTION who();
+SELECT kg_watch('due');
+INSERT INTO due VALUES ('late', 'pending', 'https://m.example/', 'o', now() - interval '1 day');
+RESET ROLE;
+SELECT pg_temp.refused('SELECT kg_expire_intents(''due'')');
+DROP TRIGGER who ON due;
+SELECT kg_expire_intents('due'), current_user;
+DELETE FROM kgwebhook.queue;
+
 --
 -- A table under a watched one's name, partitions, children, copies
 --

@@ -3,9 +3,9 @@
  * expire.c
  *	  kg_expire_intents(): pending intents past their deadline expire.
  *
- * An ordinary UPDATE with the caller's own rights: the table's triggers, row
- * security and ours see it as they see any other, and so each intent gets its
- * callback.  Only which column is the status is read with the owner's.
+ * An ordinary UPDATE with the caller's own rights, or the owner's when a
+ * superuser calls: the table's triggers, row security and ours see it as they
+ * see any other, and so each intent gets its callback.  Only which column is the status is read with the owner's.
  *
  * Somebody may be paying at this very moment.  So a row that is locked is passed
  * over, rather than waited for: either it isn't pending any more afterwards, or
@@ -89,6 +89,30 @@ require_columns(Oid relid)
 	return status;
 }
 
+/*
+ * Run the UPDATE.  A superuser, whose pg_cron job this may be, must not run the
+ * triggers of every watched table with his rights: he becomes the owner.
+ */
+static int64
+update_as_owner(Oid relid, const char *statement)
+{
+	Relation	rel = table_open(relid, RowExclusiveLock);
+	Oid			owner = rel->rd_rel->relowner;
+	bool		step_down = superuser() && owner != GetUserId();
+	KgwOwnerSection section;
+	int64		expired;
+
+	if (step_down)
+		kgw_owner_begin_restricted(&section, owner);
+	if (SPI_execute(statement, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not expire intents");
+	expired = SPI_processed;
+	if (step_down)
+		kgw_owner_end(&section);
+	table_close(rel, NoLock);
+	return expired;
+}
+
 /* Expire what is due in one table; how many did. */
 static int64
 expire_table(Oid relid)
@@ -107,9 +131,7 @@ expire_table(Oid relid)
 						 "  WHERE intent.ctid OPERATOR(pg_catalog.=) due.ctid"
 						 "    AND intent.tableoid OPERATOR(pg_catalog.=) due.tableoid",
 						 table, status, AT_ONCE, table, status);
-	if (SPI_execute(statement, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not expire intents");
-	return SPI_processed;
+	return update_as_owner(relid, statement);
 }
 
 /* Whether a watched table is one whose intents the caller can have expire. */
