@@ -17,6 +17,11 @@
  * original's identity isn't among it.  A worker that has found a copy neither
  * reads nor sends until it is told to start over, as kg_adopt() does.
  *
+ * When the queue can't be read for a reason that passes (an operator has locked
+ * it), everything that isn't on its way is forgotten, because a read that broke
+ * off may have missed what is older, and read from nothing after a pause.  What
+ * is on its way is waited for and settled meanwhile.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -42,6 +47,7 @@
 #include "services/board.h"
 #include "services/custody.h"
 #include "services/descriptors.h"
+#include "services/guard.h"
 #include "services/instance.h"
 #include "services/keyfile.h"
 #include "services/owner.h"
@@ -55,6 +61,12 @@
 
 /* While requests are in flight, arrivals are looked for this often at most. */
 #define ARRIVALS_PAUSE 1000
+
+/* After a read that could not be, the next one comes so much later. */
+#define TROUBLE_PAUSE 1000000
+
+/* A wall clock that falls back by more than this was set, microseconds. */
+#define SET_BACK 1000000
 
 /* A transaction that may be committed unheard is looked at this often. */
 #define UNHEARD_PAUSE 1000000
@@ -70,6 +82,8 @@ struct KgwEngine
 	KgwArrivals arrivals;
 	bool		look;			/* something may have arrived */
 	KgwTicks	looked_at;
+	KgwTicks	again_at;		/* start over then: the queue could not be read */
+	bool		there;			/* the database has the extension */
 	uint32		wakes;			/* as of the last time that we listened */
 	uint32		reloads;		/* as of the last start */
 	bool		fenced;			/* this is a copy that nobody has adopted */
@@ -81,6 +95,10 @@ struct KgwEngine
 	/* of the read that is going on */
 	TimestampTz wall;
 	KgwTicks	now;
+
+	/* of the wall clock */
+	int64		offset;			/* how far it was ahead of the monotonic one; 0 = unknown */
+	bool		set_back;		/* since this engine began */
 };
 
 /* Half of the sockets are for requests, half for connections kept alive. */
@@ -101,6 +119,7 @@ kgw_engine_new(int shard)
 	KgwEngine  *engine = palloc0(sizeof(KgwEngine));
 
 	engine->shard = shard;
+	engine->again_at = KGW_NEVER;
 	engine->scheduler = kgw_scheduler_new();
 	engine->http = kgw_http_new();
 	engine->ledger = kgw_ledger_new();
@@ -120,6 +139,22 @@ is_mine(const KgwEngine *engine, const char *destination)
 	return hash % kgw_settings.workers == (uint32) engine->shard;
 }
 
+/*
+ * When the clock has been set back, times in the table may be far too late, by as
+ * much.  Nothing waits longer for that than its schedule has it wait.
+ */
+static TimestampTz
+latest_attempt_at(const KgwEngine *engine, const KgwRow *row)
+{
+	int64		pause;
+
+	if (!engine->set_back && row->enqueued_at <= engine->wall)
+		return row->next_attempt_at;
+	pause = kgw_schedule_delay(kgw_settings.schedule, Max(row->attempts, 1),
+							   kgw_settings.retry_jitter, 1);
+	return Min(row->next_attempt_at, engine->wall + Max(pause, 0));
+}
+
 /* When a row may be sent, by the monotonic clock. */
 static KgwTicks
 due_of(const KgwEngine *engine, const KgwRow *row)
@@ -133,7 +168,11 @@ due_of(const KgwEngine *engine, const KgwRow *row)
 			keyring = kgw_secrets_load(row->org_id);
 		return keyring->fault == NULL ? KGW_OVERDUE : KGW_NEVER;
 	}
-	return kgw_clock_due(row->next_attempt_at, engine->wall, engine->now);
+
+	/* nobody has put it off yet, so it is due, whatever the clock has done since */
+	if (row->attempts == 0 && row->next_attempt_at <= row->enqueued_at)
+		return KGW_OVERDUE;
+	return kgw_clock_due(latest_attempt_at(engine, row), engine->wall, engine->now);
 }
 
 /*
@@ -193,7 +232,19 @@ take_fetched(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
-	kgw_scheduler_fetched(engine->scheduler, row, due_of(engine, row), expiry_of(engine, row));
+	kgw_scheduler_fetched(engine->scheduler, row, expiry_of(engine, row));
+}
+
+static void
+read_clocks(KgwEngine *engine)
+{
+	int64		before = engine->offset;
+
+	engine->wall = GetCurrentTimestamp();
+	engine->now = kgw_clock_ticks();
+	engine->offset = engine->wall - engine->now;
+	if (before != 0 && engine->offset < before - SET_BACK)
+		engine->set_back = true;
 }
 
 /* This database is a copy of another: send nothing, and say so once. */
@@ -221,8 +272,7 @@ begin_read(KgwEngine *engine)
 {
 	kgw_queue_begin();
 	engine->unreported = true;
-	engine->wall = GetCurrentTimestamp();
-	engine->now = kgw_clock_ticks();
+	read_clocks(engine);
 	if (kgw_extension_hold() && kgw_relation_oid("queue") == engine->queue)
 	{
 		char	   *original = kgw_instance_foreign();
@@ -244,6 +294,49 @@ end_read(KgwEngine *engine)
 	kgw_queue_end();
 }
 
+/* The queue can't be read now. */
+static void
+stop_reading(KgwEngine *engine)
+{
+	kgw_scheduler_forget(engine->scheduler);
+	engine->again_at = kgw_clock_ticks() + TROUBLE_PAUSE;
+}
+
+/* Find the queue of this database, once. */
+static void
+find_queue(KgwEngine *engine)
+{
+	if (OidIsValid(engine->queue))
+		return;
+	StartTransactionCommand();
+	if (OidIsValid(kgw_extension_oid()))
+	{
+		kgw_version_require();
+		kgw_version_remind();
+		engine->queue = kgw_relation_oid("queue");
+	}
+	CommitTransactionCommand();
+}
+
+static void
+read_from_nothing(void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	kgw_custody_run();
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+	if (!engine->fenced)
+	{
+		kgw_shared_worker_fenced(false);
+		kgw_queue_read_paused(take_paused, engine);
+		kgw_queue_start(&engine->arrivals, take_backlog, engine);
+	}
+	kgw_queue_end();
+	engine->look = false;
+}
+
 /*
  * Read the queue from nothing.  False when the database doesn't have the
  * extension.
@@ -253,34 +346,17 @@ kgw_engine_start(KgwEngine *engine)
 {
 	engine->wakes = kgw_shared_wakes();
 	engine->reloads = kgw_shared_reloads();
+	engine->again_at = KGW_NEVER;
 	kgw_secrets_forget();
 	kgw_scheduler_forget(engine->scheduler);
 	engine->fenced = false;
-	if (!OidIsValid(engine->queue))
-	{
-		StartTransactionCommand();
-		if (OidIsValid(kgw_extension_oid()))
-		{
-			kgw_version_require();
-			kgw_version_remind();
-			engine->queue = kgw_relation_oid("queue");
-		}
-		CommitTransactionCommand();
-	}
-	if (!OidIsValid(engine->queue))
+	find_queue(engine);
+	engine->there = OidIsValid(engine->queue);
+	if (!engine->there)
 		return false;
-	kgw_custody_run();
-	if (!begin_read(engine))
-		return false;
-	if (!engine->fenced)
-	{
-		kgw_shared_worker_fenced(false);
-		kgw_queue_read_paused(take_paused, engine);
-		kgw_queue_start(&engine->arrivals, take_backlog, engine);
-	}
-	kgw_queue_end();
-	engine->look = false;
-	return true;
+	if (kgw_guard_passing(read_from_nothing, engine) != KGW_GUARDED_DONE)
+		stop_reading(engine);
+	return engine->there;
 }
 
 static void
@@ -317,18 +393,23 @@ read_rows(KgwEngine *engine)
 static bool
 wants_to_read(KgwEngine *engine, KgwTicks now)
 {
+	if (engine->again_at != KGW_NEVER)
+		return false;
 	if (engine->look &&
 		(engine->in_flight == 0 || now - engine->looked_at >= ARRIVALS_PAUSE))
 		return true;
 	return kgw_scheduler_wants_to_read(engine->scheduler);
 }
 
-/* Read what there is room for.  False when the extension has gone. */
-static bool
-read_queue(KgwEngine *engine)
+/* Read what there is room for. */
+static void
+read_queue(void *arg)
 {
-	if (!begin_read(engine))
-		return false;
+	KgwEngine  *engine = arg;
+
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
 
 	if (!engine->fenced)
 	{
@@ -341,22 +422,34 @@ read_queue(KgwEngine *engine)
 		read_rows(engine);
 	}
 	end_read(engine);
-	return true;
 }
 
-/* What signs a row that is about to be sent. */
+typedef struct KgwKeyringWanted
+{
+	const char *org_id;
+	const KgwKeyring *keyring;
+} KgwKeyringWanted;
+
+static void
+load_keyring(void *arg)
+{
+	KgwKeyringWanted *wanted = arg;
+
+	kgw_queue_begin();
+	wanted->keyring = kgw_secrets_load(wanted->org_id);
+	kgw_queue_end();
+}
+
+/* What signs a row that is about to be sent; NULL when that can't be read now. */
 static const KgwKeyring *
 keyring_for(const KgwRow *row)
 {
-	const KgwKeyring *keyring = kgw_secrets_known(row->org_id);
+	KgwKeyringWanted wanted = {row->org_id, kgw_secrets_known(row->org_id)};
 
-	if (keyring == NULL)
-	{
-		kgw_queue_begin();
-		keyring = kgw_secrets_load(row->org_id);
-		kgw_queue_end();
-	}
-	return keyring;
+	if (wanted.keyring == NULL &&
+		kgw_guard_passing(load_keyring, &wanted) != KGW_GUARDED_DONE)
+		return NULL;
+	return wanted.keyring;
 }
 
 /* An attempt has come to its end; what it means is decided and kept. */
@@ -369,11 +462,11 @@ conclude(KgwEngine *engine, KgwJob *job)
 
 /* Begin an attempt; true when its request is on its way. */
 static bool
-send_attempt(KgwEngine *engine, KgwJob *job)
+send_attempt(KgwEngine *engine, KgwJob *job, const KgwKeyring *keyring)
 {
 	KgwRequest	request;
 
-	if (!kgw_attempt_prepare(&job->attempt, job->row, keyring_for(job->row)))
+	if (!kgw_attempt_prepare(&job->attempt, job->row, keyring))
 		return false;
 	kgw_attempt_request(&job->attempt, job->row, &request);
 	if (kgw_http_send(engine->http, &request, job))
@@ -382,15 +475,35 @@ send_attempt(KgwEngine *engine, KgwJob *job)
 	return false;
 }
 
+/* A turn that can't be taken after all. */
+static void
+give_back(KgwEngine *engine, KgwEntry *entry)
+{
+	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE);
+	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE);
+	stop_reading(engine);
+}
+
 static void
 take_turn(KgwEngine *engine, KgwEntry *entry, KgwTurn turn)
 {
-	KgwJob	   *job = kgw_ledger_begin(engine->ledger, entry, kgw_scheduler_row(entry));
+	const KgwKeyring *keyring = NULL;
+	KgwJob	   *job;
 
+	if (turn == KGW_TURN_SEND)
+	{
+		keyring = keyring_for(kgw_scheduler_row(entry));
+		if (keyring == NULL)
+		{
+			give_back(engine, entry);
+			return;
+		}
+	}
+	job = kgw_ledger_begin(engine->ledger, entry, kgw_scheduler_row(entry));
 	switch (turn)
 	{
 		case KGW_TURN_SEND:
-			if (send_attempt(engine, job))
+			if (send_attempt(engine, job, keyring))
 			{
 				engine->told = false;
 				engine->in_flight++;
@@ -525,11 +638,19 @@ listen_to_commits(KgwEngine *engine)
 bool
 kgw_engine_turn(KgwEngine *engine)
 {
-	if (engine->reloads != kgw_shared_reloads() && !start_over(engine))
+	if (engine->again_at == KGW_NEVER)
+	{
+		if (engine->reloads != kgw_shared_reloads() && !start_over(engine))
+			return false;
+	}
+	else if (engine->again_at <= kgw_clock_ticks() && !kgw_engine_start(engine))
 		return false;
 	listen_to_commits(engine);
 	kgw_scheduler_tick(engine->scheduler, kgw_clock_ticks());
-	if (may_work(engine) && wants_to_read(engine, kgw_clock_ticks()) && !read_queue(engine))
+	if (may_work(engine) && wants_to_read(engine, kgw_clock_ticks()) &&
+		kgw_guard_passing(read_queue, engine) != KGW_GUARDED_DONE)
+		stop_reading(engine);
+	if (!engine->there)
 		return false;
 	send_ready(engine);
 	kgw_http_run(engine->http);
@@ -559,6 +680,9 @@ kgw_engine_deadline(KgwEngine *engine)
 	KgwTicks	unasked = Min(kgw_http_deadline(engine->http),
 							  Min(kgw_ledger_due(engine->ledger), kgw_upkeep_due(engine->upkeep)));
 	KgwTicks	deadline = Min(unasked, kgw_scheduler_due(engine->scheduler));
+
+	if (engine->again_at != KGW_NEVER)
+		return Min(deadline, engine->again_at);
 
 	/* a call that came during the turn may have been taken for another's */
 	if (engine->reloads != kgw_shared_reloads())

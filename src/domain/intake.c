@@ -246,9 +246,12 @@ kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires
 		kgw_chain_drop_row(s, entry);
 }
 
-/* A row that kgw_scheduler_want_rows() asked for. */
+/*
+ * A row that kgw_scheduler_want_rows() asked for.  Its time has come by the
+ * monotonic clock, whatever the row says by the other.
+ */
 void
-kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires)
+kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks expires)
 {
 	KgwEntry   *entry = hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL);
 
@@ -258,7 +261,7 @@ kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expir
 		return;
 	}
 	dlist_delete(&entry->node);
-	kgw_chain_take_row(s, entry, row, due, expires);
+	kgw_chain_take_row(s, entry, row, entry->due, expires);
 	kgw_chain_activate(s, entry);
 	kgw_destination_place(s, entry->destination);
 }

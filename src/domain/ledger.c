@@ -4,12 +4,17 @@
  *	  Attempts, from their beginning until they are written down.
  *
  * Outcomes gather here for a few milliseconds, so that hundreds share one
- * durable commit.  A commit that fails must not lose any.  If it fails for a
- * reason that would strike any row (a full disk, a lock that somebody holds),
- * all of them stay here and are tried again after a pause.  If one of them can't
- * be written, it must not hold up the others: the batch is settled one by one,
- * each in a transaction of its own, and what still fails once more without the
- * bodies, in which a stranger had a hand.
+ * durable commit.  A commit that fails must not lose any, and none must hold up
+ * the others:
+ *
+ *	trouble that would strike	 all of them stay here and are tried again after
+ *	any row (a full disk, a		 a pause
+ *	lock of a table)
+ *	a lock of some rows			 the others are settled, these stay
+ *	a row that can't be written	 the batch is settled one by one, each in a
+ *								 transaction of its own, and what still fails
+ *								 once more without the bodies, in which a
+ *								 stranger had a hand
  *
  * Until an outcome is committed its delivery counts as in flight: the next
  * transition of the object isn't sent.
@@ -28,6 +33,7 @@
 
 #include "domain/ledger.h"
 #include "domain/verdict.h"
+#include "services/guard.h"
 #include "services/owner.h"
 #include "services/shared.h"
 
@@ -40,13 +46,14 @@
 /* How long after a failure it is tried again, microseconds. */
 #define PAUSE_AFTER_ERROR 1000000
 
-/* How an effort to settle ended. */
-typedef enum KgwSettled
+/* Settlements for one transaction. */
+typedef struct KgwBatch
 {
-	KGW_SETTLED,
-	KGW_SETTLED_NOT,			/* some row can't be written */
-	KGW_SETTLED_LATER			/* nothing can be written at present */
-} KgwSettled;
+	KgwSettlement *settlements;
+	int			count;
+	bool		around_locks;	/* leave out those whose rows are locked */
+	bool		held;			/* the extension was there, and they are settled */
+} KgwBatch;
 
 struct KgwLedger
 {
@@ -54,6 +61,7 @@ struct KgwLedger
 	int			count;
 	KgwTicks	due;			/* when they have to be written down */
 	bool		failed;			/* some could not be; "due" is a pause */
+	bool		locked;			/* and that was for a lock */
 	slist_head	unused;
 	MemoryContext scratch;
 };
@@ -139,80 +147,59 @@ close_job(KgwLedger *ledger, KgwJob *job)
 	slist_push_head(&ledger->unused, &job->node);
 }
 
-/* Settle these; false, with nothing done, when their extension isn't there. */
-static bool
-settle_in_transaction(KgwSettlement *settlements, int count)
+/* Nothing is done when their extension isn't there. */
+static void
+settle_in_transaction(void *arg)
 {
-	bool		held;
+	KgwBatch   *batch = arg;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	pgstat_report_activity(STATE_RUNNING, "settling deliveries");
-	held = kgw_extension_hold();
-	if (held)
-		kgw_settle(settlements, count);
+	batch->held = kgw_extension_hold();
+	for (int i = 0; i < batch->count; i++)
+		batch->settlements[i].locked = false;
+	if (batch->held && batch->around_locks)
+		kgw_settle_mark_locked(batch->settlements, batch->count);
+	if (batch->held)
+		kgw_settle(batch->settlements, batch->count);
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	return held;
 }
 
-/* Whether an error would have struck any row: a lock, a full disk, a deadlock. */
-static bool
-is_nobodys_fault(int sqlstate)
-{
-	int			category = ERRCODE_TO_CATEGORY(sqlstate);
-
-	return category == ERRCODE_INSUFFICIENT_RESOURCES ||
-		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
-		category == ERRCODE_TRANSACTION_ROLLBACK ||
-		category == ERRCODE_INVALID_TRANSACTION_STATE ||
-		category == ERRCODE_TO_CATEGORY(ERRCODE_IO_ERROR);
-}
-
-/* Settle these; when that fails, the error is logged and what it means returned. */
-static KgwSettled
+/*
+ * Settle these.  After a lock it is tried once more, and from then on from the
+ * outset, around the rows that somebody holds.
+ */
+static KgwGuarded
 try_to_settle(KgwLedger *ledger, KgwSettlement *settlements, int count)
 {
-	volatile KgwSettled result = KGW_SETTLED_NOT;
+	KgwBatch	batch = {settlements, count, ledger->locked, false};
+	KgwGuarded	result = kgw_guard(settle_in_transaction, &batch);
 
-	PG_TRY();
+	if (result == KGW_GUARDED_LOCKED && !batch.around_locks)
 	{
-		result = settle_in_transaction(settlements, count) ? KGW_SETTLED : KGW_SETTLED_LATER;
+		batch.around_locks = true;
+		result = kgw_guard(settle_in_transaction, &batch);
 	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(ledger->scratch);
-		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			PG_RE_THROW();
-		if (is_nobodys_fault(error->sqlerrcode))
-			result = KGW_SETTLED_LATER;
-		HOLD_INTERRUPTS();
-		kgw_shared_error(error->message);
-		EmitErrorReport();
-		AbortCurrentTransaction();
-		FlushErrorState();
-		pgstat_report_activity(STATE_IDLE, NULL);
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(ledger->scratch);
+	ledger->locked = result == KGW_GUARDED_LOCKED;
+	if (result == KGW_GUARDED_DONE && !batch.held)
+		result = KGW_GUARDED_PASSING;
 	return result;
 }
 
 /* Settle one without what a stranger had a hand in. */
-static KgwSettled
-settle_reduced(KgwLedger *ledger, const KgwSettlement *settlement)
+static KgwGuarded
+settle_reduced(KgwLedger *ledger, KgwSettlement *settlement)
 {
 	KgwSettlement reduced = *settlement;
 	KgwAttempt	attempt = *settlement->attempt;
+	KgwGuarded	result;
 	char		note[] = "the bodies of this attempt could not be logged";
 
 	attempt.body = NULL;
@@ -220,7 +207,9 @@ settle_reduced(KgwLedger *ledger, const KgwSettlement *settlement)
 	if (attempt.outcome != KGW_ACKNOWLEDGED)
 		attempt.error = note;
 	reduced.attempt = &attempt;
-	return try_to_settle(ledger, &reduced, 1);
+	result = try_to_settle(ledger, &reduced, 1);
+	settlement->locked = reduced.locked;
+	return result;
 }
 
 /* The outcome is committed: tell the scheduler and the counters. */
@@ -267,18 +256,19 @@ take_batch(KgwLedger *ledger, KgwJob **jobs, KgwSettlement *settlements)
 }
 
 /* Settle one alone, whole or, if that can't be, without its bodies. */
-static KgwSettled
+static KgwGuarded
 settle_alone(KgwLedger *ledger, KgwSettlement *settlement)
 {
-	KgwSettled	result = try_to_settle(ledger, settlement, 1);
+	KgwGuarded	result = try_to_settle(ledger, settlement, 1);
 
-	return result == KGW_SETTLED_NOT ? settle_reduced(ledger, settlement) : result;
+	return result == KGW_GUARDED_FAILED ? settle_reduced(ledger, settlement) : result;
 }
 
 /* It could not be settled: it stays here for a while. */
 static void
-put_back(KgwLedger *ledger, KgwJob *job)
+put_back(KgwLedger *ledger, KgwJob *job, bool locked)
 {
+	ledger->locked |= locked;
 	slist_push_head(&ledger->concluded, &job->node);
 	ledger->count++;
 	ledger->failed = true;
@@ -296,24 +286,24 @@ kgw_ledger_settle(KgwLedger *ledger, KgwScheduler *scheduler)
 	KgwSettlement settlements[BATCH];
 	MemoryContext caller = MemoryContextSwitchTo(ledger->scratch);
 	int			count = take_batch(ledger, jobs, settlements);
-	KgwSettled	together = try_to_settle(ledger, settlements, count);
+	KgwGuarded	together = try_to_settle(ledger, settlements, count);
 
 	ledger->failed = false;
 	for (int i = 0; i < count; i++)
 	{
-		KgwSettled	result = together;
+		KgwGuarded	result = together;
 
 		/* one of them can't be written: find out which */
-		if (together == KGW_SETTLED_NOT)
+		if (together == KGW_GUARDED_FAILED)
 			result = settle_alone(ledger, &settlements[i]);
 
 		/* something is wrong that none of them can help */
-		if (result == KGW_SETTLED_LATER)
-			together = KGW_SETTLED_LATER;
-		if (result == KGW_SETTLED)
+		if (result == KGW_GUARDED_LOCKED || result == KGW_GUARDED_PASSING)
+			together = result;
+		if (result == KGW_GUARDED_DONE && !settlements[i].locked)
 			finish_job(ledger, scheduler, jobs[i], &settlements[i]);
 		else
-			put_back(ledger, jobs[i]);
+			put_back(ledger, jobs[i], settlements[i].locked);
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(ledger->scratch);

@@ -45,7 +45,7 @@ extern void kgw_scheduler_pause(KgwScheduler *s, const char *name);
 extern void kgw_scheduler_backlog(KgwScheduler *s, const char *name);
 extern void kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
 extern void kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
-extern void kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
+extern void kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks expires);
 
 /* intake.c: what to read next */
 extern const char *kgw_scheduler_want_page(KgwScheduler *s, int64 *after, int *limit);

@@ -12,6 +12,9 @@
  * sends the next transition of the same object: until then the delivery is in
  * flight, and a crash sends it once more.
  *
+ * A row that somebody holds can be left out of a batch, so that one session's
+ * open transaction isn't everybody's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -80,6 +83,81 @@ execute(SPIPlanPtr which, Datum *args, int expected)
 		elog(ERROR, "could not settle: %s", SPI_result_code_string(SPI_result));
 }
 
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Run a plan that returns numbers of deliveries; they are sorted. */
+static int64 *
+read_ids(SPIPlanPtr which, Datum *args, bool read_only, int *count)
+{
+	int64	   *ids;
+
+	if (SPI_execute_plan(which, args, NULL, read_only, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not settle: %s", SPI_result_code_string(SPI_result));
+	*count = SPI_processed;
+	ids = palloc(Max(*count, 1) * sizeof(int64));
+	for (int i = 0; i < *count; i++)
+	{
+		bool		isnull;
+
+		ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1,
+											 &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	qsort(ids, *count, sizeof(int64), compare_ids);
+	return ids;
+}
+
+static bool
+is_among(int64 id, const int64 *ids, int count)
+{
+	return bsearch(&id, ids, count, sizeof(int64), compare_ids) != NULL;
+}
+
+/*
+ * Mark those whose rows in the queue somebody else holds.  They are left out of
+ * what follows in the same transaction, and the others can't be held any more.
+ */
+void
+kgw_settle_mark_locked(KgwSettlement *settlements, int count)
+{
+	static SPIPlanPtr kept_all;
+	static SPIPlanPtr kept_free;
+	Oid			types[] = {INT8ARRAYOID};
+	KgwArray	ids;
+	Datum		args[1];
+	int64	   *all,
+			   *unheld;
+	int			all_count,
+				unheld_count;
+
+	array_init(&ids, INT8OID, count);
+	for (int i = 0; i < count; i++)
+		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
+	args[0] = array_datum(&ids);
+	kgw_plan(&kept_all,
+			 "SELECT delivery_id FROM kgwebhook.queue"
+			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+	kgw_plan(&kept_free,
+			 "SELECT delivery_id FROM kgwebhook.queue"
+			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED", 1, types);
+	all = read_ids(kept_all, args, true, &all_count);
+	unheld = read_ids(kept_free, args, false, &unheld_count);
+	for (int i = 0; i < count; i++)
+	{
+		int64		id = settlements[i].row->delivery_id;
+
+		settlements[i].locked = is_among(id, all, all_count) &&
+			!is_among(id, unheld, unheld_count);
+	}
+}
+
 /*
  * Write the attempts' rows of the log; sets their attempt_id.
  */
@@ -98,9 +176,17 @@ kgw_settle_log(KgwSettlement *settlements, int count)
 			.is_test = settlement->is_test
 		};
 
+		if (settlement->locked)
+			continue;
 		settlement->attempt_id = kgw_log_write(writer, &entry);
 	}
 	kgw_log_end(writer);
+}
+
+static bool
+has_fate(const KgwSettlement *settlement, KgwFate fate)
+{
+	return settlement->fate == fate && !settlement->locked;
 }
 
 /* Take what is done out of the queue. */
@@ -115,7 +201,7 @@ settle_done(KgwSettlement *settlements, int count)
 	array_init(&ids, INT8OID, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (settlements[i].fate == KGW_FATE_DONE)
+		if (has_fate(&settlements[i], KGW_FATE_DONE))
 			array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
 	}
 	if (ids.count == 0)
@@ -143,7 +229,7 @@ settle_retries(KgwSettlement *settlements, int count)
 	array_init(&times, TIMESTAMPTZOID, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (settlements[i].fate != KGW_FATE_RETRY)
+		if (!has_fate(&settlements[i], KGW_FATE_RETRY))
 			continue;
 		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
 		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number));
@@ -182,7 +268,7 @@ settle_dead(KgwSettlement *settlements, int count)
 	array_init(&reasons, TEXTOID, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (settlements[i].fate != KGW_FATE_DEAD)
+		if (!has_fate(&settlements[i], KGW_FATE_DEAD))
 			continue;
 		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
 		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number -

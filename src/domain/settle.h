@@ -26,10 +26,12 @@ typedef struct KgwSettlement
 	const char *reason;			/* of KGW_FATE_DEAD */
 	TimestampTz next_attempt_at;	/* of KGW_FATE_RETRY */
 	bool		is_test;
+	bool		locked;			/* its row is held by somebody: not settled */
 	int64		attempt_id;		/* set by kgw_settle_log() */
 } KgwSettlement;
 
 extern void kgw_settle_log(KgwSettlement *settlements, int count);
+extern void kgw_settle_mark_locked(KgwSettlement *settlements, int count);
 extern void kgw_settle(KgwSettlement *settlements, int count);
 
 #endif							/* KGW_SETTLE_H */

@@ -43,8 +43,12 @@
 /* Slot and shard share the worker's argument. */
 #define ARGUMENT(slot, shard) Int32GetDatum((slot) * KGW_MAX_SHARDS + (shard))
 
-/* Set, whatever role and database say. */
+/*
+ * Set, whatever role and database say.  A lock is waited for no longer than the
+ * other destinations can bear, for they wait meanwhile, too (guard.c).
+ */
 static const char *const own_settings[][2] = {
+	{"role", "none"},
 	{"search_path", "pg_catalog, pg_temp"},
 	{"synchronous_commit", "on"},
 	{"default_transaction_isolation", "read committed"},
@@ -53,11 +57,19 @@ static const char *const own_settings[][2] = {
 	{"statement_timeout", "0"},
 	{"idle_in_transaction_session_timeout", "0"},
 	{"idle_session_timeout", "0"},
-	{"lock_timeout", "2s"},
+	{"lock_timeout", "100ms"},
+#if PG_VERSION_NUM >= 170000
+	{"transaction_timeout", "0"},
+#endif
 	{"session_replication_role", "replica"},	/* see changed.c */
 	{"row_security", "off"},
 	{"jit", "off"},
 	{"plan_cache_mode", "force_generic_plan"},
+	{"max_parallel_workers_per_gather", "0"},
+	{"enable_indexscan", "on"},
+	{"enable_indexonlyscan", "on"},
+	{"enable_nestloop", "on"},
+	{"enable_sort", "on"},
 	{"enable_seqscan", "off"},
 	{"enable_bitmapscan", "off"},
 	{"enable_hashjoin", "off"},

@@ -7,6 +7,9 @@
  * file holds a second of the Unix clock as a native 64-bit integer, at whose
  * middle every process then is; with 0 in it the clock runs.
  *
+ * With KGW_CLOCK_STEPS, a test can set the clock of a running server: that file
+ * holds, in the same form, how many seconds more it is ahead.
+ *
  * It shifts what tells the time of day, and leaves monotonic clocks alone: an
  * hour later is not an hour of waiting.  libfaketime does too much for a
  * postmaster: up to PostgreSQL 15 that forks its children in signal handlers
@@ -32,18 +35,27 @@
 
 static long shift;
 static const volatile int64_t *stopped;
+static const volatile int64_t *steps;
 
-/* The file stays mapped in the processes that the postmaster forks. */
-static void
-map_file(const char *path)
+/*
+ * Map the file that a variable names, if it does.  It stays mapped in the
+ * processes that the postmaster forks.
+ */
+static const volatile int64_t *
+map_file(const char *variable)
 {
-	int			fd = open(path, O_RDONLY | O_CLOEXEC);
-	void	   *map = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
+	const char *path = getenv(variable);
+	int			fd;
+	void	   *map;
 
+	if (path == NULL)
+		return NULL;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	map = mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
 	if (fd < 0 || map == MAP_FAILED)
 		abort();
-	stopped = map;
 	close(fd);
+	return map;
 }
 
 static void __attribute__((constructor))
@@ -52,9 +64,8 @@ read_shift(void)
 	const char *text = getenv("KGW_CLOCK_SHIFT");
 
 	shift = text != NULL ? atol(text) : 0;
-	text = getenv("KGW_CLOCK_FILE");
-	if (text != NULL)
-		map_file(text);
+	stopped = map_file("KGW_CLOCK_FILE");
+	steps = map_file("KGW_CLOCK_STEPS");
 }
 
 int
@@ -64,7 +75,7 @@ clock_gettime(clockid_t clock, struct timespec *now)
 
 	if (result != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
 		return result;
-	now->tv_sec += shift;
+	now->tv_sec += shift + (steps != NULL ? *steps : 0);
 	if (stopped != NULL && *stopped != 0)
 	{
 		now->tv_sec = *stopped;

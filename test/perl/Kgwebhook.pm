@@ -26,7 +26,9 @@ package Kgwebhook;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
 use Exporter qw(import);
+use File::Basename qw(basename dirname);
 use Kgwebhook::Receiver;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -34,7 +36,7 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(
   new_node init_node start_receiver make_intents_table insert_intent
   set_status wait_for_log_rows wait_until_settled delivery_log
-  wait_for_worker worker_pids reload
+  wait_for_worker worker_pids reload build_library
 );
 
 # Settings of a test's server, as in postgresql.conf; new_node overrides them.
@@ -283,6 +285,24 @@ sub reload
 		$node->wait_for_log(qr/logging memory contexts of PID $pid\b/, $log_end);
 	}
 	return;
+}
+
+=head2 build_library($source)
+
+Compiles a library to preload from test/$source.c, such as clock/shifted_clock;
+returns its path.
+
+=cut
+
+sub build_library
+{
+	my ($source) = @_;
+	my $library = PostgreSQL::Test::Utils::tempdir('library') . '/' . basename($source) . '.so';
+
+	system('gcc', '-shared', '-fPIC', '-o', $library,
+		abs_path(dirname(__FILE__) . "/../$source.c"), '-ldl') == 0
+	  or die "could not build $source";
+	return $library;
 }
 
 # An SQL literal.

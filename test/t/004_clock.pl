@@ -13,11 +13,9 @@
 use strict;
 use warnings;
 
-use File::Basename qw(dirname);
 use HTTP::Tiny;
 use Kgwebhook;
 use MIME::Base64;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 # The next attempt is due an hour after the first, and we are a little later.
@@ -25,10 +23,7 @@ my $later = 3600 + 60;
 my $node = new_node('main', 'kgwebhook.retry_schedule' => "'1h,1h'");
 my $secret = make_intents_table($node);
 
-my $library = PostgreSQL::Test::Utils::tempdir('clock') . '/shifted_clock.so';
-my $source = dirname(__FILE__) . '/../clock/shifted_clock.c';
-system('gcc', '-shared', '-fPIC', '-o', $library, $source) == 0
-  or die 'could not build the clock';
+my $library = build_library('clock/shifted_clock');
 
 my $receiver = start_receiver(secret => $secret);
 insert_intent($node, 'pi', $receiver->url('/fail/1/ok'));
