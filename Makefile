@@ -13,7 +13,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
-	check-isolation check-tap fuzz bench matrix
+	check-isolation check-tap checker mutants fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -39,6 +39,10 @@ check-unit check-exports check-regress check-isolation check-tap: check-%:
 fuzz:
 	@scripts/deps.sh fuzz
 	@scripts/in-scratch.sh scripts/fuzz.sh
+
+# SECONDS means something else to a shell.
+checker mutants:
+	@KGW_SECONDS=$(SECONDS) SEED=$(SEED) scripts/in-scratch.sh scripts/check.sh $@
 
 # One row of the bench: make bench ROW=drain; a quick look: SCALE=0.05.
 bench:

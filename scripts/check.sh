@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/check.sh [unit|exports|regress|isolation|tap]...
+# scripts/check.sh [unit|exports|regress|isolation|tap|checker]...
 #	  Runs the suites named, or all of them, in the scratch folder that
 #	  in-scratch.sh made.  Its last line is "N passed, M failed".
 #
@@ -12,6 +12,8 @@
 #	  make check-regress REGRESS=name        sql/name.sql
 #	  make check-isolation ISOLATION=name    test/isolation/specs/name.spec
 #	  make check-tap TAP=test/t/001_name.pl
+#	  make checker SECONDS=1800 SEED=1       test/checker, for longer
+#	  make mutants                           what the checker must find
 #
 #-------------------------------------------------------------------------
 # shellcheck disable=SC2317 # suites are called by name
@@ -295,6 +297,58 @@ show_tap_logs()
 	say "all logs: check-output/tap/"
 }
 
+# Runs the checker on a build: run_checker NAME BINDIR SECONDS.  The faults are in
+# its log; the seed and the summary are for everybody.
+run_checker()
+{
+	local dir=$KGW_SCRATCH/c/$1 status
+
+	mkdir -p "$dir" "$KGW_OUTPUT/checker"
+	status=0
+	python3 -u test/checker/checker.py --bindir="$2" --directory="$dir" \
+		--seconds="$3" ${SEED:+--seed="$SEED"} 2>&1 |
+		tee "$KGW_OUTPUT/checker/$1" | grep --line-buffered -v ' s  ' || status=$?
+	return "$status"
+}
+
+suite_checker()
+{
+	section "the checker: nothing lost, nothing invented"
+	if run_checker main "$bindir" "${KGW_SECONDS:-100}"; then
+		count 1 0
+	else
+		count 0 1
+		show_end "$KGW_SCRATCH/c/main/server.log" 40
+		cp "$KGW_SCRATCH"/c/main/*.{log,record} "$KGW_OUTPUT/checker/"
+	fi
+}
+
+# Each patch breaks a promise, and the checker has to say so (its status is then
+# 1; that it could not go on would be another).
+suite_mutants()
+{
+	local patch name
+
+	section "mutants: the checker is red where it has to be"
+	for patch in test/checker/mutants/*.patch; do
+		name=$(basename "$patch" .patch)
+		one_test "$name" mutant_is_found "$name" "$patch" || true
+	done
+}
+
+mutant_is_found()
+{
+	local tree=$KGW_SCRATCH/tmp/$1 stage=$KGW_SCRATCH/tmp/stage-$1 status=0
+
+	mkdir "$tree"
+	cp -R Makefile kgwebhook.control kgwebhook--*.sql src scripts "$tree/"
+	find "$tree" -name '*.o' -delete
+	patch -d "$tree" -p1 <"$2" || return 1
+	make -C "$tree" -s -j "$jobs" || return 1
+	run_checker "$1" "$("$tree/scripts/stage.sh" "$stage")" 60 || status=$?
+	[ "$status" -eq 1 ]
+}
+
 #-------------------------------------------------------------------------
 
 finish()
@@ -306,7 +360,7 @@ finish()
 	exit 0
 }
 
-[ $# -gt 0 ] || set -- unit exports regress isolation tap
+[ $# -gt 0 ] || set -- unit exports regress isolation tap checker
 
 # The unit tests alone need no server and no module.
 if [ "$*" != unit ]; then

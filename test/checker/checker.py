@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""
+test/checker/checker.py --bindir DIR --directory DIR [--seconds N] [--seed N]
+    Breaks a server in every way we know of while payments are written and
+    delivered, and then asks whether anything was lost or invented.
+
+Writers commit, roll back and prepare; receivers write down what comes; faults
+strike at moments that the seed decides.  At the end all is healed, the queue
+drains, and verdict.py compares.  The same seed strikes with the same faults in
+the same order; what they hit is up to the machine.
+
+It fails when a transition is lost, invented or out of order, when there are more
+duplicates than were in flight, or when the server has had an accident of its
+own: a signal that nobody sent, or a panic.
+"""
+
+import argparse
+import random
+import re
+import sys
+import time
+from pathlib import Path
+
+from faults import Faults
+from server import (SECRET, CheckerError, Receiver, Server, adopt_orphans,
+                    wait_until)
+from verdict import Verdict
+from writers import SETUP, Shared, Writer, end_prepared, pause
+
+WRITERS = 6
+RECEIVERS = 3
+
+# How long the queue may take to drain once all is well.
+DRAIN = 300
+
+ACCIDENT = re.compile(r"PANIC|TRAP|was terminated by signal (?!9)|stuck spinlock")
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[2])
+    parser.add_argument("--bindir", required=True)
+    parser.add_argument("--directory", required=True)
+    parser.add_argument("--seconds", type=int, default=100)
+    parser.add_argument("--seed", type=int)
+    return parser.parse_args()
+
+
+def set_up(arguments):
+    """A server with the extension, receivers, writers and faults."""
+    directory = Path(arguments.directory)
+    server = Server(arguments.bindir, directory)
+    server.start()
+    receivers = [Receiver(directory, f"receiver{i}") for i in range(RECEIVERS)]
+    server.must("SET client_min_messages = warning;" + SETUP
+                + f"SELECT kg_set_secret('default', '{SECRET}')")
+    shared = Shared(server, [receiver.url for receiver in receivers])
+    writers = [Writer(shared, i, arguments.seed) for i in range(WRITERS)]
+    faults = Faults(server, receivers, shared, writers, arguments.seed)
+    return server, receivers, shared, writers, faults
+
+
+def complain_of(writers):
+    for writer in writers:
+        if writer.error is not None:
+            raise CheckerError(f"a writer failed: {writer.error!r}")
+
+
+def break_things(arguments, server, writers, faults):
+    """Faults at random moments until the time is over."""
+    rng = random.Random(f"{arguments.seed} moments")
+    began = time.monotonic()
+    while time.monotonic() - began < arguments.seconds:
+        time.sleep(rng.uniform(0.2, 2.5))
+        name = faults.strike()
+        say(f"{time.monotonic() - began:7.1f} s  {name}")
+        end_prepared(server, rng, 3)
+        complain_of(writers)
+
+
+def drain(server, faults, rng):
+    """Nothing strikes any more: what is queued goes."""
+    end_prepared(server, rng)
+    faults.heal()
+    wait_until("the queue to drain", lambda: server.sql(
+        "SELECT NOT EXISTS (SELECT FROM kgwebhook.queue)") == ["t"], DRAIN)
+
+
+def report(arguments, faults, shared, verdict, accidents):
+    """Says how it went; whether it went well."""
+    found = verdict.faults()
+    if accidents:
+        found["accidents"] = accidents
+    total = sum(faults.counts.values())
+    say()
+    say(f"seed        {arguments.seed}")
+    say(f"faults      {total} in {arguments.seconds} s: " + ", ".join(
+        f"{name} {n}" for name, n in sorted(faults.counts.items())))
+    say("stops       " + ", ".join(
+        f"{mode} {took:.1f} s at most" for mode, took in sorted(faults.longest.items())))
+    say(f"writers     {len(shared.promised)} transitions promised,"
+        f" {len(shared.asynchronous)} asynchronous, {shared.rolled_back} rolled back,"
+        f" {shared.prepared} transactions prepared, {shared.failed} sessions failed")
+    for line in verdict.lines():
+        say(line)
+    for name, what in found.items():
+        say(f"\nWRONG: {name}")
+        for item in what[:20]:
+            say(f"    {item}")
+    say("\n" + ("red" if found else "green"))
+    return not found
+
+
+def main():
+    arguments = parse_arguments()
+    adopt_orphans()
+    if arguments.seed is None:
+        arguments.seed = random.SystemRandom().randrange(1000000)
+    say(f"seed {arguments.seed}, {arguments.seconds} s")
+    server, receivers, shared, writers, faults = set_up(arguments)
+    try:
+        shared.running.set()
+        for writer in writers:
+            writer.start()
+        break_things(arguments, server, writers, faults)
+        pause(shared, writers)
+        shared.over.set()
+        try:
+            drain(server, faults, random.Random(arguments.seed))
+        except CheckerError as error:
+            say(f"\n{error}")   # the verdict tells what is left
+        verdict = Verdict(server, receivers, shared, faults.allowed)
+        accidents = [line for line in server.log.read_text(
+            encoding="utf-8", errors="replace").splitlines() if ACCIDENT.search(line)]
+        return 0 if report(arguments, faults, shared, verdict, accidents) else 1
+    finally:
+        for receiver in receivers:
+            receiver.kill()
+        server.stop("immediate")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except CheckerError as failure:
+        say(f"the checker can't go on: {failure}")
+        sys.exit(2)

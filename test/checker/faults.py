@@ -1,0 +1,247 @@
+"""
+test/checker/faults.py
+    What strikes: one function a fault, chosen by the seed.
+
+A fault returns when it has struck.  What lasts a while (an ill receiver, a lock)
+is left to a timer, so that others strike meanwhile.  A fault that finds nothing
+to strike returns False and isn't counted.
+"""
+
+import random
+import signal
+import subprocess
+import threading
+import time
+
+from server import IN_FLIGHT, signal_process
+from writers import pause
+
+TABLES = ["queue", "delivery_log", "dead_letter", "secret", "paused"]
+
+# What a worker may have sent or heard and not yet committed when it ends: its
+# requests, as many answers, and a ledger that a lock has let fill up.
+LEDGER = 512
+
+
+class Faults:
+    """All that can go wrong, and what it may cost in duplicates."""
+
+    def __init__(self, server, receivers, shared, writers, seed):
+        self.server = server
+        self.receivers = receivers
+        self.shared = shared
+        self.writers = writers
+        self.random = random.Random(f"{seed} faults")
+        self.counts = {}
+        self.allowed = 0        # duplicates
+        self.longest = {}       # seconds that a stop took, by mode
+        self.locks = []
+        self.timers = []
+        self.menu = [
+            (4, self.kill_worker), (2, self.kill_launcher),
+            (3, self.kill_backend), (2, self.kill_postmaster),
+            (2, self.stop_immediate), (3, self.stop_fast), (1, self.stop_smart),
+            (4, self.terminate_worker), (2, self.terminate_backend),
+            (2, self.reload), (1, self.disable),
+            (3, self.receiver_restarts), (3, self.receiver_refuses),
+            (3, self.receiver_hangs), (3, self.receiver_fails),
+            (2, self.receiver_resets), (2, self.receiver_freezes),
+            (4, self.lock_table), (3, self.vacuum_full), (1, self.reindex),
+            (2, self.lock_row),
+        ]
+
+    def strike(self):
+        """One fault at random; its name."""
+        weights = [weight for weight, _ in self.menu]
+        while True:
+            fault = self.random.choices([f for _, f in self.menu], weights)[0]
+            if fault() is not False:
+                self.counts[fault.__name__] = self.counts.get(fault.__name__, 0) + 1
+                return fault.__name__
+
+    def _later(self, seconds, act):
+        timer = threading.Timer(seconds, act)
+        timer.daemon = True
+        timer.start()
+        self.timers = [t for t in self.timers if t.is_alive()] + [timer]
+
+    def _worker_ends(self):
+        """A worker ends half-way: what it knew may be sent once more."""
+        self.allowed += 2 * IN_FLIGHT * self.server.workers
+        self.locks = [lock for lock in self.locks if lock.poll() is None]
+        if self.locks:
+            self.allowed += LEDGER * self.server.workers
+
+    def _receiver_ends(self):
+        """Requests that are recorded, and whose answer the worker won't see."""
+        self.allowed += 2 * IN_FLIGHT
+
+    # Processes
+
+    def _kill_one(self, backend_type):
+        pids = self.server.pids(backend_type)
+        if not pids:
+            return False
+        self._worker_ends()
+        if not signal_process(self.random.choice(pids), signal.SIGKILL):
+            return False
+        time.sleep(0.05)        # the postmaster needs a moment to notice
+        self.server.wait_until_up()
+        return True
+
+    def kill_worker(self):
+        return self._kill_one("kgwebhook worker")
+
+    def kill_launcher(self):
+        return self._kill_one("kgwebhook launcher")
+
+    def kill_backend(self):
+        return self._kill_one("client backend")
+
+    def kill_postmaster(self):
+        self._worker_ends()
+        self.server.kill()
+        self._start()
+
+    def _start(self):
+        self.server.workers = self.random.choice([1, 1, 2, 3])
+        self.server.start()
+
+    def _stop(self, mode):
+        self._worker_ends()
+        took = self.server.stop(mode)
+        self.longest[mode] = max(self.longest.get(mode, 0), took)
+        self._start()
+
+    def stop_immediate(self):
+        self._stop("immediate")
+
+    def stop_fast(self):
+        self._stop("fast")
+
+    def stop_smart(self):
+        # it waits for sessions, so there must be none that stays
+        pause(self.shared, self.writers)
+        for lock in self.locks:
+            lock.wait(30)
+        self._stop("smart")
+        self.shared.running.set()
+
+    def _terminate_one(self, backend_type):
+        pids = self.server.pids(backend_type)
+        if not pids:
+            return False
+        self._worker_ends()
+        self.server.sql(f"SELECT pg_terminate_backend({self.random.choice(pids)})")
+        return True
+
+    def terminate_worker(self):
+        return self._terminate_one("kgwebhook worker")
+
+    def terminate_backend(self):
+        return self._terminate_one("client backend")
+
+    # Settings
+
+    def reload(self):
+        setting, value = self.random.choice([
+            ("max_in_flight", self.random.choice([4, 16, IN_FLIGHT])),
+            ("max_in_flight_per_destination", self.random.choice([1, 4, 16])),
+            ("retry_jitter", self.random.choice([0, 0.5])),
+            ("max_hold", self.random.choice(["10s", "30s"])),
+        ])
+        self.server.sql(f"ALTER SYSTEM SET kgwebhook.{setting} = '{value}'")
+        self.server.sql("SELECT pg_reload_conf()")
+
+    def _enable(self, word):
+        self.server.sql(f"ALTER SYSTEM SET kgwebhook.enabled = {word}")
+        self.server.sql("SELECT pg_reload_conf()")
+
+    def disable(self):
+        self._enable("off")
+        self._later(self.random.uniform(0.5, 3), lambda: self._enable("on"))
+
+    # Receivers
+
+    def _one(self):
+        return self.random.choice(self.receivers)
+
+    def _ill(self, mode):
+        receiver = self._one()
+        receiver.mode(mode)
+        self._later(self.random.uniform(0.5, 4), receiver.heal)
+
+    def receiver_restarts(self):
+        receiver = self._one()
+        self._receiver_ends()
+        receiver.kill()
+        receiver.start()
+
+    def receiver_refuses(self):
+        receiver = self._one()
+        self._receiver_ends()
+        receiver.kill()
+        self._later(self.random.uniform(0.5, 4), receiver.heal)
+
+    def receiver_hangs(self):
+        self._ill("hang")
+
+    def receiver_fails(self):
+        self._ill("fail")
+
+    def receiver_resets(self):
+        self._ill("reset")
+
+    def receiver_freezes(self):
+        # what it finds on waking it answers, but nobody listens any more
+        receiver = self._one()
+        self._receiver_ends()
+        receiver.signal(signal.SIGSTOP)
+        self._later(self.random.uniform(0.5, 4), receiver.heal)
+
+    # Operators
+
+    def _session(self, sql):
+        """Runs SQL in a session of its own, and doesn't wait for it."""
+        process = subprocess.Popen(
+            self.server.psql("-c", "SET statement_timeout = '20s'", "-c", sql),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        self.locks = [lock for lock in self.locks if lock.poll() is None]
+        self.locks.append(process)
+
+    def _hold(self, sql):
+        seconds = self.random.uniform(0.3, 4)
+        self._session(f"BEGIN; {sql}; SELECT pg_sleep({seconds:.1f}); COMMIT")
+
+    def lock_table(self):
+        mode = self.random.choice(["ACCESS EXCLUSIVE", "EXCLUSIVE", "SHARE"])
+        tables = self.random.sample(TABLES, self.random.choice([1, 1, 2]))
+        self._hold("; ".join(
+            f"LOCK TABLE kgwebhook.{table} IN {mode} MODE" for table in tables))
+
+    def lock_row(self):
+        self._hold("SELECT FROM (SELECT FROM kgwebhook.queue ORDER BY delivery_id"
+                   f" LIMIT {self.random.choice([1, 5])} FOR UPDATE) q")
+
+    def vacuum_full(self):
+        self._session(f"VACUUM FULL kgwebhook.{self.random.choice(TABLES)}")
+
+    def reindex(self):
+        self._session(f"REINDEX TABLE kgwebhook.{self.random.choice(TABLES)}")
+
+    # The end
+
+    def heal(self):
+        """Everything that lasts is over."""
+        for timer in self.timers:
+            timer.cancel()
+            timer.join()
+        for lock in self.locks:
+            lock.wait(60)
+        for receiver in self.receivers:
+            receiver.heal()
+        for setting in ["max_in_flight", "max_in_flight_per_destination",
+                        "retry_jitter", "enabled"]:
+            self.server.must(f"ALTER SYSTEM RESET kgwebhook.{setting}")
+        self.server.must("SELECT pg_reload_conf()")
