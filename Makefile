@@ -13,7 +13,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
-	check-isolation check-tap checker mutants fuzz bench matrix
+	check-isolation check-tap check-sanitized check-valgrind checker mutants fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -43,6 +43,16 @@ fuzz:
 # SECONDS means something else to a shell.
 checker mutants:
 	@KGW_SECONDS=$(SECONDS) SEED=$(SEED) scripts/in-scratch.sh scripts/check.sh $@
+
+# The suites that need a server, with the module under gcc's sanitizers.
+check-sanitized:
+	@KGW_SANITIZE=1 scripts/in-scratch.sh scripts/check.sh \
+		$(or $(SUITES),regress isolation tap)
+
+# A worker under valgrind, over 10,000 deliveries.
+check-valgrind:
+	@scripts/deps.sh valgrind
+	@scripts/in-scratch.sh test/valgrind/run.sh
 
 # One row of the bench: make bench ROW=drain; a quick look: SCALE=0.05.
 bench:
@@ -78,7 +88,7 @@ SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto
 REGRESS = $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql))
 REGRESS_OPTS = --load-extension=pgcrypto --load-extension=kgwebhook
 EXTRA_CLEAN = $(OBJS:.o=.d) test/unit/build test/unit/canonical_cli \
-	test/fuzz/build check-output
+	test/fuzz/build check-output matrix-output
 
 # Bitcode would need the very clang the server was built with, and lets the
 # server inline only functions that nobody calls a million times here.

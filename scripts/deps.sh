@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/deps.sh [fuzz]
+# scripts/deps.sh [fuzz|valgrind]
 #	  Finds what the demo and the tests need, and installs what is missing.
-#	  With "fuzz", also what only make fuzz needs.
+#	  With a word, also what only make fuzz or make check-valgrind needs.
 #
 # Each need is probed by what it gives (a command, a header, a Perl module) and
 # not by the name of a package, because a machine may have its Node or its
@@ -111,6 +111,9 @@ pg_major()
 # Prints the Debian packages that would fill the gaps, one a line.
 missing_packages()
 {
+	if [ "$purpose" = valgrind ] && ! has_command valgrind; then
+		echo valgrind
+	fi
 	if [ "$purpose" = fuzz ] && ! has_libfuzzer; then
 		echo clang libclang-rt-dev
 	fi

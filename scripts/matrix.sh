@@ -5,9 +5,10 @@
 #	  Does what the README tells a newcomer to do, on other Debians than this
 #	  one: builds, runs the demo and `make check` in throw-away systems, each
 #	  with the PostgreSQL, libcurl, OpenSSL, Perl, Node and compilers of its
-#	  suite.  "upgrade" is a suite too: pg_upgrade from the oldest to a newer.
+#	  suite.  "upgrade", when named, is a suite too: a system with two versions, for
+#	  test/upgrade/pg_upgrade.sh.
 #
-#	  make matrix                            all of them
+#	  make matrix                            bookworm, trixie and forky
 #	  make matrix SUITES=forky               one
 #	  make matrix SUITES=forky KEEP=1        the root stays, and is used again
 #	  make matrix SUITES=forky KEEP=1 GOAL="check-tap TAP=test/t/001_basics.pl"
@@ -35,9 +36,9 @@ cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 
 suites=("$@")
-[ $# -gt 0 ] || suites=(bookworm trixie forky upgrade)
+[ $# -gt 0 ] || suites=(bookworm trixie forky)
 kept=${TMPDIR:-/tmp}/kgwebhook-matrix
-output=$PWD/check-output/matrix
+output=$PWD/matrix-output
 roots=
 
 #-------------------------------------------------------------------------
@@ -219,9 +220,9 @@ run_upgrade()
 		apt-get install -q -y gcc libc6-dev libcurl4-openssl-dev libssl-dev \
 			postgresql-15 postgresql-server-dev-15 \
 			postgresql-17 postgresql-server-dev-17' || return
-	in_root "$root" make -C /kgwebhook check-upgrade \
-		OLD_PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config \
-		PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config
+	in_root "$root" env OLD_PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config \
+		PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config \
+		/kgwebhook/scripts/in-scratch.sh test/upgrade/pg_upgrade.sh
 }
 
 one_suite()
@@ -280,5 +281,5 @@ for suite in "${suites[@]}"; do
 	[ -n "${KEEP:-}" ] || rm -rf --one-file-system "${roots:?}/$suite"
 done
 
-say "" "${results[@]}" "all logs: check-output/matrix/"
+say "" "${results[@]}" "all logs: matrix-output/"
 exit "$failed"

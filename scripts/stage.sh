@@ -47,6 +47,17 @@ if [ -d "$includedir/internal" ]; then
 	ln -s "$includedir/internal" "$stage$includedir/internal"
 fi
 
+# A server under a sanitizer: SERVER_ENVIRONMENT is what it has to have in its
+# environment.  It goes by the name of what starts it, which is what pg_ctl
+# starts again.
+if [ -n "${SERVER_ENVIRONMENT:-}" ]; then
+	server=$stage$bindir/postgres
+	mv "$server" "$server.bare"
+	printf '#!/bin/bash\nexport %s\nexec -a %s %s.bare "$@"\n' \
+		"$SERVER_ENVIRONMENT" "$server" "$server" >"$server"
+	chmod +x "$server"
+fi
+
 # We install with the stage's own pg_config, and check that it points there:
 # were it relocated in another way than we think, this would write elsewhere.
 for option in --bindir --pkglibdir --sharedir; do
