@@ -34,6 +34,9 @@
 #include "services/instance.h"
 #include "services/owner.h"
 
+/* In a webhook-id. */
+#define RANDOM_BYTES 16
+
 /* Columns of kgwebhook.queue, from 0. */
 enum
 {
@@ -45,20 +48,25 @@ enum
 
 /*
  * A new webhook-id: 128 random bits, because it has to be unlike those of every
- * other server whose events the receiver gets, restored copies included.
+ * other server whose events the receiver gets, restored copies included.  They
+ * are drawn for many at once: the generator works by the call.
  */
 void
 kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE])
 {
-	uint8		random[16];
+	static uint8 drawn[32 * RANDOM_BYTES];
+	static int	left;
 
-	if (!pg_strong_random(random, sizeof(random)))
+	if (left == 0 && !pg_strong_random(drawn, sizeof(drawn)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate a webhook-id"),
 				 errdetail("The source of random numbers failed.")));
+	if (left == 0)
+		left = sizeof(drawn);
+	left -= RANDOM_BYTES;
 	memcpy(id, "msg_", 4);
-	hex_encode((const char *) random, sizeof(random), id + 4);
+	hex_encode((const char *) drawn + left, RANDOM_BYTES, id + 4);
 	id[KGW_WEBHOOK_ID_SIZE - 1] = '\0';
 }
 

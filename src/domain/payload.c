@@ -57,6 +57,10 @@
 void
 kgw_payload_style_begin(KgwPayloadStyle *session)
 {
+	static pg_tz *utc;
+
+	if (utc == NULL)
+		utc = pg_tzset("GMT");
 	session->date_style = DateStyle;
 	session->interval_style = IntervalStyle;
 	session->float_digits = extra_float_digits;
@@ -67,7 +71,7 @@ kgw_payload_style_begin(KgwPayloadStyle *session)
 	IntervalStyle = INTSTYLE_POSTGRES;
 	extra_float_digits = 1;
 	bytea_output = BYTEA_OUTPUT_HEX;
-	session_timezone = pg_tzset("GMT");
+	session_timezone = utc;
 }
 
 /* Give the session its own settings back. */

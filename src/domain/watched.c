@@ -114,6 +114,17 @@ column_kind(Oid type)
 			return KGW_COLUMN_JSONB;
 		case JSONOID:
 			return KGW_COLUMN_CONVERTED;
+			/* what these say depends on search_path, which is pinned for those */
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGTYPEOID:
+		case REGCOLLATIONOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+			return KGW_COLUMN_CONVERTED;
 	}
 	if (get_typtype(type) == TYPTYPE_ENUM)
 		return KGW_COLUMN_STRING;
@@ -262,6 +273,20 @@ add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel)
 	}
 }
 
+/* The order in which jsonb keeps its keys: shorter ones first. */
+static int
+compare_members(const void *a, const void *b)
+{
+	const char *x = ((const KgwMember *) a)->name;
+	const char *y = ((const KgwMember *) b)->name;
+	size_t		x_len = strlen(x);
+	size_t		y_len = strlen(y);
+
+	if (x_len != y_len)
+		return x_len < y_len ? -1 : 1;
+	return memcmp(x, y, x_len);
+}
+
 /*
  * Resolve a row of kgwebhook.watch against a table or one of its partitions.
  * The result is allocated in the current memory context.
@@ -286,6 +311,9 @@ kgw_watched_resolve(const KgwWatchRow *row, Relation rel)
 		add_payment_intent_members(watch, rel);
 	else
 		add_all_columns(watch, rel, row->org_column);
+
+	/* jsonb then finds them in order, and has nothing to sort for each event */
+	qsort(watch->members, watch->member_count, sizeof(KgwMember), compare_members);
 	return watch;
 }
 

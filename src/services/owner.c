@@ -106,6 +106,16 @@ kgw_extension_schema(Oid extension)
 	return schema;
 }
 
+/* Until kgw_owner_end(), names are looked up in pg_catalog only. */
+static void
+pin_search_path(KgwOwnerSection *section)
+{
+	section->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /*
  * Become the extension's owner with a pinned search_path.  Sections don't
  * nest.
@@ -125,10 +135,7 @@ kgw_owner_begin(KgwOwnerSection *section)
 
 	GetUserIdAndSecContext(&section->saved_user, &section->saved_context);
 	SetUserIdAndSecContext(owner, section->saved_context | SECURITY_LOCAL_USERID_CHANGE);
-	section->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	pin_search_path(section);
 }
 
 /*
@@ -141,7 +148,7 @@ kgw_owner_begin_restricted(KgwOwnerSection *section, Oid role)
 	GetUserIdAndSecContext(&section->saved_user, &section->saved_context);
 	SetUserIdAndSecContext(role, section->saved_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
-	section->guc_level = NewGUCNestLevel();
+	pin_search_path(section);
 }
 
 /* Become the caller again. */
