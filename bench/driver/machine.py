@@ -7,7 +7,6 @@ Nothing here waits without a limit, and nothing that fails is passed over: a
 bench that goes on after an error prints numbers of something else.
 """
 
-import mmap
 import os
 import platform
 import re
@@ -29,22 +28,6 @@ _CORES = sorted(os.sched_getaffinity(0))
 SENDER_CORES = {_CORES[0]}
 WORLD_CORES = {_CORES[1]} if len(_CORES) > 1 else {_CORES[0]}
 ALL_CORES = set(_CORES)
-
-
-def touch_memory():
-    """
-    Makes use of the memory that is free, once.
-
-    To a virtual machine its host gives memory page by page, when it is first
-    touched, and that takes longer than anything that is measured here.  A machine
-    that has been running for a while has it all.
-    """
-    with open("/proc/meminfo", encoding="ascii") as meminfo:
-        free = int(re.search(r"MemAvailable: *(\d+) kB", meminfo.read())[1])
-    size = min(free // 2, 8 << 20) * 1024
-    with mmap.mmap(-1, size) as memory:
-        for at in range(0, size, mmap.PAGESIZE):
-            memory[at] = 1
 
 
 def wait_until(what, condition, seconds, pause=0.02):

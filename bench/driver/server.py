@@ -32,6 +32,7 @@ max_connections = 50
 # like any server's that has work to do; all that makes it durable is on
 shared_buffers = 512MB
 max_wal_size = 8GB
+min_wal_size = 8GB
 checkpoint_timeout = 1h
 
 # the receivers are on this machine
@@ -130,6 +131,17 @@ class Server:
         self._pg_ctl("start", "-l", self.log)
         self.pid = int((self.data / "postmaster.pid").read_text().split()[0])
         self.admin = self.session("postgres")
+        self._warm_up()
+
+    def _warm_up(self):
+        """
+        Touches all of shared_buffers, and leaves WAL files that are written over
+        and not made anew, as they are where a server has run for a day.
+        """
+        self.admin("CREATE TABLE warm AS SELECT repeat(md5(i::text), 31) AS"
+                   " filling FROM generate_series(1, 1000000) AS i", 300)
+        self.admin("DROP TABLE warm")
+        self.admin("CHECKPOINT", 300)
 
     def program(self, name, *arguments, seconds=120):
         """Runs one of PostgreSQL's programs, on the sender's core."""

@@ -25,6 +25,9 @@
 #include "pure/url.h"
 #include "services/settings.h"
 
+/* Room for a body that is kept from one attempt to the next, bytes. */
+#define ROOM_KEPT 4096
+
 /* A malloc'd, NUL-terminated copy, or NULL when there is no memory. */
 static char *
 copy_bytes(const char *bytes, size_t len)
@@ -45,6 +48,14 @@ make_invalid(KgwAttempt *attempt, const char *reason)
 	attempt->outcome = KGW_INVALID;
 	attempt->give_up = true;
 	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
+/* Conclude an attempt that could not even be begun; there is another chance. */
+void
+kgw_attempt_abandon(KgwAttempt *attempt, const char *error)
+{
+	attempt->outcome = KGW_UNREACHABLE;
+	attempt->error = copy_bytes(error, strlen(error));
 }
 
 /* What is wrong with the row before its payload is even looked at, or NULL. */
@@ -117,6 +128,26 @@ make_headers(KgwAttempt *attempt, const KgwRow *row, KgwSigner **signers, int co
 	return true;
 }
 
+/* False when there is no memory. */
+static bool
+keep_body(KgwAttempt *attempt, const char *text, size_t len)
+{
+	if (attempt->room_size <= len)
+	{
+		char	   *room = realloc(attempt->room, len + 1);
+
+		if (room == NULL)
+			return false;
+		attempt->room = room;
+		attempt->room_size = len + 1;
+	}
+	memcpy(attempt->room, text, len);
+	attempt->room[len] = '\0';
+	attempt->body = attempt->room;
+	attempt->body_len = len;
+	return true;
+}
+
 /* Canonicalise, sign and seal the body.  False with the reason noted. */
 static bool
 make_body(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer, int64 now)
@@ -126,8 +157,15 @@ make_body(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer, int64 now)
 	char		signature[KGW_SIGNATURE_HEX_SIZE];
 	const char *text;
 	size_t		len;
+	KgwCanonicalStatus result;
 
-	if (kgw_canonical_run(canonical, row->payload, row->payload_len, &members) != KGW_CANONICAL_OK)
+	result = kgw_canonical_run(canonical, row->payload, row->payload_len, &members);
+	if (result == KGW_CANONICAL_NO_MEMORY)
+	{
+		kgw_attempt_abandon(attempt, "out of memory");
+		return false;
+	}
+	if (result != KGW_CANONICAL_OK)
 	{
 		make_invalid(attempt, kgw_canonical_problem(canonical));
 		return false;
@@ -139,16 +177,17 @@ make_body(KgwAttempt *attempt, const KgwRow *row, KgwSigner *signer, int64 now)
 		return false;
 	}
 	text = kgw_canonical_seal(canonical, signature, &len);
-	attempt->body = copy_bytes(text, len);
-	attempt->body_len = len;
-	return attempt->body != NULL;
+	if (keep_body(attempt, text, len))
+		return true;
+	kgw_attempt_abandon(attempt, "out of memory");
+	return false;
 }
 
 /* An attempt that nothing is known of yet; the headers are left as they are. */
 static void
 begin(KgwAttempt *attempt, const KgwRow *row)
 {
-	memset(attempt, 0, offsetof(KgwAttempt, headers));
+	memset(&attempt->number, 0, offsetof(KgwAttempt, headers) - offsetof(KgwAttempt, number));
 	memset(&attempt->outcome, 0, sizeof(*attempt) - offsetof(KgwAttempt, outcome));
 	attempt->number = row->attempts + 1;
 	attempt->started_at = GetCurrentTimestamp();
@@ -246,14 +285,6 @@ kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
 	attempt->error = copy_bytes(response->error, strlen(response->error));
 }
 
-/* Conclude a prepared attempt that could not even be begun. */
-void
-kgw_attempt_abandon(KgwAttempt *attempt, const char *error)
-{
-	attempt->outcome = KGW_UNREACHABLE;
-	attempt->error = copy_bytes(error, strlen(error));
-}
-
 /* Instead of an attempt: newer transitions of the object have waited enough. */
 void
 kgw_attempt_supersede(KgwAttempt *attempt, const KgwRow *row)
@@ -306,11 +337,28 @@ kgw_attempt_sign(const KgwAttempt *attempt)
 	}
 }
 
+/* Forget the attempt; room for the next one's body is kept unless it is large. */
+void
+kgw_attempt_clear(KgwAttempt *attempt)
+{
+	free(attempt->response_body);
+	free(attempt->error);
+	attempt->response_body = NULL;
+	attempt->error = NULL;
+	attempt->body = NULL;
+	if (attempt->room_size > ROOM_KEPT)
+	{
+		free(attempt->room);
+		attempt->room = NULL;
+		attempt->room_size = 0;
+	}
+}
+
 /* Free what the attempt holds, not the attempt itself. */
 void
 kgw_attempt_free(KgwAttempt *attempt)
 {
-	free(attempt->body);
+	free(attempt->room);
 	free(attempt->response_body);
 	free(attempt->error);
 }

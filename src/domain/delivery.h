@@ -20,10 +20,14 @@
 
 /*
  * An attempt from its preparation to its settling.  One malloc'd piece each
- * for body, error and response_body, or NULL; freed by kgw_attempt_free().
+ * for room, error and response_body, or NULL; freed by kgw_attempt_free().  All
+ * zero before its first use.
  */
 typedef struct KgwAttempt
 {
+	char	   *room;			/* where body is; kept for the next attempt */
+	size_t		room_size;
+
 	int			number;			/* 1, 2, ... */
 	TimestampTz started_at;
 	char	   *body;			/* as sent; NULL when it could not be made */
@@ -50,6 +54,7 @@ extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);
 extern void kgw_attempt_supersede(KgwAttempt *attempt, const KgwRow *row);
 extern void kgw_attempt_expire(KgwAttempt *attempt, const KgwRow *row);
 extern KgwSign kgw_attempt_sign(const KgwAttempt *attempt);
+extern void kgw_attempt_clear(KgwAttempt *attempt);
 extern void kgw_attempt_free(KgwAttempt *attempt);
 
 #endif							/* KGW_DELIVERY_H */

@@ -87,7 +87,7 @@ kgw_ledger_begin(KgwLedger *ledger, KgwEntry *entry, const KgwRow *row)
 	KgwJob	   *job;
 
 	if (slist_is_empty(&ledger->unused))
-		job = MemoryContextAlloc(GetMemoryChunkContext(ledger), sizeof(KgwJob));
+		job = MemoryContextAllocZero(GetMemoryChunkContext(ledger), sizeof(KgwJob));
 	else
 		job = slist_container(KgwJob, node, slist_pop_head_node(&ledger->unused));
 	job->entry = entry;
@@ -143,7 +143,7 @@ kgw_ledger_full(const KgwLedger *ledger)
 static void
 close_job(KgwLedger *ledger, KgwJob *job)
 {
-	kgw_attempt_free(&job->attempt);
+	kgw_attempt_clear(&job->attempt);
 	slist_push_head(&ledger->unused, &job->node);
 }
 

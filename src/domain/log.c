@@ -92,9 +92,14 @@ kgw_log_begin(void)
 static void
 set_wire(KgwLogWriter *writer, int column, const char *text, size_t len)
 {
+	const char *own;
+
 	writer->isnull[column] = text == NULL;
-	if (text != NULL)
-		writer->values[column] = CStringGetTextDatum(kgw_text_to_server(text, len));
+	if (text == NULL)
+		return;
+	own = kgw_text_to_server(text, len);
+	writer->values[column] =
+		PointerGetDatum(cstring_to_text_with_len(own, own == text ? len : strlen(own)));
 }
 
 /* Bytes that a stranger may have had a hand in, NULL allowed. */

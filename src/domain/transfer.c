@@ -235,39 +235,48 @@ void
 kgw_transfer_free(KgwTransfer *transfer)
 {
 	curl_easy_cleanup(transfer->easy);
-	curl_slist_free_all(transfer->headers);
+	free(transfer->url);
 	free(transfer->body);
 	free(transfer);
 }
 
-static bool
+/*
+ * libcurl only reads the list, while the request lasts; so it is made of our own
+ * nodes, which point at the request's lines, rather than of a dozen allocations.
+ */
+static void
 set_headers(KgwTransfer *transfer, const KgwRequest *request)
 {
-	struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json");
-	int			first = request->body_len > EXPECT_FROM ? -1 : 0;
+	static char content_type[] = "Content-Type: application/json";
+	static char no_expect[] = "Expect:";
+	struct curl_slist *node = transfer->headers;
 
+	node->data = content_type;
 	/* libcurl would wait for a "100 Continue" before a large body */
-	for (int i = first; list != NULL && i < KGW_HTTP_HEADERS; i++)
+	if (request->body_len > EXPECT_FROM)
 	{
-		const char *line = i < 0 ? "Expect:" : request->headers[i];
-		struct curl_slist *longer;
-
-		if (line == NULL)
-			break;
-		longer = curl_slist_append(list, line);
-		if (longer == NULL)
-		{
-			curl_slist_free_all(list);
-			return false;
-		}
-		list = longer;
+		node->next = node + 1;
+		(++node)->data = no_expect;
 	}
-	if (list == NULL)
-		return false;
-	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, list);
-	curl_slist_free_all(transfer->headers);
-	transfer->headers = list;
-	return true;
+	for (int i = 0; i < KGW_HTTP_HEADERS && request->headers[i] != NULL; i++)
+	{
+		node->next = node + 1;
+		(++node)->data = unconstify(char *, request->headers[i]);
+	}
+	node->next = NULL;
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+}
+
+/* False when there is no memory. */
+static bool
+set_url(KgwTransfer *transfer, const char *url)
+{
+	if (transfer->url != NULL && strcmp(transfer->url, url) == 0)
+		return true;
+	free(transfer->url);
+	transfer->url = strdup(url);
+	return transfer->url != NULL &&
+		curl_easy_setopt(transfer->easy, CURLOPT_URL, url) == CURLE_OK;
 }
 
 static bool
@@ -310,9 +319,8 @@ kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) kgw_settings.connect_timeout);
 	if (kgw_settings.ca_file[0] != '\0')
 		curl_easy_setopt(easy, CURLOPT_CAINFO, kgw_settings.ca_file);
-	return reserve_body(transfer) &&
-		set_headers(transfer, request) &&
-		curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
+	set_headers(transfer, request);
+	return reserve_body(transfer) && set_url(transfer, request->url);
 }
 
 static const char *

@@ -23,7 +23,8 @@ struct KgwTransfer
 {
 	dlist_node	node;			/* in the engine's list of used or unused ones */
 	CURL	   *easy;
-	struct curl_slist *headers;
+	char	   *url;			/* the one the handle has; malloc'd */
+	struct curl_slist headers[KGW_HTTP_HEADERS + 2];
 	void	   *owner;			/* the caller's */
 	KgwTicks	started;
 	KgwSocketOpened on_open;

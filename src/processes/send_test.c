@@ -222,7 +222,7 @@ kg_send_test(PG_FUNCTION_ARGS)
 	const char *org_id = text_argument(fcinfo, 1, "org_id");
 	const char *status = text_argument(fcinfo, 2, "status");
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	KgwAttempt	attempt;
+	KgwAttempt	attempt = {0};
 	KgwKeyring	keyring;
 	KgwRow		row;
 	bool		prepared;

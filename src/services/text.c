@@ -65,7 +65,7 @@ kgw_text_to_wire(const char *text, size_t *len)
 char *
 kgw_text_to_server(const char *utf8, size_t len)
 {
-	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+	if (GetDatabaseEncoding() == PG_SQL_ASCII || GetDatabaseEncoding() == PG_UTF8)
 		return unconstify(char *, utf8);
 	return pg_any_to_server(utf8, len, PG_UTF8);
 }
