@@ -130,6 +130,7 @@ CREATE TABLE kgwebhook.queue (
     xid              pg_catalog.xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
     problem          pg_catalog.text,
     origin           pg_catalog.int8 NOT NULL DEFAULT kgwebhook.origin(),
+    attempts_before  pg_catalog.int4 NOT NULL DEFAULT 0,
     CONSTRAINT queue_pkey PRIMARY KEY (delivery_id)
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
@@ -147,10 +148,11 @@ COMMENT ON COLUMN kgwebhook.queue.destination IS 'scheme://host:port of the URL;
 COMMENT ON COLUMN kgwebhook.queue.payload IS 'the payload without timestamp and signature, which belong to an attempt';
 COMMENT ON COLUMN kgwebhook.queue.attempts IS 'attempts logged so far';
 COMMENT ON COLUMN kgwebhook.queue.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
-COMMENT ON COLUMN kgwebhook.queue.enqueued_at IS 'start of the transaction that changed the status';
+COMMENT ON COLUMN kgwebhook.queue.enqueued_at IS 'start of the transaction that changed the status, or that queued it again';
 COMMENT ON COLUMN kgwebhook.queue.xid IS 'the transaction that changed the status';
 COMMENT ON COLUMN kgwebhook.queue.problem IS 'what was wrong with the event when it was enqueued, if anything';
 COMMENT ON COLUMN kgwebhook.queue.origin IS 'the database it was enqueued in; of another one''s, nothing is sent before kg_adopt()';
+COMMENT ON COLUMN kgwebhook.queue.attempts_before IS 'attempts made before it was queued again; the retry schedule counts the others';
 
 CREATE TABLE kgwebhook.delivery_log (
     attempt_id       pg_catalog.int8 NOT NULL DEFAULT pg_catalog.nextval('kgwebhook.attempt_id_seq'::pg_catalog.regclass),
@@ -233,6 +235,7 @@ CREATE TABLE kgwebhook.dead_letter (
     xid              pg_catalog.xid8 NOT NULL,
     problem          pg_catalog.text,
     origin           pg_catalog.int8 NOT NULL DEFAULT kgwebhook.origin(),
+    attempts_before  pg_catalog.int4 NOT NULL DEFAULT 0,
     reason           pg_catalog.text NOT NULL,
     died_at          pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     CONSTRAINT dead_letter_pkey PRIMARY KEY (delivery_id)
@@ -248,10 +251,11 @@ COMMENT ON COLUMN kgwebhook.dead_letter.destination IS 'scheme://host:port of th
 COMMENT ON COLUMN kgwebhook.dead_letter.payload IS 'the payload without timestamp and signature';
 COMMENT ON COLUMN kgwebhook.dead_letter.attempts IS 'attempts logged';
 COMMENT ON COLUMN kgwebhook.dead_letter.next_attempt_at IS 'when the last attempt was due';
-COMMENT ON COLUMN kgwebhook.dead_letter.enqueued_at IS 'start of the transaction that changed the status';
+COMMENT ON COLUMN kgwebhook.dead_letter.enqueued_at IS 'start of the transaction that changed the status, or that queued it again';
 COMMENT ON COLUMN kgwebhook.dead_letter.xid IS 'the transaction that changed the status';
 COMMENT ON COLUMN kgwebhook.dead_letter.problem IS 'what was wrong with the event when it was enqueued, if anything';
 COMMENT ON COLUMN kgwebhook.dead_letter.origin IS 'the database it was given up in';
+COMMENT ON COLUMN kgwebhook.dead_letter.attempts_before IS 'attempts made before it was last queued again';
 COMMENT ON COLUMN kgwebhook.dead_letter.reason IS 'why it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.died_at IS 'when it was given up';
 
@@ -638,7 +642,7 @@ CREATE VIEW kgwebhook.deliveries AS
       FROM kgwebhook.queue q
       LEFT JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a
                           WHERE a.delivery_id OPERATOR(pg_catalog.=) q.delivery_id
-                          ORDER BY a.attempt DESC LIMIT 1) l ON true
+                          ORDER BY a.attempt DESC, a.attempt_id DESC LIMIT 1) l ON true
     UNION ALL
     SELECT d.delivery_id, d.webhook_id, d.org_id, d.event, d.object_id, d.url, d.destination,
            'dead', d.attempts,
@@ -648,7 +652,7 @@ CREATE VIEW kgwebhook.deliveries AS
       FROM kgwebhook.dead_letter d
       LEFT JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a
                           WHERE a.delivery_id OPERATOR(pg_catalog.=) d.delivery_id
-                          ORDER BY a.attempt DESC LIMIT 1) l ON true
+                          ORDER BY a.attempt DESC, a.attempt_id DESC LIMIT 1) l ON true
     UNION ALL
     SELECT l.delivery_id, l.webhook_id, l.org_id, l.event, l.object_id, l.url, l.destination,
            l.outcome, l.attempt,
@@ -657,7 +661,13 @@ CREATE VIEW kgwebhook.deliveries AS
            NULL, NULL
       FROM kgwebhook.delivery_log l
      WHERE l.final AND NOT l.is_test
-       AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'superseded']);
+       AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'superseded'])
+       /* it may have been sent again since */
+       AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log n
+                        WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id
+                          AND n.attempt OPERATOR(pg_catalog.>) l.attempt)
+       AND NOT EXISTS (SELECT FROM kgwebhook.queue n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id)
+       AND NOT EXISTS (SELECT FROM kgwebhook.dead_letter n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id);
 COMMENT ON VIEW kgwebhook.deliveries IS
   'one row a delivery: pending, retrying, acknowledged, dead or superseded';
 COMMENT ON COLUMN kgwebhook.deliveries.delivery_id IS 'the delivery';
@@ -955,6 +965,337 @@ COMMENT ON FUNCTION @extschema@.kg_unschedule_maintenance() IS
 
 
 /* -------------------------------------------------------------------------
+ * Sending again
+ *
+ * A delivery keeps its number and its webhook-id, so that the order of an
+ * object's transitions holds and receivers can drop what they have already.  One
+ * that is settled comes back out of the dead letters or, if only the log
+ * remembers it, out of the bytes of its last request; then it has the whole
+ * schedule before it again.
+ * ------------------------------------------------------------------------- */
+
+CREATE FUNCTION kgwebhook.destination_of(url pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_destination_of';
+COMMENT ON FUNCTION kgwebhook.destination_of(pg_catalog.text) IS
+  'scheme://host:port of a URL; empty when it has none';
+
+/* What is queued already is only hurried: done twice, this does nothing more. */
+CREATE FUNCTION kgwebhook.requeue(ids pg_catalog.int8[], due pg_catalog.timestamptz[]) RETURNS SETOF pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN QUERY
+        UPDATE kgwebhook.queue q
+           SET next_attempt_at = CASE WHEN isfinite(q.next_attempt_at) THEN least(q.next_attempt_at, w.due)
+                                      ELSE q.next_attempt_at END
+          FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
+         WHERE q.delivery_id = w.delivery_id
+        RETURNING q.delivery_id;
+
+    RETURN QUERY
+        WITH back AS (
+            DELETE FROM kgwebhook.dead_letter d
+             USING unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
+             WHERE d.delivery_id = w.delivery_id
+            RETURNING d.*, w.due,
+                      (SELECT max(l.attempt) FROM kgwebhook.delivery_log l WHERE l.delivery_id = d.delivery_id) AS logged)
+        INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination,
+                                     payload, problem, attempts, attempts_before, next_attempt_at)
+        SELECT b.delivery_id, b.webhook_id, b.org_id, b.event, b.object_id, b.url, kgwebhook.destination_of(b.url),
+               b.payload, b.problem, greatest(b.attempts, b.logged), greatest(b.attempts, b.logged), b.due
+          FROM back b
+            ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
+        RETURNING queue.delivery_id;
+
+    RETURN QUERY
+        INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination,
+                                     payload, attempts, attempts_before, next_attempt_at)
+        SELECT DISTINCT ON (l.delivery_id)
+               l.delivery_id, l.webhook_id, l.org_id, l.event, l.object_id, l.url, l.destination,
+               l.request_body::jsonb - 'timestamp' - 'signature', n.attempts, n.attempts, w.due
+          FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
+          JOIN kgwebhook.delivery_log l ON l.delivery_id = w.delivery_id,
+               LATERAL (SELECT max(a.attempt) AS attempts FROM kgwebhook.delivery_log a
+                         WHERE a.delivery_id = l.delivery_id) n
+         WHERE l.request_body IS NOT NULL AND NOT l.is_test
+         ORDER BY l.delivery_id, l.attempt DESC
+            ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
+        RETURNING queue.delivery_id;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]) IS
+  'puts deliveries into the queue again, or hurries those that are in it';
+
+CREATE FUNCTION @extschema@.kg_redeliver(attempt_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    attempt kgwebhook.delivery_log;
+BEGIN
+    SELECT * INTO attempt FROM kgwebhook.delivery_log l WHERE l.attempt_id = kg_redeliver.attempt_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'attempt % does not exist', kg_redeliver.attempt_id
+            USING ERRCODE = 'no_data_found',
+                  DETAIL = 'The log has no such row; old ones are dropped after kgwebhook.log_retention.',
+                  HINT = 'Take an attempt_id from kgwebhook.delivery_log, or use kg_redeliver_object() or kg_recover().';
+    END IF;
+    IF attempt.is_test THEN
+        RAISE EXCEPTION 'attempt % was a test', kg_redeliver.attempt_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'No payment stands behind a test, so there is no delivery to send again.',
+                  HINT = 'Use kg_send_test() for another one.';
+    END IF;
+    RETURN QUERY SELECT r.* FROM kgwebhook.requeue(ARRAY[attempt.delivery_id], ARRAY[now()]) r;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'delivery % can''t be sent again', attempt.delivery_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'It is settled, and no row of the log has the bytes that were sent.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_redeliver(pg_catalog.int8) IS
+  'sends the delivery of an attempt again, with the same webhook-id';
+
+CREATE FUNCTION @extschema@.kg_redeliver_object(object_id pg_catalog.text) RETURNS SETOF pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN QUERY
+        SELECT r.* FROM (
+            SELECT coalesce(array_agg(k.delivery_id ORDER BY k.delivery_id), '{}') AS ids
+              FROM (SELECT delivery_id FROM kgwebhook.queue q WHERE q.object_id = kg_redeliver_object.object_id
+                    UNION SELECT delivery_id FROM kgwebhook.dead_letter d WHERE d.object_id = kg_redeliver_object.object_id
+                    UNION SELECT delivery_id FROM kgwebhook.delivery_log l
+                           WHERE l.object_id = kg_redeliver_object.object_id AND l.final AND NOT l.is_test) k) a,
+            LATERAL kgwebhook.requeue(a.ids, array_fill(now(), ARRAY[cardinality(a.ids)])) AS r
+         ORDER BY 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'nothing can be sent again for "%"', kg_redeliver_object.object_id
+            USING ERRCODE = 'no_data_found',
+                  DETAIL = 'No delivery of an object with this identifier is in the queue, the dead letters or the log.',
+                  HINT = 'Identifiers are compared exactly; kgwebhook.deliveries has them.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_redeliver_object(pg_catalog.text) IS
+  'sends all deliveries of an object again, oldest first, with the same webhook-ids';
+
+/*
+ * A delivery that a newer acknowledged one of its object has overtaken stays
+ * away: sending it would show the receiver an older status after a newer one.
+ */
+CREATE FUNCTION kgwebhook.missed(
+    since pg_catalog.timestamptz,
+    until pg_catalog.timestamptz,
+    org_id pg_catalog.text,
+    destination pg_catalog.text,
+    OUT delivery_id pg_catalog.int8,
+    OUT due pg_catalog.timestamptz,
+    OUT overtaken pg_catalog.bool) RETURNS SETOF pg_catalog.record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN QUERY
+        WITH candidate AS (
+            SELECT q.delivery_id, q.org_id, q.event, q.object_id, q.destination
+              FROM kgwebhook.queue q
+             WHERE q.enqueued_at <= missed.until AND q.attempts > q.attempts_before
+               AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
+            UNION ALL
+            SELECT d.delivery_id, d.org_id, d.event, d.object_id, d.destination
+              FROM kgwebhook.dead_letter d
+             WHERE d.enqueued_at <= missed.until AND d.died_at >= missed.since
+            UNION ALL
+            SELECT l.delivery_id, l.org_id, l.event, l.object_id, l.destination
+              FROM kgwebhook.delivery_log l
+             WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test
+               AND l.started_at BETWEEN missed.since AND missed.until
+               AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
+                                WHERE a.delivery_id = l.delivery_id AND a.attempt > l.attempt)
+               AND EXISTS (SELECT FROM kgwebhook.delivery_log a
+                            WHERE a.delivery_id = l.delivery_id AND a.request_body IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM kgwebhook.queue q WHERE q.delivery_id = l.delivery_id)),
+        judged AS (
+            SELECT c.delivery_id, c.destination,
+                   EXISTS (SELECT FROM kgwebhook.delivery_log l
+                            WHERE l.object_id = c.object_id AND l.destination = c.destination
+                              AND l.delivery_id > c.delivery_id
+                              AND l.outcome = 'acknowledged' AND NOT l.is_test
+                              AND split_part(l.event, '.', 1) = split_part(c.event, '.', 1)) AS overtaken
+              FROM candidate c
+             WHERE (missed.org_id IS NULL OR c.org_id = missed.org_id)
+               AND (missed.destination IS NULL OR c.destination = lower(missed.destination)))
+        /* 200 a second to each destination: its receiver has just been ill */
+        SELECT j.delivery_id,
+               now() + make_interval(secs => (row_number() OVER (PARTITION BY j.destination, j.overtaken
+                                                                 ORDER BY j.delivery_id) - 1) / 200.0),
+               j.overtaken
+          FROM judged j;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.missed(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text) IS
+  'what was not acknowledged in a span, and when kg_recover() would send it';
+
+CREATE FUNCTION @extschema@.kg_recover(
+    since pg_catalog.timestamptz,
+    until pg_catalog.timestamptz DEFAULT pg_catalog.now(),
+    org_id pg_catalog.text DEFAULT NULL,
+    destination pg_catalog.text DEFAULT NULL,
+    dry_run pg_catalog.bool DEFAULT false) RETURNS pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    ids int8[];
+    times timestamptz[];
+    left_out int8;
+    recovered int8;
+BEGIN
+    IF since IS NULL OR until IS NULL OR dry_run IS NULL THEN
+        RAISE EXCEPTION 'since, until and dry_run must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Only org_id and destination may be null, which stands for all of them.';
+    END IF;
+    IF since > until THEN
+        RAISE EXCEPTION 'the span to recover ends before it begins'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is from %s until %s.', since, until);
+    END IF;
+    SELECT array_agg(m.delivery_id ORDER BY m.delivery_id) FILTER (WHERE NOT m.overtaken),
+           array_agg(m.due ORDER BY m.delivery_id) FILTER (WHERE NOT m.overtaken),
+           count(*) FILTER (WHERE m.overtaken)
+      INTO ids, times, left_out
+      FROM kgwebhook.missed(since, until, kg_recover.org_id, kg_recover.destination) m;
+    IF left_out > 0 THEN
+        RAISE NOTICE '% deliveries were left out', left_out
+            USING DETAIL = 'A newer status of the same object has been acknowledged; the older one must not come after it.',
+                  HINT = 'kg_redeliver() sends one all the same.';
+    END IF;
+    IF ids IS NULL OR dry_run THEN
+        RETURN coalesce(cardinality(ids), 0);
+    END IF;
+    SELECT count(*) INTO recovered FROM kgwebhook.requeue(ids, times);
+    RETURN recovered;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_recover(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
+  'queues again everything not acknowledged in a span, in order and throttled; returns how many';
+
+CREATE FUNCTION @extschema@.kg_reconcile(
+    since pg_catalog.interval DEFAULT '1 day',
+    OUT org_id pg_catalog.text,
+    OUT event pg_catalog.text,
+    OUT object_id pg_catalog.text,
+    OUT url pg_catalog.text,
+    OUT delivery_id pg_catalog.int8,
+    OUT webhook_id pg_catalog.text,
+    OUT state pg_catalog.text,
+    OUT attempts pg_catalog.int4,
+    OUT enqueued_at pg_catalog.timestamptz,
+    OUT why pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN QUERY
+        WITH known AS (
+            SELECT d.org_id, d.event, d.object_id, d.url, d.delivery_id, d.webhook_id, d.state, d.attempts,
+                   coalesce(d.enqueued_at, d.last_attempt_at) AS at, d.last_error, d.next_attempt_at
+              FROM kgwebhook.deliveries d
+             WHERE coalesce(d.enqueued_at, d.last_attempt_at) >= now() - since),
+        latest AS (
+            SELECT DISTINCT ON (k.object_id, k.url, split_part(k.event, '.', 1)) k.*
+              FROM known k
+             ORDER BY k.object_id, k.url, split_part(k.event, '.', 1), k.delivery_id DESC)
+        SELECT l.org_id, l.event, l.object_id, l.url, l.delivery_id, l.webhook_id, l.state, l.attempts, l.at,
+               CASE l.state
+                    WHEN 'dead' THEN (SELECT d.reason FROM kgwebhook.dead_letter d WHERE d.delivery_id = l.delivery_id)
+                    WHEN 'superseded' THEN 'superseded, and what superseded it is gone'
+                    WHEN 'pending' THEN CASE WHEN isfinite(l.next_attempt_at) THEN 'not attempted yet'
+                                             ELSE 'waits for a signing secret' END
+                    ELSE CASE WHEN isfinite(l.next_attempt_at) THEN 'tried again at ' || l.next_attempt_at::text || '; '
+                              ELSE '' END || coalesce(l.last_error, 'the log has no attempt of it any more') END
+          FROM latest l
+         WHERE l.state <> 'acknowledged'
+           AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
+                            WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged')
+         ORDER BY l.delivery_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_reconcile(pg_catalog.interval) IS
+  'objects whose latest status was never acknowledged, and why';
+
+CREATE FUNCTION @extschema@.kg_explain(delivery_id pg_catalog.int8) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    it kgwebhook.deliveries;
+    last kgwebhook.delivery_log;
+    dead kgwebhook.dead_letter;
+    destination kgwebhook.destinations;
+    worker text;
+    ahead int8;
+    told text;
+    next text;
+BEGIN
+    SELECT * INTO it FROM kgwebhook.deliveries d WHERE d.delivery_id = kg_explain.delivery_id;
+    IF NOT FOUND THEN
+        RETURN format('Delivery %s is not known: it is not in the queue, the dead letters or the log. '
+                      'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',
+                      kg_explain.delivery_id);
+    END IF;
+    SELECT * INTO last FROM kgwebhook.delivery_log l
+     WHERE l.delivery_id = kg_explain.delivery_id ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1;
+    told := format('Delivery %s is %s of %s for organisation %s, to %s.',
+                   it.delivery_id, it.event, it.object_id, it.org_id, it.url)
+            || CASE WHEN it.enqueued_at IS NULL THEN '' ELSE format(E'\nIt was queued at %s.', date_trunc('second', it.enqueued_at)) END
+            || CASE WHEN last.attempt_id IS NULL THEN E'\nNo attempt has been made.'
+                    ELSE format(E'\nThe last attempt, number %s, began at %s and was %s after %s ms%s.',
+                                last.attempt, date_trunc('second', last.started_at), last.outcome,
+                                round(coalesce(last.duration_ms, 0)::numeric),
+                                coalesce(': ' || last.error, format(' with HTTP status %s', last.response_status), '')) END;
+
+    IF it.state = 'acknowledged' THEN
+        RETURN told || E'\nThe receiver has it; nothing is left to do.';
+    ELSIF it.state = 'superseded' THEN
+        RETURN told || format(E'\nIt made way for a newer status of the object.\nNothing happens by itself. SELECT kg_redeliver(%s) sends it all the same.',
+                              last.attempt_id);
+    ELSIF it.state = 'dead' THEN
+        SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = kg_explain.delivery_id;
+        RETURN told || format(E'\nIt was given up at %s: %s.\nNothing happens by itself. Mend what is wrong; then SELECT %s sends it again.',
+                              date_trunc('second', dead.died_at), dead.reason,
+                              CASE WHEN last.attempt_id IS NULL THEN format('kg_redeliver_object(%L)', it.object_id)
+                                   ELSE format('kg_redeliver(%s)', last.attempt_id) END);
+    END IF;
+
+    SELECT * INTO destination FROM kgwebhook.destinations d WHERE d.destination = it.destination;
+    SELECT s.worker_state INTO worker FROM kgwebhook.worker_stats() s;
+    SELECT min(q.delivery_id) INTO ahead FROM kgwebhook.queue q
+     WHERE q.object_id = it.object_id AND q.destination = it.destination AND q.delivery_id < it.delivery_id
+       AND split_part(q.event, '.', 1) = split_part(it.event, '.', 1);
+    next := format('attempt %s, %s', it.attempts + 1,
+                   CASE WHEN it.next_attempt_at <= now() THEN 'which is due now'
+                        ELSE format('at %s, in %s', date_trunc('second', it.next_attempt_at),
+                                    date_trunc('second', it.next_attempt_at - now())) END);
+    RETURN told || E'\n' || CASE
+        WHEN worker NOT IN ('idle', 'busy') THEN
+            format('Nothing is sent at present, for the worker is: %s. Next is %s, when that is mended.', worker, next)
+        WHEN destination.state = 'paused' THEN
+            format('Its destination %s is paused. Next is %s, after kg_resume().', it.destination, next)
+        WHEN NOT isfinite(it.next_attempt_at) THEN
+            format('It waits for a signing secret of organisation %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', it.org_id)
+        WHEN ahead IS NOT NULL THEN
+            format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
+        WHEN destination.state = 'backing_off' THEN
+            format('Its destination %s is ill (%s failures in a row) and is tried again at %s. It goes when that has worked.',
+                   it.destination, destination.failures_in_a_row, date_trunc('second', destination.next_try))
+        ELSE format('Next is %s.', next) END;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.int8) IS
+  'what happened to a delivery, what is next and when, in words';
+
+
+/* -------------------------------------------------------------------------
  * For receivers and tests
  * ------------------------------------------------------------------------- */
 
@@ -1022,7 +1363,15 @@ REVOKE ALL ON FUNCTION
     @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text),
     @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval),
     @extschema@.kg_encrypt_secrets(),
-    @extschema@.kg_send_test(pg_catalog.text, pg_catalog.text, pg_catalog.text)
+    @extschema@.kg_send_test(pg_catalog.text, pg_catalog.text, pg_catalog.text),
+    kgwebhook.destination_of(pg_catalog.text),
+    kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]),
+    kgwebhook.missed(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text),
+    @extschema@.kg_redeliver(pg_catalog.int8),
+    @extschema@.kg_redeliver_object(pg_catalog.text),
+    @extschema@.kg_recover(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text, pg_catalog.bool),
+    @extschema@.kg_reconcile(pg_catalog.interval),
+    @extschema@.kg_explain(pg_catalog.int8)
     FROM PUBLIC;
 
 /*

@@ -38,7 +38,7 @@ kgw_chain_take_row(KgwScheduler *s, KgwEntry *entry, KgwRow *row, KgwTicks due,
 	entry->row = row;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
 	entry->expires = expires;
-	entry->refused = row->attempts > 0;
+	entry->refused = row->attempts > row->attempts_before;
 	entry->destination->rows++;
 	s->row_bytes += row->size;
 }

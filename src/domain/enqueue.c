@@ -43,7 +43,7 @@ enum
 	QUEUE_DELIVERY_ID, QUEUE_WEBHOOK_ID, QUEUE_ORG_ID, QUEUE_EVENT,
 	QUEUE_OBJECT_ID, QUEUE_URL, QUEUE_DESTINATION, QUEUE_PAYLOAD,
 	QUEUE_ATTEMPTS, QUEUE_NEXT_ATTEMPT_AT, QUEUE_ENQUEUED_AT, QUEUE_XID,
-	QUEUE_PROBLEM, QUEUE_ORIGIN, QUEUE_COLUMNS
+	QUEUE_PROBLEM, QUEUE_ORIGIN, QUEUE_ATTEMPTS_BEFORE, QUEUE_COLUMNS
 };
 
 /*
@@ -87,6 +87,7 @@ fill(Datum values[QUEUE_COLUMNS], bool isnull[QUEUE_COLUMNS], const KgwNewDelive
 	values[QUEUE_DESTINATION] = CStringGetTextDatum(well_formed ? url.destination : "");
 	values[QUEUE_PAYLOAD] = JsonbPGetDatum(delivery->payload);
 	values[QUEUE_ATTEMPTS] = Int32GetDatum(0);
+	values[QUEUE_ATTEMPTS_BEFORE] = Int32GetDatum(0);
 	values[QUEUE_NEXT_ATTEMPT_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[QUEUE_ENQUEUED_AT] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[QUEUE_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());

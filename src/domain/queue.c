@@ -56,14 +56,15 @@
 #include "services/text.h"
 
 #define COLUMNS \
-	"delivery_id, attempts, next_attempt_at, enqueued_at, xid, origin, webhook_id, " \
-	"org_id, event, object_id, url, destination, problem, payload"
+	"delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, " \
+	"webhook_id, org_id, event, object_id, url, destination, problem, payload"
 
 /* Columns of the above, from 1. */
 enum
 {
-	ROW_DELIVERY_ID = 1, ROW_ATTEMPTS, ROW_NEXT_ATTEMPT_AT, ROW_ENQUEUED_AT,
-	ROW_XID, ROW_ORIGIN, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT, ROW_OBJECT_ID, ROW_URL,
+	ROW_DELIVERY_ID = 1, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
+	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
+	ROW_OBJECT_ID, ROW_URL,
 	ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
 };
 
@@ -218,6 +219,7 @@ make_row(HeapTuple tuple, TupleDesc desc)
 
 	head.delivery_id = DatumGetInt64(get_value(tuple, desc, ROW_DELIVERY_ID));
 	head.attempts = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS));
+	head.attempts_before = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS_BEFORE));
 	head.next_attempt_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_NEXT_ATTEMPT_AT));
 	head.enqueued_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_ENQUEUED_AT));
 	head.xid = DatumGetFullTransactionId(get_value(tuple, desc, ROW_XID));
@@ -481,10 +483,10 @@ kgw_queue_read_destination(const char *destination, int64 after, int limit,
 	Datum		args[3];
 
 	kgw_plan(&kept,
-		 "SELECT " COLUMNS " FROM kgwebhook.queue"
-		 " WHERE destination OPERATOR(pg_catalog.=) $1"
-		 "   AND delivery_id OPERATOR(pg_catalog.>) $2"
-		 " ORDER BY destination, delivery_id LIMIT $3", 3, types);
+			 "SELECT " COLUMNS " FROM kgwebhook.queue"
+			 " WHERE destination OPERATOR(pg_catalog.=) $1"
+			 "   AND delivery_id OPERATOR(pg_catalog.>) $2"
+			 " ORDER BY destination, delivery_id LIMIT $3", 3, types);
 	args[0] = CStringGetTextDatum(destination);
 	args[1] = Int64GetDatum(after);
 	args[2] = Int32GetDatum(limit);
@@ -501,8 +503,8 @@ kgw_queue_read_ids(const int64 *ids, int count, KgwRowTaker take, void *arg)
 	Datum		array;
 
 	kgw_plan(&kept,
-		 "SELECT " COLUMNS " FROM kgwebhook.queue"
-		 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+			 "SELECT " COLUMNS " FROM kgwebhook.queue"
+			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
 	for (int i = 0; i < count; i++)
 		values[i] = Int64GetDatum(ids[i]);
 	array = PointerGetDatum(construct_array(values, count, INT8OID, sizeof(int64),

@@ -19,6 +19,7 @@ typedef struct KgwRow
 {
 	int64		delivery_id;
 	int			attempts;
+	int			attempts_before;	/* of these, before it was queued again */
 	TimestampTz next_attempt_at;
 	TimestampTz enqueued_at;
 	FullTransactionId xid;

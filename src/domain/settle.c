@@ -207,8 +207,8 @@ settle_done(KgwSettlement *settlements, int count)
 	if (ids.count == 0)
 		return;
 	kgw_plan(&kept,
-		 "DELETE FROM kgwebhook.queue"
-		 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+			 "DELETE FROM kgwebhook.queue"
+			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
 	args[0] = array_datum(&ids);
 	execute(kept, args, SPI_OK_DELETE);
 }
@@ -238,11 +238,11 @@ settle_retries(KgwSettlement *settlements, int count)
 	if (ids.count == 0)
 		return;
 	kgw_plan(&kept,
-		 "UPDATE kgwebhook.queue q"
-		 "   SET attempts = v.attempts, next_attempt_at = v.next_attempt_at"
-		 "  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
-		 "    AS v(delivery_id, attempts, next_attempt_at)"
-		 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 3, types);
+			 "UPDATE kgwebhook.queue q"
+			 "   SET attempts = v.attempts, next_attempt_at = v.next_attempt_at"
+			 "  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+			 "    AS v(delivery_id, attempts, next_attempt_at)"
+			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 3, types);
 	args[0] = array_datum(&ids);
 	args[1] = array_datum(&attempts);
 	args[2] = array_datum(&times);
@@ -279,21 +279,21 @@ settle_dead(KgwSettlement *settlements, int count)
 	if (ids.count == 0)
 		return;
 	kgw_plan(&kept,
-		 "WITH gone AS ("
-		 " DELETE FROM kgwebhook.queue q"
-		 "  USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
-		 "    AS v(delivery_id, attempts, reason)"
-		 "  WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id"
-		 " RETURNING q.*, v.attempts AS made, v.reason)"
-		 " INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event,"
-		 " object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at,"
-		 " xid, problem, reason)"
-		 " SELECT delivery_id, webhook_id, org_id, event, object_id, url, destination,"
-		 " payload, made, next_attempt_at, enqueued_at, xid, problem, reason FROM gone"
-		 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
-		 " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason,"
-		 " died_at = excluded.died_at",
-		 3, types);
+			 "WITH gone AS ("
+			 " DELETE FROM kgwebhook.queue q"
+			 "  USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+			 "    AS v(delivery_id, attempts, reason)"
+			 "  WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id"
+			 " RETURNING q.*, v.attempts AS made, v.reason)"
+			 " INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event,"
+			 " object_id, url, destination, payload, attempts, attempts_before, next_attempt_at,"
+			 " enqueued_at, xid, problem, reason)"
+			 " SELECT delivery_id, webhook_id, org_id, event, object_id, url, destination,"
+			 " payload, made, attempts_before, next_attempt_at, enqueued_at, xid, problem, reason FROM gone"
+			 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
+			 " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason,"
+			 " died_at = excluded.died_at",
+			 3, types);
 	args[0] = array_datum(&ids);
 	args[1] = array_datum(&attempts);
 	args[2] = array_datum(&reasons);

@@ -10,7 +10,8 @@
  *	no signing secret yet		 waits until there is one, however long
  *	429 or 503 with Retry-After	 again when the receiver wants it
  *	anything else				 again by kgwebhook.retry_schedule, dead after
- *								 its end
+ *								 its end; one that was queued again begins the
+ *								 schedule anew
  *
  *-------------------------------------------------------------------------
  */
@@ -74,7 +75,8 @@ kgw_verdict(KgwSettlement *settlement)
 		TIMESTAMP_NOEND(settlement->next_attempt_at);
 		return;
 	}
-	delay = kgw_schedule_delay(kgw_settings.schedule, attempt->number,
+	delay = kgw_schedule_delay(kgw_settings.schedule,
+							   attempt->number - settlement->row->attempts_before,
 							   kgw_settings.retry_jitter,
 							   pg_prng_double(&pg_global_prng_state));
 	if (delay < 0)
