@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "domain/upkeep.h"
+#include "services/owner.h"
 #include "services/shared.h"
 
 /* Between two droppings, and after what could not be done, microseconds. */
@@ -64,21 +65,28 @@ day_of(TimestampTz moment)
 	return moment % USECS_PER_DAY < 0 ? day - 1 : day;
 }
 
-/* Call one of our functions in a transaction of its own; what it returns. */
+/*
+ * Call one of our functions in a transaction of its own; what it returns.  False
+ * also when the extension is gone.
+ */
 static bool
 call(const char *query)
 {
-	bool		isnull;
-	bool		result;
+	bool		isnull = true;
+	bool		result = false;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	pgstat_report_activity(STATE_RUNNING, query);
-	if (SPI_execute(query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not execute \"%s\"", query);
-	result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	if (kgw_extension_hold())
+	{
+		if (SPI_execute(query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+			elog(ERROR, "could not execute \"%s\"", query);
+		result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+											&isnull));
+	}
 	SPI_finish();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
