@@ -11,8 +11,8 @@
  * A socket stays in the epoll set while its connection is kept alive: taking
  * it out after each request and putting it back costs a third of the rate.  An
  * event on a socket that libcurl doesn't wait for means that the other side
- * closed it; it is taken out then, and libcurl notices when it wants to reuse
- * the connection.
+ * closed it, or speaks unasked; it is taken out then, and that connection is not
+ * used again (transfer.c).
  *
  * Transfers are kept for the next request, and with them the connections that
  * libcurl's cache holds.
@@ -29,18 +29,10 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "domain/socket.h"
 #include "domain/transfer.h"
 
 #define EVENTS_AT_ONCE 128
-
-/* What we know of a socket: bits of CURL_POLL_*, or ABSENT. */
-#define ABSENT (-1)
-
-typedef struct KgwSocket
-{
-	signed char registered;		/* in the epoll set for this */
-	signed char wanted;			/* by libcurl */
-} KgwSocket;
 
 struct KgwHttp
 {
@@ -53,51 +45,10 @@ struct KgwHttp
 	int			unused_count;
 };
 
-/*
- * Sockets by descriptor.  Of the process and not of an engine: libcurl closes a
- * socket without saying whose it was.
- */
-static KgwSocket *sockets;
-static int	socket_count;
-
-static bool
-reserve_socket(int fd)
-{
-	int			count = Max(1024, socket_count);
-	KgwSocket  *grown;
-
-	if (fd < socket_count)
-		return true;
-	while (count <= fd)
-		count *= 2;
-	grown = realloc(sockets, count * sizeof(KgwSocket));
-	if (grown == NULL)
-		return false;
-	sockets = grown;
-	for (int i = socket_count; i < count; i++)
-		sockets[i] = (KgwSocket) {ABSENT, 0};
-	socket_count = count;
-	return true;
-}
-
-/*
- * A socket is in no epoll set when it is new.  on_close() has said so already,
- * but for the sockets whose connection failed: those libcurl closes by itself.
- */
-static bool
-on_open(curl_socket_t fd)
-{
-	if (!reserve_socket(fd))
-		return false;
-	sockets[fd] = (KgwSocket) {ABSENT, 0};
-	return true;
-}
-
 static int
 on_close(void *arg, curl_socket_t fd)
 {
-	if (fd < socket_count)
-		sockets[fd] = (KgwSocket) {ABSENT, 0};
+	kgw_socket_closed(fd);
 	return close(fd);
 }
 
@@ -105,22 +56,27 @@ static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
 	KgwHttp    *http = arg;
+	KgwSocket  *socket = kgw_socket(fd);
 	struct epoll_event event = {0};
 	int			wanted = what == CURL_POLL_REMOVE ? 0 : what;
 
-	if (!reserve_socket(fd))
+	if (socket == NULL)
 		return -1;
-	sockets[fd].wanted = wanted;
-	if (wanted == 0 || sockets[fd].registered == wanted)
+	socket->wanted = wanted;
+	if (wanted == 0)
+		kgw_socket_idle(fd);
+	else
+		kgw_transfer_waits(easy, fd);
+	if (wanted == 0 || socket->registered == wanted)
 		return 0;
 	event.data.fd = fd;
 	event.events = ((wanted & CURL_POLL_IN) ? EPOLLIN : 0) |
 		((wanted & CURL_POLL_OUT) ? EPOLLOUT : 0);
 	if (epoll_ctl(http->epoll,
-				  sockets[fd].registered == ABSENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD,
+				  socket->registered == KGW_SOCKET_ABSENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD,
 				  fd, &event) != 0)
 		return -1;
-	sockets[fd].registered = wanted;
+	socket->registered = wanted;
 	return 0;
 }
 
@@ -197,7 +153,7 @@ static KgwTransfer *
 take_unused(KgwHttp *http)
 {
 	if (dlist_is_empty(&http->unused))
-		return kgw_transfer_new(on_open, on_close);
+		return kgw_transfer_new(on_close);
 	http->unused_count--;
 	return dlist_container(KgwTransfer, node, dlist_pop_head_node(&http->unused));
 }
@@ -254,10 +210,12 @@ act(KgwHttp *http, const struct epoll_event *event)
 	int			fd = event->data.fd;
 	int			what = 0;
 
-	if (sockets[fd].wanted == 0)
+	KgwSocket  *socket = kgw_socket(fd);
+
+	if (socket->wanted == 0)
 	{
 		epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, NULL);
-		sockets[fd].registered = ABSENT;
+		socket->registered = KGW_SOCKET_ABSENT;
 		return;
 	}
 	if (event->events & (EPOLLIN | EPOLLHUP))
@@ -303,6 +261,19 @@ kgw_http_run(KgwHttp *http)
 }
 
 /*
+ * Whether the transfer is to be sent after all, by another connection: the kept
+ * one it was given was not fit for it, and nothing has been sent.
+ */
+static bool
+send_otherwise(KgwHttp *http, KgwTransfer *transfer)
+{
+	if (!transfer->unfit)
+		return false;
+	transfer->unfit = false;
+	return curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
+}
+
+/*
  * The next transfer that has come to its end, or NULL.  The response is good
  * until kgw_http_release().
  */
@@ -316,13 +287,16 @@ kgw_http_next(KgwHttp *http, void **owner, KgwResponse *response)
 
 	do
 	{
-		message = curl_multi_info_read(http->multi, &left);
-		if (message == NULL)
-			return NULL;
-	} while (message->msg != CURLMSG_DONE);
-	code = message->data.result;
-	curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-	curl_multi_remove_handle(http->multi, transfer->easy);
+		do
+		{
+			message = curl_multi_info_read(http->multi, &left);
+			if (message == NULL)
+				return NULL;
+		} while (message->msg != CURLMSG_DONE);
+		code = message->data.result;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
+		curl_multi_remove_handle(http->multi, transfer->easy);
+	} while (send_otherwise(http, transfer));
 	dlist_delete(&transfer->node);
 	kgw_transfer_result(transfer, code, response);
 	*owner = transfer->owner;

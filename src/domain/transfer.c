@@ -3,10 +3,10 @@
  * transfer.c
  *	  One request on its way: an easy handle and what is collected for it.
  *
- * Here is what we tell libcurl about a request, and what we let a stranger tell
- * us.  Nothing of libcurl's helpfulness is wanted: no redirect, proxy, netrc,
- * cookie, alternative service, content decoding or HTTP/0.9; a request goes
- * where its URL says, once, and what comes back is counted and capped.
+ * Here is what we tell libcurl about a request; what we let a stranger tell us
+ * is in answer.c.  Nothing of libcurl's helpfulness is wanted: no redirect,
+ * proxy, netrc, cookie, alternative service, content decoding or HTTP/0.9; a
+ * request goes where its URL says, once.
  *
  * The address guard judges the resolved address when a socket is opened and
  * again before each request on a connection, so neither a name that changes
@@ -16,6 +16,10 @@
  * under it.  The log has one row for each attempt on the wire; so the second
  * sending of one transfer is refused in the pre-request callback, and the
  * delivery's own schedule decides about another attempt.
+ *
+ * What waits on a kept connection before it carries the next request is no
+ * answer to it: such a connection is refused before anything is sent, and the
+ * request goes by another.
  *
  * Callbacks run inside libcurl: they must never palloc, ereport or longjmp.
  *
@@ -29,15 +33,11 @@
 
 #include "domain/transfer.h"
 #include "pure/address.h"
-#include "pure/header.h"
 #include "services/interfaces.h"
 #include "services/settings.h"
 
 StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
 				 "libcurl 7.80.0 or newer is needed for CURLOPT_PREREQFUNCTION");
-
-/* An answer longer than this is cut off: nobody needs it, and it costs us. */
-#define RECEIVED_MAX (256 * 1024)
 
 /* Bodies larger than this are announced by libcurl, unless it is told not to. */
 #define EXPECT_FROM (512 * 1024)
@@ -92,12 +92,21 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	transfer->opened = true;
 	transfer->blocked = NULL;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd != CURL_SOCKET_BAD && !transfer->on_open(fd))
+	if (fd != CURL_SOCKET_BAD && !kgw_socket_opened(fd))
 	{
 		close(fd);
 		return CURL_SOCKET_BAD;
 	}
 	return fd;
+}
+
+/* Look at the kept connection between these; false when it is not fit. */
+static bool
+take_kept(KgwTransfer *transfer, const struct sockaddr *remote, int remote_port,
+		  int local_port)
+{
+	transfer->fd = kgw_socket_find(remote, remote_port, local_port);
+	return transfer->fd >= 0 && kgw_socket_is_silent(transfer->fd);
 }
 
 static int
@@ -118,50 +127,14 @@ before_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int 
 		transfer->blocked = judge((struct sockaddr *) &address, len);
 	if (transfer->blocked != NULL)
 		return CURL_PREREQFUNC_ABORT;
+	if (!transfer->opened && !take_kept(transfer, (struct sockaddr *) &address,
+										remote_port, local_port))
+	{
+		transfer->unfit = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	transfer->sent = true;
 	return CURL_PREREQFUNC_OK;
-}
-
-/* Count what arrives; false when it is more than anybody needs. */
-static bool
-count_received(KgwTransfer *transfer, size_t len)
-{
-	transfer->received += len;
-	transfer->too_long = transfer->received > RECEIVED_MAX;
-	return !transfer->too_long;
-}
-
-static size_t
-on_header(char *line, size_t size, size_t count, void *arg)
-{
-	KgwTransfer *transfer = arg;
-	size_t		len = size * count;
-	long		status = 0;
-
-	if (!count_received(transfer, len))
-		return 0;
-	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (len <= 2 && status >= 200)
-		transfer->headers_done = true;
-	else if (!transfer->headers_done)
-		kgw_header_value(line, len, "retry-after", transfer->retry_after,
-						 sizeof(transfer->retry_after));
-	return len;
-}
-
-static size_t
-on_body(char *data, size_t size, size_t count, void *arg)
-{
-	KgwTransfer *transfer = arg;
-	size_t		len = size * count;
-	size_t		keep = Min(len, transfer->body_room - transfer->body_len);
-
-	if (!count_received(transfer, len))
-		return 0;
-	if (keep > 0)
-		memcpy(transfer->body + transfer->body_len, data, keep);
-	transfer->body_len += keep;
-	return len;
 }
 
 static void
@@ -200,19 +173,16 @@ set_callbacks(KgwTransfer *transfer, curl_closesocket_callback on_close)
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
-	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+	kgw_answer_listen(transfer);
 }
 
 /*
  * A transfer with its easy handle, to be used for one request after another:
- * a new handle each costs a quarter of the rate.  on_open is told of its
- * sockets, on_close is called in place of close() for them.  NULL when there is no memory.
+ * a new handle each costs a quarter of the rate.  on_close is called in place
+ * of close() for its sockets.  NULL when there is no memory.
  */
 KgwTransfer *
-kgw_transfer_new(KgwSocketOpened on_open, curl_closesocket_callback on_close)
+kgw_transfer_new(curl_closesocket_callback on_close)
 {
 	KgwTransfer *transfer = calloc(1, sizeof(KgwTransfer));
 
@@ -224,10 +194,19 @@ kgw_transfer_new(KgwSocketOpened on_open, curl_closesocket_callback on_close)
 		free(transfer);
 		return NULL;
 	}
-	transfer->on_open = on_open;
 	set_manners(transfer->easy);
 	set_callbacks(transfer, on_close);
 	return transfer;
+}
+
+/* The transfer of this handle waits for this socket. */
+void
+kgw_transfer_waits(CURL *easy, int fd)
+{
+	KgwTransfer *transfer;
+
+	if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK)
+		transfer->fd = fd;
 }
 
 /* Free a transfer that no multi handle knows any more. */
@@ -305,8 +284,12 @@ kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request)
 	transfer->opened = false;
 	transfer->sent = false;
 	transfer->blocked = NULL;
+	transfer->unfit = false;
 	transfer->resent = false;
 	transfer->too_long = false;
+	transfer->lines = 0;
+	transfer->looks = 0;
+	transfer->fd = -1;
 	transfer->headers_done = false;
 	transfer->received = 0;
 	transfer->body_len = 0;
@@ -332,6 +315,8 @@ error_text(KgwTransfer *transfer, CURLcode code)
 		return "the kept-alive connection was closed before an answer came";
 	if (transfer->too_long)
 		return "the answer's headers are too long";
+	if (code == CURLE_OK)
+		return "the answer ended within its headers";
 	return transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 }
 
@@ -349,7 +334,7 @@ kgw_transfer_result(KgwTransfer *transfer, CURLcode code, KgwResponse *response)
 	response->body_len = transfer->body_len;
 	response->retry_after = transfer->retry_after;
 	response->duration = kgw_clock_ticks() - transfer->started;
-	if (transfer->headers_done || code == CURLE_OK)
+	if (transfer->headers_done)
 	{
 		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 		response->transport = KGW_HTTP_ANSWERED;

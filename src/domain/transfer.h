@@ -13,11 +13,9 @@
 #include "lib/ilist.h"
 
 #include "domain/http.h"
+#include "domain/socket.h"
 
 #define KGW_RETRY_AFTER_SIZE 64
-
-/* Told of each socket right after it was made. */
-typedef bool (*KgwSocketOpened) (curl_socket_t fd);
 
 struct KgwTransfer
 {
@@ -27,13 +25,17 @@ struct KgwTransfer
 	struct curl_slist headers[KGW_HTTP_HEADERS + 2];
 	void	   *owner;			/* the caller's */
 	KgwTicks	started;
-	KgwSocketOpened on_open;
+	int			fd;				/* of its connection, or -1: not known */
+	uint64		received_before;	/* bytes of that before the body was watched */
 
 	bool		opened;			/* a socket, to an address that is allowed */
 	bool		sent;			/* bytes of this request may be on the wire */
 	const char *blocked;		/* why the guard refused, or NULL */
+	bool		unfit;			/* a kept connection was refused, unused */
 	bool		resent;			/* a second sending was refused */
 	bool		too_long;		/* the answer was cut off */
+	int			lines;			/* of headers and trailers, 1xx included */
+	int			looks;			/* at the progress of the body */
 	bool		headers_done;	/* of a final answer, not of a 1xx */
 	size_t		received;		/* bytes of headers and body */
 	char	   *body;			/* malloc'd, room for body_room bytes */
@@ -43,9 +45,10 @@ struct KgwTransfer
 	char		error[CURL_ERROR_SIZE];
 };
 
-extern KgwTransfer *kgw_transfer_new(KgwSocketOpened on_open,
-									 curl_closesocket_callback on_close);
+extern KgwTransfer *kgw_transfer_new(curl_closesocket_callback on_close);
 extern void kgw_transfer_free(KgwTransfer *transfer);
+extern void kgw_answer_listen(KgwTransfer *transfer);
+extern void kgw_transfer_waits(CURL *easy, int fd);
 extern bool kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request);
 extern void kgw_transfer_result(KgwTransfer *transfer, CURLcode code, KgwResponse *response);
 

@@ -17,8 +17,7 @@ use POSIX qw(WNOHANG _exit);
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(usleep);
 
-my $program =
-  abs_path(dirname(__FILE__) . '/../../receivers/receiver.mjs');
+my $programs = abs_path(dirname(__FILE__) . '/../../receivers');
 my $json = JSON::PP->new->utf8;
 my %running;
 
@@ -42,6 +41,8 @@ Returns the receiver once it listens.  Options, all of which may be left out:
  host          '127.0.0.1', or '::1'
  clock_offset  seconds its clock is ahead
  cert, key     files: it speaks HTTPS
+ program       'receiver.mjs', or 'hostile.mjs'
+ addresses     only hostile.mjs: so many addresses more
 
 =cut
 
@@ -59,12 +60,12 @@ sub start
 
 	$self->set_secret($options{secret}) if defined $options{secret};
 	my @command = (
-		'node', $program,
+		'node', "$programs/" . ($options{program} || 'receiver.mjs'),
 		'--host' => $self->{host},
 		'--port-file' => "$dir/port",
 		'--record' => $self->{record},
 		'--secret-file' => $self->{secret_file});
-	foreach my $option (qw(port clock_offset cert key))
+	foreach my $option (qw(port clock_offset cert key addresses))
 	{
 		(my $word = $option) =~ tr/_/-/;
 		push @command, "--$word=$options{$option}"

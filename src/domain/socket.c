@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * socket.c
+ *	  What we know of the sockets that libcurl has, by descriptor.
+ *
+ * The table is of the process and not of an engine: libcurl closes a socket
+ * without saying whose it was.
+ *
+ * It is also how a kept-alive connection is looked at before it carries another
+ * request.  libcurl takes a connection on which something waits to be read for
+ * a good one, and would take that for the answer to its next request: a
+ * receiver, or a proxy before it, that once answered twice would acknowledge an
+ * event that nobody got.  libcurl doesn't tell which descriptor a connection
+ * has; so a socket's local port is noted when it first becomes idle, and the
+ * pre-request callback finds it by that and by the other side's address.  One
+ * that isn't found must be taken for one that can't be trusted.
+ *
+ * src/domain/socket.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+
+#include "domain/socket.h"
+
+static KgwSocket *sockets;
+static int	socket_count;
+
+/* No socket that we had was beyond this. */
+static int	highest;
+
+static bool
+reserve(int fd)
+{
+	int			count = Max(1024, socket_count);
+	KgwSocket  *grown;
+
+	if (fd < socket_count)
+		return true;
+	while (count <= fd)
+		count *= 2;
+	grown = realloc(sockets, count * sizeof(KgwSocket));
+	if (grown == NULL)
+		return false;
+	sockets = grown;
+	for (int i = socket_count; i < count; i++)
+		sockets[i] = (KgwSocket) {KGW_SOCKET_ABSENT, 0, 0};
+	socket_count = count;
+	return true;
+}
+
+/* The entry of a socket; NULL when there is no memory. */
+KgwSocket *
+kgw_socket(int fd)
+{
+	return reserve(fd) ? &sockets[fd] : NULL;
+}
+
+/*
+ * A socket was made; false when there is no memory.  It is in no epoll set:
+ * kgw_socket_closed() has said so already, but for the sockets whose connection
+ * failed, which libcurl closes by itself.
+ */
+bool
+kgw_socket_opened(int fd)
+{
+	if (!reserve(fd))
+		return false;
+	highest = Max(highest, fd);
+	kgw_socket_closed(fd);
+	return true;
+}
+
+void
+kgw_socket_closed(int fd)
+{
+	if (fd < socket_count)
+		sockets[fd] = (KgwSocket) {KGW_SOCKET_ABSENT, 0, 0};
+}
+
+/* The port of an address, 0 when there is none. */
+static int
+port_of(const struct sockaddr_storage *address)
+{
+	if (address->ss_family == AF_INET)
+		return ntohs(((const struct sockaddr_in *) address)->sin_port);
+	if (address->ss_family == AF_INET6)
+		return ntohs(((const struct sockaddr_in6 *) address)->sin6_port);
+	return 0;
+}
+
+/* libcurl waits for nothing on it: note how it can be found again. */
+void
+kgw_socket_idle(int fd)
+{
+	struct sockaddr_storage local;
+	socklen_t	len = sizeof(local);
+
+	if (sockets[fd].local_port == 0 && getsockname(fd, (struct sockaddr *) &local, &len) == 0)
+		sockets[fd].local_port = port_of(&local);
+}
+
+static bool
+leads_to(int fd, const struct sockaddr *remote, int remote_port)
+{
+	struct sockaddr_storage peer;
+	socklen_t	len = sizeof(peer);
+
+	if (getpeername(fd, (struct sockaddr *) &peer, &len) != 0 ||
+		peer.ss_family != remote->sa_family || port_of(&peer) != remote_port)
+		return false;
+	if (peer.ss_family == AF_INET)
+		return memcmp(&((struct sockaddr_in *) &peer)->sin_addr,
+					  &((const struct sockaddr_in *) remote)->sin_addr, 4) == 0;
+	return memcmp(&((struct sockaddr_in6 *) &peer)->sin6_addr,
+				  &((const struct sockaddr_in6 *) remote)->sin6_addr, 16) == 0;
+}
+
+/* The idle socket of a connection between these, or -1. */
+int
+kgw_socket_find(const struct sockaddr *remote, int remote_port, int local_port)
+{
+	for (int fd = 0; fd <= highest && fd < socket_count; fd++)
+	{
+		if (sockets[fd].local_port == local_port && sockets[fd].wanted == 0 &&
+			local_port != 0 && leads_to(fd, remote, remote_port))
+			return fd;
+	}
+	return -1;
+}
+
+/* Whether nothing waits to be read on it, its end neither. */
+bool
+kgw_socket_is_silent(int fd)
+{
+	char		byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+		(errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+/* Bytes that have come over it since its beginning; 0 where the kernel doesn't tell. */
+uint64
+kgw_socket_received(int fd)
+{
+	struct tcp_info info;
+	socklen_t	len = sizeof(info);
+
+	memset(&info, 0, sizeof(info));
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return 0;
+	return info.tcpi_bytes_received;
+}
