@@ -280,6 +280,8 @@ kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
 			break;
 		case KGW_HTTP_BLOCKED:
 			attempt->outcome = KGW_BLOCKED;
+			/* how long a name took to resolve is what a scanner wants to know */
+			attempt->duration_ms = 0;
 			break;
 	}
 	attempt->error = copy_bytes(response->error, strlen(response->error));

@@ -42,6 +42,7 @@
 #include "domain/ledger.h"
 #include "domain/queue.h"
 #include "domain/scheduler.h"
+#include "domain/trust.h"
 #include "domain/upkeep.h"
 #include "pure/retry.h"
 #include "services/board.h"
@@ -125,6 +126,7 @@ kgw_engine_new(int shard)
 	engine->ledger = kgw_ledger_new();
 	engine->upkeep = kgw_upkeep_new(shard == 0);
 	set_limit(engine);
+	kgw_trust_look();
 	return engine;
 }
 
@@ -647,6 +649,7 @@ kgw_engine_turn(KgwEngine *engine)
 		return false;
 	listen_to_commits(engine);
 	kgw_scheduler_tick(engine->scheduler, kgw_clock_ticks());
+	kgw_scheduler_hanging(engine->scheduler, kgw_http_hanging(engine->http));
 	if (may_work(engine) && wants_to_read(engine, kgw_clock_ticks()) &&
 		kgw_guard_passing(read_queue, engine) != KGW_GUARDED_DONE)
 		stop_reading(engine);
@@ -740,6 +743,7 @@ kgw_engine_settings_changed(KgwEngine *engine)
 {
 	/* new handles, so that no option of the old settings lives on in one */
 	kgw_http_trim(engine->http, 0);
+	kgw_trust_look();
 	set_limit(engine);
 	engine->look = true;
 	kgw_scheduler_limits_changed(engine->scheduler);

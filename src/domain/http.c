@@ -21,18 +21,27 @@
  * lookups inherit that, so that no signal for the server is ever delivered to
  * one of them; and no handler can interrupt libcurl half-way.
  *
+ * When a lookup takes longer than it may, libcurl gives it up and leaves its
+ * thread behind, which asks on for as long as the system's resolver has patience:
+ * much longer, by default.  Nobody else knows of these threads, so they are
+ * counted here, for the scheduler to keep within bounds.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "domain/socket.h"
 #include "domain/transfer.h"
 
 #define EVENTS_AT_ONCE 128
+
+/* While there are threads left behind, they are counted this often. */
+#define COUNT_PAUSE 100000
 
 struct KgwHttp
 {
@@ -43,6 +52,9 @@ struct KgwHttp
 	dlist_head	used;			/* transfers in flight */
 	dlist_head	unused;
 	int			unused_count;
+	bool		left_behind;	/* there may be lookups that were given up */
+	int			hanging;		/* how many, when they were counted */
+	KgwTicks	counted_at;
 };
 
 static int
@@ -192,6 +204,8 @@ kgw_http_fd(const KgwHttp *http)
 KgwTicks
 kgw_http_deadline(const KgwHttp *http)
 {
+	if (http->left_behind)
+		return Min(http->deadline, http->counted_at + COUNT_PAUSE);
 	return http->deadline;
 }
 
@@ -299,6 +313,8 @@ kgw_http_next(KgwHttp *http, void **owner, KgwResponse *response)
 	} while (send_otherwise(http, transfer));
 	dlist_delete(&transfer->node);
 	kgw_transfer_result(transfer, code, response);
+	if (transfer->resolving && code == CURLE_OPERATION_TIMEDOUT)
+		http->left_behind = true;
 	*owner = transfer->owner;
 	return transfer;
 }
@@ -309,6 +325,37 @@ kgw_http_release(KgwHttp *http, KgwTransfer *transfer)
 {
 	dlist_push_head(&http->unused, &transfer->node);
 	http->unused_count++;
+}
+
+/* Threads of this process, resolver threads and its own. */
+static int
+count_threads(void)
+{
+	struct stat st;
+
+	/* a folder links to itself, is linked from above, and from each in it */
+	return stat("/proc/self/task", &st) == 0 ? (int) st.st_nlink - 2 : 1;
+}
+
+/*
+ * How many lookups were given up while their threads still wait for an answer.
+ * A system call every 100 ms while there are any, and otherwise nothing.
+ */
+int
+kgw_http_hanging(KgwHttp *http)
+{
+	KgwTicks	now = kgw_clock_ticks();
+	int			resolving = 0;
+	dlist_iter	iter;
+
+	if (!http->left_behind || now - http->counted_at < COUNT_PAUSE)
+		return http->hanging;
+	dlist_foreach(iter, &http->used)
+		resolving += dlist_container(KgwTransfer, node, iter.cur)->resolving;
+	http->hanging = Max(count_threads() - 1 - resolving, 0);
+	http->left_behind = http->hanging > 0;
+	http->counted_at = now;
+	return http->hanging;
 }
 
 /* Keep at most so many connections open, in use or idle. */

@@ -55,6 +55,7 @@ extern KgwTicks kgw_http_deadline(const KgwHttp *http);
 extern void kgw_http_run(KgwHttp *http);
 extern KgwTransfer *kgw_http_next(KgwHttp *http, void **owner, KgwResponse *response);
 extern void kgw_http_release(KgwHttp *http, KgwTransfer *transfer);
+extern int	kgw_http_hanging(KgwHttp *http);
 extern void kgw_http_keep(KgwHttp *http, int connections);
 extern void kgw_http_trim(KgwHttp *http, int keep);
 

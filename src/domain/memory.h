@@ -109,6 +109,7 @@ struct KgwScheduler
 	dlist_head	proven;			/* can send, and have lately acknowledged */
 	dlist_head	unproven;		/* can send, but who knows */
 	int			unproven_in_flight;
+	int			hanging;		/* lookups that were given up and go on */
 	int			unproven_limit;
 	bool		unproven_next;	/* the lines take turns */
 	dlist_head	changed;

@@ -163,10 +163,23 @@ kgw_scheduler_limit(KgwScheduler *s, int limit)
 	s->unproven_limit = Max(limit / 2, 1);
 }
 
+/*
+ * Lookups of names that were given up and still hold a thread each.  They count
+ * as if they were in flight, to destinations that have not lately acknowledged
+ * anything: a name server that doesn't answer is no way to have more and more
+ * threads, and holds up nobody whose name is known.
+ */
+void
+kgw_scheduler_hanging(KgwScheduler *s, int hanging)
+{
+	s->hanging = hanging;
+}
+
 static bool
 can_send_unproven(KgwScheduler *s)
 {
-	return !dlist_is_empty(&s->unproven) && s->unproven_in_flight < s->unproven_limit;
+	return !dlist_is_empty(&s->unproven) &&
+		s->unproven_in_flight + s->hanging < s->unproven_limit;
 }
 
 /* Whether kgw_scheduler_next() has something to return. */

@@ -57,6 +57,7 @@ extern void kgw_scheduler_rows_end(KgwScheduler *s, const int64 *ids, int count)
 extern void kgw_scheduler_tick(KgwScheduler *s, KgwTicks now);
 extern KgwTicks kgw_scheduler_due(const KgwScheduler *s);
 extern bool kgw_scheduler_wants_to_read(const KgwScheduler *s);
+extern void kgw_scheduler_hanging(KgwScheduler *s, int hanging);
 extern void kgw_scheduler_limit(KgwScheduler *s, int limit);
 extern bool kgw_scheduler_can_send(KgwScheduler *s);
 extern KgwEntry *kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn);

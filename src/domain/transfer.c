@@ -31,7 +31,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "domain/problem.h"
 #include "domain/transfer.h"
+#include "domain/trust.h"
 #include "pure/address.h"
 #include "services/interfaces.h"
 #include "services/settings.h"
@@ -73,6 +75,15 @@ judge(const struct sockaddr *address, socklen_t len)
 	return kgw_address_judge(address, len, kgw_settings.allowed_networks, own);
 }
 
+static int
+before_lookup(void *resolver, void *reserved, void *arg)
+{
+	KgwTransfer *transfer = arg;
+
+	transfer->resolving = true;
+	return 0;
+}
+
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -80,6 +91,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	const char *reason = judge(&address->addr, address->addrlen);
 	curl_socket_t fd;
 
+	transfer->resolving = false;
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		reason = "connection is not an outgoing one";
 	if (reason != NULL)
@@ -168,6 +180,8 @@ set_callbacks(KgwTransfer *transfer, curl_closesocket_callback on_close)
 
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, before_lookup);
+	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
@@ -281,6 +295,7 @@ kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request)
 {
 	CURL	   *easy = transfer->easy;
 
+	transfer->resolving = false;
 	transfer->opened = false;
 	transfer->sent = false;
 	transfer->blocked = NULL;
@@ -300,24 +315,10 @@ kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request)
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) kgw_settings.request_timeout);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) kgw_settings.connect_timeout);
-	if (kgw_settings.ca_file[0] != '\0')
-		curl_easy_setopt(easy, CURLOPT_CAINFO, kgw_settings.ca_file);
+	if (kgw_trust_file()[0] != '\0')
+		curl_easy_setopt(easy, CURLOPT_CAINFO, kgw_trust_file());
 	set_headers(transfer, request);
 	return reserve_body(transfer) && set_url(transfer, request->url);
-}
-
-static const char *
-error_text(KgwTransfer *transfer, CURLcode code)
-{
-	if (transfer->blocked != NULL)
-		return transfer->blocked;
-	if (transfer->resent)
-		return "the kept-alive connection was closed before an answer came";
-	if (transfer->too_long)
-		return "the answer's headers are too long";
-	if (code == CURLE_OK)
-		return "the answer ended within its headers";
-	return transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 }
 
 /*
@@ -343,7 +344,7 @@ kgw_transfer_result(KgwTransfer *transfer, CURLcode code, KgwResponse *response)
 		return;
 	}
 	response->status = 0;
-	response->error = error_text(transfer, code);
+	response->error = kgw_problem(transfer, code);
 	if (transfer->blocked != NULL)
 		response->transport = KGW_HTTP_BLOCKED;
 	else if (code == CURLE_OPERATION_TIMEDOUT)

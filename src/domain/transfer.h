@@ -28,6 +28,7 @@ struct KgwTransfer
 	int			fd;				/* of its connection, or -1: not known */
 	uint64		received_before;	/* bytes of that before the body was watched */
 
+	bool		resolving;		/* the name is being looked up, or was when it ended */
 	bool		opened;			/* a socket, to an address that is allowed */
 	bool		sent;			/* bytes of this request may be on the wire */
 	const char *blocked;		/* why the guard refused, or NULL */

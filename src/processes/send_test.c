@@ -31,6 +31,7 @@
 
 #include "domain/enqueue.h"
 #include "domain/settle.h"
+#include "domain/trust.h"
 #include "pure/url.h"
 #include "services/owner.h"
 #include "services/secrets.h"
@@ -155,6 +156,7 @@ send_and_wait(KgwAttempt *attempt, const KgwRow *row)
 	void	   *owner;
 
 	kgw_http_init();
+	kgw_trust_look();
 	http = kgw_http_new();
 	PG_TRY();
 	{

@@ -26,6 +26,7 @@
  *	  /close                       the connection is reset, without an answer
  *	  /big/BYTES                   200 with so long a body
  *	  /binary                      200 with a body that is not text
+ *	  /once                        200, and says that it closes the connection
  *	  /keepalive-close             200, then the connection is dropped
  *	                               although its answer promised keep-alive
  *
@@ -148,8 +149,13 @@ const behaviors = {
 		answer(response, 200, 'x'.repeat(Number(bytes))),
 	'binary': (record, response) =>
 		answer(response, 200, Buffer.from([0x62, 0x00, 0xff, 0xfe, 0xc3, 0x28, 0x65])),
+	'once': (record, response) =>
+		answer(response, 200, undefined, { connection: 'close' }),
 	'keepalive-close': (record, response) => {
-		response.on('finish', () => response.socket?.destroy());
+		/* by the time it is finished the response has no socket any more */
+		const { socket } = response;
+
+		response.on('finish', () => socket.destroySoon());
 		answer(response, 200, undefined, { connection: 'keep-alive' });
 	},
 };

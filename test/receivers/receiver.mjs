@@ -18,6 +18,7 @@
  *	                       may be written later
  *	  --clock-offset N     seconds our clock is ahead of the machine's
  *	  --cert F --key F     speak HTTPS
+ *	  --tls-max V          no newer version of TLS than this one, such as TLSv1.1
  *
  * GET /requests returns all records as a JSON array.  SIGTERM ends it.
  *
@@ -29,7 +30,9 @@
  *	  body          as text
  *	  body_base64   as bytes
  *	  json          the body parsed, or null
- *	  connection    1, 2, ...: which TCP connection it came by
+ *	  connection    1, 2, ...: which TCP connection it came by; with HTTPS, each
+ *	                is one handshake
+ *	  resumed       whether that handshake resumed an older session
  *	  in_flight     requests being served at that moment, this one included
  *	  of_object     those of them that are about the same object and came to the
  *	                same host
@@ -59,6 +62,7 @@ const { values: options } = parseArgs({
 		'clock-offset': { type: 'string', default: '0' },
 		'cert': { type: 'string' },
 		'key': { type: 'string' },
+		'tls-max': { type: 'string' },
 	},
 });
 
@@ -119,6 +123,7 @@ function writeDown(request, response, raw) {
 		body_base64: raw.toString('base64'),
 		json: parsed(body),
 		connection: request.socket.number,
+		resumed: request.socket.isSessionReused?.() ?? false,
 		in_flight: inFlight,
 		...(judges ? verify(raw, request.headers, secrets(), now()) : {}),
 	};
@@ -158,6 +163,11 @@ function makeServer() {
 		return https.createServer({
 			cert: fs.readFileSync(options.cert),
 			key: fs.readFileSync(options.key),
+			...(options['tls-max'] ? {
+				minVersion: 'TLSv1',
+				maxVersion: options['tls-max'],
+				ciphers: 'DEFAULT@SECLEVEL=0',
+			} : {}),
 		}, serve);
 	return http.createServer(serve);
 }

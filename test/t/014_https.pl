@@ -9,36 +9,11 @@ use strict;
 use warnings;
 
 use Kgwebhook;
-use PostgreSQL::Test::Utils;
+use Kgwebhook::Certificates;
 use Test::More;
 
-my $dir = PostgreSQL::Test::Utils::tempdir('ca');
-
-sub openssl
-{
-	system_log('openssl', @_) == 0 or die "openssl @_ failed";
-	return;
-}
-
-# A key and a certificate for a name, signed by an authority or by itself.
-sub certificate
-{
-	my ($name, $authority, $subject_alt_name) = @_;
-
-	open my $extensions, '>', "$dir/$name.ext" or die $!;
-	print $extensions $subject_alt_name
-	  ? "subjectAltName=$subject_alt_name\n"
-	  : "basicConstraints=critical,CA:TRUE\n";
-	close $extensions or die $!;
-	openssl('req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', "/CN=$name",
-		'-keyout', "$dir/$name.key", '-out', "$dir/$name.csr");
-	openssl('x509', '-req', '-in', "$dir/$name.csr", '-days', '2', '-sha256',
-		'-extfile', "$dir/$name.ext", '-out', "$dir/$name.crt",
-		$authority
-		? ('-CA', "$dir/$authority.crt", '-CAkey', "$dir/$authority.key", '-CAcreateserial')
-		: ('-signkey', "$dir/$name.key"));
-	return;
-}
+my $certificates = Kgwebhook::Certificates->new;
+my $dir = $certificates->file('.');
 
 sub https_receiver
 {
@@ -47,12 +22,12 @@ sub https_receiver
 	return start_receiver(cert => "$dir/$name.crt", key => "$dir/$name.key", %more);
 }
 
-certificate('authority');
-certificate('other_authority');
-certificate('trusted', 'authority', 'IP:127.0.0.1');
-certificate('misnamed', 'authority', 'DNS:merchant.example,IP:127.0.0.2');
-certificate('untrusted', 'other_authority', 'IP:127.0.0.1');
-certificate('self_signed', undef, 'IP:127.0.0.1');
+$certificates->make('authority');
+$certificates->make('other_authority');
+$certificates->make('trusted', by => 'authority', for => 'IP:127.0.0.1');
+$certificates->make('misnamed', by => 'authority', for => 'DNS:merchant.example,IP:127.0.0.2');
+$certificates->make('untrusted', by => 'other_authority', for => 'IP:127.0.0.1');
+$certificates->make('self_signed', for => 'IP:127.0.0.1');
 
 # As it is in production: no plain HTTP.
 my $node = new_node(

@@ -43,6 +43,7 @@ Returns the receiver once it listens.  Options, all of which may be left out:
  cert, key     files: it speaks HTTPS
  program       'receiver.mjs', or 'hostile.mjs'
  addresses     only hostile.mjs: so many addresses more
+ tls_max       the newest version of TLS it speaks: 'TLSv1.1'
 
 =cut
 
@@ -65,18 +66,27 @@ sub start
 		'--port-file' => "$dir/port",
 		'--record' => $self->{record},
 		'--secret-file' => $self->{secret_file});
-	foreach my $option (qw(port clock_offset cert key addresses))
+	foreach my $option (qw(port clock_offset cert key addresses tls_max))
 	{
 		(my $word = $option) =~ tr/_/-/;
 		push @command, "--$word=$options{$option}"
 		  if defined $options{$option};
 	}
 
+	$self->launch($dir, @command);
+	return $self;
+}
+
+# Starts the command that a receiver is, and waits for the port it writes down.
+sub launch
+{
+	my ($self, $dir, @command) = @_;
+
 	$self->{pid} = spawn($self->{log}, @command);
 	$running{ $self->{pid} } = $self;
 	$self->wait_for("its port in $dir/port", sub { -e "$dir/port" });
 	chomp($self->{port} = slurp_file("$dir/port"));
-	return $self;
+	return;
 }
 
 # Starts a command with its output in a file and its input closed.
