@@ -112,7 +112,7 @@ COMMENT ON COLUMN kgwebhook.secret.encrypted IS 'true: both are encrypted with a
 CREATE SEQUENCE kgwebhook.delivery_id_seq;
 COMMENT ON SEQUENCE kgwebhook.delivery_id_seq IS 'numbers deliveries';
 
-CREATE SEQUENCE kgwebhook.attempt_id_seq CACHE 32;
+CREATE SEQUENCE kgwebhook.attempt_id_seq;
 COMMENT ON SEQUENCE kgwebhook.attempt_id_seq IS 'numbers attempts';
 
 CREATE TABLE kgwebhook.queue (
@@ -1273,7 +1273,8 @@ BEGIN
      WHERE q.object_id = it.object_id AND q.destination = it.destination AND q.delivery_id < it.delivery_id
        AND split_part(q.event, '.', 1) = split_part(it.event, '.', 1);
     next := format('attempt %s, %s', it.attempts + 1,
-                   CASE WHEN it.next_attempt_at <= now() THEN 'which is due now'
+                   CASE WHEN NOT isfinite(it.next_attempt_at) THEN 'which waits'
+                        WHEN it.next_attempt_at <= now() THEN 'which is due now'
                         ELSE format('at %s, in %s', date_trunc('second', it.next_attempt_at),
                                     date_trunc('second', it.next_attempt_at - now())) END);
     RETURN told || E'\n' || CASE

@@ -92,6 +92,7 @@ kgw_ledger_begin(KgwLedger *ledger, KgwEntry *entry, const KgwRow *row)
 		job = slist_container(KgwJob, node, slist_pop_head_node(&ledger->unused));
 	job->entry = entry;
 	job->row = row;
+	job->reloads = kgw_shared_reloads();
 	return job;
 }
 
@@ -250,6 +251,10 @@ take_batch(KgwLedger *ledger, KgwJob **jobs, KgwSettlement *settlements)
 		settlement->row = job->row;
 		settlement->attempt = &job->attempt;
 		kgw_verdict(settlement);
+
+		/* the secret that it lacked may have come while it waited here */
+		if (job->attempt.no_secret && job->reloads != kgw_shared_reloads())
+			settlement->next_attempt_at = GetCurrentTimestamp();
 	}
 	ledger->count -= count;
 	return count;

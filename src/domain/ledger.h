@@ -21,6 +21,7 @@ typedef struct KgwJob
 	slist_node	node;
 	KgwEntry   *entry;
 	const KgwRow *row;			/* the entry's */
+	uint32		reloads;		/* of kgw_shared_reloads() when it began */
 	KgwAttempt	attempt;
 } KgwJob;
 

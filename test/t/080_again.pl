@@ -36,7 +36,7 @@ sub seen
 	return $receiver->requests(if => sub { $_[0]{json}{payment_intent_id} eq $id });
 }
 
-sub explain
+sub told
 {
 	my ($id) = @_;
 
@@ -50,7 +50,7 @@ insert_intent($node, 'had', $receiver->url);
 wait_until_settled($node);
 my ($attempt, $delivery) = split /\|/,
   sql(q{SELECT attempt_id, delivery_id FROM kgwebhook.delivery_log WHERE object_id = 'had'});
-like(explain('had'), qr/of had .*acknowledged after \d+ ms.*nothing is left to do/s, 'acknowledged, in words');
+like(told('had'), qr/of had .*acknowledged after \d+ ms.*nothing is left to do/s, 'acknowledged, in words');
 is(sql("SELECT kg_redeliver($attempt)"), $delivery, 'kg_redeliver says which delivery it sends');
 wait_for_log_rows($node, 2, q{object_id = 'had'});
 my @had = seen('had');
@@ -72,7 +72,7 @@ like(error_of("SELECT kg_redeliver($test)"), qr/55000: attempt \d+ was a test/, 
 #
 insert_intent($node, 'dead', $receiver->url('/fail/3/ok'));
 wait_until_settled($node);
-like(explain('dead'), qr/given up at .*gave up after 3 attempts.*kg_redeliver\(\d+\)/s, 'a dead letter, in words');
+like(told('dead'), qr/given up at .*gave up after 3 attempts.*kg_redeliver\(\d+\)/s, 'a dead letter, in words');
 is(sql(q{SELECT object_id, state, why LIKE 'gave up%' FROM kg_reconcile()}),
 	'dead|dead|t', 'kg_reconcile knows of it');
 is(sql(q{SELECT count(*) FROM kg_redeliver_object('dead')}), 1, 'back into the queue');
@@ -123,6 +123,7 @@ is(sql('SELECT count(*) FROM kgwebhook.queue'), 0, 'and does nothing');
 is(sql("SELECT kg_recover('$since', destination => 'https://elsewhere.example:443')"), 0, 'another destination has lost nothing');
 is(sql("SELECT kg_recover('$since', org_id => 'other')"), 0, 'nor has another organisation');
 $down = start_receiver(secret => $secret, port => $port);
+reload($node, 'kgwebhook.retry_schedule' => "'100ms,1min,1min'");
 is(sql("SELECT kg_recover('$since')"), 10, 'kg_recover queues it again');
 wait_until_settled($node);
 is(sql("SELECT kg_recover('$since')"), 0, 'once');
@@ -132,6 +133,7 @@ is_deeply(\%order, { map { ("lost$_" => [ 'pending', 'success' ]) } 1 .. 5 }, 'e
 is(sql('SELECT count(*) FROM kg_reconcile()'), 0, 'nothing is unacknowledged');
 
 # What a newer status has overtaken stays away.
+reload($node, 'kgwebhook.retry_schedule' => "'10ms,10ms'");
 insert_intent($node, 'past', $receiver->url('/refuse/pending/ok'));
 wait_until_settled($node);
 set_status($node, 'past', 'success');
@@ -151,18 +153,18 @@ reload($node, 'kgwebhook.retry_schedule' => "'1h,1h'");
 insert_intent($node, 'later', $receiver->url('/status/500'));
 wait_for_log_rows($node, 1, q{object_id = 'later'});
 set_status($node, 'later', 'success');
-like(explain('later'), qr/No attempt has been made.*waits for delivery \d+, an older status/s, 'behind an older one');
+like(told('later'), qr/No attempt has been made.*waits for delivery \d+, an older status/s, 'behind an older one');
 like(sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'later'}),
 	qr/number 1, .*rejected.*status 500.*Next is attempt 2, at .*, in 00:/s, 'its next attempt');
 sql('SELECT kg_pause()');
-like(explain('later'), qr/is paused\. Next is .*kg_resume/s, 'paused');
+like(told('later'), qr/is paused\. Next is .*kg_resume/s, 'paused');
 sql('SELECT kg_resume()');
 insert_intent($node, 'mute', $receiver->url, org_id => "'mute'");
 wait_for_log_rows($node, 1, q{object_id = 'mute'});
-like(explain('mute'), qr/waits for a signing secret of organisation mute/, 'without a secret');
+like(told('mute'), qr/waits for a signing secret of organisation mute/, 'without a secret');
 reload($node, 'kgwebhook.enabled' => 'off');
 $node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats});
-like(explain('later'), qr/Nothing is sent at present, for the worker is: disabled/, 'switched off');
+like(told('later'), qr/Nothing is sent at present, for the worker is: disabled/, 'switched off');
 like(sql('SELECT kg_explain(987654321)'), qr/^Delivery 987654321 is not known/, 'and what was never there');
 
 # A retry that waits is hurried, and twice is not more.

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/050_stops.pl
+# test/t/055_stops.pl
 #	  A server that is stopped or killed while receivers don't answer: it stops
 #	  at once, and what was on its way is sent again under the same webhook-id.
 #

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/043_resolver.pl
+# test/t/047_resolver.pl
 #	  A name server that never answers holds up nobody whose name is known; its
 #	  threads are bounded, take no signals, and keep no worker from stopping.
 #

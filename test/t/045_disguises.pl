@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/041_disguises.pl
+# test/t/045_disguises.pl
 #	  However this host, or a private one, is written in a URL: nothing is even
 #	  connected to, also where the locale has its own ideas about letters.
 #

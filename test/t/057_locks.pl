@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/052_locks.pl
+# test/t/057_locks.pl
 #	  Locks of an operator: nothing is lost or sent twice for one, what it has no
 #	  bearing on goes on, and the worker stays.
 #

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/051_disk_full.pl
+# test/t/056_disk_full.pl
 #	  A disk that is full under the log: outcomes wait, nothing is lost, and
 #	  nothing is sent twice.
 #

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/042_trust.pl
+# test/t/046_trust.pl
 #	  What is wrong with a receiver's TLS is told apart, in words; an authority
 #	  that is trusted no more vouches for nobody from the reload on, by no kept
 #	  connection and no resumed session either; and handshakes are few.

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/040_names.pl
+# test/t/044_names.pl
 #	  A name means what its owner's name server says this second, and nothing is
 #	  ever connected to because of it that isn't public.
 #
