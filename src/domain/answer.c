@@ -68,6 +68,9 @@ on_header(char *line, size_t size, size_t count, void *arg)
 	return len;
 }
 
+/* An ordinary answer has ended by then, and is spared the counting. */
+#define LOOKS_UNCOUNTED 8
+
 /*
  * Extensions of chunks are skipped by libcurl without a word.  So once the
  * headers are there, and the body isn't with them, the bytes on the wire count.
@@ -77,9 +80,9 @@ on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_off_t up_tot
 {
 	KgwTransfer *transfer = arg;
 
-	if (!transfer->headers_done || transfer->fd < 0 || ++transfer->looks == 1)
+	if (!transfer->headers_done || transfer->fd < 0 || ++transfer->looks <= LOOKS_UNCOUNTED)
 		return 0;
-	if (transfer->looks == 2)
+	if (transfer->looks == LOOKS_UNCOUNTED + 1)
 		transfer->received_before = kgw_socket_received(transfer->fd);
 	if (kgw_socket_received(transfer->fd) - transfer->received_before <= WIRE_MAX)
 		return 0;
