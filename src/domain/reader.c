@@ -1,0 +1,351 @@
+/*-------------------------------------------------------------------------
+ *
+ * reader.c
+ *	  The reading in a worker's turn: what of the queue comes into memory, and
+ *	  when it is due.
+ *
+ * Each read begins with the question whether this database is a copy, in the
+ * same snapshot: what a restore has committed so far may be sent only if the
+ * original's identity isn't among it.  A worker that has found a copy neither
+ * reads nor sends until it is told to start over, as kg_adopt() does.
+ *
+ * When the queue can't be read for a reason that passes (an operator has locked
+ * it), everything that isn't on its way is forgotten, because a read that broke
+ * off may have missed what is older, and read from nothing after a pause.  What
+ * is on its way is waited for and settled meanwhile.
+ *
+ * It runs in short transactions of its own, and must never be called while a
+ * request is being handed to libcurl.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "domain/engine_internal.h"
+#include "pure/retry.h"
+#include "services/custody.h"
+#include "services/guard.h"
+#include "services/instance.h"
+#include "services/owner.h"
+#include "services/secrets.h"
+#include "services/settings.h"
+#include "services/shared.h"
+#include "services/version.h"
+
+/* Rows read at a time. */
+#define READ_ROWS 256
+
+/* After a read that could not be, the next one comes so much later. */
+#define TROUBLE_PAUSE 1000000
+
+/* A wall clock that falls back by more than this was set, microseconds. */
+#define SET_BACK 1000000
+
+static bool
+is_mine(const KgwEngine *engine, const char *destination)
+{
+	uint32		hash;
+
+	if (kgw_settings.workers == 1)
+		return true;
+	hash = hash_bytes((const unsigned char *) destination, strlen(destination));
+	return hash % kgw_settings.workers == (uint32) engine->shard;
+}
+
+/*
+ * When the clock has been set back, times in the table may be far too late, by as
+ * much.  Nothing waits longer for that than its schedule has it wait.
+ */
+static TimestampTz
+latest_attempt_at(const KgwEngine *engine, const KgwRow *row)
+{
+	int64		pause;
+
+	if (!engine->set_back && row->enqueued_at <= engine->wall)
+		return row->next_attempt_at;
+	pause = kgw_schedule_delay(kgw_settings.schedule, Max(row->attempts, 1),
+							   kgw_settings.retry_jitter, 1);
+	return Min(row->next_attempt_at, engine->wall + Max(pause, 0));
+}
+
+/* When a row may be sent, by the monotonic clock. */
+static KgwTicks
+due_of(const KgwEngine *engine, const KgwRow *row)
+{
+	/* one that waits for a secret is due as soon as there is one */
+	if (TIMESTAMP_IS_NOEND(row->next_attempt_at))
+	{
+		const KgwKeyring *keyring = kgw_secrets_known(row->org_id);
+
+		if (keyring == NULL)
+			keyring = kgw_secrets_load(row->org_id);
+		return keyring->fault == NULL ? KGW_OVERDUE : KGW_NEVER;
+	}
+
+	/* nobody has put it off yet, so it is due, whatever the clock has done since */
+	if (row->attempts == 0 && row->next_attempt_at <= row->enqueued_at)
+		return KGW_OVERDUE;
+	return kgw_clock_due(latest_attempt_at(engine, row), engine->wall, engine->now);
+}
+
+/*
+ * When a delivery has had its time, by the monotonic clock: the whole span of
+ * the schedule at its longest.
+ */
+static KgwTicks
+expiry_of(const KgwEngine *engine, const KgwRow *row)
+{
+	int64		span = kgw_schedule_span(kgw_settings.schedule) * (1 + kgw_settings.retry_jitter);
+
+	return kgw_clock_due(row->enqueued_at + span, engine->wall, engine->now);
+}
+
+static void
+take_paused(const char *destination, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	if (strcmp(destination, "*") == 0)
+		kgw_scheduler_pause(engine->scheduler, NULL);
+	else if (is_mine(engine, destination))
+		kgw_scheduler_pause(engine->scheduler, destination);
+}
+
+static void
+take_backlog(const char *destination, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	if (is_mine(engine, destination))
+		kgw_scheduler_backlog(engine->scheduler, destination);
+}
+
+static void
+take_arrival(KgwRow *row, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	if (is_mine(engine, row->destination))
+		kgw_scheduler_arrival(engine->scheduler, row, due_of(engine, row),
+							  expiry_of(engine, row));
+	else
+		pfree(row);
+}
+
+static void
+take_paged(KgwRow *row, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	kgw_scheduler_paged(engine->scheduler, row, due_of(engine, row), expiry_of(engine, row));
+}
+
+static void
+take_fetched(KgwRow *row, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	kgw_scheduler_fetched(engine->scheduler, row, expiry_of(engine, row));
+}
+
+static void
+read_clocks(KgwEngine *engine)
+{
+	int64		before = engine->offset;
+
+	engine->wall = GetCurrentTimestamp();
+	engine->now = kgw_clock_ticks();
+	engine->offset = engine->wall - engine->now;
+	if (before != 0 && engine->offset < before - SET_BACK)
+		engine->set_back = true;
+}
+
+/* This database is a copy of another: send nothing, and say so once. */
+static void
+raise_fence(KgwEngine *engine, const char *original)
+{
+	if (engine->fenced)
+		return;
+	engine->fenced = true;
+	if (kgw_shared_worker_fenced(true) && !engine->told)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("kgwebhook sends nothing from database \"%s\": it is a copy",
+						get_database_name(MyDatabaseId)),
+				 errdetail("It was %s, and is database %u of system " UINT64_FORMAT ".",
+						   original, MyDatabaseId, GetSystemIdentifier()),
+				 errhint("If it takes the original's place, call kg_adopt() in it: "
+						 "what is in its queue is then sent.")));
+	engine->told = true;
+}
+
+/* Begin to read.  False when the extension isn't there any more. */
+static bool
+begin_read(KgwEngine *engine)
+{
+	kgw_queue_begin();
+	engine->unreported = true;
+	read_clocks(engine);
+	if (kgw_extension_hold() && kgw_relation_oid("queue") == engine->queue)
+	{
+		char	   *original = kgw_instance_foreign();
+
+		if (original != NULL)
+			raise_fence(engine, original);
+		return true;
+	}
+	kgw_queue_end();
+	return false;
+}
+
+/* The read is over; what it has met may be another's. */
+static void
+end_read(KgwEngine *engine)
+{
+	if (kgw_queue_met_foreign())
+		raise_fence(engine, "given deliveries of another database");
+	kgw_queue_end();
+}
+
+/* The queue can't be read now: forget what isn't on its way, and start over later. */
+void
+kgw_reader_stop(KgwEngine *engine)
+{
+	kgw_scheduler_forget(engine->scheduler);
+	engine->again_at = kgw_clock_ticks() + TROUBLE_PAUSE;
+}
+
+/* Find the queue of this database, once. */
+static void
+find_queue(KgwEngine *engine)
+{
+	if (OidIsValid(engine->queue))
+		return;
+	StartTransactionCommand();
+	if (OidIsValid(kgw_extension_oid()))
+	{
+		kgw_version_require();
+		kgw_version_remind();
+		engine->queue = kgw_relation_oid("queue");
+	}
+	CommitTransactionCommand();
+}
+
+static void
+read_from_nothing(void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	kgw_custody_run();
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+	if (!engine->fenced)
+	{
+		kgw_shared_worker_fenced(false);
+		kgw_queue_read_paused(take_paused, engine);
+		kgw_queue_start(&engine->arrivals, take_backlog, engine);
+	}
+	kgw_queue_end();
+	engine->look = false;
+}
+
+/*
+ * Read the queue from nothing.  False when the database doesn't have the
+ * extension.
+ */
+bool
+kgw_reader_start(KgwEngine *engine)
+{
+	engine->again_at = KGW_NEVER;
+	kgw_scheduler_forget(engine->scheduler);
+	engine->fenced = false;
+	find_queue(engine);
+	engine->there = OidIsValid(engine->queue);
+	if (!engine->there)
+		return false;
+	if (kgw_guard_passing(read_from_nothing, engine) != KGW_GUARDED_DONE)
+		kgw_reader_stop(engine);
+	return engine->there;
+}
+
+static void
+read_pages(KgwEngine *engine)
+{
+	const char *destination;
+	int64		after;
+	int			limit;
+
+	/* a bounded number of destinations a turn, so that sending goes on */
+	for (int i = 0; i < 16; i++)
+	{
+		destination = kgw_scheduler_want_page(engine->scheduler, &after, &limit);
+		if (destination == NULL)
+			return;
+		kgw_scheduler_page_end(engine->scheduler, destination,
+							   kgw_queue_read_destination(destination, after, limit,
+														  take_paged, engine) == limit);
+	}
+}
+
+static void
+read_rows(KgwEngine *engine)
+{
+	int64		ids[READ_ROWS];
+	int			count = kgw_scheduler_want_rows(engine->scheduler, ids, READ_ROWS);
+
+	if (count == 0)
+		return;
+	kgw_queue_read_ids(ids, count, take_fetched, engine);
+	kgw_scheduler_rows_end(engine->scheduler, ids, count);
+}
+
+/* Whether there is anything to read, and room for it. */
+bool
+kgw_reader_wants(const KgwEngine *engine, KgwTicks now)
+{
+	if (engine->again_at != KGW_NEVER)
+		return false;
+	if (engine->look &&
+		(engine->in_flight == 0 || now - engine->looked_at >= KGW_ARRIVALS_PAUSE))
+		return true;
+	return kgw_scheduler_wants_to_read(engine->scheduler);
+}
+
+/* Read what there is room for. */
+static void
+read_queue(void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+
+	if (!engine->fenced)
+	{
+		/* first, also when only a page is wanted: see queue.c */
+		kgw_queue_read_arrivals(&engine->arrivals, READ_ROWS, take_arrival, take_backlog,
+								engine);
+		engine->look = false;
+		engine->looked_at = engine->now;
+		read_pages(engine);
+		read_rows(engine);
+	}
+	end_read(engine);
+}
+
+/* Read what there is room for; when that can't be now, start over after a pause. */
+void
+kgw_reader_run(KgwEngine *engine)
+{
+	if (kgw_guard_passing(read_queue, engine) != KGW_GUARDED_DONE)
+		kgw_reader_stop(engine);
+}
