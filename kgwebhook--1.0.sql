@@ -716,6 +716,143 @@ COMMENT ON COLUMN kgwebhook.stats.worker_state IS 'not preloaded, standby, not r
 COMMENT ON COLUMN kgwebhook.stats.last_error IS 'last error of a worker';
 COMMENT ON COLUMN kgwebhook.stats.last_error_at IS 'when that was';
 
+CREATE VIEW kgwebhook.pending AS
+    SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.destination, q.attempts,
+           q.enqueued_at AS since,
+           pg_catalog.now() OPERATOR(pg_catalog.-) q.enqueued_at AS age,
+           q.next_attempt_at,
+           CASE WHEN NOT pg_catalog.isfinite(q.next_attempt_at) THEN 'secret'
+                WHEN EXISTS (SELECT FROM kgwebhook.paused p
+                              WHERE p.destination OPERATOR(pg_catalog.=) q.destination
+                                 OR p.destination OPERATOR(pg_catalog.=) '*') THEN 'resume'
+                WHEN n.backing_off THEN 'destination'
+                WHEN q.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now() THEN 'retry'
+                ELSE 'turn' END AS waits_for
+      FROM kgwebhook.queue q
+      LEFT JOIN kgwebhook.destination_notices() n ON n.destination OPERATOR(pg_catalog.=) q.destination;
+COMMENT ON VIEW kgwebhook.pending IS
+  'what is pending, since when, and what it waits for';
+COMMENT ON COLUMN kgwebhook.pending.delivery_id IS 'the delivery';
+COMMENT ON COLUMN kgwebhook.pending.webhook_id IS 'the event, as receivers see it';
+COMMENT ON COLUMN kgwebhook.pending.org_id IS 'the organisation whose secret signs';
+COMMENT ON COLUMN kgwebhook.pending.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.pending.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.pending.destination IS 'scheme://host:port of the URL; empty when the URL has none';
+COMMENT ON COLUMN kgwebhook.pending.attempts IS 'attempts logged so far';
+COMMENT ON COLUMN kgwebhook.pending.since IS 'when the status changed, or when it was queued again';
+COMMENT ON COLUMN kgwebhook.pending.age IS 'how long ago that was';
+COMMENT ON COLUMN kgwebhook.pending.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
+COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (it is ill), retry (its time) or turn (it is due)';
+
+CREATE VIEW kgwebhook.failures AS
+    SELECT coalesce(l.error, l.outcome) AS reason, l.outcome, l.response_status,
+           pg_catalog.count(*) AS attempts,
+           pg_catalog.count(DISTINCT l.delivery_id) AS deliveries,
+           pg_catalog.count(DISTINCT l.destination) AS destinations,
+           pg_catalog.min(l.started_at) AS first_at,
+           pg_catalog.max(l.started_at) AS last_at
+      FROM kgwebhook.delivery_log l
+     WHERE l.started_at OPERATOR(pg_catalog.>=) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::pg_catalog.interval)
+       AND l.outcome OPERATOR(pg_catalog.<>) 'acknowledged' AND NOT l.is_test
+     GROUP BY 1, 2, 3;
+COMMENT ON VIEW kgwebhook.failures IS
+  'what failed in the last hour, by reason';
+COMMENT ON COLUMN kgwebhook.failures.reason IS 'why it was not acknowledged, in words';
+COMMENT ON COLUMN kgwebhook.failures.outcome IS 'rejected, timed_out, unreachable, blocked, invalid or superseded';
+COMMENT ON COLUMN kgwebhook.failures.response_status IS 'HTTP status of the answers; NULL when there were none';
+COMMENT ON COLUMN kgwebhook.failures.attempts IS 'attempts that ended so';
+COMMENT ON COLUMN kgwebhook.failures.deliveries IS 'deliveries they were attempts of';
+COMMENT ON COLUMN kgwebhook.failures.destinations IS 'destinations they went to';
+COMMENT ON COLUMN kgwebhook.failures.first_at IS 'when the first of them began';
+COMMENT ON COLUMN kgwebhook.failures.last_at IS 'when the last of them began';
+
+/* What never reached a receiver says nothing about how fast it answers. */
+CREATE VIEW kgwebhook.latency AS
+    SELECT d.destination, d.attempts, d.acknowledged,
+           d.ms[1] AS p50_ms, d.ms[2] AS p95_ms, d.ms[3] AS p99_ms, d.max_ms
+      FROM (SELECT l.destination,
+                   pg_catalog.count(*) AS attempts,
+                   pg_catalog.count(*) FILTER (WHERE l.outcome OPERATOR(pg_catalog.=) 'acknowledged') AS acknowledged,
+                   pg_catalog.percentile_cont(ARRAY[0.5, 0.95, 0.99]::pg_catalog.float8[]) WITHIN GROUP (ORDER BY l.duration_ms) AS ms,
+                   pg_catalog.max(l.duration_ms) AS max_ms
+              FROM kgwebhook.delivery_log l
+             WHERE l.started_at OPERATOR(pg_catalog.>=) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval)
+               AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out'])
+               AND NOT l.is_test
+             GROUP BY l.destination) d;
+COMMENT ON VIEW kgwebhook.latency IS
+  'how fast each destination has answered in the last day';
+COMMENT ON COLUMN kgwebhook.latency.destination IS 'scheme://host:port';
+COMMENT ON COLUMN kgwebhook.latency.attempts IS 'attempts that were answered, or ran out of time';
+COMMENT ON COLUMN kgwebhook.latency.acknowledged IS 'those of them that were acknowledged';
+COMMENT ON COLUMN kgwebhook.latency.p50_ms IS 'half of them took no longer than this, in milliseconds';
+COMMENT ON COLUMN kgwebhook.latency.p95_ms IS '95 of 100 took no longer';
+COMMENT ON COLUMN kgwebhook.latency.p99_ms IS '99 of 100 took no longer';
+COMMENT ON COLUMN kgwebhook.latency.max_ms IS 'the slowest';
+
+/*
+ * Which payments are at stake.  What is open is a delivery in the queue, a
+ * dead letter, or one that was superseded and that only the log remembers; it
+ * counts if nothing newer of its object went to the same URL, and if it has
+ * never been acknowledged itself.  The amounts are all that leaves the payload,
+ * and one that is no plain number is no amount.
+ */
+CREATE VIEW kgwebhook.unacknowledged AS
+    WITH open AS (
+        SELECT q.org_id, q.event, q.object_id, q.url, q.delivery_id,
+               CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
+               q.attempts, q.enqueued_at AS since, q.next_attempt_at, q.payload
+          FROM kgwebhook.queue q
+        UNION ALL
+        SELECT d.org_id, d.event, d.object_id, d.url, d.delivery_id,
+               'dead', d.attempts, d.enqueued_at, NULL, d.payload
+          FROM kgwebhook.dead_letter d
+        UNION ALL
+        SELECT l.org_id, l.event, l.object_id, l.url, l.delivery_id,
+               'superseded', l.attempt, l.started_at, NULL, s.payload
+          FROM kgwebhook.delivery_log l
+          LEFT JOIN LATERAL (SELECT a.request_body::pg_catalog.jsonb AS payload
+                               FROM kgwebhook.delivery_log a
+                              WHERE a.delivery_id OPERATOR(pg_catalog.=) l.delivery_id AND a.request_body IS NOT NULL
+                              ORDER BY a.attempt DESC LIMIT 1) s ON true
+         WHERE l.final AND NOT l.is_test AND l.outcome OPERATOR(pg_catalog.=) 'superseded'
+           AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log n
+                            WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id
+                              AND n.attempt OPERATOR(pg_catalog.>) l.attempt)
+           AND NOT EXISTS (SELECT FROM kgwebhook.queue n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id)
+           AND NOT EXISTS (SELECT FROM kgwebhook.dead_letter n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id)),
+    kind AS (
+        SELECT o.*, pg_catalog.split_part(o.event, '.', 1) AS kind FROM open o)
+    SELECT k.org_id, k.event, k.object_id, k.url, k.delivery_id, k.state, k.attempts, k.since, k.next_attempt_at,
+           CASE WHEN (k.payload OPERATOR(pg_catalog.->>) 'fiat_amount') OPERATOR(pg_catalog.~) '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
+                THEN (k.payload OPERATOR(pg_catalog.->>) 'fiat_amount')::pg_catalog.numeric END AS fiat_amount,
+           pg_catalog.left(k.payload OPERATOR(pg_catalog.->>) 'fiat_currency', 16) AS fiat_currency
+      FROM kind k
+     WHERE NOT EXISTS (SELECT FROM kind n
+                        WHERE n.object_id OPERATOR(pg_catalog.=) k.object_id
+                          AND n.url OPERATOR(pg_catalog.=) k.url
+                          AND n.kind OPERATOR(pg_catalog.=) k.kind
+                          AND n.delivery_id OPERATOR(pg_catalog.>) k.delivery_id)
+       AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
+                        WHERE a.object_id OPERATOR(pg_catalog.=) k.object_id
+                          AND a.url OPERATOR(pg_catalog.=) k.url
+                          AND pg_catalog.split_part(a.event, '.', 1) OPERATOR(pg_catalog.=) k.kind
+                          AND a.delivery_id OPERATOR(pg_catalog.>=) k.delivery_id
+                          AND a.outcome OPERATOR(pg_catalog.=) 'acknowledged' AND NOT a.is_test);
+COMMENT ON VIEW kgwebhook.unacknowledged IS
+  'objects whose latest status was never acknowledged, and the amount at stake';
+COMMENT ON COLUMN kgwebhook.unacknowledged.org_id IS 'the organisation whose secret signs';
+COMMENT ON COLUMN kgwebhook.unacknowledged.event IS 'name of the event, with the latest status';
+COMMENT ON COLUMN kgwebhook.unacknowledged.object_id IS 'the object';
+COMMENT ON COLUMN kgwebhook.unacknowledged.url IS 'who has not acknowledged it';
+COMMENT ON COLUMN kgwebhook.unacknowledged.delivery_id IS 'the delivery; kg_explain() says more';
+COMMENT ON COLUMN kgwebhook.unacknowledged.state IS 'pending, retrying, dead or superseded';
+COMMENT ON COLUMN kgwebhook.unacknowledged.attempts IS 'attempts logged so far';
+COMMENT ON COLUMN kgwebhook.unacknowledged.since IS 'when the status changed or was queued again; of what is superseded, when it was';
+COMMENT ON COLUMN kgwebhook.unacknowledged.next_attempt_at IS 'when the next attempt is due; NULL when nothing happens by itself';
+COMMENT ON COLUMN kgwebhook.unacknowledged.fiat_amount IS 'fiat_amount of the payload; NULL when it has none';
+COMMENT ON COLUMN kgwebhook.unacknowledged.fiat_currency IS 'fiat_currency of the payload';
+
 
 /* -------------------------------------------------------------------------
  * The days of the log
@@ -1423,7 +1560,8 @@ END
 $$;
 
 GRANT USAGE ON SCHEMA kgwebhook TO pg_monitor;
-GRANT SELECT ON kgwebhook.deliveries, kgwebhook.destinations, kgwebhook.stats TO pg_monitor;
+GRANT SELECT ON kgwebhook.deliveries, kgwebhook.destinations, kgwebhook.stats,
+    kgwebhook.pending, kgwebhook.failures, kgwebhook.latency, kgwebhook.unacknowledged TO pg_monitor;
 GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices() TO pg_monitor;
 
 /* Last: starts a worker at commit, or warns that none will be. */

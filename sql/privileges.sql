@@ -37,7 +37,8 @@ SELECT pg_temp.refused('SELECT kgwebhook.make_days()');
 SELECT pg_temp.refused('SELECT kgwebhook.drop_days()');
 SELECT pg_temp.refused('SELECT kgwebhook.sweep()');
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
-	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'paused', 'deliveries', 'destinations', 'stats']) r;
+	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'paused', 'deliveries', 'destinations', 'stats',
+	'pending', 'failures', 'latency', 'unacknowledged']) r;
 SELECT pg_temp.refused('INSERT INTO kgwebhook.queue DEFAULT VALUES');
 SELECT pg_temp.refused('DELETE FROM kgwebhook.secret');
 -- the receivers' three are anybody's
@@ -51,7 +52,8 @@ GRANT USAGE ON SCHEMA kgwebhook TO kgw_clerk;
 SET ROLE kgw_clerk;
 SELECT pg_temp.refused('CREATE TRIGGER t AFTER INSERT ON mine FOR EACH ROW EXECUTE FUNCTION kgwebhook.enqueue()');
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
-	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'paused', 'deliveries', 'destinations', 'stats']) r;
+	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'paused', 'deliveries', 'destinations', 'stats',
+	'pending', 'failures', 'latency', 'unacknowledged']) r;
 SELECT pg_temp.refused('SELECT kgwebhook.worker_stats()');
 DROP TABLE mine;
 RESET ROLE;
@@ -100,11 +102,15 @@ SET ROLE kgw_monitor;
 SELECT event, object_id, state FROM kgwebhook.deliveries ORDER BY delivery_id;
 SELECT queue_depth FROM kgwebhook.stats;
 SELECT destination, state, pending FROM kgwebhook.destinations WHERE pending > 0;
+SELECT object_id, waits_for FROM kgwebhook.pending ORDER BY delivery_id;
+SELECT object_id, state, fiat_amount FROM kgwebhook.unacknowledged;
+SELECT count(*) FROM kgwebhook.failures;
+SELECT count(*) FROM kgwebhook.latency;
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
 	'queue', 'delivery_log', 'delivery_log_default', 'dead_letter', 'secret', 'watch', 'paused']) r;
 SELECT pg_temp.refused('SELECT kg_send_test(''https://m.example/'')');
 SELECT column_name FROM information_schema.columns
- WHERE table_schema = 'kgwebhook' AND table_name IN ('deliveries', 'destinations', 'stats')
+ WHERE table_schema = 'kgwebhook' AND table_name IN ('deliveries', 'destinations', 'stats', 'pending', 'failures', 'latency', 'unacknowledged')
    AND column_name IN ('payload', 'request_body', 'response_body', 'secret');
 RESET ROLE;
 

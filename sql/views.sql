@@ -67,6 +67,44 @@ ROLLBACK;
 SELECT count(*) FROM kgwebhook.deliveries WHERE delivery_id < 0;
 
 --
+-- pending, failures, latency, unacknowledged: what a person on call asks
+--
+BEGIN;
+INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at)
+VALUES (1001, 'm1', 'o', 'e.new', 'due', 'https://m/', 'https://m:443', '{"fiat_amount": "300.0", "fiat_currency": "USD"}', 0, now() - interval '1 s', now() - interval '2 h'),
+       (1002, 'm2', 'o', 'e.new', 'to be retried', 'https://m/', 'https://m:443', '{"fiat_amount": 12.5, "fiat_currency": "EUR"}', 1, now() + interval '1 h', now()),
+       (1003, 'm3', 'o', 'e.new', 'without secret', 'https://m/', 'https://m:443', '{"fiat_amount": "a lot"}', 1, 'infinity', now()),
+       (1004, 'm4', 'o', 'e.new', 'paused', 'https://p/', 'https://p:443', '[]', 0, now(), now()),
+       (1005, 'm5', 'o', 'e.old', 'has a newer one', 'https://m/', 'https://m:443', '{"fiat_amount": "1"}', 0, now(), now()),
+       (1006, 'm6', 'o', 'e.new', 'has a newer one', 'https://m/', 'https://m:443', '{"fiat_amount": "2"}', 0, now(), now()),
+       (1007, 'm7', 'o', 'e.new', 'newer was acknowledged', 'https://m/', 'https://m:443', '{"fiat_amount": "3"}', 1, now(), now()),
+       (1009, 'm9', 'o', 'e.new', 'sent again after 200', 'https://m/', 'https://m:443', '{"fiat_amount": "4"}', 1, now(), now());
+INSERT INTO kgwebhook.paused (destination) VALUES ('https://p:443');
+INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason)
+VALUES (1010, 'm10', 'o', 'e.new', 'given up', 'https://m/', 'https://m:443', '{"fiat_amount": "7.50", "fiat_currency": "USD"}', 1, now(), now(), '3', 'gone');
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, error, request_body, started_at, duration_ms, is_test)
+VALUES (1008, 'm8', 'o', 'e.newer', 'newer was acknowledged', 'https://m/', 'https://m:443', 1, 'acknowledged', true, 200, NULL, NULL, now(), 10, false),
+       (1009, 'm9', 'o', 'e.new', 'sent again after 200', 'https://m/', 'https://m:443', 1, 'acknowledged', true, 200, NULL, NULL, now(), 20, false),
+       (1011, 'm11', 'o', 'e.new', 'superseded', 'https://m/', 'https://m:443', 1, 'rejected', false, 500, 'HTTP 500', '{"fiat_amount": "9.99", "fiat_currency": "GBP"}', now(), 1000, false),
+       (1011, 'm11', 'o', 'e.new', 'superseded', 'https://m/', 'https://m:443', 2, 'superseded', true, NULL, 'a newer one went', NULL, now(), NULL, false),
+       (1012, 'm12', 'o', 'e.new', 'superseded, then acknowledged', 'https://m/', 'https://m:443', 1, 'superseded', true, NULL, 'a newer one went', NULL, now(), NULL, false),
+       (1013, 'm13', 'o', 'e.newer', 'superseded, then acknowledged', 'https://m/', 'https://m:443', 1, 'acknowledged', true, 200, NULL, NULL, now(), 30, false),
+       (1014, 'm14', 'o', 'e.new', 'slow', 'https://n/', 'https://n:443', 1, 'timed_out', true, NULL, 'no answer', NULL, now() - interval '59 min', 15000, false),
+       (1014, 'm14', 'o', 'e.new', 'slow', 'https://n/', 'https://n:443', 1, 'unreachable', true, NULL, 'no such name', NULL, now() - interval '61 min', 1, false),
+       (1015, 'm15', 'o', 'e.new', 'a test', 'https://n/', 'https://n:443', 1, 'rejected', true, 500, 'HTTP 500', NULL, now(), 1, true),
+       (1016, 'm16', 'o', 'e.new', 'long ago', 'https://n/', 'https://n:443', 1, 'acknowledged', true, 200, NULL, NULL, now() - interval '25 h', 1, false);
+SELECT object_id, age, attempts, waits_for FROM kgwebhook.pending ORDER BY delivery_id;
+SELECT reason, outcome, response_status, attempts, deliveries, destinations, now() - first_at AS first, now() - last_at AS last
+  FROM kgwebhook.failures ORDER BY reason COLLATE "C";
+SELECT destination, attempts, acknowledged, p50_ms, round(p95_ms) AS p95_ms, round(p99_ms) AS p99_ms, max_ms FROM kgwebhook.latency ORDER BY destination;
+SELECT object_id, event, state, attempts, isfinite(next_attempt_at) AS again, fiat_amount, fiat_currency
+  FROM kgwebhook.unacknowledged ORDER BY delivery_id;
+-- it and kg_reconcile() are of one mind
+SELECT delivery_id, object_id, state FROM kgwebhook.unacknowledged EXCEPT SELECT delivery_id, object_id, state FROM kg_reconcile();
+SELECT delivery_id, object_id, state FROM kg_reconcile() EXCEPT SELECT delivery_id, object_id, state FROM kgwebhook.unacknowledged;
+ROLLBACK;
+
+--
 -- stats: the worker is there and disabled
 --
 DO $$
