@@ -213,13 +213,16 @@ kgw_transfer_new(curl_closesocket_callback on_close)
 	return transfer;
 }
 
-/* The transfer of this handle waits for this socket. */
+/*
+ * The transfer of this handle waits for this socket.  libcurl 8 has handles of
+ * its own besides, for lookups and shutdowns, which are no transfers of ours.
+ */
 void
 kgw_transfer_waits(CURL *easy, int fd)
 {
-	KgwTransfer *transfer;
+	KgwTransfer *transfer = NULL;
 
-	if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK)
+	if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK && transfer != NULL)
 		transfer->fd = fd;
 }
 
