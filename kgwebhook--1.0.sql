@@ -878,6 +878,7 @@ DECLARE
     since text := to_char(day, 'YYYY-MM-DD') || ' 00:00:00+00';
     until text := to_char(day + 1, 'YYYY-MM-DD') || ' 00:00:00+00';
     strays bigint;
+    grantee text;
 BEGIN
     SELECT count(*) INTO strays
       FROM (SELECT FROM kgwebhook.delivery_log_default
@@ -890,6 +891,14 @@ BEGIN
     END IF;
     EXECUTE format('CREATE TABLE kgwebhook.%I (LIKE kgwebhook.delivery_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)',
                    partition);
+    /* default privileges would open the day past the row security of the log */
+    FOR grantee IN
+        SELECT DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+          FROM pg_class c, aclexplode(c.relacl) a
+         WHERE c.oid = format('kgwebhook.%I', partition)::regclass AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('REVOKE ALL ON kgwebhook.%I FROM %s', partition, grantee);
+    END LOOP;
     EXECUTE format('COMMENT ON TABLE kgwebhook.%I IS %L', partition, 'attempts of ' || to_char(day, 'YYYY-MM-DD') || ', UTC');
     PERFORM kgwebhook.index_partition(partition);
     LOCK TABLE kgwebhook.delivery_log_default IN ACCESS EXCLUSIVE MODE;

@@ -96,12 +96,9 @@ cmp_ok(scalar($receivers[1]->requests) - $n,
 my $copied = 10_000;
 my $rows = join '',
   map { "copy$_\t" . $receivers[2]->url . "\t$_.50\n" } 1 .. $copied;
-my $began = time;
 $node->safe_psql('postgres',
 	"COPY payment_intents (payment_intent_id, callback_url, fiat_amount) FROM STDIN;\n$rows\\.\n");
 wait_until_settled($node);
-my $took = time - $began;
-cmp_ok($took, '<', 60, "COPY of $copied intents is delivered in $took s");
 is_deeply([ not_once($receivers[2], 'copy', $copied) ], [], 'each of them once');
 is(log_summary('copy'), "$copied|$copied|t|acknowledged", 'and is logged once');
 is( scalar(

@@ -224,5 +224,15 @@ is(sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 1, 'after ten tho
 is(sql('SELECT kgwebhook.drop_days()'), 't', 'and then no more');
 is(sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 0, 'that is all');
 
+#
+# Default privileges don't open a day past the log's own
+#
+sql('CREATE ROLE onlooker');
+sql('ALTER DEFAULT PRIVILEGES IN SCHEMA kgwebhook GRANT SELECT ON TABLES TO PUBLIC, onlooker');
+sql(q{SELECT kgwebhook.make_day('2031-01-01')});
+is( sql(q{SELECT relacl FROM pg_class c, aclexplode(c.relacl) a
+		 WHERE c.oid = 'kgwebhook.delivery_log_20310101'::regclass AND a.grantee <> c.relowner}),
+	'', 'nobody but the owner may read a new day');
+
 $node->stop;
 done_testing();
