@@ -131,11 +131,13 @@ trust('authority');
 is(attempt_at($unknown->url)->{error}, $issuer, 'the same back again');
 is(attempt_at($good->url)->{outcome}, 'acknowledged', 'whom the old one vouched for is good');
 my $last = ($good->requests)[-1];
-is("$last->{connection} " . ($last->{resumed} ? 1 : 0), '2 0', 'after a new, full handshake');
+# a receiver may have counted the connection that was broken off, too
+cmp_ok($last->{connection}, '>', 1, 'by a new connection');
+ok(!$last->{resumed}, 'after a full handshake');
 
 reload($node);
 attempt_at($good->url);
-is(($good->requests)[-1]{connection}, 2, 'a reload that finds the same file changes nothing');
+is(($good->requests)[-1]{connection}, $last->{connection}, 'a reload that finds the same file changes nothing');
 
 # another file put in its place, as tools do
 rename $ca_file, "$ca_file.old" or die $!;
