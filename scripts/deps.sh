@@ -10,6 +10,10 @@
 # PostgreSQL from elsewhere.  Where nothing is missing, nothing is asked of the
 # network.  Nothing that is there is upgraded.
 #
+# PHP and Ruby are for the receivers' guide: 10 MB to fetch, 44 MB on disk.  Go
+# (81 and 464) and a JDK (116 and 266) are too much for two small programs:
+# those of the guide are run where they are there anyway.
+#
 # Commands are looked for through the eyes of an unprivileged user: PostgreSQL
 # won't run as root, so everything after this runs as somebody else, to whom a
 # Node in root's home directory is of no use.
@@ -130,6 +134,8 @@ missing_packages()
 	has_node_modules || command -v npm >/dev/null || echo npm
 	[ -f /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
 	has_command python3 || echo python3
+	has_command php || echo php-cli
+	has_command ruby || echo ruby
 	has_command openssl || echo openssl
 	has_command curl || echo curl
 }

@@ -1,11 +1,12 @@
 #-------------------------------------------------------------------------
 #
 # test/docs/Readme.pm
-#	  README.md as a test sees it: blocks of code, and what they promise.
+#	  A document (README.md, docs/receiving.md) as a test sees it: blocks of code,
+#	  and what they promise.
 #
-# A reader copies what stands in the README and expects to see what stands below
+# A reader copies what stands in a document and expects to see what stands below
 # it.  So nothing is kept twice: the tests take commands, programs and
-# expected output out of the README itself.
+# expected output out of the document itself.
 #
 #	  ```psql		a session: prompts "shop=# " and "shop-# ", and the output
 #	  any other		a program, if its first or second line is a comment that
@@ -100,7 +101,7 @@ sub programs
 	{
 		next if $block->{lang} eq 'psql';
 		$programs{$1} = $block->{text}
-		  if $block->{text} =~ /\A(?:#!.*\n)?(?:#|\/\/) ([\w.-]+\.\w+):/;
+		  if $block->{text} =~ /\A(?:(?:#!|<\?php).*\n)?(?:#|\/\/) ([\w.-]+\.\w+):/;
 	}
 	return %programs;
 }

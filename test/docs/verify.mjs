@@ -1,11 +1,8 @@
 /*-------------------------------------------------------------------------
  *
- * verify.mjs PROGRAM HEADERS BODY NOW
- *	  Has one of the README's verifiers judge a request, with the clock at NOW
- *	  (Unix seconds), by the secret in WEBHOOK_SECRET.
- *
- * HEADERS is a file with a JSON object, BODY a file with the bytes.  Prints the
- * status of the event that was found valid, or "refused: " and why.
+ * verify.mjs PROGRAM CASE...
+ *	  Has one of the guide's verifiers judge requests (test/docs/Judge.pm says
+ *	  what a case is, and what is printed).
  *
  * test/docs/verify.mjs
  *
@@ -15,22 +12,39 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [program, headersFile, bodyFile, now] = process.argv.slice(2);
+const [program, ...cases] = process.argv.slice(2);
 const { verify } = await import(pathToFileURL(path.resolve(program)));
-const headers = JSON.parse(fs.readFileSync(headersFile, 'utf8'));
-const body = fs.readFileSync(bodyFile);
-const secret = process.env.WEBHOOK_SECRET;
 
 /* What each of them asks for. */
-const argumentsOf = {
-	'verify-standard.mjs': () => [headers, body, secret],
-	'verify-body.mjs': () => [body, secret],
-	'verify-parsed.mjs': () => [JSON.parse(body.toString()), secret],
-};
+const ask = {
+	'verify-header.mjs': (request) => {
+		/* The library takes no other clock than this. */
+		Date.now = () => request.now * 1000;
+		return verify(request.headers, request.body, request.secrets);
+	},
+	'verify-body.mjs': ({ body, secrets, now }) => verify(body, secrets, now),
+	'verify-parsed.mjs': ({ body, secrets, now }) =>
+		verify(JSON.parse(body.toString()), secrets, now),
+}[path.basename(program)];
 
-Date.now = () => Number(now) * 1000;
-try {
-	console.log(verify(...argumentsOf[path.basename(program)]()).status);
-} catch (error) {
-	console.log(`refused: ${error.message}`);
+for (const dir of cases) {
+	const read = (name) => fs.readFileSync(`${dir}/${name}`);
+	const text = (name) => read(name).toString();
+	const request = {
+		headers: {
+			'webhook-id': text('id'),
+			'webhook-timestamp': text('timestamp'),
+			'webhook-signature': text('signature'),
+		},
+		body: read('body'),
+		secrets: text('secrets').split(' '),
+		now: Number(text('now')),
+	};
+
+	try {
+		ask(request);
+		console.log('valid');
+	} catch (error) {
+		console.log(`refused: ${error.message}`);
+	}
 }

@@ -1,41 +1,34 @@
 """
-verify.py PROGRAM HEADERS BODY NOW [parsed]
-    Has one of the README's verifiers judge a request, with the clock at NOW
-    (Unix seconds), by the secret in WEBHOOK_SECRET.
-
-HEADERS is a file with a JSON object, BODY a file with the bytes.  Prints the
-status of the event that was found valid, or "refused: " and why.  With
-"parsed", the verifier gets what json.loads() made of the body.
+verify.py PROGRAM FUNCTION CASE...
+    Has one of the guide's verifiers judge requests (test/docs/Judge.pm says
+    what a case is, and what is printed).
 
 test/docs/verify.py
 """
 import importlib.util
 import json
-import os
 import sys
-import time
+from pathlib import Path
 
-program, headers_file, body_file, now = sys.argv[1:5]
-parsed = sys.argv[5:] == ['parsed']
-
+program, function = sys.argv[1:3]
 spec = importlib.util.spec_from_file_location('program', program)
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
+verify = getattr(module, function)
 
-with open(headers_file, encoding='utf-8') as file:
-    headers = json.load(file)
-with open(body_file, 'rb') as file:
-    body = file.read()
-secret = os.environ['WEBHOOK_SECRET']
-
-time.time = lambda: float(now) + 0.9
-try:
-    if parsed:
-        event = module.verify_parsed(json.loads(body), secret)
-    elif os.path.basename(program) == 'verify_body.py':
-        event = module.verify(body, secret)
-    else:
-        event = module.verify(headers, body, secret)
-    print(event['status'])
-except ValueError as error:
-    print(f'refused: {error}')
+for case in map(Path, sys.argv[3:]):
+    headers = {f'webhook-{name}': (case / name).read_text()
+               for name in ('id', 'timestamp', 'signature')}
+    body = (case / 'body').read_bytes()
+    secrets = (case / 'secrets').read_text().split(' ')
+    now = int((case / 'now').read_text())
+    try:
+        if function == 'verify_parsed':
+            verify(json.loads(body), secrets, now)
+        elif program.endswith('receiver.py'):
+            verify(headers, body, secrets, now)
+        else:
+            verify(body, secrets, now)
+        print('valid')
+    except ValueError as error:
+        print(f'refused: {error}')
