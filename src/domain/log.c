@@ -25,6 +25,7 @@
 #include "commands/sequence.h"
 #include "executor/execPartition.h"
 #include "executor/executor.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -73,6 +74,9 @@ kgw_log_begin(void)
 	KgwLogWriter *writer = palloc0(sizeof(KgwLogWriter));
 
 	writer->rel = table_open(kgw_relation_oid("delivery_log"), RowExclusiveLock);
+
+	/* a day that is attached meanwhile would leave us with the days of before */
+	LockRelationOid(kgw_relation_oid("delivery_log_default"), RowExclusiveLock);
 	writer->sequence = kgw_relation_oid("attempt_id_seq");
 	writer->estate = CreateExecutorState();
 	writer->root = makeNode(ResultRelInfo);
