@@ -21,7 +21,7 @@ ifneq ($(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 $(error run "make $(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS))" and "make $(filter $(PEOPLE_GOALS),$(MAKECMDGOALS))" one after the other)
 endif
 
-.PHONY: $(PEOPLE_GOALS)
+.PHONY: $(PEOPLE_GOALS) monitoring-tools
 
 deps:
 	@scripts/deps.sh
@@ -34,6 +34,11 @@ check:
 
 check-unit check-exports check-regress check-isolation check-tap: check-%:
 	@scripts/in-scratch.sh scripts/check.sh $*
+
+# What runs the TAP tests needs them.
+check check-tap check-sanitized: monitoring-tools
+monitoring-tools:
+	@scripts/monitoring-tools.sh
 
 # A minute each, or FUZZ_SECONDS; one of test/fuzz: make fuzz FUZZ=url.
 fuzz:

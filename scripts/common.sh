@@ -6,6 +6,10 @@
 # The versions of PostgreSQL that will do, the one to be preferred first.
 pg_majors=${PG_MAJOR:-15 16 17 18}
 
+# Where monitoring-tools.sh puts what it fetches.
+# shellcheck disable=SC2034 # used by who sources this
+monitoring_tools=test/monitoring/tools
+
 # One line for each argument.
 say()
 {
@@ -55,7 +59,8 @@ find_pg_config()
 }
 
 # Copies the tree: what git knows or would know; without git, all but what was
-# built.  The verifiers that npm has fetched already go along.
+# built.  What has been fetched already goes along: npm's verifiers, and the
+# programs that the monitoring is tested with.
 copy_tree()
 {
 	local file target=$1
@@ -66,11 +71,14 @@ copy_tree()
 				if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 			done | tar --null --no-recursion -T - -cf -
 	else
-		tar --exclude=node_modules --exclude=check-output --exclude=matrix-output --exclude='*.o' \
+		tar --exclude=node_modules --exclude="$monitoring_tools" --exclude=check-output --exclude=matrix-output --exclude='*.o' \
 			--exclude='*.so' --exclude=test/unit/build --exclude=test/fuzz/build \
 			-cf - .
 	fi | tar --no-same-owner -C "$target" -xf -
 	if [ -d test/receivers/node_modules ]; then
 		cp -R test/receivers/node_modules "$target/test/receivers/"
+	fi
+	if [ -d "$monitoring_tools" ]; then
+		cp -R "$monitoring_tools" "$target/test/monitoring/"
 	fi
 }
