@@ -1,8 +1,8 @@
 #-------------------------------------------------------------------------
 #
 # test/docs/Readme.pm
-#	  A document (README.md, docs/receiving.md) as a test sees it: blocks of code,
-#	  and what they promise.
+#	  A document (README.md, docs/*.md) as a test sees it: blocks of code, and
+#	  what they promise.
 #
 # A reader copies what stands in a document and expects to see what stands below
 # it.  So nothing is kept twice: the tests take commands, programs and
@@ -79,7 +79,7 @@ sub load
 		}
 	}
 	die "$file: a block of code has no end" if $block;
-	return bless { lines => \@lines, blocks => \@blocks }, $class;
+	return bless { file => $file, lines => \@lines, blocks => \@blocks }, $class;
 }
 
 sub text { return join '', @{ $_[0]->{lines} }; }
@@ -113,7 +113,7 @@ sub section
 	my $text = $self->text;
 
 	$text =~ /^(#+) \Q$heading\E\n(.*?)(?=^#{1,6} |\z)/ms
-	  or die "README.md has no heading \"$heading\"";
+	  or die "$self->{file} has no heading \"$heading\"";
 	my $level = length $1;
 	$text =~ /^#{$level} \Q$heading\E\n(.*?)(?=^#{1,$level} |\z)/ms;
 	return $1;

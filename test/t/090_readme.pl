@@ -1,15 +1,17 @@
 #-------------------------------------------------------------------------
 #
 # test/t/090_readme.pl
-#	  README.md does what it says.
+#	  README.md and docs/*.md do what they say.
 #
-# Its sessions are typed again, and what comes out is compared; its receiver is
-# saved as a file, started, and gets a delivery twice and a forgery; and its
-# reference names every setting, function and column that there is, and
-# none that there isn't.
+# Their sessions are typed again, and what comes out is compared; the README's
+# receiver is saved as a file, started, and gets a delivery twice and a forgery;
+# and the reference (README.md, and docs/tables.md for columns) names every
+# setting, function and column that there is, and none that there isn't.
 #
-# Where a session gives other output, the README as it should be is left in
-# check-output/README.md.  Have a look, and copy it.
+# Where a session gives other output, the document as it should be is left in
+# check-output/, under its own name.  Have a look, and copy it.
+#
+# docs/receiving.md has programs, which 091_receiving.pl judges.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -32,11 +34,18 @@ use Test::More;
 use Time::HiRes qw(usleep);
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
-my $readme = Readme->load("$top/README.md");
+
+# In the order in which their sessions are typed, all in one database: whoever
+# reads goes from the README to the operator's page, and that begins with the
+# deliveries which the README has made.
+my @documents = ('README.md', 'docs/operations.md');
+push @documents, grep { $_ ne $documents[1] } map { 'docs/' . basename($_) } sort glob "$top/docs/*.md";
+my %text_of = map { $_ => Readme->load("$top/$_") } @documents;
+my $readme = $text_of{'README.md'};
 my $dir = PostgreSQL::Test::Utils::tempdir('readme');
 my %programs = $readme->programs;
 
-# Ports of the README, and those that are free here.
+# Ports of the documents, and those that are free here.
 my %ports = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 18080, 18081;
 
 #
@@ -58,7 +67,7 @@ sub one_line
 	return join ' ', split ' ', $_[0];
 }
 
-# From the README's ports to ours, or back.
+# From their ports to ours, or back.
 sub with_ports
 {
 	my ($text, %map) = @_;
@@ -113,10 +122,12 @@ sub type_until
 	return $out;
 }
 
-# Runs one of the README's sessions; true when all was as it says.
+# Runs a session of a document, which is mended when it gives other output.
+my %changed;
+
 sub run_session
 {
-	my ($block) = @_;
+	my ($document, $block) = @_;
 	my $good = 1;
 	my $text = '';
 
@@ -124,19 +135,21 @@ sub run_session
 	{
 		my $out = type_until($statement);
 		my $same = is(Readme::mask($out), Readme::mask($statement->{output}),
-			'README: ' . one_line($statement->{sql}));
+			"$document: " . one_line($statement->{sql}));
 
 		$good &&= $same;
 		$patience = 3 unless $same;
 		$text .= $statement->{input}
 		  . ($same ? $statement->{output} : $out =~ s/\n*\z/\n/r);
 	}
-	$readme->replace($block, $text) unless $good;
-	return $good;
+	return if $good;
+	$text_of{$document}->replace($block, $text);
+	$changed{$document} = 1;
+	return;
 }
 
 #
-# The sessions, in the order of the README
+# The sessions
 #
 
 my ($conf) = map { $_->{text} } $readme->blocks('ini');
@@ -184,18 +197,20 @@ END
 }
 
 my $secret;
-my $changed = 0;
 
-foreach my $block ($readme->blocks('psql'))
+foreach my $document (@documents)
 {
-	if (!defined $secret && $block->{text} =~ /kg_send_test/)
+	foreach my $block ($text_of{$document}->blocks('psql'))
 	{
-		$secret = $node->safe_psql('shop', 'SELECT secret FROM kgwebhook.secret');
-		start_server('receiver.log', $secret, $ports{18080},
-			'python3', 'receiver.py');
-		wait_for_port($ports{18080});
+		if (!defined $secret && $block->{text} =~ /kg_send_test/)
+		{
+			$secret = $node->safe_psql('shop', 'SELECT secret FROM kgwebhook.secret');
+			start_server('receiver.log', $secret, $ports{18080},
+				'python3', 'receiver.py');
+			wait_for_port($ports{18080});
+		}
+		run_session($document, $block);
 	}
-	$changed = 1 unless run_session($block);
 }
 
 sub wait_for_port
@@ -218,28 +233,46 @@ unless (is(Readme::mask($said), Readme::mask($printed->{text}),
 		'README: what the receiver printed'))
 {
 	$readme->replace($printed, $said);
-	$changed = 1;
+	$changed{'README.md'} = 1;
 }
 
-if ($changed && defined $ENV{KGW_OUTPUT})
+foreach my $document (defined $ENV{KGW_OUTPUT} ? sort keys %changed : ())
 {
-	open my $out, '>', "$ENV{KGW_OUTPUT}/README.md";
-	print $out $readme->text;
+	my $name = basename($document);
+
+	open my $out, '>', "$ENV{KGW_OUTPUT}/$name" or die "could not write $name: $!";
+	print $out $text_of{$document}->text;
 	close $out;
-	diag('the README as it should be is in check-output/README.md');
+	diag("$document as it should be is in check-output/$name");
 }
 
 #
 # The other examples of SQL are at least good SQL
 #
-foreach my $block ($readme->blocks('sql'))
-{
-	my $sql = $block->{text};
 
-	next if $sql =~ /^CREATE EXTENSION/;
-	$sql =~ s/^/EXPLAIN / if $sql =~ /^(SELECT|DELETE)/;
-	$sql = "BEGIN; CREATE ROLE oncall; $sql ROLLBACK" if $sql =~ /^GRANT/;
-	is(($node->psql('shop', $sql))[0], 0, 'README: ' . one_line($sql));
+# An example as it can be tried without changing anything: queries are planned,
+# and what gives rights is taken back, with the roles that it gives them to.
+sub harmless
+{
+	my ($sql) = @_;
+
+	$sql =~ s/^(?=SELECT|DELETE)/EXPLAIN /mg;
+	return $sql if $sql !~ /^(CREATE ROLE|GRANT|CREATE POLICY)/m;
+
+	my %made = map { $_ => 1 } $sql =~ /^CREATE ROLE (\w+)/mg;
+	my %roles = map { $_ => 1 } grep { !$made{$_} } $sql =~ /\bTO (\w+)/g;
+	return join('', 'BEGIN; ', (map { "CREATE ROLE $_; " } sort keys %roles), $sql, 'ROLLBACK');
+}
+
+foreach my $document (@documents)
+{
+	next if $document eq 'docs/receiving.md';	# its database is a receiver's
+
+	foreach my $sql (map { $_->{text} } $text_of{$document}->blocks('sql'))
+	{
+		next if $sql =~ /^(CREATE|ALTER) EXTENSION/;
+		is(($node->psql('shop', harmless($sql)))[0], 0, "$document: " . one_line($sql));
+	}
 }
 $node->safe_psql('shop', 'ALTER SYSTEM RESET kgwebhook.enabled');
 $node->reload;
@@ -323,25 +356,31 @@ foreach my $name (map { /^(\w+)/ } @functions)
 	like($reference, qr/^#### $name$/m, "README: $name() under its own heading");
 }
 
-my %mentioned = map { $_ => 1 } $readme->text =~ /\b(kg_[a-z_]+)\b/g;
-delete $mentioned{$_} foreach map { /^(\w+)/ } @functions;
-is_deeply([ sort keys %mentioned ], [], 'README has no function that there isn\'t');
+foreach my $document (@documents)
+{
+	my %mentioned = map { $_ => 1 } $text_of{$document}->text =~ /\b(kg_[a-z_]+)\b/g;
+	delete $mentioned{$_} foreach map { /^(\w+)/ } @functions;
+	is_deeply([ sort keys %mentioned ], [], "$document has no function that there isn't");
+}
 
 my @relations = split /\n/, $node->safe_psql('shop', q{
 	SELECT relname FROM pg_class
 	 WHERE relnamespace = 'kgwebhook'::regnamespace AND relkind IN ('r', 'p', 'v')
 	   AND NOT relispartition ORDER BY 1});
-is_deeply([ sort $reference =~ /^#### kgwebhook\.(\w+)$/mg ],
+my $tables = $text_of{'docs/tables.md'};
+is_deeply([ sort $readme->section('Tables and views') =~ /^\| \[`kgwebhook\.(\w+)`\]/mg ],
 	\@relations, 'README has every table and view');
+is_deeply([ sort $tables->text =~ /^## kgwebhook\.(\w+)$/mg ],
+	\@relations, 'docs/tables.md has every table and view');
 foreach my $relation (@relations)
 {
-	my @rows = $readme->section("kgwebhook.$relation") =~ /^\| (`[^|]+) \|/mg;
+	my @rows = $tables->section("kgwebhook.$relation") =~ /^\| (`[^|]+) \|/mg;
 	my $columns = $node->safe_psql('shop', "
 		SELECT string_agg(attname, ' ' ORDER BY attname) FROM pg_attribute
 		 WHERE attrelid = 'kgwebhook.$relation'::regclass AND attnum > 0 AND NOT attisdropped");
 
 	is(join(' ', sort map { /`(\w+)`/g } @rows),
-		join(' ', sort split / /, $columns), "README has every column of kgwebhook.$relation");
+		join(' ', sort split / /, $columns), "docs/tables.md has every column of kgwebhook.$relation");
 }
 
 #
@@ -372,7 +411,7 @@ sub leads_somewhere
 	return { anchors_of(slurp_file($path)) }->{$anchor};
 }
 
-foreach my $document ('README.md', 'SECURITY.md', map { "docs/$_" } map { basename($_) } glob "$top/docs/*.md")
+foreach my $document (@documents, 'SECURITY.md')
 {
 	foreach my $link (slurp_file("$top/$document") =~ /\]\(([^)]+)\)/g)
 	{
