@@ -23,7 +23,7 @@
 #include "utils/memutils.h"
 
 #include "domain/commit.h"
-#include "services/shared.h"
+#include "services/shared_wakes.h"
 
 /* What one level of subtransaction has enqueued; in TopTransactionContext. */
 typedef struct KgwLevel

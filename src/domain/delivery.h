@@ -13,7 +13,7 @@
 #include "domain/queue.h"
 #include "pure/health.h"
 #include "pure/keyring.h"
-#include "services/shared.h"
+#include "services/outcome.h"
 
 /* How long a header line of ours can get; longer event names are cut. */
 #define KGW_HEADER_SIZE 320

@@ -32,7 +32,7 @@
 #include "services/keyfile.h"
 #include "services/secrets.h"
 #include "services/settings.h"
-#include "services/shared.h"
+#include "services/shared_wakes.h"
 
 /* A transaction that may be committed unheard is looked at this often. */
 #define UNHEARD_PAUSE 1000000

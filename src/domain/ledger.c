@@ -35,7 +35,8 @@
 #include "domain/verdict.h"
 #include "services/guard.h"
 #include "services/owner.h"
-#include "services/shared.h"
+#include "services/shared_counters.h"
+#include "services/shared_wakes.h"
 
 /* Outcomes that share a transaction. */
 #define BATCH 512

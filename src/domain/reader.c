@@ -36,7 +36,7 @@
 #include "services/owner.h"
 #include "services/secrets.h"
 #include "services/settings.h"
-#include "services/shared.h"
+#include "services/shared_roster.h"
 #include "services/version.h"
 
 /* Rows read at a time. */

@@ -29,7 +29,7 @@
 
 #include "domain/upkeep.h"
 #include "services/owner.h"
-#include "services/shared.h"
+#include "services/shared_counters.h"
 
 /* Between two droppings, and after what could not be done, microseconds. */
 #define PAUSE ((KgwTicks) USECS_PER_DAY)

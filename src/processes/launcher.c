@@ -41,7 +41,8 @@
 #include "processes/worker.h"
 #include "services/clock.h"
 #include "services/database.h"
-#include "services/shared.h"
+#include "services/settings.h"
+#include "services/shared_roster.h"
 
 /* The pause after a worker's end: doubles from the one to the other. */
 #define PAUSE_MIN ((KgwTicks) 1000000)

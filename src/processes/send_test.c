@@ -36,6 +36,7 @@
 #include "services/owner.h"
 #include "services/secrets.h"
 #include "services/settings.h"
+#include "services/shared_counters.h"
 
 PG_FUNCTION_INFO_V1(kg_send_test);
 

@@ -36,7 +36,8 @@
 #include "processes/statements.h"
 #include "services/clock.h"
 #include "services/database.h"
-#include "services/shared.h"
+#include "services/shared_roster.h"
+#include "services/shared_wakes.h"
 
 /* Longest wait for workers to leave, microseconds; then PostgreSQL decides. */
 #define PATIENCE ((KgwTicks) 5000000)

@@ -22,6 +22,7 @@
 #include "services/instance.h"
 #include "services/settings.h"
 #include "services/shared.h"
+#include "services/shared_counters.h"
 #include "services/version.h"
 
 PG_FUNCTION_INFO_V1(kg_worker_stats);

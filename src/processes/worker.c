@@ -38,7 +38,10 @@
 #include "domain/http.h"
 #include "processes/worker.h"
 #include "services/board.h"
-#include "services/shared.h"
+#include "services/settings.h"
+#include "services/shared_counters.h"
+#include "services/shared_roster.h"
+#include "services/shared_wakes.h"
 
 /* Slot and shard share the worker's argument. */
 #define ARGUMENT(slot, shard) Int32GetDatum((slot) * KGW_MAX_SHARDS + (shard))

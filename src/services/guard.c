@@ -25,7 +25,7 @@
 #include "utils/memutils.h"
 
 #include "services/guard.h"
-#include "services/shared.h"
+#include "services/shared_counters.h"
 
 static KgwGuarded
 judge(int sqlstate)

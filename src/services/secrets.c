@@ -31,7 +31,7 @@
 #include "services/clock.h"
 #include "services/sealing.h"
 #include "services/secrets.h"
-#include "services/shared.h"
+#include "services/shared_counters.h"
 
 /* Organisations remembered at a time; past that, all are forgotten. */
 #define REMEMBERED_MAX 1024

@@ -16,6 +16,9 @@
 /* Upper bound of kgwebhook.workers: worker slots live in shared memory. */
 #define KGW_MAX_SHARDS 16
 
+/* Databases of one server that can have workers at a time, for the same reason. */
+#define KGW_MAX_DATABASES 64
+
 /* How long the log is kept. */
 typedef struct KgwRetention
 {

@@ -1,7 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * shared.h
- *	  What processes tell one another through shared memory.
+ *	  The segment of shared memory: its layout, and how a slot is found.
+ *
+ * For the files shared_*.c of this folder, each of which tends some of the
+ * fields.  Everybody else asks them.
+ *
+ * src/services/shared.h
  *
  *-------------------------------------------------------------------------
  */
@@ -9,76 +14,63 @@
 #define KGW_SHARED_H
 
 #include "datatype/timestamp.h"
+#include "port/atomics.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 
+#include "services/outcome.h"
 #include "services/settings.h"
-
-/* Databases of one server that can have workers at a time. */
-#define KGW_MAX_DATABASES 64
 
 #define KGW_ERROR_SIZE 256
 
-/* How attempts end; the order is that of kgwebhook.worker_stats(). */
-typedef enum KgwOutcome
+typedef struct KgwWorkerSlot
 {
-	KGW_ACKNOWLEDGED,
-	KGW_REJECTED,
-	KGW_TIMED_OUT,
-	KGW_UNREACHABLE,
-	KGW_BLOCKED,
-	KGW_INVALID,
-	KGW_SUPERSEDED,
-	KGW_OUTCOMES
-} KgwOutcome;
+	pid_t		pid;			/* 0 = not running */
+	bool		leave;			/* is to end, and may come back */
+	Latch	   *latch;			/* of its PGPROC, hence shared memory */
+	pg_atomic_uint32 in_flight;
+	pg_atomic_uint32 busy;
+	pg_atomic_uint32 deaf;		/* needn't hear of arrivals */
+	bool		fenced;			/* has found that its database is a copy */
+} KgwWorkerSlot;
 
-extern const char *kgw_outcome_name(KgwOutcome outcome);
-
-/* A copy of one database's numbers, consistent enough for people. */
-typedef struct KgwSnapshot
+typedef struct KgwDatabaseSlot
 {
-	TimestampTz since;
-	uint64		enqueued;
-	uint64		outcomes[KGW_OUTCOMES];
-	int			in_flight;
-	int			workers;
-	bool		busy;
-	bool		fenced;			/* a worker found that the database is a copy */
+	Oid			dboid;			/* InvalidOid = free */
+	bool		present;		/* a worker found the extension there */
+	bool		absent;			/* nobody is wanted there */
+	int			closed;			/* statements that keep workers away */
+	pg_atomic_uint32 wakes;		/* how often commits have called workers */
+	pg_atomic_uint32 reloads;	/* how often workers were told to start over */
+	pg_atomic_uint64 enqueued;
+	pg_atomic_uint64 outcomes[KGW_OUTCOMES];
 	char		last_error[KGW_ERROR_SIZE];
-	TimestampTz last_error_at;	/* 0 = never */
-} KgwSnapshot;
+	TimestampTz last_error_at;
+	KgwWorkerSlot workers[KGW_MAX_SHARDS];
+} KgwDatabaseSlot;
+
+typedef struct KgwShared
+{
+	LWLock	   *lock;			/* guards all but the atomics */
+	TimestampTz since;
+	Latch	   *launcher;		/* NULL = not running */
+	KgwDatabaseSlot databases[KGW_MAX_DATABASES];
+} KgwShared;
+
+/* NULL without shared_preload_libraries. */
+extern KgwShared *kgw_shared;
+
+/* The slot and shard of this process, when it is a worker; else NULL. */
+extern KgwDatabaseSlot *kgw_shared_my_database;
+extern KgwWorkerSlot *kgw_shared_my_worker;
 
 extern void kgw_shared_request(void);
 extern bool kgw_shared_ready(void);
 
-/* any backend */
-extern void kgw_shared_wake(uint64 enqueued, bool reload);
-extern bool kgw_shared_send_away(Oid dboid);
-extern int	kgw_shared_workers_of(Oid dboid);
-extern void kgw_shared_let_return(Oid dboid, bool gone);
-extern void kgw_shared_look_again(Oid dboid);
-extern bool kgw_shared_snapshot(Oid dboid, KgwSnapshot *snapshot);
-
-/* the launcher */
-extern void kgw_shared_launcher_attach(void);
-extern int	kgw_shared_want(Oid dboid);
-extern void kgw_shared_set_absent(int slot);
-extern bool kgw_shared_forget(int slot);
-extern Oid	kgw_shared_database(int slot);
-extern bool kgw_shared_worker_runs(int slot, int shard);
-extern bool kgw_shared_absent(int slot);
-extern bool kgw_shared_present(int slot);
-extern bool kgw_shared_closed(int slot);
-
-/* a worker */
-extern void kgw_shared_worker_attach(int slot, int shard);
-extern void kgw_shared_worker_present(void);
-extern void kgw_shared_worker_absent(void);
-extern bool kgw_shared_worker_dismissed(void);
-extern void kgw_shared_worker_state(int in_flight, bool busy, bool deaf);
-extern bool kgw_shared_worker_fenced(bool fenced);
-extern uint32 kgw_shared_wakes(void);
-extern uint32 kgw_shared_reloads(void);
-extern void kgw_shared_count(KgwOutcome outcome);
-extern void kgw_shared_error(const char *message);
+/* The caller holds the lock; exclusively for the last two. */
+extern KgwDatabaseSlot *kgw_shared_find(Oid dboid);
+extern KgwDatabaseSlot *kgw_shared_find_or_make(Oid dboid);
+extern void kgw_shared_free(KgwDatabaseSlot *database);
+extern void kgw_shared_call_launcher(void);
 
 #endif							/* KGW_SHARED_H */

@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared_counters.h
+ *	  What has been counted, for people.
+ *
+ * src/services/shared_counters.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SHARED_COUNTERS_H
+#define KGW_SHARED_COUNTERS_H
+
+#include "datatype/timestamp.h"
+
+#include "services/outcome.h"
+
+/* A copy of one database's numbers, consistent enough for people. */
+typedef struct KgwSnapshot
+{
+	TimestampTz since;
+	uint64		enqueued;
+	uint64		outcomes[KGW_OUTCOMES];
+	int			in_flight;
+	int			workers;
+	bool		busy;
+	bool		fenced;			/* a worker found that the database is a copy */
+	const char *last_error;		/* palloc'd, or a constant */
+	TimestampTz last_error_at;	/* 0 = never */
+} KgwSnapshot;
+
+extern bool kgw_shared_snapshot(Oid dboid, KgwSnapshot *snapshot);
+extern void kgw_shared_count(KgwOutcome outcome);
+extern void kgw_shared_error(const char *message);
+
+#endif							/* KGW_SHARED_COUNTERS_H */
