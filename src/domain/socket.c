@@ -11,8 +11,8 @@
  * a good one, and would take that for the answer to its next request: a
  * receiver, or a proxy before it, that once answered twice would acknowledge an
  * event that nobody got.  libcurl doesn't tell which descriptor a connection
- * has; so a socket's local port is noted when it first becomes idle, and the
- * pre-request callback finds it by that and by the other side's address.  One
+ * has; so both its ends are noted when a socket first becomes idle (they can't
+ * change while it is open), and the pre-request callback finds it by them.  One
  * that isn't found must be taken for one that can't be trusted.
  *
  * src/domain/socket.c
@@ -48,7 +48,7 @@ reserve(int fd)
 		return false;
 	sockets = grown;
 	for (int i = socket_count; i < count; i++)
-		sockets[i] = (KgwSocket) {KGW_SOCKET_ABSENT, 0, 0};
+		sockets[i] = (KgwSocket) {.registered = KGW_SOCKET_ABSENT};
 	socket_count = count;
 	return true;
 }
@@ -79,7 +79,7 @@ void
 kgw_socket_closed(int fd)
 {
 	if (fd < socket_count)
-		sockets[fd] = (KgwSocket) {KGW_SOCKET_ABSENT, 0, 0};
+		sockets[fd] = (KgwSocket) {.registered = KGW_SOCKET_ABSENT};
 }
 
 /* The port of an address, 0 when there is none. */
@@ -98,25 +98,24 @@ void
 kgw_socket_idle(int fd)
 {
 	struct sockaddr_storage local;
-	socklen_t	len = sizeof(local);
+	socklen_t	local_len = sizeof(local);
+	socklen_t	peer_len = sizeof(sockets[fd].peer);
 
-	if (sockets[fd].local_port == 0 && getsockname(fd, (struct sockaddr *) &local, &len) == 0)
+	if (sockets[fd].local_port == 0 &&
+		getsockname(fd, (struct sockaddr *) &local, &local_len) == 0 &&
+		getpeername(fd, (struct sockaddr *) &sockets[fd].peer, &peer_len) == 0)
 		sockets[fd].local_port = port_of(&local);
 }
 
 static bool
-leads_to(int fd, const struct sockaddr *remote, int remote_port)
+leads_to(const struct sockaddr_storage *peer, const struct sockaddr *remote, int remote_port)
 {
-	struct sockaddr_storage peer;
-	socklen_t	len = sizeof(peer);
-
-	if (getpeername(fd, (struct sockaddr *) &peer, &len) != 0 ||
-		peer.ss_family != remote->sa_family || port_of(&peer) != remote_port)
+	if (peer->ss_family != remote->sa_family || port_of(peer) != remote_port)
 		return false;
-	if (peer.ss_family == AF_INET)
-		return memcmp(&((struct sockaddr_in *) &peer)->sin_addr,
+	if (peer->ss_family == AF_INET)
+		return memcmp(&((const struct sockaddr_in *) peer)->sin_addr,
 					  &((const struct sockaddr_in *) remote)->sin_addr, 4) == 0;
-	return memcmp(&((struct sockaddr_in6 *) &peer)->sin6_addr,
+	return memcmp(&((const struct sockaddr_in6 *) peer)->sin6_addr,
 				  &((const struct sockaddr_in6 *) remote)->sin6_addr, 16) == 0;
 }
 
@@ -127,7 +126,7 @@ kgw_socket_find(const struct sockaddr *remote, int remote_port, int local_port)
 	for (int fd = 0; fd <= highest && fd < socket_count; fd++)
 	{
 		if (sockets[fd].local_port == local_port && sockets[fd].wanted == 0 &&
-			local_port != 0 && leads_to(fd, remote, remote_port))
+			local_port != 0 && leads_to(&sockets[fd].peer, remote, remote_port))
 			return fd;
 	}
 	return -1;

@@ -17,7 +17,10 @@ typedef struct KgwSocket
 {
 	signed char registered;		/* in the epoll set for these CURL_POLL_* */
 	signed char wanted;			/* by libcurl; 0 = the connection is idle */
-	unsigned short local_port;	/* once it has been idle; 0 = not yet */
+
+	/* of its connection, noted when it is first idle; port 0 = not yet */
+	unsigned short local_port;
+	struct sockaddr_storage peer;
 } KgwSocket;
 
 extern KgwSocket *kgw_socket(int fd);

@@ -44,6 +44,9 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
 /* Bodies larger than this are announced by libcurl, unless it is told not to. */
 #define EXPECT_FROM (512 * 1024)
 
+/* What libcurl reads at once: it allocates as much for every request. */
+#define READ_AT_ONCE 4096
+
 /* How long this host's own addresses are believed, microseconds. */
 #define INTERFACES_AGE 1000000
 
@@ -154,6 +157,7 @@ set_manners(CURL *easy)
 {
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) READ_AT_ONCE);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "kgwebhook/" KGW_VERSION);
