@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "domain/delivery.h"
@@ -77,6 +78,17 @@ find_fault(const KgwRow *row)
 	return reason;
 }
 
+/* Begin a header line; returns where its value goes, and there is room for one. */
+static char *
+begin_header(char line[KGW_HEADER_SIZE], const char *name)
+{
+	size_t		len = strlen(name);
+
+	memcpy(line, name, len);
+	memcpy(line + len, ": ", 3);
+	return line + len + 2;
+}
+
 /*
  * A header line.  What a header can't carry (controls, other than ASCII) is
  * percent-encoded: a status is any text, and must not add headers of its own.
@@ -84,32 +96,33 @@ find_fault(const KgwRow *row)
 static void
 format_header(char line[KGW_HEADER_SIZE], const char *name, const char *value)
 {
-	int			at = snprintf(line, KGW_HEADER_SIZE, "%s: ", name);
+	char	   *at = begin_header(line, name);
+	char	   *end = line + KGW_HEADER_SIZE;
 
-	for (; *value != '\0' && at < KGW_HEADER_SIZE - 4; value++)
+	for (; *value != '\0' && at < end - 4; value++)
 	{
 		unsigned char c = (unsigned char) *value;
 
 		if (c > 0x20 && c < 0x7f && c != '%')
-			line[at++] = c;
+			*at++ = c;
 		else
-			at += snprintf(line + at, KGW_HEADER_SIZE - at, "%%%02X", c);
+			at += snprintf(at, end - at, "%%%02X", c);
 	}
-	line[at] = '\0';
+	*at = '\0';
 }
 
 /* The header with a signature of each signer, space separated. */
 static bool
 sign_header(KgwAttempt *attempt, const KgwRow *row, KgwSigner **signers, int count, int64 now)
 {
-	char	   *line = attempt->headers[2];
-	int			at = snprintf(line, KGW_HEADER_SIZE, "webhook-signature:");
+	char	   *at = begin_header(attempt->headers[2], "webhook-signature");
 
 	for (int i = 0; i < count; i++)
 	{
-		line[at++] = ' ';
+		if (i > 0)
+			*at++ = ' ';
 		if (!kgw_signer_header(signers[i], row->webhook_id, now, attempt->body,
-							   attempt->body_len, line + at))
+							   attempt->body_len, at))
 			return false;
 		at += KGW_SIGNATURE_HEADER_SIZE - 1;
 	}
@@ -119,12 +132,14 @@ sign_header(KgwAttempt *attempt, const KgwRow *row, KgwSigner **signers, int cou
 static bool
 make_headers(KgwAttempt *attempt, const KgwRow *row, KgwSigner **signers, int count, int64 now)
 {
+	char	   *id = begin_header(attempt->headers[0], "webhook-id");
+
 	if (!sign_header(attempt, row, signers, count, now))
 		return false;
-	snprintf(attempt->headers[0], KGW_HEADER_SIZE, "webhook-id: %s", row->webhook_id);
-	snprintf(attempt->headers[1], KGW_HEADER_SIZE, "webhook-timestamp: " INT64_FORMAT, now);
+	strlcpy(id, row->webhook_id, attempt->headers[0] + KGW_HEADER_SIZE - id);
+	pg_lltoa(now, begin_header(attempt->headers[1], "webhook-timestamp"));
 	format_header(attempt->headers[3], "webhook-event", row->event);
-	snprintf(attempt->headers[4], KGW_HEADER_SIZE, "webhook-attempt: %d", attempt->number);
+	pg_ltoa(attempt->number, begin_header(attempt->headers[4], "webhook-attempt"));
 	return true;
 }
 
