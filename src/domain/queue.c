@@ -56,13 +56,13 @@
 #include "services/text.h"
 
 #define COLUMNS \
-	"delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, " \
+	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, " \
 	"webhook_id, org_id, event, object_id, url, destination, problem, payload"
 
 /* Columns of the above, from 1. */
 enum
 {
-	ROW_DELIVERY_ID = 1, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
+	ROW_PLACE = 1, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
 	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
 	ROW_OBJECT_ID, ROW_URL,
 	ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
@@ -217,6 +217,7 @@ make_row(HeapTuple tuple, TupleDesc desc)
 	Size		offset[ROW_PAYLOAD + 1] = {0};
 	bool		unfit = false;
 
+	head.place = *(ItemPointer) DatumGetPointer(get_value(tuple, desc, ROW_PLACE));
 	head.delivery_id = DatumGetInt64(get_value(tuple, desc, ROW_DELIVERY_ID));
 	head.attempts = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS));
 	head.attempts_before = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS_BEFORE));

@@ -10,6 +10,7 @@
 
 #include "access/transam.h"
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 
 /*
  * A delivery as read from the queue: one palloc'd piece, freed by pfree().
@@ -23,6 +24,7 @@ typedef struct KgwRow
 	TimestampTz next_attempt_at;
 	TimestampTz enqueued_at;
 	FullTransactionId xid;
+	ItemPointerData place;		/* in the table, when it was read */
 	const char *webhook_id;
 	const char *org_id;
 	const char *event;

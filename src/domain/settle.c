@@ -4,9 +4,10 @@
  *	  Writing down how attempts ended.
  *
  * Many outcomes go into one transaction: the log first, then what leaves the
- * queue and what stays, each kind by one set-based statement over arrays.  The
- * log is written from memory and not from the queue's rows, so that an attempt
- * is logged even if somebody has deleted its delivery meanwhile.
+ * queue and what stays, each kind by one set-based statement over arrays, or
+ * without any (dequeue.c).  The log is written from memory and not from the
+ * queue's rows, so that an attempt is logged even if somebody has deleted its
+ * delivery meanwhile.
  *
  * The caller brings the transaction.  It must commit durably before the worker
  * sends the next transition of the same object: until then the delivery is in
@@ -26,6 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "domain/dequeue.h"
 #include "domain/log.h"
 #include "domain/settle.h"
 #include "services/plan.h"
@@ -189,21 +191,26 @@ has_fate(const KgwSettlement *settlement, KgwFate fate)
 	return settlement->fate == fate && !settlement->locked;
 }
 
-/* Take what is done out of the queue. */
+/*
+ * Take what is done out of the queue: where it was read, or else by number.
+ */
 static void
 settle_done(KgwSettlement *settlements, int count)
 {
 	static SPIPlanPtr kept;
 	Oid			types[] = {INT8ARRAYOID};
+	KgwDequeuer *dequeuer = kgw_dequeue_begin();
 	KgwArray	ids;
 	Datum		args[1];
 
 	array_init(&ids, INT8OID, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (has_fate(&settlements[i], KGW_FATE_DONE))
+		if (has_fate(&settlements[i], KGW_FATE_DONE) &&
+			!kgw_dequeue(dequeuer, settlements[i].row))
 			array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
 	}
+	kgw_dequeue_end(dequeuer);
 	if (ids.count == 0)
 		return;
 	kgw_plan(&kept,

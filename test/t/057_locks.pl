@@ -99,6 +99,34 @@ foreach my $table (qw(queue delivery_log dead_letter queue delivery_log secret))
 all_went_once('vacuum', 600);
 
 #
+# What is in flight is gone, and what waits has taken its place
+#
+$node->safe_psql('postgres', 'VACUUM FULL kgwebhook.queue');
+send_and_hold('gone', 4);
+$node->safe_psql('postgres', "SELECT kg_pause('@{[ $receiver->destination ]}')");
+insert_intent($node, "waiting$_", $receiver->url) foreach 1 .. 4;
+my $places = q{SELECT string_agg(ctid::text, ' ' ORDER BY ctid) FROM kgwebhook.queue
+				WHERE object_id LIKE '%s%%'};
+my $taken = $node->safe_psql('postgres', sprintf($places, 'gone'));
+$node->safe_psql('postgres', q{DELETE FROM kgwebhook.queue WHERE object_id LIKE 'gone%'});
+$node->safe_psql('postgres', 'VACUUM FULL kgwebhook.queue');
+is($node->safe_psql('postgres', sprintf($places, 'waiting')), $taken, 'rows that took places');
+$receiver->release('gone');
+wait_for_log_rows($node, 4, q{object_id LIKE 'gone%'});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM kgwebhook.queue WHERE object_id LIKE 'waiting%'}),
+	4, 'a place is not taken for what was there');
+$node->safe_psql('postgres', "SELECT kg_resume('@{[ $receiver->destination ]}')");
+all_went_once('waiting', 4);
+
+#
+# What is in flight has moved
+#
+send_and_hold('moved', 4);
+$node->safe_psql('postgres', 'UPDATE kgwebhook.queue SET attempts = attempts');
+$receiver->release('moved');
+all_went_once('moved', 4);
+
+#
 # A row: all others are settled
 #
 send_and_hold('row', 8);
