@@ -17,9 +17,11 @@ my $node = new_node('main', 'kgwebhook.log_retention' => "'30 days'");
 my $receiver = start_receiver();
 my $delivered = 0;
 
-# Nothing of a session's or a database's defaults may reach names and bounds.
+# Nothing of a session's or a database's defaults may reach names and bounds, a
+# date that is never UTC's least of all.
+my $elsewhere = (gmtime)[2] < 12 ? 'Etc/GMT+12' : 'Etc/GMT-12';
 $node->safe_psql('postgres', $_)
-  foreach q{ALTER DATABASE postgres SET TimeZone = 'Asia/Tokyo'},
+  foreach qq{ALTER DATABASE postgres SET TimeZone = '$elsewhere'},
   q{ALTER DATABASE postgres SET DateStyle = 'SQL, DMY'};
 $receiver->set_secret(make_intents_table($node));
 
@@ -105,7 +107,7 @@ is( sql("SELECT relowner::regrole || ', ' || obj_description(oid, 'pg_class') FR
 	'it belongs to the owner of the extension, and says what it is');
 is( sql("SELECT count(*), count(obj_description(indexrelid, 'pg_class')) FROM pg_index WHERE indrelid = 'kgwebhook.delivery_log_$day'::regclass"),
 	'3|3', 'it has its indexes');
-is( sql("SELECT count(*) FROM pg_depend WHERE objid = 'kgwebhook.delivery_log_$day'::regclass AND deptype = 'e'"),
+is( sql("SELECT count(*) FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = 'kgwebhook.delivery_log_$day'::regclass AND deptype = 'e'"),
 	0, 'and is not a member of the extension, which could not be dumped');
 
 #
@@ -182,7 +184,7 @@ sql('TRUNCATE kgwebhook.delivery_log_default');
 #
 # What the worker drops
 #
-sql(qq{SELECT kgwebhook.make_day(d::date) FROM unnest(ARRAY[now() - interval '31 days', now() - interval '32 days', now() - interval '28 days']) d});
+sql(qq{SELECT kgwebhook.make_day((d AT TIME ZONE 'UTC')::date) FROM unnest(ARRAY[now() - interval '31 days', now() - interval '32 days', now() - interval '28 days']) d});
 fill(10, $_) foreach q{now() - interval '31 days'}, q{now() - interval '32 days'}, q{now() - interval '28 days'},
   q{now() - interval '60 days'};
 is(sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 10, 'old attempts, some of which have no day');
