@@ -117,7 +117,7 @@ passed_on()
 {
 	local name
 
-	for name in REGRESS ISOLATION TAP TZ KGW_JOBS KGW_SANITIZE KGW_SECONDS SEED FUZZ FUZZ_SECONDS \
+	for name in REGRESS ISOLATION TAP OLD_PG_CONFIG TZ KGW_JOBS KGW_SANITIZE KGW_SECONDS SEED FUZZ FUZZ_SECONDS \
 		PG_TEST_TIMEOUT_DEFAULT VERBOSE; do
 		if [ -n "${!name:-}" ]; then printf '%s\0' "$name=${!name}"; fi
 	done

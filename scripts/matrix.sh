@@ -5,10 +5,10 @@
 #	  Does what the README tells a newcomer to do, on other Debians than this
 #	  one: builds, runs the demo and `make check` in throw-away systems, each
 #	  with the PostgreSQL, libcurl, OpenSSL, Perl, Node and compilers of its
-#	  suite.  "upgrade", when named, is a suite too: a system with two versions, for
-#	  test/upgrade/pg_upgrade.sh.
+#	  suite.  "upgrade" is a suite too: a system with two versions of PostgreSQL,
+#	  for test/t/042_pg_upgrade.pl.
 #
-#	  make matrix                            bookworm, trixie and forky
+#	  make matrix                            bookworm, trixie, forky and upgrade
 #	  make matrix SUITES=forky               one
 #	  make matrix SUITES=forky KEEP=1        the root stays, and is used again
 #	  make matrix SUITES=forky KEEP=1 GOAL="check-tap TAP=test/t/001_basics.pl"
@@ -36,7 +36,7 @@ cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 
 suites=("$@")
-[ $# -gt 0 ] || suites=(bookworm trixie forky)
+[ $# -gt 0 ] || suites=(bookworm trixie forky upgrade)
 kept=${TMPDIR:-/tmp}/kgwebhook-matrix
 output=$PWD/matrix-output
 roots=
@@ -77,8 +77,12 @@ check_needs()
 			"(CAP_SYS_ADMIN), which this container doesn't give"
 	install_debootstrap
 	mirror=$(find_mirror)
+	if [ -z "$mirror" ]; then
+		apt-get update -qq >/dev/null 2>&1 || true
+		mirror=$(find_mirror)
+	fi
 	[ -n "$mirror" ] || fail "this machine's apt has no mirror of Debian:" \
-		"name one by MIRROR=..., or run apt-get update"
+		"name one by MIRROR=..."
 }
 
 #-------------------------------------------------------------------------
@@ -220,9 +224,9 @@ run_upgrade()
 		apt-get install -q -y gcc libc6-dev libcurl4-openssl-dev libssl-dev \
 			postgresql-15 postgresql-server-dev-15 \
 			postgresql-17 postgresql-server-dev-17' || return
-	in_root "$root" env OLD_PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config \
-		PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config \
-		/kgwebhook/scripts/in-scratch.sh test/upgrade/pg_upgrade.sh
+	in_root "$root" make -C /kgwebhook check-tap TAP=test/t/042_pg_upgrade.pl \
+		OLD_PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config \
+		PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config
 }
 
 one_suite()

@@ -34,7 +34,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(
-  new_node init_node start_receiver make_intents_table insert_intent
+  new_node init_node configure_node start_receiver make_intents_table insert_intent
   set_status wait_for_log_rows wait_until_settled delivery_log
   wait_for_worker worker_pids reload build_library
 );
@@ -66,12 +66,26 @@ sub init_node
 	my ($name, %conf) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	%conf = (%default_conf, %conf);
 	$node->init;
+	configure_node($node, %conf);
+	return $node;
+}
+
+=head2 configure_node($node, %conf)
+
+Gives our settings to a node that was made in another way.
+
+=cut
+
+sub configure_node
+{
+	my ($node, %conf) = @_;
+
+	%conf = (%default_conf, %conf);
 	$node->append_conf('postgresql.conf',
 		join "\n",
 		map { "$_ = $conf{$_}" } grep { defined $conf{$_} } sort keys %conf);
-	return $node;
+	return;
 }
 
 =head2 new_node($name, %conf)

@@ -12,6 +12,7 @@ use strict;
 use warnings;
 
 use Kgwebhook;
+use Kgwebhook::Copies;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -51,32 +52,6 @@ $origin->safe_psql('postgres',
 my $pending = $n + 1;
 my $sent = () = $receiver->lines;
 
-# What a copy has to have, table by table.
-my @contents = (
-	'SELECT * FROM kgwebhook.queue ORDER BY delivery_id',
-	'SELECT * FROM kgwebhook.delivery_log ORDER BY attempt_id',
-	'SELECT * FROM kgwebhook.dead_letter',
-	'SELECT * FROM kgwebhook.secret',
-	'SELECT * FROM kgwebhook.paused',
-	'SELECT relation, event, id_column, status_column, url_column, org_column, payload
-	   FROM kgwebhook.watch ORDER BY event COLLATE "C"',
-	q{SELECT tableoid::regclass, count(*) FROM kgwebhook.delivery_log
-	   WHERE tableoid <> 'kgwebhook.delivery_log_default'::regclass GROUP BY tableoid ORDER BY tableoid::regclass::text},
-	'SELECT last_value, is_called FROM kgwebhook.delivery_id_seq',
-	'SELECT last_value, is_called FROM kgwebhook.attempt_id_seq',
-	q{SELECT tgrelid::regclass, tgname, tgenabled, d.deptype FROM pg_trigger t
-	    JOIN pg_depend d ON d.objid = t.oid AND d.refclassid = 'pg_extension'::regclass
-	   WHERE tgname LIKE 'kgwebhook%' ORDER BY tgrelid::regclass::text COLLATE "C", 2},
-	'SELECT * FROM payment_intents ORDER BY payment_intent_id',
-	'SELECT * FROM app.orders');
-
-sub contents
-{
-	my ($node, $database) = @_;
-
-	return [ map { $node->safe_psql($database, $_) } @contents ];
-}
-
 my $original = contents($origin, 'postgres');
 isnt($_, '', 'the original has something of everything') foreach @$original;
 
@@ -87,38 +62,6 @@ sub restored
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$node->command_ok(\@command, "$database: restored without an error");
 	return;
-}
-
-sub worker_state_is
-{
-	my ($node, $database, $state) = @_;
-
-	$node->poll_query_until($database,
-		"SELECT worker_state = '$state' FROM kgwebhook.stats")
-	  or die "waited for $database to be $state";
-	pass("$database: $state");
-	return;
-}
-
-# How often the server has said that a database is a copy.
-sub told
-{
-	my ($node, $database) = @_;
-
-	return scalar(() = slurp_file($node->logfile) =~
-		  /WARNING:  kgwebhook sends nothing from database "$database": it is a copy\n.*DETAIL:  It was (?:database \d+ of system \d+|given deliveries of another database), and is database \d+ of system \d+\.\n.*HINT:  If it takes the original's place, call kg_adopt\(\)/g);
-}
-
-# What a receiver has got since, by object, as "times".
-sub got
-{
-	my ($from, $since) = @_;
-	my %times;
-	my @requests = $from->requests;
-
-	splice @requests, 0, $since;
-	$times{ $_->{json}{payment_intent_id} // "order $_->{json}{id}" }++ foreach @requests;
-	return \%times;
 }
 
 # A copy that has been restored: fenced until kg_adopt(), and then complete.
