@@ -315,7 +315,7 @@ kgw_engine_turn(KgwEngine *engine)
 		kgw_upkeep_run(engine->upkeep);
 		engine->unreported = true;
 	}
-	if (kgw_secrets_retired())
+	if (kgw_secrets_retired() || kgw_custody_due() <= kgw_clock_ticks())
 		kgw_custody_run();
 	publish(engine);
 	report_statistics(engine);
@@ -330,8 +330,9 @@ KgwTicks
 kgw_engine_deadline(KgwEngine *engine)
 {
 	KgwTicks	now = kgw_clock_ticks();
+	KgwTicks	chores = Min(kgw_upkeep_due(engine->upkeep), kgw_custody_due());
 	KgwTicks	unasked = Min(kgw_http_deadline(engine->http),
-							  Min(kgw_ledger_due(engine->ledger), kgw_upkeep_due(engine->upkeep)));
+							  Min(kgw_ledger_due(engine->ledger), chores));
 	KgwTicks	deadline = Min(unasked, kgw_scheduler_due(engine->scheduler));
 
 	if (engine->again_at != KGW_NEVER)
@@ -349,7 +350,8 @@ kgw_engine_deadline(KgwEngine *engine)
 			deadline = Min(deadline, now + UNHEARD_PAUSE);
 	}
 	if (engine->fenced)
-		return Min(kgw_http_deadline(engine->http), kgw_ledger_due(engine->ledger));
+		return Min(kgw_custody_due(),
+				   Min(kgw_http_deadline(engine->http), kgw_ledger_due(engine->ledger)));
 	if (!kgw_settings.enabled)
 		return unasked;
 	if (engine->look)

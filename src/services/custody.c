@@ -6,9 +6,12 @@
  * Two things happen to secrets without anybody's asking: the old one of a
  * rotation that has ended is taken out, and once kgwebhook.key_file is set,
  * what is still in the clear is encrypted.  The worker does both when it starts
- * over from the tables, so at a reload, and the first also when it meets such
- * a secret.  Signing never waits for that: a secret that has retired signs
- * nothing any more, wherever it still stands.
+ * over from the tables, so at a reload, and the first also at the time itself:
+ * it learns of it when it starts over, as it does at each change of the table, and
+ * sleeps until then, so a secret leaves where nothing is sent, too.  Should the
+ * clock be set forward meanwhile, the first attempt that meets such a secret has it
+ * taken out.  Signing never waits for any of that: a secret that has retired
+ * signs nothing any more, wherever it still stands.
  *
  * It must never keep the worker from delivering: what fails is logged and left
  * for the next time, and a row that somebody is changing is left to them.
@@ -52,6 +55,12 @@ static const char *const pass_queries[] = {
 	[PASS_CLEAR] = " WHERE NOT encrypted FOR UPDATE SKIP LOCKED",
 	[PASS_ALL] = " FOR UPDATE"
 };
+
+/* After a pass that failed, or left a row to somebody who holds it. */
+#define PAUSE_AFTER_FAILURE ((KgwTicks) 10 * USECS_PER_MINUTE)
+
+/* When a secret retires next. */
+static KgwTicks due = KGW_NEVER;
 
 /* One row of kgwebhook.secret. */
 typedef struct KgwCustody
@@ -193,6 +202,27 @@ kgw_custody_encrypt_all(void)
 	return make_pass(PASS_ALL);
 }
 
+/* When a secret retires next, if one does; the pass has left what is overdue. */
+static KgwTicks
+next_retirement(void)
+{
+	KgwTicks	now = kgw_clock_ticks();
+	KgwTicks	next;
+	Datum		when;
+	bool		isnull;
+
+	if (SPI_execute("SELECT pg_catalog.min(GREATEST(retires_at, activates_at))"
+					" FROM kgwebhook.secret"
+					" WHERE retires_at IS NOT NULL AND activates_at IS NOT NULL",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.secret");
+	when = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	next = isnull ? KGW_NEVER :
+		kgw_clock_due(DatumGetTimestampTz(when), GetCurrentTimestamp(), now);
+	SPI_freetuptable(SPI_tuptable);
+	return next == KGW_OVERDUE ? now + PAUSE_AFTER_FAILURE : next;
+}
+
 static void
 pass_in_transaction(KgwPass pass)
 {
@@ -204,7 +234,10 @@ pass_in_transaction(KgwPass pass)
 	SPI_connect();
 	kgw_discreet_begin(&discretion, NULL);
 	if (kgw_extension_hold() && OidIsValid(kgw_relation_oid("secret")))
+	{
 		changed = make_pass(pass);
+		due = next_retirement();
+	}
 	kgw_discreet_end(&discretion);
 	SPI_finish();
 	PopActiveSnapshot();
@@ -252,6 +285,7 @@ try_pass(KgwPass pass)
 void
 kgw_custody_run(void)
 {
+	due = kgw_clock_ticks() + PAUSE_AFTER_FAILURE;	/* unless the pass knows better */
 	try_pass(PASS_RETIRED);
 	if (!kgw_keyfile_set())
 		return;
@@ -259,4 +293,11 @@ kgw_custody_run(void)
 	(void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
 	try_pass(PASS_CLEAR);
+}
+
+/* When kgw_custody_run() has something to do next, as far as anybody knows. */
+KgwTicks
+kgw_custody_due(void)
+{
+	return due;
 }

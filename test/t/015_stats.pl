@@ -15,7 +15,6 @@ use Test::More;
 my $node = new_node(
 	'main',
 	'autovacuum' => 'off',
-	'kgwebhook.request_timeout' => "'500ms'",
 	'kgwebhook.retry_schedule' => "'50ms'");
 my $receiver = start_receiver();
 $receiver->set_secret(make_intents_table($node));
@@ -48,11 +47,13 @@ my $down = start_receiver();
 $down->stop;
 insert_intent($node, 'ok', $receiver->url);
 insert_intent($node, 'rejected', $receiver->url('/status/500'));
-insert_intent($node, 'hang', $receiver->url('/hang'));
 insert_intent($node, 'down', $down->url);
 insert_intent($node, 'blocked', 'http://10.0.0.1/');
 insert_intent($node, 'no_secret', $receiver->url, org_id => "'nobody'");
 $node->psql('postgres', q{BEGIN; UPDATE payment_intents SET status = 'success'; ROLLBACK});
+wait_until_settled($node, q{org_id <> 'nobody'});
+reload($node, 'kgwebhook.request_timeout' => "'100ms'");    # only now: all others are to be answered
+insert_intent($node, 'hang', $receiver->url('/hang'));
 wait_until_settled($node, q{org_id <> 'nobody'});
 wait_for_stats(q{queue_depth = 1}, 'one waits for its secret');
 is(stats("enqueued, $outcomes"), '6|1|2|2|2|2|1|0', 'each outcome is counted');
@@ -110,6 +111,7 @@ $node->safe_psql(
 	SET client_min_messages = warning;
 	CREATE EXTENSION kgwebhook CASCADE;
 	SELECT kg_create_secret(), kg_create_payment_intents()});
+$node->safe_psql('postgres', 'SELECT kg_rotate_secret()');    # which ends in two days
 my ($pid) = worker_pids($node, 'postgres');
 
 # How often it has gone to sleep, and the transactions it has begun: a backend's

@@ -176,6 +176,17 @@ wait_until_settled($node);
 is($node->safe_psql('postgres', 'SELECT secret FROM kgwebhook.secret'),
 	$at_once, 'also in the table');
 
+# Where nothing is sent, the worker wakes for it: at the time, and not before.
+my $last = $node->safe_psql('postgres', q{SELECT kg_rotate_secret('default', '0', '2s')});
+my $kept = 'SELECT next_secret IS NOT NULL FROM kgwebhook.secret';
+stop_clock($begin + 13);
+is($node->safe_psql('postgres', $kept), 't', 'an old secret stays until its time');
+stop_clock($begin + 14);
+ok($node->poll_query_until('postgres', $kept, 'f'), 'and is taken out then, unasked');
+is($node->safe_psql('postgres', 'SELECT secret FROM kgwebhook.secret'), $last,
+	'the new one is what stays');
+is_deeply([ wait_for_worker($node) ], [$worker], 'by the same worker as ever');
+
 stop_clock(0);
 $node->stop;
 done_testing();
