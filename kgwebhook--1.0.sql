@@ -1416,7 +1416,7 @@ BEGIN
     SELECT * INTO destination FROM kgwebhook.destinations d WHERE d.destination = it.destination;
     SELECT s.worker_state INTO worker FROM kgwebhook.worker_stats() s;
     SELECT min(q.delivery_id) INTO ahead FROM kgwebhook.queue q
-     WHERE q.object_id = it.object_id AND q.destination = it.destination AND q.delivery_id < it.delivery_id
+     WHERE q.object_id = it.object_id AND q.url = it.url AND q.delivery_id < it.delivery_id
        AND split_part(q.event, '.', 1) = split_part(it.event, '.', 1);
     next := format('attempt %s, %s', it.attempts + 1,
                    CASE WHEN NOT isfinite(it.next_attempt_at) THEN 'which waits'

@@ -69,7 +69,7 @@ typedef struct KgwDestination
 /* Two objects with the same hash are merely sent one after the other. */
 typedef struct KgwObject
 {
-	uint64		hash;			/* hash key: of destination and object */
+	uint64		hash;			/* hash key: of URL and object */
 	KgwEntry   *head;
 	KgwEntry   *tail;
 } KgwObject;
