@@ -102,6 +102,46 @@ COMMENT ON COLUMN kgwebhook.secret.encrypted IS 'true: both are encrypted with a
 
 
 /* -------------------------------------------------------------------------
+ * Subscriptions
+ *
+ * Organisation and URL go by their bytes: the trigger finds them through the
+ * index without knowing a collation.
+ * ------------------------------------------------------------------------- */
+
+CREATE SEQUENCE kgwebhook.subscription_id_seq;
+COMMENT ON SEQUENCE kgwebhook.subscription_id_seq IS 'numbers subscriptions';
+
+CREATE TABLE kgwebhook.subscription (
+    subscription_id  pg_catalog.int8 NOT NULL DEFAULT pg_catalog.nextval('kgwebhook.subscription_id_seq'::pg_catalog.regclass),
+    org_id           pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    url              pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    events           pg_catalog.text[] NOT NULL,
+    description      pg_catalog.text,
+    created_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    paused_at        pg_catalog.timestamptz,
+    disabled_at      pg_catalog.timestamptz,
+    disabled_reason  pg_catalog.text,
+    failing_since    pg_catalog.timestamptz,
+    CONSTRAINT subscription_pkey PRIMARY KEY (subscription_id),
+    CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url)
+);
+COMMENT ON TABLE kgwebhook.subscription IS
+  'who gets the events of an organisation, besides the objects'' own URLs; readable by its owner only';
+COMMENT ON COLUMN kgwebhook.subscription.subscription_id IS 'the subscription';
+COMMENT ON COLUMN kgwebhook.subscription.org_id IS 'the organisation whose events it gets';
+COMMENT ON COLUMN kgwebhook.subscription.url IS 'where they go';
+COMMENT ON COLUMN kgwebhook.subscription.destination IS 'scheme://host:port of the URL';
+COMMENT ON COLUMN kgwebhook.subscription.events IS 'names of events, or patterns: * stands for anything';
+COMMENT ON COLUMN kgwebhook.subscription.description IS 'for people';
+COMMENT ON COLUMN kgwebhook.subscription.created_at IS 'when kg_subscribe() was called';
+COMMENT ON COLUMN kgwebhook.subscription.paused_at IS 'since when its events wait in the queue';
+COMMENT ON COLUMN kgwebhook.subscription.disabled_at IS 'since when its events become dead letters';
+COMMENT ON COLUMN kgwebhook.subscription.disabled_reason IS 'why it was disabled';
+COMMENT ON COLUMN kgwebhook.subscription.failing_since IS 'first attempt that was not acknowledged since the last one that was';
+
+
+/* -------------------------------------------------------------------------
  * Queue, log, dead letters
  *
  * The queue's indexes hold no column that ever changes, so that a retry is a
@@ -131,6 +171,7 @@ CREATE TABLE kgwebhook.queue (
     problem          pg_catalog.text,
     origin           pg_catalog.int8 NOT NULL DEFAULT kgwebhook.origin(),
     attempts_before  pg_catalog.int4 NOT NULL DEFAULT 0,
+    subscription_id  pg_catalog.int8,
     CONSTRAINT queue_pkey PRIMARY KEY (delivery_id)
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
@@ -153,6 +194,7 @@ COMMENT ON COLUMN kgwebhook.queue.xid IS 'the transaction that changed the statu
 COMMENT ON COLUMN kgwebhook.queue.problem IS 'what was wrong with the event when it was enqueued, if anything';
 COMMENT ON COLUMN kgwebhook.queue.origin IS 'the database it was enqueued in; of another one''s, nothing is sent before kg_adopt()';
 COMMENT ON COLUMN kgwebhook.queue.attempts_before IS 'attempts made before it was queued again; the retry schedule counts the others';
+COMMENT ON COLUMN kgwebhook.queue.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
 
 CREATE TABLE kgwebhook.delivery_log (
     attempt_id       pg_catalog.int8 NOT NULL DEFAULT pg_catalog.nextval('kgwebhook.attempt_id_seq'::pg_catalog.regclass),
@@ -173,6 +215,7 @@ CREATE TABLE kgwebhook.delivery_log (
     started_at       pg_catalog.timestamptz NOT NULL,
     duration_ms      pg_catalog.float8,
     is_test          pg_catalog.bool NOT NULL DEFAULT false,
+    subscription_id  pg_catalog.int8,
     CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
 ) PARTITION BY RANGE (started_at);
 CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log DEFAULT;
@@ -219,6 +262,7 @@ COMMENT ON COLUMN kgwebhook.delivery_log.request_body IS 'the exact bytes that w
 COMMENT ON COLUMN kgwebhook.delivery_log.started_at IS 'when the attempt began';
 COMMENT ON COLUMN kgwebhook.delivery_log.duration_ms IS 'milliseconds from its beginning to its outcome';
 COMMENT ON COLUMN kgwebhook.delivery_log.is_test IS 'true for kg_send_test()';
+COMMENT ON COLUMN kgwebhook.delivery_log.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';
 
 CREATE TABLE kgwebhook.dead_letter (
     delivery_id      pg_catalog.int8 NOT NULL,
@@ -238,6 +282,7 @@ CREATE TABLE kgwebhook.dead_letter (
     attempts_before  pg_catalog.int4 NOT NULL DEFAULT 0,
     reason           pg_catalog.text NOT NULL,
     died_at          pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    subscription_id  pg_catalog.int8,
     CONSTRAINT dead_letter_pkey PRIMARY KEY (delivery_id)
 );
 COMMENT ON TABLE kgwebhook.dead_letter IS 'deliveries that were given up, with the reason';
@@ -258,6 +303,7 @@ COMMENT ON COLUMN kgwebhook.dead_letter.origin IS 'the database it was given up 
 COMMENT ON COLUMN kgwebhook.dead_letter.attempts_before IS 'attempts made before it was last queued again';
 COMMENT ON COLUMN kgwebhook.dead_letter.reason IS 'why it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.died_at IS 'when it was given up';
+COMMENT ON COLUMN kgwebhook.dead_letter.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';
 
 CREATE TABLE kgwebhook.paused (
     destination  pg_catalog.text COLLATE pg_catalog."C" PRIMARY KEY,
@@ -271,6 +317,8 @@ SELECT pg_catalog.pg_extension_config_dump('kgwebhook.instance', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.watch', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.paused', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.secret', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.subscription_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.subscription', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.attempt_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.queue', '');
@@ -342,6 +390,10 @@ CREATE TRIGGER changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.paused
     FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
 COMMENT ON TRIGGER changed ON kgwebhook.paused IS 'makes the workers notice a pause or its end';
+CREATE TRIGGER changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.subscription
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
+COMMENT ON TRIGGER changed ON kgwebhook.subscription IS 'makes workers and writers of watched tables read it again';
 CREATE TRIGGER changed
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.instance
     FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
@@ -481,6 +533,79 @@ CREATE FUNCTION @extschema@.kg_encrypt_secrets() RETURNS pg_catalog.int8
 COMMENT ON FUNCTION @extschema@.kg_encrypt_secrets() IS
   'encrypts all secrets with the first key of kgwebhook.key_file; how many organisations'' were not yet';
 
+CREATE FUNCTION @extschema@.kg_subscribe(
+    org_id pg_catalog.text,
+    url pg_catalog.text,
+    events pg_catalog.text[] DEFAULT '{*}',
+    description pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_subscribe';
+COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
+  'has an organisation''s events sent to a URL, besides the objects'' own; returns the subscription''s number';
+
+CREATE FUNCTION @extschema@.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    DELETE FROM kgwebhook.subscription s WHERE s.subscription_id = kg_unsubscribe.subscription_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', kg_unsubscribe.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_unsubscribe(pg_catalog.int8) IS
+  'removes a subscription; what is still queued for it becomes dead letters';
+
+CREATE FUNCTION @extschema@.kg_pause_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    UPDATE kgwebhook.subscription s SET paused_at = coalesce(s.paused_at, now())
+     WHERE s.subscription_id = kg_pause_subscription.subscription_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', kg_pause_subscription.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_pause_subscription(pg_catalog.int8) IS
+  'has the events of a subscription wait in the queue';
+
+CREATE FUNCTION @extschema@.kg_resume_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    former kgwebhook.subscription;
+BEGIN
+    SELECT * INTO former FROM kgwebhook.subscription s
+     WHERE s.subscription_id = kg_resume_subscription.subscription_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', kg_resume_subscription.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+    END IF;
+    IF former.paused_at IS NULL AND former.disabled_at IS NULL THEN
+        RAISE NOTICE 'nothing was resumed'
+            USING DETAIL = format('Subscription %s is neither paused nor disabled.', former.subscription_id);
+        RETURN;
+    END IF;
+    UPDATE kgwebhook.subscription s
+       SET paused_at = NULL, disabled_at = NULL, disabled_reason = NULL, failing_since = NULL
+     WHERE s.subscription_id = former.subscription_id;
+    IF former.disabled_at IS NOT NULL THEN
+        RAISE NOTICE 'subscription % is enabled again', former.subscription_id
+            USING DETAIL = 'What it has missed meanwhile is not sent by itself.',
+                  HINT = format('SELECT kg_recover(%L, org_id => %L, destination => %L) sends it.',
+                                date_trunc('second', former.disabled_at), former.org_id, former.destination);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_resume_subscription(pg_catalog.int8) IS
+  'ends what kg_pause_subscription() began, and enables a subscription that was disabled';
+
 
 /* -------------------------------------------------------------------------
  * Operating
@@ -493,7 +618,7 @@ CREATE FUNCTION @extschema@.kg_send_test(
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_send_test';
 COMMENT ON FUNCTION @extschema@.kg_send_test(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
-  'sends one synthetic, signed callback now and returns its row of the log';
+  'sends one synthetic, signed callback now, to a URL or to all active subscriptions; returns its rows of the log';
 
 CREATE FUNCTION kgwebhook.worker_stats(
     OUT since pg_catalog.timestamptz,
@@ -590,6 +715,12 @@ BEGIN
                              (SELECT max(delivery_id) FROM kgwebhook.dead_letter),
                              (SELECT max(delivery_id) FROM kgwebhook.delivery_log)) AS last) known
       WHERE known.last >= s.last_value;
+    PERFORM setval('kgwebhook.subscription_id_seq', known.last)
+       FROM kgwebhook.subscription_id_seq s,
+            (SELECT greatest((SELECT max(subscription_id) FROM kgwebhook.subscription),
+                             (SELECT max(subscription_id) FROM kgwebhook.queue),
+                             (SELECT max(subscription_id) FROM kgwebhook.dead_letter)) AS last) known
+      WHERE known.last >= s.last_value;
     PERFORM setval('kgwebhook.attempt_id_seq', known.last)
        FROM kgwebhook.attempt_id_seq s,
             (SELECT max(attempt_id) AS last FROM kgwebhook.delivery_log) known
@@ -638,7 +769,7 @@ CREATE VIEW kgwebhook.deliveries AS
            q.attempts,
            l.outcome AS last_outcome, l.response_status AS last_status, l.error AS last_error,
            l.started_at AS last_attempt_at,
-           q.next_attempt_at, q.enqueued_at
+           q.next_attempt_at, q.enqueued_at, q.subscription_id
       FROM kgwebhook.queue q
       LEFT JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a
                           WHERE a.delivery_id OPERATOR(pg_catalog.=) q.delivery_id
@@ -648,7 +779,7 @@ CREATE VIEW kgwebhook.deliveries AS
            'dead', d.attempts,
            l.outcome, l.response_status, coalesce(l.error, d.reason),
            l.started_at,
-           NULL, d.enqueued_at
+           NULL, d.enqueued_at, d.subscription_id
       FROM kgwebhook.dead_letter d
       LEFT JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a
                           WHERE a.delivery_id OPERATOR(pg_catalog.=) d.delivery_id
@@ -658,7 +789,7 @@ CREATE VIEW kgwebhook.deliveries AS
            l.outcome, l.attempt,
            l.outcome, l.response_status, l.error,
            l.started_at,
-           NULL, NULL
+           NULL, NULL, l.subscription_id
       FROM kgwebhook.delivery_log l
      WHERE l.final AND NOT l.is_test
        AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'superseded'])
@@ -685,6 +816,37 @@ COMMENT ON COLUMN kgwebhook.deliveries.last_error IS 'why the last attempt was n
 COMMENT ON COLUMN kgwebhook.deliveries.last_attempt_at IS 'when the last attempt began';
 COMMENT ON COLUMN kgwebhook.deliveries.next_attempt_at IS 'when the next attempt is due; NULL when it is settled';
 COMMENT ON COLUMN kgwebhook.deliveries.enqueued_at IS 'when the status changed; NULL when only the log remembers the delivery';
+COMMENT ON COLUMN kgwebhook.deliveries.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
+
+CREATE VIEW kgwebhook.subscriptions AS
+    SELECT s.subscription_id, s.org_id, s.url, s.destination, s.events, s.description,
+           CASE WHEN s.disabled_at IS NOT NULL THEN 'disabled'
+                WHEN s.paused_at IS NOT NULL THEN 'paused'
+                WHEN s.failing_since IS NOT NULL THEN 'failing'
+                ELSE 'ok' END AS state,
+           CASE WHEN s.disabled_at IS NOT NULL THEN s.disabled_reason
+                WHEN s.paused_at IS NOT NULL THEN 'kg_pause_subscription() was called'
+                WHEN s.failing_since IS NOT NULL THEN 'its receiver has acknowledged nothing since' END AS reason,
+           coalesce(s.disabled_at, s.paused_at, s.failing_since) AS since,
+           coalesce(q.pending, 0) AS pending,
+           s.created_at
+      FROM kgwebhook.subscription s
+      LEFT JOIN (SELECT subscription_id, pg_catalog.count(*) AS pending
+                   FROM kgwebhook.queue WHERE subscription_id IS NOT NULL
+                  GROUP BY subscription_id) q ON q.subscription_id OPERATOR(pg_catalog.=) s.subscription_id;
+COMMENT ON VIEW kgwebhook.subscriptions IS
+  'one row a subscription: how it is and why, and what waits for it';
+COMMENT ON COLUMN kgwebhook.subscriptions.subscription_id IS 'the subscription';
+COMMENT ON COLUMN kgwebhook.subscriptions.org_id IS 'the organisation whose events it gets';
+COMMENT ON COLUMN kgwebhook.subscriptions.url IS 'where they go';
+COMMENT ON COLUMN kgwebhook.subscriptions.destination IS 'scheme://host:port of the URL';
+COMMENT ON COLUMN kgwebhook.subscriptions.events IS 'names of events, or patterns: * stands for anything';
+COMMENT ON COLUMN kgwebhook.subscriptions.description IS 'for people';
+COMMENT ON COLUMN kgwebhook.subscriptions.state IS 'ok, failing, paused or disabled';
+COMMENT ON COLUMN kgwebhook.subscriptions.reason IS 'why it is failing, paused or disabled';
+COMMENT ON COLUMN kgwebhook.subscriptions.since IS 'since when';
+COMMENT ON COLUMN kgwebhook.subscriptions.pending IS 'deliveries not settled yet';
+COMMENT ON COLUMN kgwebhook.subscriptions.created_at IS 'when kg_subscribe() was called';
 
 CREATE VIEW kgwebhook.stats AS
     SELECT s.since, s.enqueued,
@@ -725,9 +887,13 @@ CREATE VIEW kgwebhook.pending AS
                 WHEN EXISTS (SELECT FROM kgwebhook.paused p
                               WHERE p.destination OPERATOR(pg_catalog.=) q.destination
                                  OR p.destination OPERATOR(pg_catalog.=) '*') THEN 'resume'
+                WHEN EXISTS (SELECT FROM kgwebhook.subscription s
+                              WHERE s.subscription_id OPERATOR(pg_catalog.=) q.subscription_id
+                                AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL) THEN 'resume'
                 WHEN n.backing_off THEN 'destination'
                 WHEN q.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now() THEN 'retry'
-                ELSE 'turn' END AS waits_for
+                ELSE 'turn' END AS waits_for,
+           q.subscription_id
       FROM kgwebhook.queue q
       LEFT JOIN kgwebhook.destination_notices() n ON n.destination OPERATOR(pg_catalog.=) q.destination;
 COMMENT ON VIEW kgwebhook.pending IS
@@ -743,6 +909,7 @@ COMMENT ON COLUMN kgwebhook.pending.since IS 'when the status changed, or when i
 COMMENT ON COLUMN kgwebhook.pending.age IS 'how long ago that was';
 COMMENT ON COLUMN kgwebhook.pending.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
 COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (it is ill), retry (its time) or turn (it is due)';
+COMMENT ON COLUMN kgwebhook.pending.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
 
 CREATE VIEW kgwebhook.failures AS
     SELECT coalesce(l.error, l.outcome) AS reason, l.outcome, l.response_status,
@@ -794,22 +961,23 @@ COMMENT ON COLUMN kgwebhook.latency.max_ms IS 'the slowest';
  * Which payments are at stake.  What is open is a delivery in the queue, a
  * dead letter, or one that was superseded and that only the log remembers; it
  * counts if nothing newer of its object went to the same URL, and if it has
- * never been acknowledged itself.  The amounts are all that leaves the payload,
+ * never been acknowledged itself.  Nobody waits for what a removed subscription
+ * didn't get.  The amounts are all that leaves the payload,
  * and one that is no plain number is no amount.
  */
 CREATE VIEW kgwebhook.unacknowledged AS
     WITH open AS (
         SELECT q.org_id, q.event, q.object_id, q.url, q.delivery_id,
                CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
-               q.attempts, q.enqueued_at AS since, q.next_attempt_at, q.payload
+               q.attempts, q.enqueued_at AS since, q.next_attempt_at, q.payload, q.subscription_id
           FROM kgwebhook.queue q
         UNION ALL
         SELECT d.org_id, d.event, d.object_id, d.url, d.delivery_id,
-               'dead', d.attempts, d.enqueued_at, NULL, d.payload
+               'dead', d.attempts, d.enqueued_at, NULL, d.payload, d.subscription_id
           FROM kgwebhook.dead_letter d
         UNION ALL
         SELECT l.org_id, l.event, l.object_id, l.url, l.delivery_id,
-               'superseded', l.attempt, l.started_at, NULL, s.payload
+               'superseded', l.attempt, l.started_at, NULL, s.payload, l.subscription_id
           FROM kgwebhook.delivery_log l
           LEFT JOIN LATERAL (SELECT a.request_body::pg_catalog.jsonb AS payload
                                FROM kgwebhook.delivery_log a
@@ -826,9 +994,13 @@ CREATE VIEW kgwebhook.unacknowledged AS
     SELECT k.org_id, k.event, k.object_id, k.url, k.delivery_id, k.state, k.attempts, k.since, k.next_attempt_at,
            CASE WHEN (k.payload OPERATOR(pg_catalog.->>) 'fiat_amount') OPERATOR(pg_catalog.~) '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
                 THEN (k.payload OPERATOR(pg_catalog.->>) 'fiat_amount')::pg_catalog.numeric END AS fiat_amount,
-           pg_catalog.left(k.payload OPERATOR(pg_catalog.->>) 'fiat_currency', 16) AS fiat_currency
+           pg_catalog.left(k.payload OPERATOR(pg_catalog.->>) 'fiat_currency', 16) AS fiat_currency,
+           k.subscription_id
       FROM kind k
-     WHERE NOT EXISTS (SELECT FROM kind n
+     WHERE (k.subscription_id IS NULL
+            OR EXISTS (SELECT FROM kgwebhook.subscription s
+                        WHERE s.subscription_id OPERATOR(pg_catalog.=) k.subscription_id))
+       AND NOT EXISTS (SELECT FROM kind n
                         WHERE n.object_id OPERATOR(pg_catalog.=) k.object_id
                           AND n.url OPERATOR(pg_catalog.=) k.url
                           AND n.kind OPERATOR(pg_catalog.=) k.kind
@@ -852,6 +1024,7 @@ COMMENT ON COLUMN kgwebhook.unacknowledged.since IS 'when the status changed or 
 COMMENT ON COLUMN kgwebhook.unacknowledged.next_attempt_at IS 'when the next attempt is due; NULL when nothing happens by itself';
 COMMENT ON COLUMN kgwebhook.unacknowledged.fiat_amount IS 'fiat_amount of the payload; NULL when it has none';
 COMMENT ON COLUMN kgwebhook.unacknowledged.fiat_currency IS 'fiat_currency of the payload';
+COMMENT ON COLUMN kgwebhook.unacknowledged.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
 
 
 /* -------------------------------------------------------------------------
@@ -1126,7 +1299,20 @@ CREATE FUNCTION kgwebhook.destination_of(url pg_catalog.text) RETURNS pg_catalog
 COMMENT ON FUNCTION kgwebhook.destination_of(pg_catalog.text) IS
   'scheme://host:port of a URL; empty when it has none';
 
-/* What is queued already is only hurried: done twice, this does nothing more. */
+CREATE FUNCTION kgwebhook.is_taken(subscription_id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT is_taken.subscription_id IS NULL
+        OR EXISTS (SELECT FROM kgwebhook.subscription s
+                    WHERE s.subscription_id = is_taken.subscription_id AND s.disabled_at IS NULL)
+$$;
+COMMENT ON FUNCTION kgwebhook.is_taken(pg_catalog.int8) IS
+  'false for a subscription that is disabled or was removed: what is queued for it becomes dead letters';
+
+/*
+ * What is queued already is only hurried: done twice, this does nothing more.
+ * What nobody takes stays where it is.
+ */
 CREATE FUNCTION kgwebhook.requeue(ids pg_catalog.int8[], due pg_catalog.timestamptz[]) RETURNS SETOF pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -1143,28 +1329,28 @@ BEGIN
         WITH back AS (
             DELETE FROM kgwebhook.dead_letter d
              USING unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
-             WHERE d.delivery_id = w.delivery_id
+             WHERE d.delivery_id = w.delivery_id AND kgwebhook.is_taken(d.subscription_id)
             RETURNING d.*, w.due,
                       (SELECT max(l.attempt) FROM kgwebhook.delivery_log l WHERE l.delivery_id = d.delivery_id) AS logged)
         INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination,
-                                     payload, problem, attempts, attempts_before, next_attempt_at)
+                                     payload, problem, attempts, attempts_before, next_attempt_at, subscription_id)
         SELECT b.delivery_id, b.webhook_id, b.org_id, b.event, b.object_id, b.url, kgwebhook.destination_of(b.url),
-               b.payload, b.problem, greatest(b.attempts, b.logged), greatest(b.attempts, b.logged), b.due
+               b.payload, b.problem, greatest(b.attempts, b.logged), greatest(b.attempts, b.logged), b.due, b.subscription_id
           FROM back b
             ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
         RETURNING queue.delivery_id;
 
     RETURN QUERY
         INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination,
-                                     payload, attempts, attempts_before, next_attempt_at)
+                                     payload, attempts, attempts_before, next_attempt_at, subscription_id)
         SELECT DISTINCT ON (l.delivery_id)
                l.delivery_id, l.webhook_id, l.org_id, l.event, l.object_id, l.url, l.destination,
-               l.request_body::jsonb - 'timestamp' - 'signature', n.attempts, n.attempts, w.due
+               l.request_body::jsonb - 'timestamp' - 'signature', n.attempts, n.attempts, w.due, l.subscription_id
           FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
           JOIN kgwebhook.delivery_log l ON l.delivery_id = w.delivery_id,
                LATERAL (SELECT max(a.attempt) AS attempts FROM kgwebhook.delivery_log a
                          WHERE a.delivery_id = l.delivery_id) n
-         WHERE l.request_body IS NOT NULL AND NOT l.is_test
+         WHERE l.request_body IS NOT NULL AND NOT l.is_test AND kgwebhook.is_taken(l.subscription_id)
          ORDER BY l.delivery_id, l.attempt DESC
             ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
         RETURNING queue.delivery_id;
@@ -1193,7 +1379,14 @@ BEGIN
                   HINT = 'Use kg_send_test() for another one.';
     END IF;
     RETURN QUERY SELECT r.* FROM kgwebhook.requeue(ARRAY[attempt.delivery_id], ARRAY[now()]) r;
-    IF NOT FOUND THEN
+    IF NOT FOUND AND NOT kgwebhook.is_taken(attempt.subscription_id) THEN
+        RAISE EXCEPTION 'delivery % can''t be sent again', attempt.delivery_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = coalesce((SELECT format('Subscription %s is disabled: %s.', s.subscription_id, s.disabled_reason)
+                                       FROM kgwebhook.subscription s WHERE s.subscription_id = attempt.subscription_id),
+                                    format('Subscription %s was removed.', attempt.subscription_id)),
+                  HINT = 'kg_resume_subscription() enables one that is disabled; one that was removed can''t be had back.';
+    ELSIF NOT FOUND THEN
         RAISE EXCEPTION 'delivery % can''t be sent again', attempt.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'It is settled, and no row of the log has the bytes that were sent.';
@@ -1219,7 +1412,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'nothing can be sent again for "%"', kg_redeliver_object.object_id
             USING ERRCODE = 'no_data_found',
-                  DETAIL = 'No delivery of an object with this identifier is in the queue, the dead letters or the log.',
+                  DETAIL = 'No delivery of an object with this identifier is in the queue, the dead letters or the log, or only for subscriptions that are disabled or were removed.',
                   HINT = 'Identifiers are compared exactly; kgwebhook.deliveries has them.';
     END IF;
 END
@@ -1238,22 +1431,23 @@ CREATE FUNCTION kgwebhook.missed(
     destination pg_catalog.text,
     OUT delivery_id pg_catalog.int8,
     OUT due pg_catalog.timestamptz,
-    OUT overtaken pg_catalog.bool) RETURNS SETOF pg_catalog.record
+    OUT overtaken pg_catalog.bool,
+    OUT taken pg_catalog.bool) RETURNS SETOF pg_catalog.record
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
     RETURN QUERY
         WITH candidate AS (
-            SELECT q.delivery_id, q.org_id, q.event, q.object_id, q.destination
+            SELECT q.delivery_id, q.org_id, q.event, q.object_id, q.destination, q.url, q.subscription_id
               FROM kgwebhook.queue q
              WHERE q.enqueued_at <= missed.until AND q.attempts > q.attempts_before
                AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
             UNION ALL
-            SELECT d.delivery_id, d.org_id, d.event, d.object_id, d.destination
+            SELECT d.delivery_id, d.org_id, d.event, d.object_id, d.destination, d.url, d.subscription_id
               FROM kgwebhook.dead_letter d
              WHERE d.enqueued_at <= missed.until AND d.died_at >= missed.since
             UNION ALL
-            SELECT l.delivery_id, l.org_id, l.event, l.object_id, l.destination
+            SELECT l.delivery_id, l.org_id, l.event, l.object_id, l.destination, l.url, l.subscription_id
               FROM kgwebhook.delivery_log l
              WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test
                AND l.started_at BETWEEN missed.since AND missed.until
@@ -1263,20 +1457,22 @@ BEGIN
                             WHERE a.delivery_id = l.delivery_id AND a.request_body IS NOT NULL)
                AND NOT EXISTS (SELECT FROM kgwebhook.queue q WHERE q.delivery_id = l.delivery_id)),
         judged AS (
-            SELECT c.delivery_id, c.destination,
+            SELECT c.delivery_id, c.destination, kgwebhook.is_taken(c.subscription_id) AS taken,
                    EXISTS (SELECT FROM kgwebhook.delivery_log l
-                            WHERE l.object_id = c.object_id AND l.destination = c.destination
+                            WHERE l.object_id = c.object_id AND l.url = c.url
                               AND l.delivery_id > c.delivery_id
                               AND l.outcome = 'acknowledged' AND NOT l.is_test
                               AND split_part(l.event, '.', 1) = split_part(c.event, '.', 1)) AS overtaken
               FROM candidate c
-             WHERE (missed.org_id IS NULL OR c.org_id = missed.org_id)
+             WHERE (c.subscription_id IS NULL
+                    OR EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.subscription_id = c.subscription_id))
+               AND (missed.org_id IS NULL OR c.org_id = missed.org_id)
                AND (missed.destination IS NULL OR c.destination = lower(missed.destination)))
         /* 200 a second to each destination: its receiver has just been ill */
         SELECT j.delivery_id,
-               now() + make_interval(secs => (row_number() OVER (PARTITION BY j.destination, j.overtaken
+               now() + make_interval(secs => (row_number() OVER (PARTITION BY j.destination, j.overtaken, j.taken
                                                                  ORDER BY j.delivery_id) - 1) / 200.0),
-               j.overtaken
+               j.overtaken, j.taken
           FROM judged j;
 END
 $$;
@@ -1295,6 +1491,7 @@ DECLARE
     ids int8[];
     times timestamptz[];
     left_out int8;
+    not_taken int8;
     recovered int8;
 BEGIN
     IF since IS NULL OR until IS NULL OR dry_run IS NULL THEN
@@ -1307,15 +1504,20 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('It is from %s until %s.', since, until);
     END IF;
-    SELECT array_agg(m.delivery_id ORDER BY m.delivery_id) FILTER (WHERE NOT m.overtaken),
-           array_agg(m.due ORDER BY m.delivery_id) FILTER (WHERE NOT m.overtaken),
-           count(*) FILTER (WHERE m.overtaken)
-      INTO ids, times, left_out
+    SELECT array_agg(m.delivery_id ORDER BY m.delivery_id) FILTER (WHERE m.taken AND NOT m.overtaken),
+           array_agg(m.due ORDER BY m.delivery_id) FILTER (WHERE m.taken AND NOT m.overtaken),
+           count(*) FILTER (WHERE m.taken AND m.overtaken), count(*) FILTER (WHERE NOT m.taken)
+      INTO ids, times, left_out, not_taken
       FROM kgwebhook.missed(since, until, kg_recover.org_id, kg_recover.destination) m;
     IF left_out > 0 THEN
         RAISE NOTICE '% deliveries were left out', left_out
             USING DETAIL = 'A newer status of the same object has been acknowledged; the older one must not come after it.',
                   HINT = 'kg_redeliver() sends one all the same.';
+    END IF;
+    IF not_taken > 0 THEN
+        RAISE NOTICE '% deliveries were left out', not_taken
+            USING DETAIL = 'They are for subscriptions that are disabled.',
+                  HINT = 'kg_resume_subscription() enables one; kgwebhook.subscriptions says why it is disabled.';
     END IF;
     IF ids IS NULL OR dry_run THEN
         RETURN coalesce(cardinality(ids), 0);
@@ -1338,14 +1540,15 @@ CREATE FUNCTION @extschema@.kg_reconcile(
     OUT state pg_catalog.text,
     OUT attempts pg_catalog.int4,
     OUT enqueued_at pg_catalog.timestamptz,
-    OUT why pg_catalog.text) RETURNS SETOF pg_catalog.record
+    OUT why pg_catalog.text,
+    OUT subscription_id pg_catalog.int8) RETURNS SETOF pg_catalog.record
     LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
     RETURN QUERY
         WITH known AS (
             SELECT d.org_id, d.event, d.object_id, d.url, d.delivery_id, d.webhook_id, d.state, d.attempts,
-                   coalesce(d.enqueued_at, d.last_attempt_at) AS at, d.last_error, d.next_attempt_at
+                   coalesce(d.enqueued_at, d.last_attempt_at) AS at, d.last_error, d.next_attempt_at, d.subscription_id
               FROM kgwebhook.deliveries d
              WHERE coalesce(d.enqueued_at, d.last_attempt_at) >= now() - since),
         latest AS (
@@ -1353,15 +1556,19 @@ BEGIN
               FROM known k
              ORDER BY k.object_id, k.url, split_part(k.event, '.', 1), k.delivery_id DESC)
         SELECT l.org_id, l.event, l.object_id, l.url, l.delivery_id, l.webhook_id, l.state, l.attempts, l.at,
-               CASE l.state
+               CASE WHEN l.state IN ('pending', 'retrying') AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL
+                    THEN format('its subscription %s is paused', s.subscription_id)
+                    ELSE CASE l.state
                     WHEN 'dead' THEN (SELECT d.reason FROM kgwebhook.dead_letter d WHERE d.delivery_id = l.delivery_id)
                     WHEN 'superseded' THEN 'superseded, and what superseded it is gone'
                     WHEN 'pending' THEN CASE WHEN isfinite(l.next_attempt_at) THEN 'not attempted yet'
                                              ELSE 'waits for a signing secret' END
                     ELSE CASE WHEN isfinite(l.next_attempt_at) THEN 'tried again at ' || l.next_attempt_at::text || '; '
-                              ELSE '' END || coalesce(l.last_error, 'the log has no attempt of it any more') END
+                              ELSE '' END || coalesce(l.last_error, 'the log has no attempt of it any more') END END,
+               l.subscription_id
           FROM latest l
-         WHERE l.state <> 'acknowledged'
+          LEFT JOIN kgwebhook.subscription s ON s.subscription_id = l.subscription_id
+         WHERE l.state <> 'acknowledged' AND (l.subscription_id IS NULL OR s.subscription_id IS NOT NULL)
            AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged')
          ORDER BY l.delivery_id;
@@ -1378,6 +1585,7 @@ DECLARE
     last kgwebhook.delivery_log;
     dead kgwebhook.dead_letter;
     destination kgwebhook.destinations;
+    subscription kgwebhook.subscription;
     worker text;
     ahead int8;
     told text;
@@ -1391,8 +1599,10 @@ BEGIN
     END IF;
     SELECT * INTO last FROM kgwebhook.delivery_log l
      WHERE l.delivery_id = kg_explain.delivery_id ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1;
-    told := format('Delivery %s is %s of %s for organisation %s, to %s.',
-                   it.delivery_id, it.event, it.object_id, it.org_id, it.url)
+    SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
+    told := format('Delivery %s is %s of %s for organisation %s, to %s%s.',
+                   it.delivery_id, it.event, it.object_id, it.org_id, it.url,
+                   coalesce(' (subscription ' || it.subscription_id || ')', ''))
             || CASE WHEN it.enqueued_at IS NULL THEN '' ELSE format(E'\nIt was queued at %s.', date_trunc('second', it.enqueued_at)) END
             || CASE WHEN last.attempt_id IS NULL THEN E'\nNo attempt has been made.'
                     ELSE format(E'\nThe last attempt, number %s, began at %s and was %s after %s ms%s.',
@@ -1407,8 +1617,14 @@ BEGIN
                               last.attempt_id);
     ELSIF it.state = 'dead' THEN
         SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = kg_explain.delivery_id;
-        RETURN told || format(E'\nIt was given up at %s: %s.\nNothing happens by itself. Mend what is wrong; then SELECT %s sends it again.',
-                              date_trunc('second', dead.died_at), dead.reason,
+        told := told || format(E'\nIt was given up at %s: %s.\nNothing happens by itself.',
+                               date_trunc('second', dead.died_at), dead.reason);
+        IF it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
+            RETURN told || format(' Subscription %s was removed, so it can''t be sent again.', it.subscription_id);
+        END IF;
+        RETURN told || format(' Mend what is wrong; then %sSELECT %s sends it again.',
+                              CASE WHEN subscription.disabled_at IS NULL THEN ''
+                                   ELSE format('enable the subscription by SELECT kg_resume_subscription(%s); after that ', it.subscription_id) END,
                               CASE WHEN last.attempt_id IS NULL THEN format('kg_redeliver_object(%L)', it.object_id)
                                    ELSE format('kg_redeliver(%s)', last.attempt_id) END);
     END IF;
@@ -1428,6 +1644,13 @@ BEGIN
             format('Nothing is sent at present, for the worker is: %s. Next is %s, when that is mended.', worker, next)
         WHEN destination.state = 'paused' THEN
             format('Its destination %s is paused. Next is %s, after kg_resume().', it.destination, next)
+        WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
+            format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id)
+        WHEN subscription.disabled_at IS NOT NULL THEN
+            format('Its subscription %s is disabled: it becomes a dead letter when its turn comes.', it.subscription_id)
+        WHEN subscription.paused_at IS NOT NULL THEN
+            format('Its subscription %s is paused. Next is %s, after kg_resume_subscription(%s).',
+                   it.subscription_id, next, it.subscription_id)
         WHEN NOT isfinite(it.next_attempt_at) THEN
             format('It waits for a signing secret of organisation %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', it.org_id)
         WHEN ahead IS NOT NULL THEN
@@ -1510,6 +1733,11 @@ REVOKE ALL ON FUNCTION
     @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text),
     @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval),
     @extschema@.kg_encrypt_secrets(),
+    @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text),
+    @extschema@.kg_unsubscribe(pg_catalog.int8),
+    @extschema@.kg_pause_subscription(pg_catalog.int8),
+    @extschema@.kg_resume_subscription(pg_catalog.int8),
+    kgwebhook.is_taken(pg_catalog.int8),
     @extschema@.kg_send_test(pg_catalog.text, pg_catalog.text, pg_catalog.text),
     kgwebhook.destination_of(pg_catalog.text),
     kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]),
@@ -1569,7 +1797,7 @@ END
 $$;
 
 GRANT USAGE ON SCHEMA kgwebhook TO pg_monitor;
-GRANT SELECT ON kgwebhook.deliveries, kgwebhook.destinations, kgwebhook.stats,
+GRANT SELECT ON kgwebhook.deliveries, kgwebhook.subscriptions, kgwebhook.destinations, kgwebhook.stats,
     kgwebhook.pending, kgwebhook.failures, kgwebhook.latency, kgwebhook.unacknowledged TO pg_monitor;
 GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices() TO pg_monitor;
 

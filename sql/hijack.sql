@@ -226,6 +226,11 @@ INSERT INTO calls VALUES
 	('kg_watch', $$ public.kg_watch('hijack.own', 'own', 'id', 'status', 'url', 'org', '{"id": "id"}') $$),
 	('kg_unwatch', $$ public.kg_unwatch('hijack.own') $$),
 	('kg_send_test', $$ public.kg_send_test('http://10.0.0.7/', 'hijack') $$),
+	('kg_subscribe', $$ public.kg_subscribe('hijack', 'https://hijack.example/', '{*}', 'mine') $$),
+	('kg_pause_subscription', $$ public.kg_pause_subscription((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),
+	('kg_resume_subscription', $$ public.kg_resume_subscription((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),
+	('kg_unsubscribe', $$ public.kg_unsubscribe((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),
+	('is_taken', $$ kgwebhook.is_taken(1) $$),
 	('kg_pause', $$ public.kg_pause('http://hijack.example:80') $$),
 	('kg_resume', $$ public.kg_resume('http://hijack.example:80') $$);
 CREATE TEMP VIEW called AS
@@ -260,7 +265,8 @@ BEGIN
 	END LOOP;
 END $$;
 GRANT USAGE ON SCHEMA kgwebhook TO kgw_writer;
-GRANT SELECT ON kgwebhook.deliveries, kgwebhook.destinations, kgwebhook.stats TO kgw_writer;
+GRANT SELECT ON kgwebhook.deliveries, kgwebhook.destinations, kgwebhook.stats, kgwebhook.subscriptions TO kgw_writer;
+SELECT kg_subscribe('hijack', 'https://other.example/') > 0 AS another;
 SET ROLE kgw_writer;
 CREATE TABLE hijack.own (id text, status text, url text, org text, extra int[], at timestamptz, number numeric);
 SET client_min_messages = warning;
@@ -276,7 +282,8 @@ SELECT pg_temp.try($$ 1; INSERT INTO hijack.own VALUES ('a', 's', 'https://m.exa
 	pg_temp.try($$ 1; UPDATE hijack.intents SET status = 'success' $$),
 	pg_temp.try('* FROM kgwebhook.deliveries'),
 	pg_temp.try('* FROM kgwebhook.destinations'),
-	pg_temp.try('* FROM kgwebhook.stats');
+	pg_temp.try('* FROM kgwebhook.stats'),
+	pg_temp.try('* FROM kgwebhook.subscriptions');
 RESET ROLE;
 SELECT event, object_id, problem FROM kgwebhook.queue ORDER BY delivery_id;
 SELECT org_id FROM kgwebhook.secret WHERE org_id = 'hijack';
@@ -286,6 +293,7 @@ DELETE FROM kgwebhook.watch;
 DELETE FROM kgwebhook.queue;
 DELETE FROM kgwebhook.secret;
 DELETE FROM kgwebhook.paused;
+DELETE FROM kgwebhook.subscription;
 DELETE FROM kgwebhook.delivery_log;
 DROP OWNED BY kgw_mallory, kgw_alice, kgw_writer;
 DROP ROLE kgw_mallory, kgw_alice, kgw_writer;

@@ -322,9 +322,19 @@ kgw_attempt_expire(KgwAttempt *attempt, const KgwRow *row)
 
 	begin(attempt, row);
 	attempt->outcome = KGW_UNREACHABLE;
-	attempt->expired = true;
+	attempt->not_made = true;
 	attempt->give_up = true;
 	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
+/* Instead of an attempt: its subscription takes no deliveries, for this reason. */
+void
+kgw_attempt_withhold(KgwAttempt *attempt, const KgwRow *row, const char *reason)
+{
+	begin(attempt, row);
+	make_invalid(attempt, reason);
+	attempt->not_made = true;
+	attempt->withheld = true;
 }
 
 /* What the attempt says about its destination. */
@@ -333,7 +343,7 @@ kgw_attempt_sign(const KgwAttempt *attempt)
 {
 	int			status = attempt->response_status;
 
-	if (attempt->expired)
+	if (attempt->not_made)
 		return KGW_SIGN_NONE;
 	switch (attempt->outcome)
 	{

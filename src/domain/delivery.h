@@ -37,7 +37,8 @@ typedef struct KgwAttempt
 	KgwOutcome	outcome;
 	bool		give_up;		/* trying again is of no use */
 	bool		no_secret;		/* waits until there is one to sign with */
-	bool		expired;		/* no attempt, but the end of its time */
+	bool		not_made;		/* no attempt, but the end of the delivery */
+	bool		withheld;		/* and that because its subscription takes none */
 	int64		retry_after;	/* seconds the receiver asked for, or -1 */
 	int			response_status;	/* 0 = none */
 	char	   *response_body;
@@ -53,6 +54,7 @@ extern void kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *respons
 extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);
 extern void kgw_attempt_supersede(KgwAttempt *attempt, const KgwRow *row);
 extern void kgw_attempt_expire(KgwAttempt *attempt, const KgwRow *row);
+extern void kgw_attempt_withhold(KgwAttempt *attempt, const KgwRow *row, const char *reason);
 extern KgwSign kgw_attempt_sign(const KgwAttempt *attempt);
 extern void kgw_attempt_clear(KgwAttempt *attempt);
 extern void kgw_attempt_free(KgwAttempt *attempt);

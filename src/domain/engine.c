@@ -24,6 +24,7 @@
 
 #include "domain/delivery.h"
 #include "domain/engine_internal.h"
+#include "domain/standing.h"
 #include "domain/trust.h"
 #include "services/board.h"
 #include "services/custody.h"
@@ -74,6 +75,7 @@ kgw_engine_start(KgwEngine *engine)
 	engine->wakes = kgw_shared_wakes();
 	engine->reloads = kgw_shared_reloads();
 	kgw_secrets_forget();
+	kgw_standing_forget();
 	return kgw_reader_start(engine);
 }
 
@@ -105,11 +107,48 @@ keyring_for(const KgwRow *row)
 	return wanted.keyring;
 }
 
+static void
+load_standing(void *arg)
+{
+	kgw_queue_begin();
+	(void) kgw_standing_load(*(int64 *) arg);
+	kgw_queue_end();
+}
+
+/*
+ * Why a row's subscription doesn't take it, or NULL.  False when that can't be
+ * read now.
+ */
+static bool
+find_refusal(const KgwRow *row, const char **refusal)
+{
+	int64		subscription_id = row->subscription_id;
+
+	*refusal = NULL;
+	if (subscription_id == 0)
+		return true;
+	if (kgw_standing_known(subscription_id) == NULL &&
+		kgw_guard_passing(load_standing, &subscription_id) != KGW_GUARDED_DONE)
+		return false;
+	*refusal = kgw_standing_known(subscription_id)->refusal;
+	return true;
+}
+
+/* Since when the row's subscription is known to have acknowledged nothing, or 0. */
+static TimestampTz
+failing_since(const KgwRow *row)
+{
+	const KgwStanding *standing = kgw_standing_known(row->subscription_id);
+
+	return standing != NULL ? standing->failing_since : 0;
+}
+
 /* An attempt has come to its end; what it means is decided and kept. */
 static void
 conclude(KgwEngine *engine, KgwJob *job)
 {
-	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt));
+	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt),
+							failing_since(job->row));
 	kgw_ledger_conclude(engine->ledger, job, kgw_clock_ticks());
 }
 
@@ -132,7 +171,7 @@ send_attempt(KgwEngine *engine, KgwJob *job, const KgwKeyring *keyring)
 static void
 give_back(KgwEngine *engine, KgwEntry *entry)
 {
-	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE);
+	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE, 0);
 	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE);
 	kgw_reader_stop(engine);
 }
@@ -140,23 +179,27 @@ give_back(KgwEngine *engine, KgwEntry *entry)
 static void
 take_turn(KgwEngine *engine, KgwEntry *entry, KgwTurn turn)
 {
+	const KgwRow *row = kgw_scheduler_row(entry);
 	const KgwKeyring *keyring = NULL;
+	const char *refusal = NULL;
 	KgwJob	   *job;
 
 	if (turn == KGW_TURN_SEND)
 	{
-		keyring = keyring_for(kgw_scheduler_row(entry));
-		if (keyring == NULL)
+		if (!find_refusal(row, &refusal) ||
+			(refusal == NULL && (keyring = keyring_for(row)) == NULL))
 		{
 			give_back(engine, entry);
 			return;
 		}
 	}
-	job = kgw_ledger_begin(engine->ledger, entry, kgw_scheduler_row(entry));
+	job = kgw_ledger_begin(engine->ledger, entry, row);
 	switch (turn)
 	{
 		case KGW_TURN_SEND:
-			if (send_attempt(engine, job, keyring))
+			if (refusal != NULL)
+				kgw_attempt_withhold(&job->attempt, row, refusal);
+			else if (send_attempt(engine, job, keyring))
 			{
 				engine->told = false;
 				engine->in_flight++;

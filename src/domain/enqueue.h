@@ -22,6 +22,7 @@ typedef struct KgwNewDelivery
 	const char *url;
 	Jsonb	   *payload;
 	const char *problem;		/* or NULL */
+	int64		subscription_id;	/* 0 = the object's own URL */
 } KgwNewDelivery;
 
 extern void kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE]);

@@ -232,6 +232,7 @@ kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires
 	KgwDestination *d = find_destination(s, row->destination);
 	KgwEntry   *entry;
 
+	d->skipping = false;
 	if (d->cursor < row->delivery_id)
 		d->cursor = row->delivery_id;
 	if (hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL)
@@ -244,6 +245,21 @@ kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires
 	/* what can't go yet needs no payload yet */
 	if (entry->state == KGW_ENTRY_BLOCKED)
 		kgw_chain_drop_row(s, entry);
+}
+
+/*
+ * A row of a page that can't go before everything is read anew, because its
+ * subscription is paused: it stays in the table and costs no memory.
+ */
+void
+kgw_scheduler_skip(KgwScheduler *s, KgwRow *row)
+{
+	KgwDestination *d = find_destination(s, row->destination);
+
+	d->skipping = true;
+	if (d->cursor < row->delivery_id)
+		d->cursor = row->delivery_id;
+	pfree(row);
 }
 
 /*
@@ -281,7 +297,7 @@ kgw_scheduler_want_page(KgwScheduler *s, int64 *after, int *limit)
 	dlist_delete(&d->page_node);
 	dlist_push_tail(&s->paging, &d->page_node);
 	*after = d->cursor;
-	*limit = d->health.open ? PAGE_ROWS_ILL : PAGE_ROWS;
+	*limit = d->health.open && !d->skipping ? PAGE_ROWS_ILL : PAGE_ROWS;
 	return d->name;
 }
 

@@ -40,7 +40,8 @@ enum
 	LOG_ATTEMPT_ID, LOG_DELIVERY_ID, LOG_WEBHOOK_ID, LOG_ORG_ID, LOG_EVENT,
 	LOG_OBJECT_ID, LOG_URL, LOG_DESTINATION, LOG_ATTEMPT, LOG_OUTCOME,
 	LOG_FINAL, LOG_RESPONSE_STATUS, LOG_RESPONSE_BODY, LOG_ERROR,
-	LOG_REQUEST_BODY, LOG_STARTED_AT, LOG_DURATION_MS, LOG_IS_TEST, LOG_COLUMNS
+	LOG_REQUEST_BODY, LOG_STARTED_AT, LOG_DURATION_MS, LOG_IS_TEST, LOG_SUBSCRIPTION_ID,
+	LOG_COLUMNS
 };
 
 /* Rows that go into a partition together. */
@@ -125,6 +126,8 @@ set_delivery(KgwLogWriter *writer, const KgwRow *row)
 	set_wire(writer, LOG_OBJECT_ID, row->object_id, strlen(row->object_id));
 	set_wire(writer, LOG_URL, row->url, strlen(row->url));
 	set_wire(writer, LOG_DESTINATION, row->destination, strlen(row->destination));
+	writer->values[LOG_SUBSCRIPTION_ID] = Int64GetDatum(row->subscription_id);
+	writer->isnull[LOG_SUBSCRIPTION_ID] = row->subscription_id == 0;
 }
 
 static void

@@ -53,6 +53,7 @@ typedef struct KgwDestination
 	int64		cursor;
 	bool		more;
 	bool		paused;
+	bool		skipping;		/* the last row of a page was left in the table */
 	bool		paging;			/* in the list of those that want a page */
 	bool		running;		/* in one of the lines of those that can send */
 	bool		proven;			/* and it is that of the proven ones */

@@ -56,14 +56,14 @@
 #include "services/text.h"
 
 #define COLUMNS \
-	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, " \
+	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, subscription_id, " \
 	"webhook_id, org_id, event, object_id, url, destination, problem, payload"
 
 /* Columns of the above, from 1. */
 enum
 {
 	ROW_PLACE = 1, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
-	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
+	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
 	ROW_OBJECT_ID, ROW_URL,
 	ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
 };
@@ -216,6 +216,8 @@ make_row(HeapTuple tuple, TupleDesc desc)
 	KgwRow	   *row;
 	Size		offset[ROW_PAYLOAD + 1] = {0};
 	bool		unfit = false;
+	Datum		value;
+	bool		none;
 
 	head.place = *(ItemPointer) DatumGetPointer(get_value(tuple, desc, ROW_PLACE));
 	head.delivery_id = DatumGetInt64(get_value(tuple, desc, ROW_DELIVERY_ID));
@@ -224,6 +226,8 @@ make_row(HeapTuple tuple, TupleDesc desc)
 	head.next_attempt_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_NEXT_ATTEMPT_AT));
 	head.enqueued_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_ENQUEUED_AT));
 	head.xid = DatumGetFullTransactionId(get_value(tuple, desc, ROW_XID));
+	value = heap_getattr(tuple, ROW_SUBSCRIPTION_ID, desc, &none);
+	head.subscription_id = none ? 0 : DatumGetInt64(value);
 
 	initStringInfo(&piece);
 	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));

@@ -25,6 +25,7 @@ typedef struct KgwRow
 	TimestampTz enqueued_at;
 	FullTransactionId xid;
 	ItemPointerData place;		/* in the table, when it was read */
+	int64		subscription_id;	/* 0 = the object's own URL */
 	const char *webhook_id;
 	const char *org_id;
 	const char *event;

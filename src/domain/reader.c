@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 
 #include "domain/engine_internal.h"
+#include "domain/standing.h"
 #include "pure/retry.h"
 #include "services/custody.h"
 #include "services/guard.h"
@@ -75,10 +76,40 @@ latest_attempt_at(const KgwEngine *engine, const KgwRow *row)
 	return Min(row->next_attempt_at, engine->wall + Max(pause, 0));
 }
 
+/* How the subscription stands that a row is for; NULL when it is for none. */
+static const KgwStanding *
+standing_of(const KgwRow *row)
+{
+	const KgwStanding *standing;
+
+	if (row->subscription_id == 0)
+		return NULL;
+	standing = kgw_standing_known(row->subscription_id);
+	return standing != NULL ? standing : kgw_standing_load(row->subscription_id);
+}
+
+/*
+ * Whether a row stays in the table until somebody resumes its subscription, of
+ * which we then hear, and read everything anew.
+ */
+static bool
+is_paused(const KgwRow *row)
+{
+	const KgwStanding *standing = standing_of(row);
+
+	return standing != NULL && standing->paused && standing->refusal == NULL;
+}
+
 /* When a row may be sent, by the monotonic clock. */
 static KgwTicks
 due_of(const KgwEngine *engine, const KgwRow *row)
 {
+	const KgwStanding *standing = standing_of(row);
+
+	/* what isn't taken needs no time of its own to be told so */
+	if (standing != NULL && standing->refusal != NULL)
+		return KGW_OVERDUE;
+
 	/* one that waits for a secret is due as soon as there is one */
 	if (TIMESTAMP_IS_NOEND(row->next_attempt_at))
 	{
@@ -132,7 +163,7 @@ take_arrival(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
-	if (is_mine(engine, row->destination))
+	if (is_mine(engine, row->destination) && !is_paused(row))
 		kgw_scheduler_arrival(engine->scheduler, row, due_of(engine, row),
 							  expiry_of(engine, row));
 	else
@@ -144,7 +175,10 @@ take_paged(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
-	kgw_scheduler_paged(engine->scheduler, row, due_of(engine, row), expiry_of(engine, row));
+	if (is_paused(row))
+		kgw_scheduler_skip(engine->scheduler, row);
+	else
+		kgw_scheduler_paged(engine->scheduler, row, due_of(engine, row), expiry_of(engine, row));
 }
 
 static void
@@ -152,7 +186,11 @@ take_fetched(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
-	kgw_scheduler_fetched(engine->scheduler, row, expiry_of(engine, row));
+	/* its entry, left without a row, is forgotten */
+	if (is_paused(row))
+		pfree(row);
+	else
+		kgw_scheduler_fetched(engine->scheduler, row, expiry_of(engine, row));
 }
 
 static void

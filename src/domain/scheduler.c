@@ -242,9 +242,27 @@ kgw_scheduler_row(const KgwEntry *entry)
 	return entry->row;
 }
 
-/* The turn is over, and what it says of the destination. */
+/*
+ * Whom a failure makes a suspect: the object.  But when the destination has
+ * acknowledged others' deliveries since this subscription began to fail, it
+ * is the subscription's own illness, and no reason to keep the others waiting.
+ */
+static uint64
+suspect(const KgwEntry *entry, TimestampTz failing_since)
+{
+	if (failing_since != 0 && entry->destination->last_success > failing_since)
+		return (uint64) entry->row->subscription_id;
+	return entry->object->hash;
+}
+
+/*
+ * The turn is over, and what it says of the destination.  "failing_since" is
+ * since when the delivery's subscription has acknowledged nothing; 0 = it isn't
+ * known to be failing.
+ */
 void
-kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
+kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign,
+						TimestampTz failing_since)
 {
 	KgwDestination *d = entry->destination;
 	bool		was_open = d->health.open;
@@ -257,7 +275,7 @@ kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 	if (d->ill)
 		pairingheap_remove(s->ill, &d->ill_node);
 	d->ill = false;
-	kgw_health_note(&d->health, sign, entry->object->hash, s->now);
+	kgw_health_note(&d->health, sign, suspect(entry, failing_since), s->now);
 	if (sign == KGW_SIGN_SUCCESS)
 		d->last_success = GetCurrentTimestamp();
 	if (d->health.open && !was_open)

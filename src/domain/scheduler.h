@@ -45,6 +45,7 @@ extern void kgw_scheduler_pause(KgwScheduler *s, const char *name);
 extern void kgw_scheduler_backlog(KgwScheduler *s, const char *name);
 extern void kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
 extern void kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
+extern void kgw_scheduler_skip(KgwScheduler *s, KgwRow *row);
 extern void kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks expires);
 
 /* intake.c: what to read next */
@@ -62,7 +63,8 @@ extern void kgw_scheduler_limit(KgwScheduler *s, int limit);
 extern bool kgw_scheduler_can_send(KgwScheduler *s);
 extern KgwEntry *kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn);
 extern KgwRow *kgw_scheduler_row(const KgwEntry *entry);
-extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);
+extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign,
+									TimestampTz failing_since);
 extern void kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due);
 extern void kgw_scheduler_limits_changed(KgwScheduler *s);

@@ -30,6 +30,7 @@
 #include "domain/dequeue.h"
 #include "domain/log.h"
 #include "domain/settle.h"
+#include "domain/standing.h"
 #include "services/plan.h"
 #include "services/text.h"
 
@@ -279,7 +280,7 @@ settle_dead(KgwSettlement *settlements, int count)
 			continue;
 		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
 		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number -
-											(settlements[i].attempt->expired ? 1 : 0)));
+											(settlements[i].attempt->not_made ? 1 : 0)));
 		array_add(&reasons, CStringGetTextDatum(kgw_text_from_wire(settlements[i].reason,
 														   strlen(settlements[i].reason))));
 	}
@@ -294,9 +295,10 @@ settle_dead(KgwSettlement *settlements, int count)
 			 " RETURNING q.*, v.attempts AS made, v.reason)"
 			 " INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event,"
 			 " object_id, url, destination, payload, attempts, attempts_before, next_attempt_at,"
-			 " enqueued_at, xid, problem, reason)"
+			 " enqueued_at, xid, problem, reason, subscription_id)"
 			 " SELECT delivery_id, webhook_id, org_id, event, object_id, url, destination,"
-			 " payload, made, attempts_before, next_attempt_at, enqueued_at, xid, problem, reason FROM gone"
+			 " payload, made, attempts_before, next_attempt_at, enqueued_at, xid, problem, reason,"
+			 " subscription_id FROM gone"
 			 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
 			 " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason,"
 			 " died_at = excluded.died_at",
@@ -318,4 +320,5 @@ kgw_settle(KgwSettlement *settlements, int count)
 	settle_done(settlements, count);
 	settle_dead(settlements, count);
 	settle_retries(settlements, count);
+	kgw_standing_settle(settlements, count);
 }

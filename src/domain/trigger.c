@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 
 #include "domain/enqueue.h"
+#include "domain/fanout.h"
 #include "domain/moved.h"
 #include "domain/payload.h"
 #include "domain/watched.h"
@@ -137,7 +138,39 @@ note_departure(const KgwWatch *watch, TriggerData *data)
 						   kgw_payload_column_text(&watch->status, row, desc));
 }
 
-/* Enqueue the delivery of a row's transition, if it is one. */
+/* Where the event goes because the object says so, or NULL. */
+static const char *
+own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
+{
+	const char *url = kgw_payload_column_text(&watch->url, row, desc);
+
+	return url == NULL && watch->url_gone ? "" : url;
+}
+
+/* Enqueue an event for the object's own URL, and for who has subscribed to it. */
+static void
+enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribers)
+{
+	ListCell   *lc;
+
+	delivery->url = url;
+	delivery->subscription_id = 0;
+	if (url != NULL)
+		kgw_enqueue(delivery);
+	foreach(lc, subscribers)
+	{
+		const KgwReceiver *receiver = lfirst(lc);
+
+		delivery->url = receiver->url;
+		delivery->subscription_id = receiver->subscription_id;
+		kgw_enqueue(delivery);
+	}
+}
+
+/*
+ * Enqueue the deliveries of a row's transition, if it is one.  All receivers get
+ * the same event: one webhook-id, one payload.
+ */
 static void
 enqueue_transition(const KgwWatch *watch, TriggerData *data)
 {
@@ -147,24 +180,25 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	char		webhook_id[KGW_WEBHOOK_ID_SIZE];
 	char	   *status;
 	char	   *problem = watch->problem;
+	const char *url;
+	List	   *subscribers;
 
 	if (!status_changed(watch, data, row, &status))
-		return;
-	delivery.url = kgw_payload_column_text(&watch->url, row, desc);
-	if (delivery.url == NULL && watch->url_gone)
-		delivery.url = "";
-	if (delivery.url == NULL)
 		return;
 	delivery.org_id = kgw_payload_column_text(&watch->org, row, desc);
 	if (delivery.org_id == NULL)
 		delivery.org_id = "default";
-	delivery.object_id = object_id(watch, row, desc, &problem);
 	delivery.event = psprintf("%s.%s", watch->event, status);
+	url = own_url(watch, row, desc);
+	subscribers = kgw_fanout(delivery.org_id, delivery.event, url);
+	if (url == NULL && subscribers == NIL)
+		return;
+	delivery.object_id = object_id(watch, row, desc, &problem);
 	delivery.payload = kgw_payload_build(watch, row, desc, &problem);
 	delivery.problem = problem;
 	kgw_enqueue_webhook_id(webhook_id);
 	delivery.webhook_id = webhook_id;
-	kgw_enqueue(&delivery);
+	enqueue_for_all(&delivery, url, subscribers);
 }
 
 /*

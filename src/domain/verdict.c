@@ -7,6 +7,7 @@
  *	410, or invalid				 dead at once: trying again is of no use
  *	expired, without an attempt	 dead: its destination was ill for the whole span
  *								 of the schedule
+ *	withheld, without one		 dead: its subscription is disabled or was removed
  *	no signing secret yet		 waits until there is one, however long
  *	429 or 503 with Retry-After	 again when the receiver wants it
  *	anything else				 again by kgwebhook.retry_schedule, dead after
@@ -39,7 +40,9 @@ format_reason(const char *format, int attempts, const char *error)
 static const char *
 reason_to_give_up(const KgwAttempt *attempt)
 {
-	if (attempt->expired)
+	if (attempt->withheld)
+		return attempt->error ? attempt->error : "its subscription takes no deliveries";
+	if (attempt->not_made)
 		return format_reason("gave up after %d attempts: the destination was unavailable"
 							 " for the whole span of kgwebhook.retry_schedule%s",
 							 attempt->number - 1, NULL);

@@ -3,11 +3,14 @@
  * changed.c
  *	  Noticing that somebody has written our tables.
  *
- * A worker remembers secrets, pauses and the queue.  When another session has
+ * A worker remembers secrets, pauses, subscriptions and the queue.  When another session has
  * changed them, by our functions or by hand, it starts over from the tables at
  * that session's commit.  Statement triggers see every way of writing; the
  * workers' own writing doesn't fire them, and the enqueuing trigger of a
  * watched table goes below them.
+ *
+ * Subscriptions are remembered by every writer of a watched table as well, who
+ * hears of it as of a change of a table's definition.
  *
  * src/processes/changed.c
  *
@@ -17,8 +20,11 @@
 
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
 
 #include "domain/commit.h"
+#include "services/owner.h"
 
 PG_FUNCTION_INFO_V1(kg_changed);
 
@@ -28,10 +34,15 @@ PG_FUNCTION_INFO_V1(kg_changed);
 Datum
 kg_changed(PG_FUNCTION_ARGS)
 {
+	Relation	table;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.changed")));
+	table = ((TriggerData *) fcinfo->context)->tg_relation;
+	if (RelationGetRelid(table) == kgw_relation_oid("subscription"))
+		CacheInvalidateRelcache(table);
 	kgw_commit_reload();
 	return PointerGetDatum(NULL);
 }

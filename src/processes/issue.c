@@ -25,6 +25,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "processes/arguments.h"
 #include "services/custody.h"
 #include "services/discreet.h"
 #include "services/keyfile.h"
@@ -41,35 +42,6 @@ PG_FUNCTION_INFO_V1(kg_encrypt_secrets);
 
 /* Fewer characters than this can be guessed (Standard Webhooks: 24 bytes). */
 #define SECRET_GOOD 24
-
-/*
- * A text argument.  NULL is refused and not passed over: who believes that a
- * secret was installed finds out days later, when nothing has been delivered.
- */
-static text *
-require_text(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-	return PG_GETARG_TEXT_PP(n);
-}
-
-static text *
-org_id_argument(FunctionCallInfo fcinfo)
-{
-	text	   *org_id = require_text(fcinfo, 0, "org_id");
-	size_t		len = VARSIZE_ANY_EXHDR(org_id);
-
-	if (len == 0 || len > KGW_ORG_ID_MAX)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("org_id is %s", len == 0 ? "empty" : "too long"),
-				 errdetail("An organisation's identifier has 1 to %d bytes.", KGW_ORG_ID_MAX),
-				 errhint("Give the value that the watched table's column has.")));
-	return org_id;
-}
 
 /* A secret as it goes into the table. */
 static text *
@@ -122,7 +94,7 @@ make_secret(void)
 Datum
 kg_create_secret(PG_FUNCTION_ARGS)
 {
-	text	   *org_id = org_id_argument(fcinfo);
+	text	   *org_id = kgw_argument_org_id(fcinfo, 0);
 	text	   *secret = make_secret();
 	KgwDiscretion discretion;
 	uint64		stored;
@@ -160,8 +132,8 @@ warn_of_log(void)
 static void
 set_secret(FunctionCallInfo fcinfo)
 {
-	text	   *org_id = org_id_argument(fcinfo);
-	text	   *secret = require_text(fcinfo, 1, "secret");
+	text	   *org_id = kgw_argument_org_id(fcinfo, 0);
+	text	   *secret = kgw_argument_text(fcinfo, 1, "secret");
 	size_t		len = VARSIZE_ANY_EXHDR(secret);
 
 	if (len == 0 || len > SECRET_MAX)
@@ -311,7 +283,7 @@ begin_rotation(text *org_id, text *secret, TimestampTz now, TimestampTz activate
 Datum
 kg_rotate_secret(PG_FUNCTION_ARGS)
 {
-	text	   *org_id = org_id_argument(fcinfo);
+	text	   *org_id = kgw_argument_org_id(fcinfo, 0);
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz activates_at;
 	TimestampTz retires_at;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * send_test.c
- *	  kg_send_test(): one synthetic, signed callback, now.
+ *	  kg_send_test(): one synthetic, signed callback, now; to a URL, or to all
+ *	  active subscriptions of an organisation.
  *
  * It proves an integration only if it goes the way of a real delivery; so it
  * makes a row as the queue would hold it and hands it to the same preparation,
@@ -32,13 +33,30 @@
 #include "domain/enqueue.h"
 #include "domain/settle.h"
 #include "domain/trust.h"
-#include "pure/url.h"
+#include "processes/arguments.h"
 #include "services/owner.h"
 #include "services/secrets.h"
 #include "services/settings.h"
 #include "services/shared_counters.h"
 
 PG_FUNCTION_INFO_V1(kg_send_test);
+
+/* Requests in flight at a time. */
+#define TOGETHER 16
+
+typedef struct KgwTest
+{
+	KgwRow		row;
+	KgwAttempt	attempt;
+	bool		prepared;		/* can be sent */
+} KgwTest;
+
+typedef struct KgwTests
+{
+	MemoryContextCallback end;
+	int			count;
+	KgwTest		test[FLEXIBLE_ARRAY_MEMBER];
+} KgwTests;
 
 static const char *
 text_argument(FunctionCallInfo fcinfo, int n, const char *name)
@@ -51,33 +69,79 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-static const char *
-url_argument(FunctionCallInfo fcinfo)
+static void
+free_attempts(void *arg)
 {
-	const char *url;
-	const char *fault;
-	KgwUrl		parsed;
+	KgwTests   *tests = arg;
 
-	if (PG_ARGISNULL(0))
+	for (int i = 0; i < tests->count; i++)
+		kgw_attempt_free(&tests->test[i].attempt);
+}
+
+/* What their attempts hold is malloc's; it goes with the current memory context. */
+static KgwTests *
+new_tests(int count)
+{
+	KgwTests   *tests = palloc0(offsetof(KgwTests, test) + count * sizeof(KgwTest));
+
+	tests->count = count;
+	tests->end.func = free_attempts;
+	tests->end.arg = tests;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &tests->end);
+	return tests;
+}
+
+/* Tests to all active subscriptions of an organisation. */
+static KgwTests *
+subscription_tests(const char *org_id)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		args[1];
+	KgwTests   *tests;
+
+	args[0] = CStringGetTextDatum(org_id);
+	if (SPI_execute_with_args("SELECT subscription_id, url, destination FROM kgwebhook.subscription"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1"
+							  "   AND paused_at IS NULL AND disabled_at IS NULL"
+							  " ORDER BY subscription_id",
+							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.subscription");
+	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("there is no URL to send a test to"),
-				 errdetail("None was given."),
-				 errhint("SELECT * FROM kg_send_test('https://merchant.example/webhooks').")));
-	url = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	fault = kgw_url_parse(url, strlen(url), &parsed);
-	if (fault == NULL)
-		fault = kgw_url_judge(&parsed, kgw_settings.allow_http, kgw_settings.allowed_ports);
-	if (fault != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("URL can't be called"),
-				 errdetail("The URL is refused: %s.", fault),
-				 errhint("Give a URL such as https://merchant.example/webhooks.")));
-	return url;
+				 errdetail("None was given, and organisation \"%s\" has no active subscription.", org_id),
+				 errhint("Give one, as in SELECT * FROM kg_send_test('https://merchant.example/webhooks'),"
+						 " or have the organisation subscribe by kg_subscribe();"
+						 " kgwebhook.subscriptions shows those that are paused or disabled.")));
+	tests = new_tests(SPI_processed);
+	for (int i = 0; i < tests->count; i++)
+	{
+		KgwRow	   *row = &tests->test[i].row;
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		bool		isnull;
+
+		row->subscription_id =
+			DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
+		row->url = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
+		row->destination = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
+	}
+	return tests;
 }
 
-/* A payload with every member of design A1. */
+/* A test to one URL. */
+static KgwTests *
+url_test(FunctionCallInfo fcinfo)
+{
+	KgwTests   *tests = new_tests(1);
+	KgwUrl		parsed;
+
+	tests->test[0].row.url = kgw_argument_url(fcinfo, 0, &parsed);
+	tests->test[0].row.destination = pstrdup(parsed.destination);
+	return tests;
+}
+
+/* A payload with every member of design A1; url may be NULL. */
 static const char *
 test_payload(const char *object_id, const char *status, const char *url)
 {
@@ -94,29 +158,37 @@ test_payload(const char *object_id, const char *status, const char *url)
 						   "\"crypto_amount\":\"300.0\",\"received_crypto_amount\":\"300.0\","
 						   "\"payment_tx_hash\":null,\"order_data\":{\"test\":true},"
 						   "\"callback_url\":");
-	escape_json(&json, url);
+	if (url != NULL)
+		escape_json(&json, url);
+	else
+		appendStringInfoString(&json, "null");
 	appendStringInfoChar(&json, '}');
 	return json.data;
 }
 
+/* Make one event of them: all receivers get the same. */
 static void
-make_row(KgwRow *row, const char *url, const char *org_id, const char *status)
+make_rows(KgwTests *tests, const char *url, const char *org_id, const char *status)
 {
 	char	   *webhook_id = palloc(KGW_WEBHOOK_ID_SIZE);
-	KgwUrl		parsed;
+	const char *object_id;
+	const char *payload;
 
 	kgw_enqueue_webhook_id(webhook_id);
-	(void) kgw_url_parse(url, strlen(url), &parsed);
-	memset(row, 0, sizeof(*row));
-	row->delivery_id = nextval_internal(kgw_relation_oid("delivery_id_seq"), false);
-	row->webhook_id = webhook_id;
-	row->org_id = org_id;
-	row->event = psprintf("payment_intent.%s", status);
-	row->object_id = psprintf("pi_test_%s", webhook_id + 4);
-	row->url = url;
-	row->destination = pstrdup(parsed.destination);
-	row->payload = test_payload(row->object_id, status, url);
-	row->payload_len = strlen(row->payload);
+	object_id = psprintf("pi_test_%s", webhook_id + 4);
+	payload = test_payload(object_id, status, url);
+	for (int i = 0; i < tests->count; i++)
+	{
+		KgwRow	   *row = &tests->test[i].row;
+
+		row->delivery_id = nextval_internal(kgw_relation_oid("delivery_id_seq"), false);
+		row->webhook_id = webhook_id;
+		row->org_id = org_id;
+		row->event = psprintf("payment_intent.%s", status);
+		row->object_id = object_id;
+		row->payload = payload;
+		row->payload_len = strlen(payload);
+	}
 }
 
 static void
@@ -146,36 +218,66 @@ wait_for_network(KgwHttp *http)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Send the prepared attempt and conclude it. */
+/* Begin the next of those that could be prepared; false when there is none. */
+static bool
+send_next(KgwHttp *http, KgwTests *tests, int *next)
+{
+	KgwRequest	request;
+	KgwTest    *test;
+
+	while (*next < tests->count && !tests->test[*next].prepared)
+		(*next)++;
+	if (*next == tests->count)
+		return false;
+	test = &tests->test[(*next)++];
+	kgw_attempt_request(&test->attempt, &test->row, &request);
+	if (!kgw_http_send(http, &request, test))
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	return true;
+}
+
+/* Send the prepared attempts, some at a time, and conclude them. */
 static void
-send_and_wait(KgwAttempt *attempt, const KgwRow *row)
+exchange(KgwHttp *http, KgwTests *tests)
+{
+	KgwTransfer *transfer;
+	KgwResponse response;
+	void	   *owner;
+	int			next = 0;
+	int			in_flight = 0;
+
+	for (;;)
+	{
+		while (in_flight < TOGETHER && send_next(http, tests, &next))
+			in_flight++;
+		if (in_flight == 0)
+			return;
+		kgw_http_run(http);
+		transfer = kgw_http_next(http, &owner, &response);
+		if (transfer == NULL)
+		{
+			wait_for_network(http);
+			continue;
+		}
+		kgw_attempt_conclude(&((KgwTest *) owner)->attempt, &response);
+		kgw_http_release(http, transfer);
+		in_flight--;
+	}
+}
+
+static void
+send_and_wait(KgwTests *tests)
 {
 	KgwHttp    *http;
-	KgwRequest	request;
-	KgwResponse response;
-	KgwTransfer *volatile transfer = NULL;
-	void	   *owner;
 
 	kgw_http_init();
 	kgw_trust_look();
 	http = kgw_http_new();
 	PG_TRY();
 	{
-		kgw_attempt_request(attempt, row, &request);
-		if (!kgw_http_send(http, &request, NULL))
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("out of memory")));
-		for (;;)
-		{
-			kgw_http_run(http);
-			transfer = kgw_http_next(http, &owner, &response);
-			if (transfer != NULL)
-				break;
-			wait_for_network(http);
-		}
-		kgw_attempt_conclude(attempt, &response);
-		kgw_http_release(http, transfer);
+		exchange(http, tests);
 	}
 	PG_FINALLY();
 	{
@@ -215,38 +317,41 @@ log_attempt(ReturnSetInfo *result, const KgwRow *row, const KgwAttempt *attempt)
 	return_log_row(result, settlement.attempt_id);
 }
 
+/* Stamp and sign them; those that can't be are over already. */
+static void
+prepare(KgwTests *tests, const char *org_id)
+{
+	KgwKeyring	keyring;
+
+	require_keyring(org_id, &keyring);
+	for (int i = 0; i < tests->count; i++)
+	{
+		KgwTest    *test = &tests->test[i];
+
+		test->prepared = kgw_attempt_prepare(&test->attempt, &test->row, &keyring);
+	}
+	kgw_keyring_clear(&keyring);
+}
+
 /*
  * kg_send_test(url text, org_id text, status text) -> setof kgwebhook.delivery_log
  */
 Datum
 kg_send_test(PG_FUNCTION_ARGS)
 {
-	const char *url = url_argument(fcinfo);
 	const char *org_id = text_argument(fcinfo, 1, "org_id");
 	const char *status = text_argument(fcinfo, 2, "status");
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	KgwAttempt	attempt = {0};
-	KgwKeyring	keyring;
-	KgwRow		row;
-	bool		prepared;
+	KgwTests   *tests;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	make_row(&row, url, org_id, status);
-	require_keyring(org_id, &keyring);
-	prepared = kgw_attempt_prepare(&attempt, &row, &keyring);
-	kgw_keyring_clear(&keyring);
-	PG_TRY();
-	{
-		if (prepared)
-			send_and_wait(&attempt, &row);
-		log_attempt(result, &row, &attempt);
-	}
-	PG_FINALLY();
-	{
-		kgw_attempt_free(&attempt);
-	}
-	PG_END_TRY();
+	tests = PG_ARGISNULL(0) ? subscription_tests(org_id) : url_test(fcinfo);
+	make_rows(tests, PG_ARGISNULL(0) ? NULL : tests->test[0].row.url, org_id, status);
+	prepare(tests, org_id);
+	send_and_wait(tests);
+	for (int i = 0; i < tests->count; i++)
+		log_attempt(result, &tests->test[i].row, &tests->test[i].attempt);
 	SPI_finish();
 	return (Datum) 0;
 }

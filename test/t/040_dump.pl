@@ -39,6 +39,14 @@ $origin->safe_psql(
 	ALTER TABLE app.orders DROP COLUMN gone;
 	SELECT kg_watch('app.orders', 'order', 'id', 'state', 'hook', NULL,
 		'{"id": "id", "status": "state", "total": "total"}')});
+
+# subscriptions: one that is for what happens in the copies, one that is disabled
+$origin->safe_psql(
+	'postgres', qq{
+	SELECT kg_subscribe('default', '@{[ $receiver->url('/ok?subscribed') ]}', '{order.shipped}', 'the ledger');
+	SELECT kg_subscribe('default', '@{[ $receiver->url('/ok?disabled') ]}');
+	UPDATE kgwebhook.subscription SET events = '{*.shipped}', paused_at = now(), disabled_at = now(),
+		disabled_reason = 'the receiver answered 410 Gone', failing_since = now() WHERE subscription_id = 2});
 insert_intent($origin, "old$_", $receiver->url) foreach 1 .. 3;
 insert_intent($origin, 'dead', $receiver->url('/status/410'));
 wait_until_settled($origin);
@@ -101,6 +109,20 @@ sub adopted_copy
 		[ @{ $order->{json} }{qw(id total status)}, "$order->{valid}" ],
 		[ 2, '7.00', 'placed', '1' ],
 		"$database: and goes on as the original would");
+
+	# so are its subscriptions
+	$before = () = $receiver->lines;
+	$node->safe_psql($database, "UPDATE app.orders SET state = 'shipped' WHERE id = 2");
+	$receiver->wait_for_requests($before + 2);
+	$node->poll_query_until($database, 'SELECT count(*) = 3 FROM kgwebhook.queue')
+	  or die 'waited for the deliveries of a subscription';
+	is_deeply([ sort map { $_->{path} } grep { ($_->{json}{status} // '') eq 'shipped' } ($receiver->requests)[ $before .. $before + 1 ] ],
+		[ '/ok', '/ok?subscribed' ], "$database: who had subscribed gets its events");
+	is( $node->safe_psql($database, 'SELECT reason FROM kgwebhook.dead_letter WHERE subscription_id = 2')
+		  =~ /^subscription 2 is disabled since .* UTC: the receiver answered 410 Gone$/, 1,
+		"$database: who was disabled doesn't");
+	is($node->safe_psql($database, q{SELECT kg_subscribe('other', 'http://127.0.0.1/')}),
+		3, "$database: and numbers go on");
 	return;
 }
 
@@ -209,8 +231,8 @@ $other->command_ok(
 	],
 	'the data alone, with --disable-triggers');
 is_deeply(
-	[ @{ contents($other, 'schema') }[ 0 .. 6, 10, 11 ] ],
-	[ @$original[ 0 .. 6, 10, 11 ] ],
+	[ @{ contents($other, 'schema') }[ 0 .. 7, 12, 13 ] ],
+	[ @$original[ 0 .. 7, 12, 13 ] ],
 	'everything came along');
 is($other->safe_psql('schema', $events), 0, 'and no event was made of it');
 

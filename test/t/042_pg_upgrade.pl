@@ -49,7 +49,8 @@ sub old_installation
 #
 # The old server, a busy one: things that were delivered, tried and given up, a
 # day of the log that the new one will not keep, a destination that is paused,
-# a rotation under way, a column with another name, and events that wait.
+# a rotation under way, a column with another name, a subscription, and events
+# that wait.
 #
 my $old = PostgreSQL::Test::Cluster->new('old',
 	$ENV{OLD_PG_CONFIG} ? (install_path => old_installation($ENV{OLD_PG_CONFIG})) : ());
@@ -80,6 +81,7 @@ $old->safe_psql(
 	ALTER TABLE app.orders RENAME total TO amount;
 	SELECT kg_create_secret('rotating');
 	SELECT kg_rotate_secret('rotating');
+	SELECT kg_subscribe('default', '$ok?subscribed', '{order.shipped}');
 	SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - 40);
 	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url,
 		destination, attempt, outcome, final, started_at)
@@ -262,6 +264,15 @@ foreach my $mode ('copy', 'link')
 		[ @{ $order->{json} }{qw(id total status)}, "$order->{valid}" ],
 		[ 2, '7.00', 'placed', '1' ],
 		"$mode: goes on with new events, columns with another name included");
+	wait_until_settled($node, "object_id NOT LIKE 'held%'");
+
+	$before = () = $receiver->lines;
+	$node->safe_psql('postgres', q{UPDATE app.orders SET state = 'shipped' WHERE id = 2});
+	$receiver->wait_for_requests($before + 2);
+	is_deeply(
+		[ sort map { $_->{path} } ($receiver->requests)[ $before, $before + 1 ] ],
+		[ '/ok', '/ok?subscribed' ],
+		"$mode: who had subscribed gets its events");
 	wait_until_settled($node, "object_id NOT LIKE 'held%'");
 
 	# functions of each kind: C and SQL, that read and that write

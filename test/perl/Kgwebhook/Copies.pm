@@ -24,12 +24,14 @@ my @contents = (
 	'SELECT * FROM kgwebhook.dead_letter',
 	'SELECT * FROM kgwebhook.secret ORDER BY org_id COLLATE "C"',
 	'SELECT * FROM kgwebhook.paused',
+	'SELECT * FROM kgwebhook.subscription ORDER BY subscription_id',
 	'SELECT relation, event, id_column, status_column, url_column, org_column, payload
 	   FROM kgwebhook.watch ORDER BY event COLLATE "C"',
 	q{SELECT tableoid::regclass, count(*) FROM kgwebhook.delivery_log
 	   WHERE tableoid <> 'kgwebhook.delivery_log_default'::regclass GROUP BY tableoid ORDER BY tableoid::regclass::text},
 	'SELECT last_value, is_called FROM kgwebhook.delivery_id_seq',
 	'SELECT last_value, is_called FROM kgwebhook.attempt_id_seq',
+	'SELECT last_value, is_called FROM kgwebhook.subscription_id_seq',
 	q{SELECT tgrelid::regclass, tgname, tgenabled, d.deptype FROM pg_trigger t
 	    JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid
 	         AND d.refclassid = 'pg_extension'::regclass
@@ -41,7 +43,7 @@ my @contents = (
 
 =head2 contents($node, $database)
 
-What a copy has to have: a list of texts, table by table.  The first seven are
+What a copy has to have: a list of texts, table by table.  The first eight are
 the extension's tables, the last two the user's.
 
 =cut
