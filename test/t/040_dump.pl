@@ -276,6 +276,33 @@ is( $other->safe_psql(
 		 WHERE l.object_id = 'beyond'}),
 	't',
 	'and its numbers go on from there');
+
+#
+# A copy to play with, as the documentation makes it, has nobody of the
+# original's to send anything to
+#
+my $trial = start_receiver(secret => 'a secret for trials');
+my $trial_url = $trial->url;
+my ($recipe) = slurp_file('docs/copies.md') =~ /^## A copy to play with\n.*?^```\n(.*?)^```\n/ms;
+$recipe =~ s{https://trial\.example/webhooks}{$trial_url} or die 'no URL in the recipe';
+restored($other, 'trial', 'pg_restore', '--exit-on-error', '-d', 'trial', "$dir/custom");
+$other->safe_psql('trial', "UPDATE app.orders SET hook = '$trial_url'");
+worker_state_is($other, 'trial', 'not adopted');
+$before = () = $receiver->lines;
+$other->safe_psql('trial', $recipe);
+$other->safe_psql(
+	'trial', q{
+	SELECT kg_recover('-infinity');
+	UPDATE payment_intents SET status = 'success';
+	UPDATE app.orders SET state = 'shipped'});
+$other->poll_query_until('trial', 'SELECT count(*) = 0 FROM kgwebhook.queue')
+  or die 'waited for an empty queue';
+is_deeply(
+	got($trial, 0),
+	{ 'order 1' => 1, map { ($_ => 1) } split /\n/, $other->safe_psql('trial', 'SELECT payment_intent_id FROM payment_intents') },
+	'trial: its own events go where it is told, once each, and nothing else');
+is(scalar(grep { !$_->{valid} } $trial->requests), 0, 'trial: signed by its own secret');
+is(() = $receiver->lines, $before, "trial: and nothing to the original's");
 $other->stop;
 
 #
