@@ -9,6 +9,17 @@
  * who wait for their next probe.  Everybody who changes a destination calls it,
  * and nobody else moves one from line to line.
  *
+ * A request holds a slot until its timeout, if its receiver wants that: it may
+ * hang, or acknowledge and let the body trickle.  So slots are shared out:
+ *
+ *	- those that have not lately acknowledged anything, or were slow about it, get
+ *	  half of them at most, all together;
+ *	- a quarter is for those that have nothing in flight and aren't known as slow,
+ *	  so that each gets on even when many that were prompt turn slow at the same
+ *	  moment, with full windows.  Half of that quarter is out of reach of those
+ *	  that have yet to acknowledge something, and they have the other half before
+ *	  those that are slow.
+ *
  * src/domain/destination.c
  *
  *-------------------------------------------------------------------------
@@ -18,6 +29,10 @@
 #include "domain/memory.h"
 #include "services/settings.h"
 
+/* This part of kgwebhook.request_timeout may be taken before it is called slow. */
+#define SLOW_PART 4
+
+/* Whether it has something to send, and room in its window. */
 static bool
 can_run(const KgwScheduler *s, KgwDestination *d)
 {
@@ -56,23 +71,102 @@ enlist(dlist_head *list, dlist_node *node, bool *listed, bool wanted)
 	*listed = wanted;
 }
 
+/* Whether an acknowledgement that has taken so long was slow in coming. */
+bool
+kgw_destination_is_slow(KgwTicks taken)
+{
+	return taken > (KgwTicks) kgw_settings.request_timeout * 1000 / SLOW_PART;
+}
+
 /*
- * Those that have lately acknowledged stand in a line of their own: requests
- * to the others may each take until their timeout, and ten thousand that never
- * answer would else take every slot.
+ * Requests to a destination that has not lately acknowledged anything may each
+ * take until their timeout, and so may those to one that took long about it: an
+ * answer whose body trickles is an acknowledgement as good as any, and holds its
+ * slot all the while.  So these stand in lines of their own.
  */
+static KgwLine
+line_of(const KgwDestination *d)
+{
+	bool		proven = d->last_success != 0 && d->health.failures == 0 && !d->slow;
+
+	if (proven)
+		return d->in_flight > 0 ? KGW_LINE_PROVEN_BUSY : KGW_LINE_PROVEN;
+	return d->in_flight > 0 || d->slow ? KGW_LINE_UNPROVEN_BUSY : KGW_LINE_UNPROVEN;
+}
+
 static void
 place_to_run(KgwScheduler *s, KgwDestination *d)
 {
-	bool		proven = d->last_success != 0 && d->health.failures == 0;
+	KgwLine		line = line_of(d);
 
-	if (d->running && d->proven != proven)
+	if (d->running && d->line != line)
 	{
 		dlist_delete(&d->run_node);
 		d->running = false;
 	}
-	d->proven = proven;
-	enlist(proven ? &s->proven : &s->unproven, &d->run_node, &d->running, can_run(s, d));
+	d->line = line;
+	enlist(&s->lines[line], &d->run_node, &d->running, can_run(s, d));
+}
+
+/*
+ * Slots that are kept for destinations with nothing in flight.  What has been
+ * prompt may turn slow in a moment, with its whole window full, and so may many at
+ * once; each of the others has a slot all the same.  One alone may have its cap.
+ */
+static int
+reserve(const KgwScheduler *s)
+{
+	return Min(s->limit / 4, Max(s->limit - kgw_settings.max_in_flight_per_destination, 0));
+}
+
+/* Whether the first of a line may send now. */
+static bool
+has_turn(KgwScheduler *s, KgwLine line)
+{
+	bool		busy = line == KGW_LINE_PROVEN_BUSY || line == KGW_LINE_UNPROVEN_BUSY;
+	bool		unproven = line == KGW_LINE_UNPROVEN || line == KGW_LINE_UNPROVEN_BUSY;
+	int			kept = busy ? reserve(s) : unproven ? reserve(s) / 2 : 0;
+
+	if (dlist_is_empty(&s->lines[line]) || s->in_flight >= s->limit - kept)
+		return false;
+	if (!unproven)
+		return true;
+	kept = busy ? reserve(s) / 2 : 0;
+	return s->unproven_in_flight + s->hanging < Max(s->limit / 2 - kept, 1);
+}
+
+/* Whether kgw_destination_take() has one to return. */
+bool
+kgw_destination_can_send(KgwScheduler *s)
+{
+	for (int line = 0; line < LINES; line++)
+	{
+		if (has_turn(s, line))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The destination whose turn it is, out of its line; there has to be one.  Proven
+ * and unproven ones take turns; of each, those with nothing in flight go first.
+ */
+KgwDestination *
+kgw_destination_take(KgwScheduler *s)
+{
+	static const KgwLine orders[2][LINES] = {
+		{KGW_LINE_PROVEN, KGW_LINE_PROVEN_BUSY, KGW_LINE_UNPROVEN, KGW_LINE_UNPROVEN_BUSY},
+		{KGW_LINE_UNPROVEN, KGW_LINE_UNPROVEN_BUSY, KGW_LINE_PROVEN, KGW_LINE_PROVEN_BUSY}
+	};
+	const KgwLine *line = orders[s->unproven_next];
+	KgwDestination *d;
+
+	while (!has_turn(s, *line))
+		line++;
+	s->unproven_next = *line < KGW_LINE_UNPROVEN;
+	d = dlist_container(KgwDestination, run_node, dlist_pop_head_node(&s->lines[*line]));
+	d->running = false;
+	return d;
 }
 
 /*

@@ -42,6 +42,17 @@ typedef enum KgwEntryState
 	KGW_ENTRY_SETTLING
 } KgwEntryState;
 
+/* Where a destination that can send stands: see destination.c. */
+typedef enum KgwLine
+{
+	KGW_LINE_PROVEN,			/* has lately acknowledged, and promptly */
+	KGW_LINE_PROVEN_BUSY,		/* and has something in flight */
+	KGW_LINE_UNPROVEN,
+	KGW_LINE_UNPROVEN_BUSY		/* or is known to be slow */
+} KgwLine;
+
+#define LINES 4
+
 typedef struct KgwDestination
 {
 	char		name[KGW_DESTINATION_SIZE]; /* hash key */
@@ -55,8 +66,9 @@ typedef struct KgwDestination
 	bool		paused;
 	bool		skipping;		/* the last row of a page was left in the table */
 	bool		paging;			/* in the list of those that want a page */
+	bool		slow;			/* its last acknowledgement was long in coming */
 	bool		running;		/* in one of the lines of those that can send */
-	bool		proven;			/* and it is that of the proven ones */
+	KgwLine		line;			/* and it is this one */
 	bool		ill;			/* in the heap of those that wait to be probed */
 	bool		changed;		/* in the list of those to be published */
 	dlist_head	ready;
@@ -83,6 +95,7 @@ struct KgwEntry
 	KgwEntry   *newer;			/* in the chain of its object */
 	KgwEntryState state;
 	KgwTicks	due;
+	KgwTicks	begun;			/* its last turn */
 	KgwTicks	expires;		/* an ill destination's: given up after this */
 	KgwRow	   *row;			/* or NULL */
 	bool		unproven;		/* counts among the unproven in flight */
@@ -107,12 +120,12 @@ struct KgwScheduler
 	pairingheap *ill;			/* destinations, by probe_at */
 	dlist_head	fetching;
 	dlist_head	paging;
-	dlist_head	proven;			/* can send, and have lately acknowledged */
-	dlist_head	unproven;		/* can send, but who knows */
+	dlist_head	lines[LINES];	/* destinations that can send */
+	int			in_flight;
 	int			unproven_in_flight;
 	int			hanging;		/* lookups that were given up and go on */
-	int			unproven_limit;
-	bool		unproven_next;	/* the lines take turns */
+	int			limit;			/* of what is in flight */
+	bool		unproven_next;	/* proven and unproven ones take turns */
 	dlist_head	changed;
 	Size		row_bytes;
 	bool		all_paused;
@@ -121,6 +134,9 @@ struct KgwScheduler
 
 /* destination.c: the lines that destinations stand in */
 extern void kgw_destination_place(KgwScheduler *s, KgwDestination *d);
+extern bool kgw_destination_is_slow(KgwTicks taken);
+extern bool kgw_destination_can_send(KgwScheduler *s);
+extern KgwDestination *kgw_destination_take(KgwScheduler *s);
 
 /* chain.c: order within an object, and the states of an entry */
 extern void kgw_chain_activate(KgwScheduler *s, KgwEntry *entry);

@@ -85,8 +85,8 @@ kgw_scheduler_new(void)
 	s->ill = pairingheap_allocate(compare_probe, NULL);
 	dlist_init(&s->fetching);
 	dlist_init(&s->paging);
-	dlist_init(&s->proven);
-	dlist_init(&s->unproven);
+	for (int i = 0; i < LINES; i++)
+		dlist_init(&s->lines[i]);
 	dlist_init(&s->changed);
 	MemoryContextSwitchTo(caller);
 	return s;
@@ -153,14 +153,11 @@ kgw_scheduler_wants_to_read(const KgwScheduler *s)
 	return !dlist_is_empty(&m->paging) || !dlist_is_empty(&m->fetching);
 }
 
-/*
- * The most requests that there will be in flight.  Half of them at most go to
- * destinations that have not lately acknowledged anything.
- */
+/* The most requests that there will be in flight. */
 void
 kgw_scheduler_limit(KgwScheduler *s, int limit)
 {
-	s->unproven_limit = Max(limit / 2, 1);
+	s->limit = limit;
 }
 
 /*
@@ -175,29 +172,11 @@ kgw_scheduler_hanging(KgwScheduler *s, int hanging)
 	s->hanging = hanging;
 }
 
-static bool
-can_send_unproven(KgwScheduler *s)
-{
-	return !dlist_is_empty(&s->unproven) &&
-		s->unproven_in_flight + s->hanging < s->unproven_limit;
-}
-
 /* Whether kgw_scheduler_next() has something to return. */
 bool
 kgw_scheduler_can_send(KgwScheduler *s)
 {
-	return !s->all_paused && (!dlist_is_empty(&s->proven) || can_send_unproven(s));
-}
-
-/* The line whose turn it is; one of them has somebody. */
-static dlist_head *
-next_line(KgwScheduler *s)
-{
-	bool		unproven = can_send_unproven(s) &&
-		(s->unproven_next || dlist_is_empty(&s->proven));
-
-	s->unproven_next = !unproven;
-	return unproven ? &s->unproven : &s->proven;
+	return !s->all_paused && kgw_destination_can_send(s);
 }
 
 /*
@@ -222,14 +201,15 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 
 	if (!kgw_scheduler_can_send(s))
 		return NULL;
-	d = dlist_container(KgwDestination, run_node, dlist_pop_head_node(next_line(s)));
-	d->running = false;
+	d = kgw_destination_take(s);
 	entry = dlist_container(KgwEntry, node, dlist_pop_head_node(&d->ready));
 	*turn = entry->superseded ? KGW_TURN_SUPERSEDE :
 		has_expired(d, entry) ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
 	entry->state = KGW_ENTRY_SENDING;
-	entry->unproven = !d->proven;
+	entry->begun = s->now;
+	entry->unproven = d->line >= KGW_LINE_UNPROVEN;
 	s->unproven_in_flight += entry->unproven;
+	s->in_flight++;
 	d->in_flight++;
 	kgw_destination_place(s, d);
 	return entry;
@@ -269,6 +249,7 @@ kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign,
 
 	entry->state = KGW_ENTRY_SETTLING;
 	s->unproven_in_flight -= entry->unproven;
+	s->in_flight--;
 	d->in_flight--;
 
 	/* the heap is ordered by what is about to change */
@@ -277,7 +258,10 @@ kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign,
 	d->ill = false;
 	kgw_health_note(&d->health, sign, suspect(entry, failing_since), s->now);
 	if (sign == KGW_SIGN_SUCCESS)
+	{
 		d->last_success = GetCurrentTimestamp();
+		d->slow = kgw_destination_is_slow(s->now - entry->begun);
+	}
 	if (d->health.open && !was_open)
 		kgw_intake_unload(s, d);
 	kgw_destination_place(s, d);
