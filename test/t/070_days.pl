@@ -52,6 +52,16 @@ sub new_worker
 	return;
 }
 
+# The worker drops old days after it has logged the first outcome; here it has.
+sub wait_until_dropped
+{
+	$node->poll_query_until('postgres', q{
+		SELECT query = 'SELECT kgwebhook.drop_days()' AND state = 'idle'
+		  FROM pg_stat_activity WHERE backend_type = 'kgwebhook worker'})
+	  or die 'waited for the worker to drop old days';
+	return;
+}
+
 # Changes the retention, also for sessions to come.
 sub keep_for
 {
