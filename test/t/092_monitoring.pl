@@ -128,6 +128,16 @@ sql(qq{
 	INSERT INTO payment_intents (payment_intent_id, callback_url)
 	SELECT 'down' || i, '@{[ $down->url ]}' FROM generate_series(1, 12) i});
 
+# Subscriptions in every state, for events that never come; one has something waiting.
+sql(q{
+	SELECT kg_subscribe('default', 'https://m29.example/' || i, '{e.never}') FROM generate_series(1, 10) i;
+	UPDATE kgwebhook.subscription SET failing_since = now() WHERE subscription_id > 4;
+	UPDATE kgwebhook.subscription SET paused_at = now() WHERE subscription_id > 7;
+	UPDATE kgwebhook.subscription SET disabled_at = now(), disabled_reason = 'the receiver answered 410 Gone' WHERE subscription_id > 9;
+	INSERT INTO kgwebhook.queue (webhook_id, org_id, event, object_id, url, destination, payload, subscription_id)
+	SELECT 'msg_s' || i, 'default', 'e.never', 's' || i, 'https://m29.example/9', 'https://m29.example:443', '{}', 9
+	  FROM generate_series(1, 2) i});
+
 # Destinations as strangers would make them: many, long, and of odd characters.
 sql(q{
 	INSERT INTO kgwebhook.paused (destination)
@@ -169,6 +179,10 @@ my $expected_sql = q{
 	UNION ALL SELECT 'kgwebhook_destinations_pending', NULL, format('state="%s"', s), NULL, NULL,
 	       (SELECT count(*) FROM kgwebhook.queue q JOIN kgwebhook.destinations d USING (destination) WHERE d.state = s)
 	  FROM unnest('{ok,backing_off,paused}'::text[]) s
+	UNION ALL SELECT 'kgwebhook_subscriptions_known', NULL, format('state="%s"', s), NULL, NULL, n
+	  FROM (VALUES ('ok', 4), ('failing', 3), ('paused', 2), ('disabled', 1)) v (s, n)
+	UNION ALL SELECT 'kgwebhook_subscriptions_pending', NULL, format('state="%s"', s), NULL, NULL, n
+	  FROM (VALUES ('ok', 0), ('failing', 0), ('paused', 2), ('disabled', 0)) v (s, n)
 	UNION ALL SELECT 'kgwebhook_ill_destination_pending', NULL, 'destination="DOWN"', 'state="backing_off"', NULL, 12
 	UNION ALL SELECT 'kgwebhook_ill_destination_pending', NULL, 'destination="https://m30.example:443"', 'state="paused"', NULL, 3
 	UNION ALL SELECT 'kgwebhook_ill_destination_pending', NULL, 'destination="https://?"', 'state="paused"', NULL, 6
