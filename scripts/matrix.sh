@@ -251,6 +251,10 @@ one_suite()
 # What a root turned out to be: "PostgreSQL 17.5, libcurl 8.14.1, ..."
 versions()
 {
+	if [ ! -e "$1/.made" ]; then
+		say "the system could not be made"
+		return
+	fi
 	# shellcheck disable=SC2016 # dpkg's own variables
 	in_root "$1" dpkg-query -W -f '${Package} ${Version}\n' 2>/dev/null |
 		awk '$1 ~ /^(postgresql-[0-9]+|libcurl4(t64)?|libssl3(t64)?|nodejs|perl)$/ {
