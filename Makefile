@@ -82,17 +82,20 @@ OBJS = $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
 KGW_VERSION = $(shell sed -n \
 	"s/^default_version *= *'\([^']*\)'.*/\1/p" $(srcdir)/kgwebhook.control)
 
-PG_CPPFLAGS = -I$(srcdir)/src -DKGW_VERSION='"$(KGW_VERSION)"' \
+PG_CPPFLAGS = -I$(srcdir)/src -Isrc -DKGW_VERSION='"$(KGW_VERSION)"' \
 	$(shell curl-config --cflags 2>/dev/null)
 # PostgreSQL's own headers and PG_FUNCTION_ARGS leave parameters unused.
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -MMD -MP
 SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto
 
+# The delivery page's style and script, as the C strings that dashboard.c includes.
+FRAME = src/processes/dashboard.css.inc src/processes/dashboard.js.inc
+
 # PGXS's own "installcheck" runs the same files against an installed server
 # that preloads kgwebhook with test/regress.conf.
 REGRESS = $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql))
 REGRESS_OPTS = --load-extension=pgcrypto --load-extension=kgwebhook
-EXTRA_CLEAN = $(OBJS:.o=.d) test/unit/build test/unit/canonical_cli \
+EXTRA_CLEAN = $(OBJS:.o=.d) $(FRAME) test/unit/build test/unit/canonical_cli \
 	test/fuzz/build check-output matrix-output
 
 # Bitcode would need the very clang the server was built with, and lets the
@@ -114,6 +117,11 @@ override CFLAGS += -Wno-unknown-warning-option \
 endif
 
 $(OBJS): $(srcdir)/kgwebhook.control $(srcdir)/Makefile
+
+src/processes/dashboard.o: $(FRAME)
+$(FRAME): %.inc: $(srcdir)/% $(srcdir)/Makefile
+	@mkdir -p $(@D)
+	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< >$@
 -include $(OBJS:.o=.d)
 
 endif

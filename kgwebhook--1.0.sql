@@ -1666,6 +1666,12 @@ $$;
 COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.int8) IS
   'what happened to a delivery, what is next and when, in words';
 
+CREATE FUNCTION @extschema@.kg_dashboard() RETURNS pg_catalog.text
+    LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_dashboard';
+COMMENT ON FUNCTION @extschema@.kg_dashboard() IS
+  'the delivery page: one HTML document that needs nothing else';
+
 
 /* -------------------------------------------------------------------------
  * For receivers and tests
@@ -1748,7 +1754,8 @@ REVOKE ALL ON FUNCTION
     @extschema@.kg_redeliver_object(pg_catalog.text),
     @extschema@.kg_recover(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text, pg_catalog.bool),
     @extschema@.kg_reconcile(pg_catalog.interval),
-    @extschema@.kg_explain(pg_catalog.int8)
+    @extschema@.kg_explain(pg_catalog.int8),
+    @extschema@.kg_dashboard()
     FROM PUBLIC;
 
 /*
@@ -1801,7 +1808,8 @@ $$;
 GRANT USAGE ON SCHEMA kgwebhook TO pg_monitor;
 GRANT SELECT ON kgwebhook.deliveries, kgwebhook.subscriptions, kgwebhook.destinations, kgwebhook.stats,
     kgwebhook.pending, kgwebhook.failures, kgwebhook.latency, kgwebhook.unacknowledged TO pg_monitor;
-GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices(),
+    @extschema@.kg_dashboard() TO pg_monitor;
 
 /* Last: starts a worker at commit, or warns that none will be. */
 CREATE FUNCTION kgwebhook.installed() RETURNS pg_catalog.void

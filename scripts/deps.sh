@@ -14,6 +14,9 @@
 # (81 and 464) and a JDK (116 and 266) are too much for two small programs:
 # those of the guide are run where they are there anyway.
 #
+# Chromium is for the delivery page, which is read in a browser: 90 MB to fetch,
+# 390 on disk.
+#
 # Commands are looked for through the eyes of an unprivileged user: PostgreSQL
 # won't run as root, so everything after this runs as somebody else, to whom a
 # Node in root's home directory is of no use.
@@ -138,6 +141,7 @@ missing_packages()
 	has_command ruby || echo ruby
 	has_command openssl || echo openssl
 	has_command curl || echo curl
+	has_command chromium || echo chromium
 }
 
 if [ -n "${PG_CONFIG:-}" ] && ! find_pg_config >/dev/null; then

@@ -1,0 +1,146 @@
+--
+-- The delivery page: what doesn't need a worker or a browser.  That a browser
+-- shows it well and runs none of it is test/t/082_dashboard.pl's.
+--
+\getenv abs_srcdir PG_ABS_SRCDIR
+\set refused :abs_srcdir '/sql/include/refused.sql'
+\set ECHO none
+\i :refused
+\set ECHO all
+\t on
+\a
+CREATE ROLE kgw_clerk;
+CREATE ROLE kgw_monitor IN ROLE pg_monitor;
+CREATE ROLE kgw_reader IN ROLE pg_monitor;
+GRANT SELECT ON kgwebhook.delivery_log TO kgw_reader;
+
+-- a page without its style and script, and only what is between tags
+CREATE FUNCTION pg_temp.content(page text) RETURNS text LANGUAGE sql AS
+	$$ SELECT regexp_replace(page, '<style>.*</style>|<script>.*</script>', '', 'g') $$;
+CREATE FUNCTION pg_temp.said(page text) RETURNS text LANGUAGE sql AS
+	$$ SELECT regexp_replace(regexp_replace(pg_temp.content(page), '<[^>]*>', ' ', 'g'), '\s+', ' ', 'g') $$;
+CREATE FUNCTION pg_temp.times(page text, what text) RETURNS bigint LANGUAGE sql AS
+	$$ SELECT (length(page) - length(replace(page, what, ''))) / length(what) $$;
+
+-- the worker of this server is there, and disabled
+DO $$
+BEGIN
+	FOR i IN 1 .. 6000 LOOP
+		EXIT WHEN (SELECT worker_state = 'disabled' FROM kgwebhook.stats);
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+
+--
+-- Nothing there yet
+--
+BEGIN;
+SELECT kg_dashboard() AS page \gset
+SELECT :'page' ~ '^<!DOCTYPE html>\n<html lang="en">' AS begins, :'page' ~ '</html>\n$' AS ends;
+SELECT substring(:'page' FROM '<title>[^<]*</title>');
+SELECT substring(:'page' FROM '<div class="banner [a-z]*"');
+SELECT word, pg_temp.said(:'page') LIKE '%' || word || '%' AS said FROM unnest(ARRAY[
+	'Nothing is delivered: kgwebhook.enabled is off', 'nothing waits', 'nothing was given up',
+	'no attempts in this time', 'no answers in this time', 'Nothing has been sent since the server started, and nothing waits.',
+	'No attempt has failed in the last hour.', 'The log has no attempt that failed.']) word;
+SELECT pg_temp.times(:'page', '<svg ') AS charts, pg_temp.times(:'page', '<desc ') AS described,
+	pg_temp.times(:'page', '<script') AS scripts, pg_temp.times(:'page', '<style') AS styles,
+	pg_temp.times(:'page', ' style=') AS styled;
+-- nothing is fetched
+SELECT m[1] FROM regexp_matches(pg_temp.content(:'page'), '\m(?:src|href|action|url)\s*[=(]\s*"?([^">\s]*)', 'g') m ORDER BY 1;
+-- the policy names the hashes of what is there
+SELECT what, position(format('%s-src ''sha256-%s''', what, encode(sha256(convert_to(substring(:'page' FROM format('<%s>(.*)</%s>', tag, tag)), 'UTF8')), 'base64')) IN :'page') > 0 AS named
+  FROM (VALUES ('style', 'style'), ('script', 'script')) f (what, tag);
+SELECT substring(:'page' FROM 'default-src ''[a-z]*''');
+
+--
+-- Who may
+--
+SET ROLE kgw_clerk;
+SELECT pg_temp.refused('SELECT kg_dashboard()');
+RESET ROLE;
+SET ROLE kgw_monitor;
+SELECT kg_dashboard() LIKE '%is shown to roles that may read <code>kgwebhook.delivery_log</code>%' AS without_bodies;
+RESET ROLE;
+
+--
+-- What strangers write is text, and no more than there is room for
+--
+CREATE TEMP TABLE planted (evil text);
+INSERT INTO planted VALUES ($$</title></style></script><script>window.ran=1</script><!--"'><img src=x onerror="window.ran=2">&lt;&#60;ü😂$$
+	|| U&'\202E\0007\0085\200B' || repeat('x', 50));
+INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at)
+SELECT 2000000001, evil, evil, evil, evil, 'https://' || evil, 'https://' || evil,
+	jsonb_build_object('fiat_amount', '1.00', 'order_data', evil), 1, 'infinity' FROM planted;
+INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason)
+SELECT 2000000002, evil, evil, evil, evil, 'https://' || evil, 'https://' || evil,
+	jsonb_build_object('fiat_amount', '12345.50', 'fiat_currency', left(evil, 16)), 1, now(), now(), '3', evil FROM planted;
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, response_body, error, request_body, started_at, duration_ms)
+SELECT n, evil, evil, evil, evil, 'https://' || evil, 'https://' || evil, 1, 'rejected', n = 2000000002, 500, 'answer ' || evil, evil,
+	format('{"order_data":"%s","signature":"%s"}', evil, repeat('5', 64)), now(), 10
+  FROM planted, generate_series(2000000001, 2000000002) n;
+SELECT pg_catalog.setval('kgwebhook.delivery_id_seq', 2000000002) > 0;
+SELECT kg_dashboard() AS page \gset
+SELECT pg_temp.times(:'page', '<script') AS scripts, pg_temp.times(:'page', '</script') AS ends,
+	pg_temp.times(:'page', '<style') AS styles, pg_temp.times(:'page', '</title>') - pg_temp.times(:'page', '<title') AS titles,
+	pg_temp.times(:'page', '<img') AS images, pg_temp.times(:'page', '<!--') AS comments,
+	:'page' ~ '[^\x01-\x7f]' AS beyond_ascii, :'page' ~ '[\x01-\x09\x0b-\x1f\x7f]' AS control;
+SELECT pg_temp.times(:'page', '&lt;/title&gt;&lt;/style&gt;&lt;/script&gt;&lt;script&gt;window.ran=1&lt;/script&gt;&lt;!--&quot;&#39;&gt;&lt;img src=x onerror=&quot;window.ran=2&quot;&gt;&amp;lt;&amp;#60;&#xFC;&#x1F602;&#xFFFD;&#xFFFD;&#xFFFD;&#xFFFD;x') > 10 AS as_text;
+-- no tag but those we write
+SELECT DISTINCT m[1] AS tag FROM regexp_matches(pg_temp.content(:'page'), '<([^\s>/]+)', 'g') m
+ WHERE m[1] NOT IN ('!DOCTYPE', 'html', 'head', 'meta', 'link', 'title', 'body', 'header', 'nav', 'main', 'section', 'form', 'input',
+	'h1', 'h2', 'p', 'div', 'span', 'b', 'small', 'q', 'ul', 'li', 'dl', 'dt', 'dd', 'abbr', 'code', 'a', 'time', 'table', 'thead',
+	'tbody', 'tr', 'th', 'td', 'details', 'summary', 'figure', 'figcaption', 'svg', 'desc', 'text', 'path', 'rect', 'g');
+-- what was answered and sent, without the signature
+SELECT :'page' LIKE '%<code>answer &lt;/title&gt;%' AS answer, :'page' LIKE '%{&quot;order_data&quot;:&quot;&lt;/title&gt;%x&quot;}</code>%' AS sent,
+	:'page' LIKE '%55555%' AS signature;
+SELECT word, pg_temp.said(:'page') LIKE '%' || word || '%' AS said FROM unnest(ARRAY[
+	'1 delivery waits for a signing secret', '1 delivery was given up in the last 24 hours', 'when there is a signing secret',
+	' 12,345.50 &lt;/title&gt;&lt;/sty', 'given up &lt;/title&gt;', ' 2 failed;']) word;
+-- only for those who may read the log, and all of it
+SET ROLE kgw_monitor;
+SELECT kg_dashboard() ~ 'answer &lt;|order_data' AS monitor;
+RESET ROLE;
+SET ROLE kgw_reader;
+SELECT kg_dashboard() ~ 'answer &lt;.*order_data' AS reader;
+RESET ROLE;
+ALTER TABLE kgwebhook.delivery_log ENABLE ROW LEVEL SECURITY;
+SET ROLE kgw_reader;
+SELECT kg_dashboard() ~ 'answer &lt;|order_data' AS reader_with_row_security;
+RESET ROLE;
+
+-- as much as they like, of what takes most room
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, response_body, error, request_body, started_at, duration_ms)
+SELECT 2000000100 + n, '', '', repeat('😂', 5000), repeat('😂', 5000), repeat('😂', 5000), repeat('😂', 4000) || n, 1, 'superseded', true, 500,
+	repeat('😂', 5000), repeat('😂', 5000) || n, format('{"a":"%s"}', repeat('😂', 5000)), now(), 10 FROM generate_series(1, 300) n;
+INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload)
+SELECT 2000001000 + n, '', '', repeat('😂', 5000), repeat('😂', 5000), repeat('😂', 5000), repeat('😂', 500) || n, '{}' FROM generate_series(1, 300) n;
+SELECT pg_catalog.setval('kgwebhook.delivery_id_seq', 2000001300) > 0;
+SELECT kg_dashboard() AS page \gset
+SELECT octet_length(:'page') < 1000000 AS small, :'page' LIKE '%have no room on this page%' AS says_so,
+	:'page' LIKE '%more are in <code>kgwebhook.destinations</code>%' AS of_destinations;
+ROLLBACK;
+
+--
+-- Everything paused, and one destination
+--
+BEGIN;
+SELECT kg_pause('https://m.example:443'), kg_pause();
+SELECT word, pg_temp.said(kg_dashboard()) LIKE '%' || word || '%' AS said FROM unnest(ARRAY[
+	'Nothing is delivered: everything is paused', '1 destination is paused', 'https://m.example:443 paused', 'after kg_resume()']) word;
+ROLLBACK;
+
+--
+-- Late, without a reason; and too much money to look at each
+--
+BEGIN;
+INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, next_attempt_at, enqueued_at)
+SELECT 2000000000 + n, 'm', 'o', 'e.new', 'o' || n, 'https://m/', 'https://m:443', '{"fiat_amount": "1.5", "fiat_currency": "USD"}',
+	now() - CASE WHEN n <= 3 THEN interval '11 min' ELSE interval '1 min' END, now() - interval '3 h' FROM generate_series(1, 20001) n;
+SELECT word, pg_temp.said(kg_dashboard()) LIKE '%' || word || '%' AS said FROM unnest(ARRAY[
+	'3 deliveries are late', ' 20,001 the oldest for 3 h 0 min ', ' 30,001.5 USD at most, in what is pending or dead']) word;
+ROLLBACK;
+SELECT setval('kgwebhook.delivery_id_seq', (SELECT coalesce(max(delivery_id), 0) + 1 FROM kgwebhook.queue), false) > 0;
+
+REVOKE SELECT ON kgwebhook.delivery_log FROM kgw_reader;
+DROP ROLE kgw_clerk, kgw_monitor, kgw_reader;

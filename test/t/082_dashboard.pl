@@ -1,0 +1,252 @@
+#-------------------------------------------------------------------------
+#
+# test/t/082_dashboard.pl
+#	  The delivery page, in a real Chromium.
+#
+# Strangers plant what would run, in every place that they can write to: object
+# ids, URLs, statuses, order_data, answers.  The browser must show it as text, run
+# nothing, fetch nothing and complain of nothing; on a desk, on a phone, light,
+# dark and without script.  Then the first wall is broken on purpose, by writing
+# into the page, and the page's policy has to hold.
+#
+# And whatever keeps deliveries from going out is said at the top.
+#
+#-------------------------------------------------------------------------
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Encode qw(encode decode);
+use File::Basename qw(dirname);
+use IPC::Run qw(run);
+use Kgwebhook;
+use MIME::Base64 qw(encode_base64url);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $look = abs_path(dirname(__FILE__) . '/../browser/look.mjs');
+my $dir = PostgreSQL::Test::Utils::tempdir('pages');
+
+my $node = new_node('main', 'kgwebhook.retry_schedule' => "'1h'");
+my $secret = make_intents_table($node);
+my $receiver = start_receiver(program => 'hostile.mjs');
+
+sub quoted
+{
+	my ($text) = @_;
+
+	$text =~ s/'/''/g;
+	return "'$text'";
+}
+
+sub page
+{
+	my ($database, @set) = @_;
+
+	return $node->safe_psql($database, join('; ', @set, 'SELECT kg_dashboard()')) . "\n";
+}
+
+sub save
+{
+	my ($name, $page) = @_;
+
+	open my $file, '>', "$dir/$name" or die "could not write $name: $!";
+	print $file $page;
+	close $file or die "could not write $name: $!";
+	return "$dir/$name";
+}
+
+# What Chromium saw of pages: a list of hashes, one a page and way of looking.
+sub look_at
+{
+	my ($search, @files) = @_;
+	my ($out, $err);
+
+	run([ 'node', $look, '--directory', $dir, '--search', $search, @files ], '<', \undef, '>', \$out, '2>', \$err)
+	  or die "the browser failed: $err";
+	return map { Kgwebhook::Receiver::decode($_) } split /\n/, $out;
+}
+
+# A text cut off as the page does.
+sub substr_text
+{
+	my ($bytes, $max) = @_;
+	my $text = decode('UTF-8', $bytes);
+
+	return encode('UTF-8', length $text > $max ? substr($text, 0, $max) . "\x{2026}" : $text);
+}
+
+# The banner, as a reader has it.
+sub banner
+{
+	my ($page) = @_;
+	my ($banner) = $page =~ m{<div class="banner (.*?)</div>}s or return 'no banner';
+	my ($severity) = $banner =~ /^(\w+)/;
+
+	$banner =~ s/^[^>]*>//;
+	$banner =~ s/<[^>]*>//g;
+	return "$severity $banner" =~ s/&#39;/'/gr =~ s/&#\w+;//gr;
+}
+
+#
+# What is planted.  The first closes whatever it may stand in.
+#
+my $evil = q{</title></style></script></code></td><script>window.ran='%s'</script>}
+  . q{<img src=x onerror="window.ran='%s'"><svg onload="window.ran='%s'"></svg><!--"'> onmouseover=1 style=color:red &lt;}
+  . encode('UTF-8', "\x{fc}\x{1F602}");
+my %evil = map { $_ => $evil =~ s/%s/$_/gr } qw(id url status data answer);
+
+my $answer = "HTTP/1.1 500 No\r\ncontent-length: " . length($evil{answer}) . "\r\n\r\n$evil{answer}";
+my $url = $receiver->url('/raw/close/' . encode_base64url($answer));
+
+insert_intent($node, $evil{id}, $url, order_data => quoted('{"note": "' . ($evil{data} =~ s/(["\\])/\\$1/gr) . '"}'));
+$node->safe_psql('postgres', q{
+	CREATE TABLE odd (id text, status text, url text);
+	SELECT kg_watch('odd', 'odd', 'id', 'status', 'url', NULL)});
+$node->safe_psql('postgres', "INSERT INTO odd VALUES ('odd status', " . quoted($evil{status}) . ", " . quoted($url) . "),"
+	. "('odd url', 'new', " . quoted("http://127.0.0.1:1/$evil{url}") . ")");
+insert_intent($node, "well $_", $receiver->url('/raw/open/' . encode_base64url("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")))
+  foreach 1 .. 30;
+wait_for_log_rows($node, 33);
+
+my $page = page('postgres');
+is(banner($page), 'warning !Warning: Deliveries flow, but 1 delivery was given up in the last 24 hours',
+	'what was given up is said first');
+unlike($page, qr/[^\x00-\x7f]/, 'the page is ASCII');
+cmp_ok(length $page, '<', 1_000_000, 'and small');
+my $signature = $node->safe_psql('postgres', q{SELECT substring(request_body FROM '"signature": ?"([0-9a-f]{64})"') FROM kgwebhook.delivery_log WHERE outcome = 'acknowledged' LIMIT 1});
+is(length $signature, 64, 'what was sent is signed');
+unlike($page, qr{\Q$_\E}, 'neither secret nor signature is in it') foreach grep { length } $secret, $signature;
+
+# And one where the first wall has a hole.
+my $hole = '<script>window.ran="slip"</script><img src="x" onerror="window.ran=2"><p style="position:fixed">'
+  . '<a href="#" id="link" onclick="window.ran=3">x</a></p><iframe srcdoc="<script>parent.ran=4</script>"></iframe>'
+  . '<script src="http://127.0.0.1:' . $receiver->port . '/leak"></script><style>body { display: none }</style>';
+my $slip = $page;
+ok($slip =~ s/(<main>)/$1$hole/, 'a hole is made');
+
+$node->safe_psql('postgres', 'CREATE DATABASE empty');
+$node->safe_psql('empty', 'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
+wait_for_worker($node, 'empty');
+$node->poll_query_until('empty', q{SELECT worker_state = 'idle' FROM kgwebhook.stats}) or die 'no worker';
+
+my @seen = look_at('WELL 1', save('page.html', $page), save('slip.html', $slip), save('empty.html', page('empty')));
+is(scalar @seen, 18, 'three pages were looked at in six ways');
+my %seen = map { ("$_->{file} $_->{way}" => $_) } @seen;
+
+foreach my $saw (grep { $_->{file} ne 'slip.html' } @seen)
+{
+	my $name = "$saw->{file}, $saw->{way}";
+
+	is($saw->{ran}, undef, "$name: nothing ran");
+	is_deeply($saw->{said}, [], "$name: nothing is complained of");
+	is_deeply($saw->{requests}, [], "$name: nothing is asked for");
+	is_deeply($saw->{handlers}, [], "$name: no attribute that would run, style or fetch");
+	is($saw->{scripts}, 1, "$name: one script");
+	is_deeply([ grep { /^(img|iframe|object|embed|base|video|audio)$/ } sort keys %{ $saw->{elements} } ],
+		[], "$name: no element of a stranger's");
+	is($saw->{scroll}, $saw->{width}, "$name: nothing beside the screen");
+	is_deeply($saw->{faint}, [], "$name: every word stands out from its ground");
+	cmp_ok($saw->{words}, '>', 20, "$name: and there are words");
+	is($saw->{form} ? 1 : 0, $saw->{file} eq 'page.html' && $saw->{way} ne 'without script' ? 1 : 0,
+		"$name: the search is offered where it works");
+}
+
+foreach my $way ('light', 'phone', 'without script')
+{
+	my $saw = $seen{"page.html $way"};
+	my ($id) = grep { /window\.ran/ } @{ $saw->{ids} };
+
+	is(encode('UTF-8', $id // ''), substr_text($evil{id}, 100), "$way: the object id is text");
+	foreach my $what (qw(url status data answer))
+	{
+		my $text = $what eq 'data' ? $evil{$what} =~ s/(["\\])/\\$1/gr : $evil{$what};
+
+		like(encode('UTF-8', $saw->{hidden}), qr/\Q@{[substr_text($text, 60) =~ s{\xe2\x80\xa6$}{}r]}\E/, "$way: so is what was planted as $what");
+	}
+}
+
+isnt($seen{'page.html dark'}{ground}, $seen{'page.html light'}{ground}, 'dark is another ground than light');
+is_deeply($seen{'page.html light'}{hits}, { seen => 11, all => 36, said => '11 of 36 rows on this page', afterwards => 36 },
+	'the search finds by object id, in whatever case, and shows all again');
+foreach my $way ('light', 'dark', 'phone')
+{
+	my %chart = map { $_->{id} => $_ } @{ $seen{"page.html $way"}{charts} };
+
+	is_deeply([ sort keys %chart ], [qw(day-count day-time hour-count hour-time)], "$way: four charts");
+	cmp_ok($chart{$_}{bars}, '>=', 2, "$way: $_ has bars, of what went well and of what didn't") foreach qw(day-count hour-count);
+	cmp_ok($chart{$_}{lines}, '>', 0, "$way: $_ has lines") foreach qw(day-time hour-time);
+}
+is_deeply([ grep { $_->{bars} + $_->{lines} } @{ $seen{'empty.html light'}{charts} } ], [], 'nothing is drawn of an empty log');
+like($seen{'empty.html light'}{text}, qr/All is well: nothing waits/, 'an empty database is well');
+like($seen{'empty.html light'}{text}, qr/no attempts in this time.*no answers in this time/s, 'and its charts say that they are empty');
+like($seen{'empty.html light'}{title}, qr/^All is well: nothing waits - empty$/, 'as does the title');
+
+foreach my $saw (grep { $_->{file} eq 'slip.html' } @seen)
+{
+	is($saw->{ran}, undef, "a hole, $saw->{way}: nothing ran all the same");
+	isnt($saw->{text}, '', "a hole, $saw->{way}: a stranger's style doesn't count");
+	is_deeply($saw->{requests}, [], "a hole, $saw->{way}: nothing goes out");
+}
+cmp_ok(scalar(grep { /Content Security Policy/ } @{ $seen{'slip.html light'}{said} }), '>=', 4,
+	'and the browser says that the policy forbade it');
+
+#
+# Whatever stops deliveries is said at the top
+#
+$node->safe_psql('postgres', 'SELECT kg_pause()');
+is(banner(page('postgres')), "alarm Alarm: Nothing is delivered: everything is paused", 'paused');
+$node->safe_psql('postgres', 'SELECT kg_resume()');
+
+reload($node, 'kgwebhook.enabled' => 'off');
+$node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats}) or die 'not disabled';
+is(banner(page('postgres')), "alarm Alarm: Nothing is delivered: kgwebhook.enabled is off", 'disabled');
+reload($node, 'kgwebhook.enabled' => 'on');
+
+$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE empty');
+$node->poll_query_until('copy', q{SELECT worker_state = 'not adopted' FROM kgwebhook.stats}) or die 'adopted';
+is(banner(page('copy')), "alarm Alarm: Nothing is delivered: this database is a copy of another", 'a copy');
+
+my $nobody = PostgreSQL::Test::Cluster::get_free_port();
+
+# A destination that nobody listens at is ill after five failures.
+$node->safe_psql('postgres', q{
+	INSERT INTO payment_intents (payment_intent_id, callback_url, fiat_amount, fiat_currency)
+	SELECT 'ill ' || n, 'http://127.0.0.1:} . $nobody . q{/hook', '10.25', 'USD' FROM generate_series(1, 6) n});
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.destinations WHERE state = 'backing_off'}) or die 'not ill';
+$page = page('postgres');
+like(banner($page), qr/^warning !Warning: Deliveries flow, but 1 destination is ill$/, 'ill');
+like($page, qr{<dt>Ill destinations</dt><dd><b>1</b> <span>next probe }, 'until when');
+like($page, qr{http://127\.0\.0\.1:$nobody</td><td class="" data-label="State"><span class="state warning">ill</span>}, 'which');
+like($page, qr{<span class="amount">361\.50 <abbr>USD</abbr>}, 'and the money at stake: of these, and of what was refused');
+
+# Subscriptions: one gone, one paused by hand, one down for long, one well.
+my %subscription = map { $_ => $node->safe_psql('postgres', 'SELECT kg_subscribe(' . quoted('default') . ', '
+		. quoted($_ eq 'gone' ? $receiver->url('/raw/close/' . encode_base64url("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"))
+			: "http://127.0.0.1:$nobody/$_") . ", events => '{made.up.$_}', description => " . quoted("<script>window.ran='$_'</script>") . ')') }
+  qw(gone paused down well);
+$node->safe_psql('postgres', "SELECT kg_pause_subscription($subscription{paused})");
+$node->safe_psql('postgres', "UPDATE kgwebhook.subscription SET failing_since = now() - interval '11 min' WHERE subscription_id = $subscription{down}");
+$node->safe_psql('postgres', "UPDATE kgwebhook.subscription SET events = '{*}' WHERE subscription_id = $subscription{gone}");
+insert_intent($node, 'gone', undef);
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.subscriptions WHERE state = 'disabled'}) or die 'not disabled';
+$page = page('postgres');
+like($page, qr{<li class="warning"><b>1 subscription is disabled\.</b>}, 'a subscription that is disabled');
+like($page, qr{<li class="warning"><b>1 subscription is failing\.</b>}, 'one that fails for long');
+like($page, qr{<li class="warning"><b>1 subscription is paused\.</b>}, 'and one that is paused');
+is_deeply([ $page =~ m{data-label="Subscription">(\d+)</td><td class="" data-label="State"><span class="state warning">(\w+)<}g ],
+	[ $subscription{gone}, 'disabled', $subscription{down}, 'failing', $subscription{paused}, 'paused' ],
+	'are listed, the worst first, and not what is well');
+like($page, qr{data-label="Reason">[^<]*410}, 'with the reason');
+unlike($page, qr{<script>window}, 'and their descriptions are text');
+like($page, qr{<dt>Paused receivers</dt><dd><b>1</b> <span>1 subscription</span>}, 'paused ones are counted');
+
+$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+$node->restart;
+is(banner(page('postgres')), "alarm Alarm: Nothing is delivered: the server doesn't preload kgwebhook", 'not preloaded');
+
+$node->stop;
+$receiver->stop;
+
+done_testing();
