@@ -10,7 +10,7 @@
 #define KGW_DELIVERY_H
 
 #include "domain/http.h"
-#include "domain/queue.h"
+#include "domain/row.h"
 #include "pure/health.h"
 #include "pure/keyring.h"
 #include "services/outcome.h"

@@ -8,7 +8,7 @@
 #ifndef KGW_DEQUEUE_H
 #define KGW_DEQUEUE_H
 
-#include "domain/queue.h"
+#include "domain/row.h"
 
 typedef struct KgwDequeuer KgwDequeuer;
 

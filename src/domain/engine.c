@@ -10,7 +10,8 @@
  *
  * A transaction is open only while the queue is read or outcomes are settled,
  * never while a request is on the network: a slow receiver must not hold back
- * vacuum.  When and how the queue is read is reader.c's.
+ * vacuum.  When and how the queue is read is reader.c's, whose turn it is and what
+ * came back sending.c's.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,14 +23,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "domain/delivery.h"
 #include "domain/engine_internal.h"
 #include "domain/standing.h"
 #include "domain/trust.h"
 #include "services/board.h"
 #include "services/custody.h"
 #include "services/descriptors.h"
-#include "services/guard.h"
 #include "services/keyfile.h"
 #include "services/secrets.h"
 #include "services/settings.h"
@@ -77,188 +76,6 @@ kgw_engine_start(KgwEngine *engine)
 	kgw_secrets_forget();
 	kgw_standing_forget();
 	return kgw_reader_start(engine);
-}
-
-typedef struct KgwKeyringWanted
-{
-	const char *org_id;
-	const KgwKeyring *keyring;
-} KgwKeyringWanted;
-
-static void
-load_keyring(void *arg)
-{
-	KgwKeyringWanted *wanted = arg;
-
-	kgw_queue_begin();
-	wanted->keyring = kgw_secrets_load(wanted->org_id);
-	kgw_queue_end();
-}
-
-/* What signs a row that is about to be sent; NULL when that can't be read now. */
-static const KgwKeyring *
-keyring_for(const KgwRow *row)
-{
-	KgwKeyringWanted wanted = {row->org_id, kgw_secrets_known(row->org_id)};
-
-	if (wanted.keyring == NULL &&
-		kgw_guard_passing(load_keyring, &wanted) != KGW_GUARDED_DONE)
-		return NULL;
-	return wanted.keyring;
-}
-
-static void
-load_standing(void *arg)
-{
-	kgw_queue_begin();
-	(void) kgw_standing_load(*(int64 *) arg);
-	kgw_queue_end();
-}
-
-/*
- * Why a row's subscription doesn't take it, or NULL.  False when that can't be
- * read now.
- */
-static bool
-find_refusal(const KgwRow *row, const char **refusal)
-{
-	int64		subscription_id = row->subscription_id;
-
-	*refusal = NULL;
-	if (subscription_id == 0)
-		return true;
-	if (kgw_standing_known(subscription_id) == NULL &&
-		kgw_guard_passing(load_standing, &subscription_id) != KGW_GUARDED_DONE)
-		return false;
-	*refusal = kgw_standing_known(subscription_id)->refusal;
-	return true;
-}
-
-/* Since when the row's subscription is known to have acknowledged nothing, or 0. */
-static TimestampTz
-failing_since(const KgwRow *row)
-{
-	const KgwStanding *standing = kgw_standing_known(row->subscription_id);
-
-	return standing != NULL ? standing->failing_since : 0;
-}
-
-/* An attempt has come to its end; what it means is decided and kept. */
-static void
-conclude(KgwEngine *engine, KgwJob *job)
-{
-	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt),
-							failing_since(job->row));
-	kgw_ledger_conclude(engine->ledger, job, kgw_clock_ticks());
-}
-
-/* Begin an attempt; true when its request is on its way. */
-static bool
-send_attempt(KgwEngine *engine, KgwJob *job, const KgwKeyring *keyring)
-{
-	KgwRequest	request;
-
-	if (!kgw_attempt_prepare(&job->attempt, job->row, keyring))
-		return false;
-	kgw_attempt_request(&job->attempt, job->row, &request);
-	if (kgw_http_send(engine->http, &request, job))
-		return true;
-	kgw_attempt_abandon(&job->attempt, "out of memory");
-	return false;
-}
-
-/* A turn that can't be taken after all. */
-static void
-give_back(KgwEngine *engine, KgwEntry *entry)
-{
-	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE, 0);
-	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE);
-	kgw_reader_stop(engine);
-}
-
-static void
-take_turn(KgwEngine *engine, KgwEntry *entry, KgwTurn turn)
-{
-	const KgwRow *row = kgw_scheduler_row(entry);
-	const KgwKeyring *keyring = NULL;
-	const char *refusal = NULL;
-	KgwJob	   *job;
-
-	if (turn == KGW_TURN_SEND)
-	{
-		if (!find_refusal(row, &refusal) ||
-			(refusal == NULL && (keyring = keyring_for(row)) == NULL))
-		{
-			give_back(engine, entry);
-			return;
-		}
-	}
-	job = kgw_ledger_begin(engine->ledger, entry, row);
-	switch (turn)
-	{
-		case KGW_TURN_SEND:
-			if (refusal != NULL)
-				kgw_attempt_withhold(&job->attempt, row, refusal);
-			else if (send_attempt(engine, job, keyring))
-			{
-				engine->told = false;
-				engine->in_flight++;
-				return;
-			}
-			break;
-		case KGW_TURN_SUPERSEDE:
-			kgw_attempt_supersede(&job->attempt, job->row);
-			break;
-		case KGW_TURN_EXPIRE:
-			kgw_attempt_expire(&job->attempt, job->row);
-			break;
-	}
-	conclude(engine, job);
-}
-
-static void
-collect(KgwEngine *engine)
-{
-	KgwTransfer *transfer;
-	KgwResponse response;
-	void	   *owner;
-
-	while ((transfer = kgw_http_next(engine->http, &owner, &response)) != NULL)
-	{
-		KgwJob *job = owner;
-
-		kgw_attempt_conclude(&job->attempt, &response);
-		kgw_http_release(engine->http, transfer);
-		engine->in_flight--;
-		conclude(engine, job);
-	}
-}
-
-/* Whether attempts may be made at all. */
-static bool
-may_work(const KgwEngine *engine)
-{
-	return kgw_settings.enabled && !engine->fenced;
-}
-
-static bool
-may_send(const KgwEngine *engine)
-{
-	return may_work(engine) &&
-		engine->in_flight < engine->limit &&
-		!kgw_ledger_full(engine->ledger);
-}
-
-/* Send as much as limits and memory allow. */
-static void
-send_ready(KgwEngine *engine)
-{
-	KgwEntry   *entry;
-	KgwTurn		turn;
-
-	while (may_send(engine) &&
-		   (entry = kgw_scheduler_next(engine->scheduler, &turn)) != NULL)
-		take_turn(engine, entry, turn);
 }
 
 /*
@@ -344,13 +161,13 @@ kgw_engine_turn(KgwEngine *engine)
 	listen_to_commits(engine);
 	kgw_scheduler_tick(engine->scheduler, kgw_clock_ticks());
 	kgw_scheduler_hanging(engine->scheduler, kgw_http_hanging(engine->http));
-	if (may_work(engine) && kgw_reader_wants(engine, kgw_clock_ticks()))
+	if (kgw_sending_allowed(engine) && kgw_reader_wants(engine, kgw_clock_ticks()))
 		kgw_reader_run(engine);
 	if (!engine->there)
 		return false;
-	send_ready(engine);
+	kgw_sending_run(engine);
 	kgw_http_run(engine->http);
-	collect(engine);
+	kgw_sending_collect(engine);
 	if (kgw_ledger_ready(engine->ledger, kgw_clock_ticks(), engine->in_flight == 0))
 		settle(engine);
 	if (!engine->fenced && kgw_upkeep_due(engine->upkeep) <= kgw_clock_ticks())
@@ -387,7 +204,7 @@ kgw_engine_deadline(KgwEngine *engine)
 	listen_to_commits(engine);
 	if (max_prepared_xacts > 0 && engine->arrivals.xip_count > 0)
 	{
-		if (kgw_queue_ended_unseen(&engine->arrivals))
+		if (kgw_arrivals_ended_unseen(&engine->arrivals))
 			engine->look = true;
 		else
 			deadline = Min(deadline, now + UNHEARD_PAUSE);
@@ -400,7 +217,7 @@ kgw_engine_deadline(KgwEngine *engine)
 	if (engine->look)
 		deadline = Min(deadline, Max(now, engine->looked_at + KGW_ARRIVALS_PAUSE));
 	if (kgw_reader_wants(engine, now) ||
-		(may_send(engine) && kgw_scheduler_can_send(engine->scheduler)))
+		(kgw_sending_has_room(engine) && kgw_scheduler_can_send(engine->scheduler)))
 		deadline = now;
 	return deadline;
 }

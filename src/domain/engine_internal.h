@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * engine_internal.h
- *	  What engine.c and reader.c share: a worker's engine.
+ *	  What engine.c, reader.c and sending.c share: a worker's engine.
  *
  * src/domain/engine_internal.h
  *
@@ -10,10 +10,10 @@
 #ifndef KGW_ENGINE_INTERNAL_H
 #define KGW_ENGINE_INTERNAL_H
 
+#include "domain/arrivals.h"
 #include "domain/engine.h"
 #include "domain/http.h"
 #include "domain/ledger.h"
-#include "domain/queue.h"
 #include "domain/scheduler.h"
 #include "domain/upkeep.h"
 
@@ -50,9 +50,16 @@ struct KgwEngine
 	bool		set_back;		/* since this engine began */
 };
 
+/* reader.c: when and how the queue is read */
 extern bool kgw_reader_start(KgwEngine *engine);
 extern bool kgw_reader_wants(const KgwEngine *engine, KgwTicks now);
 extern void kgw_reader_run(KgwEngine *engine);
 extern void kgw_reader_stop(KgwEngine *engine);
+
+/* sending.c: requests */
+extern bool kgw_sending_allowed(const KgwEngine *engine);
+extern bool kgw_sending_has_room(const KgwEngine *engine);
+extern void kgw_sending_run(KgwEngine *engine);
+extern void kgw_sending_collect(KgwEngine *engine);
 
 #endif							/* KGW_ENGINE_INTERNAL_H */

@@ -6,14 +6,7 @@
  * One worker owns a destination's deliveries and remembers what it is sending,
  * so reading claims nothing and writes nothing.  Three ways to read:
  *
- *	arrivals	 What has become visible since the last look.  Sequence order is
- *				 not commit order, so arrivals are found by transaction: after a
- *				 read with snapshot S, new is what was in progress in S and has
- *				 ended, and what began after it.  Each row is found exactly once,
- *				 and dead rows that an old snapshot keeps from vacuum are never
- *				 walked again.  Every other read comes after a look at the
- *				 arrivals with the same snapshot: only then is nothing older than
- *				 what was read still to be found.
+ *	arrivals	 What has become visible since the last look (arrivals.c).
  *	destination	 The backlog of one destination, oldest first, from where memory
  *				 ended.
  *	ids			 Rows whose payload was let go while they waited for a retry.
@@ -38,35 +31,16 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "pgstat.h"
 #include "storage/lwlock.h"
-#include "storage/procarray.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "domain/queue.h"
-#include "services/instance.h"
 #include "services/plan.h"
-#include "services/text.h"
-
-#define COLUMNS \
-	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, subscription_id, " \
-	"webhook_id, org_id, event, object_id, url, destination, problem, payload"
-
-/* Columns of the above, from 1. */
-enum
-{
-	ROW_PLACE = 1, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
-	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
-	ROW_OBJECT_ID, ROW_URL,
-	ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
-};
 
 /* The context that was current at kgw_queue_begin(); rows are made there. */
 static MemoryContext caller_context;
@@ -139,129 +113,11 @@ note_transaction(FullTransactionId xid)
 }
 
 /*
- * Append text to the piece in UTF-8, and say where it begins.  What has no
- * UTF-8 form (possible only in a database of another encoding) is left empty,
- * and *unfit is set.
+ * Run a plan that returns KGW_ROW_COLUMNS with the active snapshot, and hand its
+ * rows on.  Returns how many there were, those of other databases included.
  */
-static Size
-append_wire(StringInfo piece, const char *text, size_t *len, bool *unfit)
-{
-	Size		offset = piece->len;
-	const char *wire = kgw_text_to_wire(text, len);
-
-	if (wire == NULL)
-	{
-		wire = "";
-		*len = 0;
-		*unfit = true;
-	}
-	appendBinaryStringInfo(piece, wire, *len);
-	appendStringInfoChar(piece, '\0');
-	return offset;
-}
-
-/* Append a text column; offset 0 stands for NULL. */
-static Size
-append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool *unfit)
-{
-	bool		isnull;
-	size_t		len;
-	Datum		value = heap_getattr(tuple, column, desc, &isnull);
-	text	   *unpacked;
-
-	if (isnull)
-		return 0;
-	unpacked = DatumGetTextPP(value);
-	len = VARSIZE_ANY_EXHDR(unpacked);
-	return append_wire(piece, VARDATA_ANY(unpacked), &len, unfit);
-}
-
-static Size
-append_payload(StringInfo piece, HeapTuple tuple, TupleDesc desc, size_t *len, bool *unfit)
-{
-	bool		isnull;
-	Jsonb	   *jsonb = DatumGetJsonbP(heap_getattr(tuple, ROW_PAYLOAD, desc, &isnull));
-	StringInfoData json;
-
-	/* into the piece itself, unless it has to be converted */
-	if (GetDatabaseEncoding() == PG_UTF8)
-	{
-		Size		offset = piece->len;
-
-		(void) JsonbToCString(piece, &jsonb->root, 0);
-		*len = piece->len - offset;
-		appendStringInfoChar(piece, '\0');
-		return offset;
-	}
-	initStringInfo(&json);
-	(void) JsonbToCString(&json, &jsonb->root, VARSIZE(jsonb));
-	*len = json.len;
-	return append_wire(piece, json.data, len, unfit);
-}
-
-static Datum
-get_value(HeapTuple tuple, TupleDesc desc, int column)
-{
-	bool		isnull;
-
-	return heap_getattr(tuple, column, desc, &isnull);
-}
-
-/* Make a row out of a tuple; scratch memory is the current context's. */
-static KgwRow *
-make_row(HeapTuple tuple, TupleDesc desc)
-{
-	StringInfoData piece;
-	KgwRow		head = {0};
-	KgwRow	   *row;
-	Size		offset[ROW_PAYLOAD + 1] = {0};
-	bool		unfit = false;
-	Datum		value;
-	bool		none;
-
-	head.place = *(ItemPointer) DatumGetPointer(get_value(tuple, desc, ROW_PLACE));
-	head.delivery_id = DatumGetInt64(get_value(tuple, desc, ROW_DELIVERY_ID));
-	head.attempts = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS));
-	head.attempts_before = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS_BEFORE));
-	head.next_attempt_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_NEXT_ATTEMPT_AT));
-	head.enqueued_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_ENQUEUED_AT));
-	head.xid = DatumGetFullTransactionId(get_value(tuple, desc, ROW_XID));
-	value = heap_getattr(tuple, ROW_SUBSCRIPTION_ID, desc, &none);
-	head.subscription_id = none ? 0 : DatumGetInt64(value);
-
-	initStringInfo(&piece);
-	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));
-	for (int column = ROW_WEBHOOK_ID; column <= ROW_PROBLEM; column++)
-		offset[column] = append_text(&piece, tuple, desc, column, &unfit);
-	offset[ROW_PAYLOAD] = append_payload(&piece, tuple, desc, &head.payload_len, &unfit);
-
-	row = MemoryContextAlloc(caller_context, piece.len);
-	memcpy(row, piece.data, piece.len);
-	row->payload_len = head.payload_len;
-	row->size = piece.len;
-	row->webhook_id = (char *) row + offset[ROW_WEBHOOK_ID];
-	row->org_id = (char *) row + offset[ROW_ORG_ID];
-	row->event = (char *) row + offset[ROW_EVENT];
-	row->object_id = (char *) row + offset[ROW_OBJECT_ID];
-	row->url = (char *) row + offset[ROW_URL];
-	row->destination = (char *) row + offset[ROW_DESTINATION];
-	row->problem = offset[ROW_PROBLEM] ? (char *) row + offset[ROW_PROBLEM] : NULL;
-	if (unfit && row->problem == NULL)
-		row->problem = "some of its text has no UTF-8 form";
-	row->payload = (char *) row + offset[ROW_PAYLOAD];
-	pfree(piece.data);
-	return row;
-}
-
-static bool
-is_foreign(HeapTuple tuple, TupleDesc desc)
-{
-	return DatumGetInt64(get_value(tuple, desc, ROW_ORIGIN)) != kgw_instance_origin();
-}
-
-/* Run a plan with the active snapshot and hand its rows on. */
-static int
-read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg)
+int
+kgw_queue_read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg)
 {
 	int			count;
 	SPITupleTable *table;
@@ -275,12 +131,12 @@ read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg)
 		KgwRow	   *row;
 		MemoryContext scratch;
 
-		if (is_foreign(table->vals[i], table->tupdesc))
+		if (kgw_row_is_foreign(table->vals[i], table->tupdesc))
 		{
 			met_foreign = true;
 			continue;
 		}
-		row = make_row(table->vals[i], table->tupdesc);
+		row = kgw_row_make(table->vals[i], table->tupdesc, caller_context);
 		scratch = MemoryContextSwitchTo(caller_context);
 		note_transaction(row->xid);
 		take(row, arg);
@@ -298,33 +154,6 @@ bool
 kgw_queue_met_foreign(void)
 {
 	return met_foreign;
-}
-
-/* A 32-bit transaction id of the active snapshot, in full. */
-static FullTransactionId
-widen(TransactionId xid, FullTransactionId next)
-{
-	uint32		epoch = EpochFromFullTransactionId(next);
-
-	if (xid > XidFromFullTransactionId(next))
-		epoch--;
-	return FullTransactionIdFromEpochAndXid(epoch, xid);
-}
-
-/* Keep the active snapshot as the one that has been read. */
-static void
-remember_snapshot(KgwArrivals *arrivals)
-{
-	Snapshot	snapshot = GetActiveSnapshot();
-	FullTransactionId next = ReadNextFullTransactionId();
-
-	arrivals->xmax = widen(snapshot->xmax, next);
-	arrivals->xip_count = snapshot->xcnt;
-	arrivals->xip = realloc(arrivals->xip, Max(snapshot->xcnt, 1) * sizeof(FullTransactionId));
-	if (arrivals->xip == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		arrivals->xip[i] = widen(snapshot->xip[i], next);
 }
 
 /* Run a plan that returns destinations and hand them on. */
@@ -345,8 +174,8 @@ read_destinations(SPIPlanPtr which, KgwDestinationTaker take, void *arg)
 }
 
 /* Name every destination that has deliveries. */
-static void
-name_destinations(KgwDestinationTaker take, void *arg)
+void
+kgw_queue_name_destinations(KgwDestinationTaker take, void *arg)
 {
 	static SPIPlanPtr kept;
 
@@ -363,17 +192,6 @@ name_destinations(KgwDestinationTaker take, void *arg)
 	read_destinations(kept, take, arg);
 }
 
-/*
- * Start over: name every destination that has deliveries, whose rows are then
- * read by destination, and count as arrivals what isn't visible yet.
- */
-void
-kgw_queue_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg)
-{
-	remember_snapshot(arrivals);
-	name_destinations(take, arg);
-}
-
 /* Name the destinations that are paused; '*' stands for all of them. */
 void
 kgw_queue_read_paused(KgwDestinationTaker take, void *arg)
@@ -382,97 +200,6 @@ kgw_queue_read_paused(KgwDestinationTaker take, void *arg)
 
 	kgw_plan(&kept, "SELECT destination FROM kgwebhook.paused", 0, NULL);
 	read_destinations(kept, take, arg);
-}
-
-static int
-compare_xids(const void *a, const void *b)
-{
-	FullTransactionId x = *(const FullTransactionId *) a;
-	FullTransactionId y = *(const FullTransactionId *) b;
-
-	return FullTransactionIdPrecedes(x, y) ? -1 : FullTransactionIdPrecedes(y, x) ? 1 : 0;
-}
-
-/* Read what one transaction has enqueued. */
-static int
-read_transaction(FullTransactionId xid, int limit, KgwRowTaker take, void *arg)
-{
-	static SPIPlanPtr kept;
-	Oid			types[] = {XID8OID, INT4OID};
-	Datum		args[2];
-
-	kgw_plan(&kept,
-			 "SELECT " COLUMNS " FROM kgwebhook.queue"
-			 " WHERE xid OPERATOR(pg_catalog.=) $1"
-			 " ORDER BY xid, delivery_id LIMIT $2", 2, types);
-	args[0] = FullTransactionIdGetDatum(xid);
-	args[1] = Int32GetDatum(limit);
-	return read_rows(kept, args, take, arg);
-}
-
-/* Read what has been enqueued by transactions that began with this one. */
-static int
-read_since(FullTransactionId xmax, int limit, KgwRowTaker take, void *arg)
-{
-	static SPIPlanPtr kept;
-	Oid			types[] = {XID8OID, INT4OID};
-	Datum		args[2];
-
-	kgw_plan(&kept,
-			 "SELECT " COLUMNS " FROM kgwebhook.queue"
-			 " WHERE xid OPERATOR(pg_catalog.>=) $1"
-			 " ORDER BY xid, delivery_id LIMIT $2", 2, types);
-	args[0] = FullTransactionIdGetDatum(xmax);
-	args[1] = Int32GetDatum(limit);
-	return read_rows(kept, args, take, arg);
-}
-
-/*
- * Read what has become visible since the last call.  Beyond "limit" rows the
- * rest isn't read: then every destination is named to "overflow", and has to be
- * read from its beginning by kgw_queue_read_destination().
- *
- * A call always comes to its end with the snapshot that it began with.  Of two
- * transitions of an object the older may have the higher transaction number; if
- * a send could come between two parts of a pass, the newer might go first.
- */
-void
-kgw_queue_read_arrivals(KgwArrivals *arrivals, int limit, KgwRowTaker take,
-						KgwDestinationTaker overflow, void *arg)
-{
-	FullTransactionId since = arrivals->xmax;
-	FullTransactionId *before = arrivals->xip;
-	int			before_count = arrivals->xip_count;
-
-	arrivals->xip = NULL;
-	remember_snapshot(arrivals);
-	qsort(arrivals->xip, arrivals->xip_count, sizeof(FullTransactionId), compare_xids);
-	for (int i = 0; i < before_count && limit > 0; i++)
-	{
-		if (bsearch(&before[i], arrivals->xip, arrivals->xip_count,
-					sizeof(FullTransactionId), compare_xids) == NULL)
-			limit -= read_transaction(before[i], limit, take, arg);
-	}
-	free(before);
-	if (limit > 0)
-		limit -= read_since(since, limit, take, arg);
-	if (limit <= 0)
-		name_destinations(overflow, arg);
-}
-
-/*
- * Whether a transaction that was in progress at the last look has ended since.
- * Needs no transaction; for those whose commit wakes nobody (COMMIT PREPARED).
- */
-bool
-kgw_queue_ended_unseen(const KgwArrivals *arrivals)
-{
-	for (int i = 0; i < arrivals->xip_count; i++)
-	{
-		if (!TransactionIdIsInProgress(XidFromFullTransactionId(arrivals->xip[i])))
-			return true;
-	}
-	return false;
 }
 
 /*
@@ -488,14 +215,14 @@ kgw_queue_read_destination(const char *destination, int64 after, int limit,
 	Datum		args[3];
 
 	kgw_plan(&kept,
-			 "SELECT " COLUMNS " FROM kgwebhook.queue"
+			 "SELECT " KGW_ROW_COLUMNS " FROM kgwebhook.queue"
 			 " WHERE destination OPERATOR(pg_catalog.=) $1"
 			 "   AND delivery_id OPERATOR(pg_catalog.>) $2"
 			 " ORDER BY destination, delivery_id LIMIT $3", 3, types);
 	args[0] = CStringGetTextDatum(destination);
 	args[1] = Int64GetDatum(after);
 	args[2] = Int32GetDatum(limit);
-	return read_rows(kept, args, take, arg);
+	return kgw_queue_read_rows(kept, args, take, arg);
 }
 
 /* Read deliveries by number; those that are gone are left out. */
@@ -508,11 +235,11 @@ kgw_queue_read_ids(const int64 *ids, int count, KgwRowTaker take, void *arg)
 	Datum		array;
 
 	kgw_plan(&kept,
-			 "SELECT " COLUMNS " FROM kgwebhook.queue"
+			 "SELECT " KGW_ROW_COLUMNS " FROM kgwebhook.queue"
 			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
 	for (int i = 0; i < count; i++)
 		values[i] = Int64GetDatum(ids[i]);
 	array = PointerGetDatum(construct_array(values, count, INT8OID, sizeof(int64),
 											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	read_rows(kept, &array, take, arg);
+	kgw_queue_read_rows(kept, &array, take, arg);
 }

@@ -289,7 +289,7 @@ read_from_nothing(void *arg)
 	{
 		kgw_shared_worker_fenced(false);
 		kgw_queue_read_paused(take_paused, engine);
-		kgw_queue_start(&engine->arrivals, take_backlog, engine);
+		kgw_arrivals_start(&engine->arrivals, take_backlog, engine);
 	}
 	kgw_queue_end();
 	engine->look = false;
@@ -370,7 +370,7 @@ read_queue(void *arg)
 	if (!engine->fenced)
 	{
 		/* first, also when only a page is wanted: see queue.c */
-		kgw_queue_read_arrivals(&engine->arrivals, READ_ROWS, take_arrival, take_backlog,
+		kgw_arrivals_read(&engine->arrivals, READ_ROWS, take_arrival, take_backlog,
 								engine);
 		engine->look = false;
 		engine->looked_at = engine->now;

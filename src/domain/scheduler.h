@@ -11,7 +11,7 @@
 #define KGW_SCHEDULER_H
 
 #include "domain/delivery.h"
-#include "domain/queue.h"
+#include "domain/row.h"
 #include "pure/health.h"
 
 typedef struct KgwScheduler KgwScheduler;

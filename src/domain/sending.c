@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * sending.c
+ *	  A worker's sending half: from whose turn it is to what came back.
+ *
+ * Before a delivery goes, its organisation's keys have to be known, and whether
+ * its subscription takes it.  Both are kept in memory, and read in a short
+ * transaction when they aren't; what can't be read now gives its turn back
+ * rather than go unsigned, or to somebody who has left.
+ *
+ * Whatever becomes of a turn, it is concluded exactly once: the scheduler learns
+ * what it says of the destination, the ledger what is to be written down.
+ *
+ * src/domain/sending.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "domain/delivery.h"
+#include "domain/engine_internal.h"
+#include "domain/standing.h"
+#include "services/guard.h"
+#include "services/secrets.h"
+#include "services/settings.h"
+
+typedef struct KgwKeyringWanted
+{
+	const char *org_id;
+	const KgwKeyring *keyring;
+} KgwKeyringWanted;
+
+static void
+load_keyring(void *arg)
+{
+	KgwKeyringWanted *wanted = arg;
+
+	kgw_queue_begin();
+	wanted->keyring = kgw_secrets_load(wanted->org_id);
+	kgw_queue_end();
+}
+
+/* What signs a row that is about to be sent; NULL when that can't be read now. */
+static const KgwKeyring *
+keyring_for(const KgwRow *row)
+{
+	KgwKeyringWanted wanted = {row->org_id, kgw_secrets_known(row->org_id)};
+
+	if (wanted.keyring == NULL &&
+		kgw_guard_passing(load_keyring, &wanted) != KGW_GUARDED_DONE)
+		return NULL;
+	return wanted.keyring;
+}
+
+static void
+load_standing(void *arg)
+{
+	kgw_queue_begin();
+	(void) kgw_standing_load(*(int64 *) arg);
+	kgw_queue_end();
+}
+
+/*
+ * Why a row's subscription doesn't take it, or NULL.  False when that can't be
+ * read now.
+ */
+static bool
+find_refusal(const KgwRow *row, const char **refusal)
+{
+	int64		subscription_id = row->subscription_id;
+
+	*refusal = NULL;
+	if (subscription_id == 0)
+		return true;
+	if (kgw_standing_known(subscription_id) == NULL &&
+		kgw_guard_passing(load_standing, &subscription_id) != KGW_GUARDED_DONE)
+		return false;
+	*refusal = kgw_standing_known(subscription_id)->refusal;
+	return true;
+}
+
+/* Since when the row's subscription is known to have acknowledged nothing, or 0. */
+static TimestampTz
+failing_since(const KgwRow *row)
+{
+	const KgwStanding *standing = kgw_standing_known(row->subscription_id);
+
+	return standing != NULL ? standing->failing_since : 0;
+}
+
+/* An attempt has come to its end; what it means is decided and kept. */
+static void
+conclude(KgwEngine *engine, KgwJob *job)
+{
+	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt),
+							failing_since(job->row));
+	kgw_ledger_conclude(engine->ledger, job, kgw_clock_ticks());
+}
+
+/* Begin an attempt; true when its request is on its way. */
+static bool
+send_attempt(KgwEngine *engine, KgwJob *job, const KgwKeyring *keyring)
+{
+	KgwRequest	request;
+
+	if (!kgw_attempt_prepare(&job->attempt, job->row, keyring))
+		return false;
+	kgw_attempt_request(&job->attempt, job->row, &request);
+	if (kgw_http_send(engine->http, &request, job))
+		return true;
+	kgw_attempt_abandon(&job->attempt, "out of memory");
+	return false;
+}
+
+/* A turn that can't be taken after all. */
+static void
+give_back(KgwEngine *engine, KgwEntry *entry)
+{
+	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE, 0);
+	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE);
+	kgw_reader_stop(engine);
+}
+
+static void
+take_turn(KgwEngine *engine, KgwEntry *entry, KgwTurn turn)
+{
+	const KgwRow *row = kgw_scheduler_row(entry);
+	const KgwKeyring *keyring = NULL;
+	const char *refusal = NULL;
+	KgwJob	   *job;
+
+	if (turn == KGW_TURN_SEND)
+	{
+		if (!find_refusal(row, &refusal) ||
+			(refusal == NULL && (keyring = keyring_for(row)) == NULL))
+		{
+			give_back(engine, entry);
+			return;
+		}
+	}
+	job = kgw_ledger_begin(engine->ledger, entry, row);
+	switch (turn)
+	{
+		case KGW_TURN_SEND:
+			if (refusal != NULL)
+				kgw_attempt_withhold(&job->attempt, row, refusal);
+			else if (send_attempt(engine, job, keyring))
+			{
+				engine->told = false;
+				engine->in_flight++;
+				return;
+			}
+			break;
+		case KGW_TURN_SUPERSEDE:
+			kgw_attempt_supersede(&job->attempt, job->row);
+			break;
+		case KGW_TURN_EXPIRE:
+			kgw_attempt_expire(&job->attempt, job->row);
+			break;
+	}
+	conclude(engine, job);
+}
+
+/* Take in what has come back. */
+void
+kgw_sending_collect(KgwEngine *engine)
+{
+	KgwTransfer *transfer;
+	KgwResponse response;
+	void	   *owner;
+
+	while ((transfer = kgw_http_next(engine->http, &owner, &response)) != NULL)
+	{
+		KgwJob *job = owner;
+
+		kgw_attempt_conclude(&job->attempt, &response);
+		kgw_http_release(engine->http, transfer);
+		engine->in_flight--;
+		conclude(engine, job);
+	}
+}
+
+/* Whether attempts may be made at all. */
+bool
+kgw_sending_allowed(const KgwEngine *engine)
+{
+	return kgw_settings.enabled && !engine->fenced;
+}
+
+/* Whether there is room for one more request. */
+bool
+kgw_sending_has_room(const KgwEngine *engine)
+{
+	return kgw_sending_allowed(engine) &&
+		engine->in_flight < engine->limit &&
+		!kgw_ledger_full(engine->ledger);
+}
+
+/* Send as much as limits and memory allow. */
+void
+kgw_sending_run(KgwEngine *engine)
+{
+	KgwEntry   *entry;
+	KgwTurn		turn;
+
+	while (kgw_sending_has_room(engine) &&
+		   (entry = kgw_scheduler_next(engine->scheduler, &turn)) != NULL)
+		take_turn(engine, entry, turn);
+}
