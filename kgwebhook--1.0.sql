@@ -1659,7 +1659,8 @@ BEGIN
             format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
         WHEN destination.state = 'backing_off' THEN
             format('Its destination %s is ill (%s failures in a row) and is tried again at %s. It goes when that has worked.',
-                   it.destination, destination.failures_in_a_row, date_trunc('second', destination.next_try))
+                   it.destination, destination.failures_in_a_row,
+                   date_trunc('second', greatest(destination.next_try, it.next_attempt_at)))
         ELSE format('Next is %s.', next) END;
 END
 $$;

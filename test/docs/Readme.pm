@@ -8,7 +8,8 @@
 # it.  So nothing is kept twice: the tests take commands, programs and
 # expected output out of the document itself.
 #
-#	  ```psql		a session: prompts "shop=# " and "shop-# ", and the output
+#	  ```psql		a session: prompts "shop=# " and "shop-# " with the name of the
+#					database, and the output
 #	  any other		a program, if its first or second line is a comment that
 #					begins with a file's name and a colon
 #
@@ -84,11 +85,13 @@ sub load
 
 sub text { return join '', @{ $_[0]->{lines} }; }
 
+# Those in one of these languages.
 sub blocks
 {
-	my ($self, $lang) = @_;
+	my ($self, @langs) = @_;
+	my %wanted = map { $_ => 1 } @langs;
 
-	return grep { $_->{lang} eq $lang } @{ $self->{blocks} };
+	return grep { $wanted{ $_->{lang} } } @{ $self->{blocks} };
 }
 
 # The programs, by the name of the file to save them as.
@@ -127,9 +130,9 @@ sub statements
 
 	foreach my $line (split /^/, $block->{text})
 	{
-		if ($line =~ /^\w+=# (.*\n)/)
+		if ($line =~ /^(\w+)=# (.*\n)/)
 		{
-			push @statements, { sql => $1, input => $line, output => '' };
+			push @statements, { database => $1, sql => $2, input => $line, output => '' };
 		}
 		elsif ($line =~ /^\w+-# (.*\n)/)
 		{

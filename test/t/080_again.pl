@@ -162,6 +162,19 @@ sql('SELECT kg_resume()');
 insert_intent($node, 'mute', $receiver->url, org_id => "'mute'");
 wait_for_log_rows($node, 1, q{object_id = 'mute'});
 like(told('mute'), qr/waits for a signing secret of organisation mute/, 'without a secret');
+
+# Probes of its destination may come sooner than its own time, and aren't for it.
+my $down = start_receiver();
+$down->stop;
+insert_intent($node, "ill$_", $down->url) foreach 1 .. 5;
+wait_for_log_rows($node, 5, q{object_id LIKE 'ill%'});
+set_status($node, 'ill1', 'success');
+$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM kgwebhook.destinations WHERE state = 'backing_off')});
+my ($again) = sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'ill1'})
+  =~ /is ill \(5 failures in a row\) and is tried again at (\S+ \S+)\. It goes when that has worked/;
+is(sql("SELECT '$again' > now() + interval '40 min'"), 't', 'its destination is ill');
+sql(q{DELETE FROM kgwebhook.queue WHERE object_id LIKE 'ill%'});
+
 reload($node, 'kgwebhook.enabled' => 'off');
 $node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats});
 like(told('later'), qr/Nothing is sent at present, for the worker is: disabled/, 'switched off');

@@ -46,7 +46,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir('readme');
 my %programs = $readme->programs;
 
 # Ports of the documents, and those that are free here.
-my %ports = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 18080, 18081;
+my %ports = map { $_ => PostgreSQL::Test::Cluster::get_free_port() } 18080 .. 18082;
 
 #
 # Helpers
@@ -93,11 +93,11 @@ my $node;
 
 sub type_in
 {
-	my ($sql) = @_;
+	my ($database, $sql) = @_;
 	my $out;
 
 	$sql = with_ports($sql, %ports);
-	run [ 'psql', '-X', '-d', $node->connstr('shop') ], '<', \$sql, '>', \$out, '2>&1';
+	run [ 'psql', '-X', '-d', $node->connstr($database) ], '<', \$sql, '>', \$out, '2>&1';
 	return with_ports($out, reverse %ports);
 }
 
@@ -115,7 +115,7 @@ sub type_until
 
 	for (;;)
 	{
-		$out = type_in($statement->{sql});
+		$out = type_in($statement->{database}, $statement->{sql});
 		last if !$asks || Readme::mask($out) eq $expected || time >= $end;
 		usleep(50_000);
 	}
@@ -160,11 +160,11 @@ $node->init;
 $node->append_conf('postgresql.conf',
 	"shared_preload_libraries = 'kgwebhook'\nkgwebhook.retry_schedule = '1h,1h'\n$conf");
 $node->start;
-$node->safe_psql('postgres', 'CREATE DATABASE shop');
+$node->safe_psql('postgres', "CREATE DATABASE $_") foreach 'shop', 'drill';
 
 spew($_, $programs{$_}) foreach keys %programs;
 
-# Servers of the README, to be ended by their process ids.
+# Servers of the documents, to be ended by their process ids.
 my @servers;
 
 sub start_server
@@ -178,12 +178,23 @@ sub start_server
 		chdir $dir;
 		$ENV{WEBHOOK_SECRET} = $secret;
 		$ENV{PORT} = $port;
-		open STDOUT, '>', "$dir/$log";
+		open STDOUT, '>>', "$dir/$log";
 		open STDERR, '>&', \*STDOUT;
 		{ exec @command };
 		POSIX::_exit(127);
 	}
 	push @servers, $pid;
+	wait_for_port($port);
+	return;
+}
+
+# The last one that was started.
+sub stop_server
+{
+	my $pid = pop @servers;
+
+	kill 'TERM', $pid;
+	waitpid $pid, 0;
 	return;
 }
 
@@ -191,27 +202,54 @@ END
 {
 	my $exit_code = $?;
 
-	kill 'TERM', $_ foreach @servers;
-	waitpid $_, 0 foreach @servers;
+	stop_server() while @servers;
 	$? = $exit_code;
 }
 
+sub secret_of
+{
+	my ($database) = @_;
+
+	return $node->safe_psql($database, 'SELECT secret FROM kgwebhook.secret');
+}
+
 my $secret;
+my @pages;
 
 foreach my $document (@documents)
 {
-	foreach my $block ($text_of{$document}->blocks('psql'))
+	foreach my $block ($text_of{$document}->blocks('psql', 'sh'))
 	{
+		# what is typed into a shell, where it is about the receiver
+		if ($block->{lang} eq 'sh')
+		{
+			start_server('drill.log', secret_of('drill'), $ports{18082}, 'python3', 'receiver.py')
+			  if $block->{text} =~ /PORT=18082/;
+			stop_server() if $block->{text} eq "kill %1\n";
+			push @pages, $node->safe_psql('drill', $1)
+			  if $block->{text} =~ /^psql -d drill -Atc '(.*)' > page.html$/;
+			next;
+		}
 		if (!defined $secret && $block->{text} =~ /kg_send_test/)
 		{
-			$secret = $node->safe_psql('shop', 'SELECT secret FROM kgwebhook.secret');
-			start_server('receiver.log', $secret, $ports{18080},
-				'python3', 'receiver.py');
-			wait_for_port($ports{18080});
+			$secret = secret_of('shop');
+			start_server('receiver.log', $secret, $ports{18080}, 'python3', 'receiver.py');
 		}
 		run_session($document, $block);
 	}
 }
+
+# The page of docs/rehearsal.md, during the outage and after it.
+is(scalar(@pages), 2, 'docs/rehearsal.md: the page is made twice');
+like($pages[0], $_, "docs/rehearsal.md: the page of the outage has $_")
+  foreach qr/back office/, qr/its receiver has acknowledged nothing/, qr{<span class="amount">60\.0 <abbr>EUR</abbr>}, qr/the connection was refused/;
+unlike($pages[1], $_, "docs/rehearsal.md: and the one after it hasn't $_")
+  foreach qr/back office/, qr{<span class="amount">};
+
+# What the receiver of docs/rehearsal.md has done: two tests, and four payments.
+my @done = slurp_file("$dir/drill.log") =~ /^payment_intent\.(\w+) msg_/mg;
+is("@{[ sort @done ]}", 'pending pending pending pending success success success success success success',
+	'docs/rehearsal.md: each event is done once');
 
 sub wait_for_port
 {
