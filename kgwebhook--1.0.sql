@@ -1252,25 +1252,55 @@ CREATE FUNCTION @extschema@.kg_expire_intents(relation pg_catalog.regclass) RETU
 COMMENT ON FUNCTION @extschema@.kg_expire_intents(pg_catalog.regclass) IS
   'pending intents past their payment_deadline expire; NULL: those of every watched table';
 
+/*
+ * What kg_reconcile() would list, of any age, but for what was queued within the
+ * hour and is on its way.  Who looks at the log should see a thing once as a
+ * WARNING: what was there an hour ago is told at level LOG from then on.  Nothing
+ * is written down, so a sweep more or less does no harm.  Beyond 10,000 the
+ * number doesn't matter any more, and looking on would only cost.
+ */
 CREATE FUNCTION kgwebhook.sweep() RETURNS pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    waiting bigint;
-    dead bigint;
+    most CONSTANT int8 := 10000;
+    found RECORD;
+    told text;
+    more text;
+    advice CONSTANT text := 'SELECT * FROM kgwebhook.unacknowledged shows them; kg_explain() says what became of one, and kg_recover() sends again what was given up.';
 BEGIN
-    SELECT count(*) INTO waiting FROM kgwebhook.queue WHERE enqueued_at < now() - interval '1 hour';
-    SELECT count(*) INTO dead FROM kgwebhook.dead_letter WHERE died_at >= now() - interval '1 hour';
-    IF waiting + dead > 0 THEN
-        RAISE WARNING '% kgwebhook deliveries have not been acknowledged', waiting + dead
-            USING DETAIL = format('%s have waited for more than an hour; %s were given up in the last hour.', waiting, dead),
-                  HINT = 'SELECT * FROM kgwebhook.deliveries WHERE state IN (''pending'', ''retrying'', ''dead'') shows them.';
+    SELECT count(*) AS objects,
+           count(*) FILTER (WHERE u.state IN ('pending', 'retrying')) AS waiting,
+           count(*) FILTER (WHERE u.state = 'dead') AS dead,
+           count(*) FILTER (WHERE u.state = 'superseded') AS superseded,
+           min(u.since) AS oldest,
+           count(*) FILTER (WHERE CASE u.state
+               WHEN 'dead' THEN EXISTS (SELECT FROM kgwebhook.dead_letter d
+                                         WHERE d.delivery_id = u.delivery_id AND d.died_at > now() - interval '1 hour')
+               WHEN 'superseded' THEN u.since > now() - interval '1 hour'
+               ELSE u.since > now() - interval '2 hours' END) AS news
+      INTO found
+      FROM (SELECT a.delivery_id, a.state, a.since FROM kgwebhook.unacknowledged a
+             WHERE a.state IN ('dead', 'superseded') OR a.since <= now() - interval '1 hour'
+             LIMIT most) u;
+    IF found.objects = 0 THEN
+        RETURN 0;
     END IF;
-    RETURN waiting + dead;
+    told := format('kgwebhook: %s objects%s have a latest status that was never acknowledged',
+                   found.objects, CASE WHEN found.objects = most THEN ' or more' ELSE '' END);
+    more := format('In database "%s": %s have waited for more than an hour, %s were given up, %s were superseded. The oldest is of %s; %s are new in the last hour.',
+                   current_database(), found.waiting, found.dead, found.superseded,
+                   date_trunc('second', found.oldest), found.news);
+    IF found.news > 0 THEN
+        RAISE WARNING '%', told USING DETAIL = more, HINT = advice;
+    ELSE
+        RAISE LOG '%', told USING DETAIL = more, HINT = advice;
+    END IF;
+    RETURN found.objects;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.sweep() IS
-  'warns of deliveries that have waited for more than an hour, or were given up in the last one; returns how many';
+  'says in the server''s log how many objects have a latest status that nobody has acknowledged; returns how many';
 
 CREATE FUNCTION @extschema@.kg_schedule_maintenance() RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp

@@ -50,21 +50,93 @@ foreach my $function ('kg_schedule_maintenance()', 'kg_unschedule_maintenance()'
 }
 
 #
-# The sweep
+# The sweep.  The worker is off, so that what is made here stays as it is.
 #
-is(sql('postgres', 'SELECT kgwebhook.sweep()'), 0, 'all is well');
+my $hint = 'HINT:  SELECT * FROM kgwebhook.unacknowledged shows them; kg_explain() says what became of one, '
+  . 'and kg_recover() sends again what was given up.';
+
+# What a sweep returns, and what it puts into the log, with its level.
+sub sweep
+{
+	my $log_end = -s $node->logfile;
+	my $found = sql('postgres', 'SET client_min_messages = error; SELECT kgwebhook.sweep()');
+	my @told = slurp_file($node->logfile, $log_end) =~
+	  /((?:WARNING|LOG):  kgwebhook: \d+ objects.*|DETAIL:  In database.*|HINT:  .*)/g;
+
+	return join "\n", $found, map { s/of \d{4}-.*?;/of TIME;/r } @told;
+}
+
+# What it should say: level, objects, waiting, given up, superseded, new.
+sub told
+{
+	my ($level, $objects, $waiting, $dead, $superseded, $news) = @_;
+
+	return "$objects\n$level:  kgwebhook: $objects objects have a latest status that was never acknowledged\n"
+	  . qq{DETAIL:  In database "postgres": $waiting have waited for more than an hour, $dead were given up, }
+	  . "$superseded were superseded. The oldest is of TIME; $news are new in the last hour.\n$hint";
+}
+
+# Ages all that there is.
+sub age
+{
+	my ($interval) = @_;
+
+	sql('postgres', qq{
+		UPDATE kgwebhook.queue SET enqueued_at = enqueued_at - interval '$interval';
+		UPDATE kgwebhook.dead_letter SET enqueued_at = enqueued_at - interval '$interval', died_at = died_at - interval '$interval';
+		UPDATE kgwebhook.delivery_log SET started_at = started_at - interval '$interval'});
+	return;
+}
+
+sql('postgres', 'ALTER SYSTEM SET kgwebhook.enabled = off');
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats})
+  or die 'waited for the worker to rest';
+is(sweep(), 0, 'all is well, and nothing is said');
 sql('postgres', q{
-	INSERT INTO kgwebhook.queue (webhook_id, org_id, event, object_id, url, destination, payload, next_attempt_at, enqueued_at)
-	SELECT 'msg_' || i, 'default', 'e.new', i, 'https://m.example/', 'https://m.example:443', '{}', now() + interval '1 day', now() - interval '61 min'
-	  FROM generate_series(1, 2) i;
-	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason, died_at)
-	SELECT -i, 'msg_' || i, 'default', 'e.new', i, 'https://m.example/', 'https://m.example:443', '{}', 1, now(), now(), '3', 'gone', now() - i * interval '29 min'
-	  FROM generate_series(1, 3) i});
+	INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, enqueued_at)
+	SELECT i, 'msg_' || i, 'default', 'e.new', 'queued' || i, 'https://m.example/', 'https://m.example:443', '{}', i % 2, now() - age
+	  FROM unnest(ARRAY[interval '59 min', '61 min', '90 min']) WITH ORDINALITY a (age, i);
+	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason)
+	SELECT i, 'msg_' || i, 'default', 'e.new', 'dead' || i, 'https://m.example/', 'https://m.example:443', '{}', 1, now(), now(), '3', 'gone'
+	  FROM generate_series(11, 12) i;
+	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at, is_test)
+	SELECT i, 'msg_' || i, 'default', 'e.new', object, 'https://m.example/', 'https://m.example:443', attempt, outcome, true, now(), test
+	  FROM (VALUES (21, 'superseded1', 1, 'superseded', false), (22, 'superseded2', 1, 'superseded', false),
+	               (23, 'superseded2', 1, 'acknowledged', false), (13, 'dead12', 1, 'acknowledged', false),
+	               (4, 'queued3', 1, 'acknowledged', true)) l (i, object, attempt, outcome, test)});
+is(sweep(), told('WARNING', 4, 2, 1, 1, 4), 'what nobody has acknowledged, and what is not on its way');
+is(sweep(), told('WARNING', 4, 2, 1, 1, 4), 'swept again, the same');
+is(sql('postgres', q{SELECT string_agg(object_id, ' ' ORDER BY object_id COLLATE "C") FROM kg_reconcile('1 day')}),
+	'dead11 queued1 queued2 queued3 superseded1', 'kg_reconcile() has these, and what was queued within the hour');
 my ($ret, $out, $err) = $node->psql('postgres', 'SELECT kgwebhook.sweep()');
-is($out, 4, 'what waits for long, and what was given up lately');
-like($err, qr/WARNING:  4 kgwebhook deliveries have not been acknowledged\nDETAIL:  2 have waited for more than an hour; 2 were given up in the last hour\.\nHINT:/,
-	'is warned of');
-sql('postgres', 'DELETE FROM kgwebhook.queue; DELETE FROM kgwebhook.dead_letter');
+like($err, qr/WARNING:  kgwebhook: 4 objects/, 'who sweeps by hand sees it');
+age('30 min');
+is(sweep(), told('WARNING', 5, 3, 1, 1, 4), 'what has become an hour old');
+age('65 min');
+is(sweep(), told('LOG', 5, 3, 1, 1, 0), 'an hour later it is no news');
+age('20 days');
+is(sweep(), told('LOG', 5, 3, 1, 1, 0), 'but never forgotten');
+sql('postgres', q{
+	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at)
+	SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.url, q.destination, 2, 'acknowledged', true, now()
+	  FROM kgwebhook.queue q;
+	DELETE FROM kgwebhook.queue});
+is(sweep(), told('LOG', 2, 0, 1, 1, 0), 'until it is acknowledged');
+
+# A log of 100,000 attempts is no reason to read them.
+sql('postgres', q{
+	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at)
+	SELECT 1000 + i, 'msg_' || i, 'default', 'e.new', 'object' || i, 'https://m.example/', 'https://m.example:443', 1, 'acknowledged', true, now()
+	  FROM generate_series(1, 100000) i;
+	ANALYZE kgwebhook.queue, kgwebhook.dead_letter, kgwebhook.delivery_log});
+my $reads = q{SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables WHERE relname ~ '^delivery_log'};
+cmp_ok(sql('postgres', "BEGIN; SELECT kgwebhook.sweep() \\gset\n$reads"), '<', 100, 'a sweep reads little of a long log');
+is(sweep(), told('LOG', 2, 0, 1, 1, 0), 'and finds the same');
+sql('postgres', 'DELETE FROM kgwebhook.dead_letter; TRUNCATE kgwebhook.delivery_log; ALTER SYSTEM RESET kgwebhook.enabled');
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT worker_state = 'idle' FROM kgwebhook.stats})
+  or die 'waited for the worker to go on';
 
 if (sql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'}) == 0)
 {
