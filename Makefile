@@ -21,10 +21,10 @@ ifneq ($(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 $(error run "make $(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS))" and "make $(filter $(PEOPLE_GOALS),$(MAKECMDGOALS))" one after the other)
 endif
 
-.PHONY: $(PEOPLE_GOALS) monitoring-tools
+.PHONY: $(PEOPLE_GOALS) monitoring-tools languages
 
 deps:
-	@scripts/deps.sh
+	@scripts/deps.sh check
 
 demo:
 	@scripts/in-scratch.sh demo/demo.sh
@@ -36,9 +36,11 @@ check-unit check-exports check-regress check-isolation check-tap: check-%:
 	@scripts/in-scratch.sh scripts/check.sh $*
 
 # What runs the TAP tests needs them.
-check check-tap check-sanitized: monitoring-tools
+check check-tap check-sanitized: monitoring-tools languages
 monitoring-tools:
 	@scripts/monitoring-tools.sh
+languages:
+	@scripts/deps.sh check
 
 # A minute each, or FUZZ_SECONDS; one of test/fuzz: make fuzz FUZZ=url.
 fuzz:

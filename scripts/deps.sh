@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/deps.sh [fuzz|valgrind]
+# scripts/deps.sh [check|fuzz|valgrind]
 #	  Finds what the demo and the tests need, and installs what is missing.
-#	  With a word, also what only make fuzz or make check-valgrind needs.
+#	  With a word, also what only make check, make fuzz or make check-valgrind
+#	  needs.
 #
 # Each need is probed by what it gives (a command, a header, a Perl module) and
 # not by the name of a package, because a machine may have its Node or its
 # PostgreSQL from elsewhere.  Where nothing is missing, nothing is asked of the
 # network.  Nothing that is there is upgraded.
 #
-# PHP and Ruby are for the receivers' guide: 10 MB to fetch, 44 MB on disk.  Go
-# (81 and 464) and a JDK (116 and 266) are too much for two small programs:
-# those of the guide are run where they are there anyway.
+# PHP, Ruby, Go and a JDK are for the receivers' guide, each program of which is
+# run.  Go (81 MB to fetch, 464 on disk, half a minute to install) and the JDK
+# (116 and 266) are too much for a demo: they come with the word check.
 #
 # Chromium is for the delivery page, which is read in a browser: 90 MB to fetch,
 # 390 on disk.
@@ -123,6 +124,10 @@ missing_packages()
 	fi
 	if [ "$purpose" = fuzz ] && ! has_libfuzzer; then
 		echo clang libclang-rt-dev
+	fi
+	if [ "$purpose" = check ]; then
+		has_command go || echo golang-go
+		has_command javac || echo default-jdk-headless
 	fi
 	has_command gcc || echo gcc
 	has_header stdio.h || echo libc6-dev
