@@ -185,19 +185,41 @@ is( sql(q{SELECT string_agg(DISTINCT subscription_id::text, ' ') FROM kgwebhook.
 	$refusing, 'who has it not acknowledged is told from who has');
 is(sql('SELECT count(*) FROM kgwebhook.unacknowledged'), 8, 'for each object its latest status');
 
+# eight objects refused in a row, with nothing acknowledged in between, are still
+# one receiver's illness
+sql("SELECT kg_pause_subscription($all)");
+sql(q{INSERT INTO payment_intents (payment_intent_id) SELECT 'burst' || n FROM generate_series(1, 8) n});
+wait_for_log_rows($node, 16, "subscription_id = $refusing");
+is( sql("SELECT state FROM kgwebhook.destinations WHERE destination = '@{[ $platform->destination ]}'"),
+	'ok', 'one that refuses everything does not make the destination ill');
+sql("SELECT kg_resume_subscription($all)");
+wait_until_settled($node, "subscription_id IS DISTINCT FROM $refusing");
+
 # removed with things queued: they go at once, whatever their time
 sql("SELECT kg_unsubscribe($refusing)");
 wait_until_settled($node);
 is( sql("SELECT DISTINCT reason, count(*) OVER () FROM kgwebhook.dead_letter WHERE subscription_id = $refusing"),
-	"subscription $refusing was removed|16", 'removed, with what waited for it');
+	"subscription $refusing was removed|24", 'removed, with what waited for it');
 is( sql(qq{SELECT outcome, error, final, count(*) FROM kgwebhook.delivery_log
             WHERE subscription_id = $refusing AND final GROUP BY 1, 2, 3}),
-	"invalid|subscription $refusing was removed|t|16", 'and each has its last row of the log');
+	"invalid|subscription $refusing was removed|t|24", 'and each has its last row of the log');
 is( sql("SELECT max(attempts) FROM kgwebhook.dead_letter WHERE subscription_id = $refusing"),
 	1, 'which counts as no attempt');
 is(sql('SELECT count(*) FROM kgwebhook.unacknowledged'), 0, 'nobody waits for it');
 is(sql(q{SELECT count(*) FROM kg_reconcile()}), 0, 'nor is it reported');
 is(sql(q{SELECT kg_recover('-infinity')}), 0, 'or recovered');
+
+# Disabled with things that are to be tried in an hour: they go at once as well
+my $waiting = subscribe($platform->url('/refuse/success/gone'), '*.success,*.cancelled');
+insert_intent($node, "waiting$_", $own->url) foreach 1, 2;
+set_status($node, 'waiting1', 'success');
+wait_for_log_rows($node, 1, "subscription_id = $waiting");
+set_status($node, 'waiting2', 'cancelled');
+wait_until_settled($node);
+is( sql(qq{SELECT string_agg(object_id || ' ' || attempts || ' ' || (reason ~ 'is disabled since'), ', ' ORDER BY object_id)
+            FROM kgwebhook.dead_letter WHERE subscription_id = $waiting}),
+	'waiting1 1 true, waiting2 1 false', 'what waits for its time becomes a dead letter when 410 disables');
+sql("SELECT kg_unsubscribe($waiting)");
 
 #
 # Whoever holds its row holds up neither deliveries nor their settling
