@@ -745,10 +745,15 @@ CREATE VIEW kgwebhook.destinations AS
            coalesce(n.in_flight, 0) AS in_flight,
            coalesce(n.failures_in_a_row, 0) AS failures_in_a_row,
            n.last_success,
-           CASE WHEN n.backing_off THEN greatest(n.next_try, q.next_attempt_at) ELSE q.next_attempt_at END AS next_try,
+           /* what is due and not on its way is behind an older one of its object, which has its own time */
+           CASE WHEN greatest(CASE WHEN n.backing_off THEN n.next_try END, q.next_attempt_at)
+                     OPERATOR(pg_catalog.<=) pg_catalog.now()
+                 AND coalesce(n.in_flight, 0) OPERATOR(pg_catalog.=) 0 AND q.later IS NOT NULL THEN q.later
+                ELSE greatest(CASE WHEN n.backing_off THEN n.next_try END, q.next_attempt_at) END AS next_try,
            q.oldest_enqueued_at
       FROM (SELECT destination, pg_catalog.count(*) AS pending,
                    pg_catalog.min(next_attempt_at) AS next_attempt_at,
+                   pg_catalog.min(next_attempt_at) FILTER (WHERE next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now()) AS later,
                    pg_catalog.min(enqueued_at) AS oldest_enqueued_at
               FROM kgwebhook.queue GROUP BY destination) q
       FULL JOIN kgwebhook.destination_notices() n USING (destination)

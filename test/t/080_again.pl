@@ -173,6 +173,9 @@ $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM kgwebhook.desti
 my ($again) = sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'ill1'})
   =~ /is ill \(5 failures in a row\) and is tried again at (\S+ \S+)\. It goes when that has worked/;
 is(sql("SELECT '$again' > now() + interval '40 min'"), 't', 'its destination is ill');
+ok( $node->poll_query_until('postgres',
+		q{SELECT next_try > now() + interval '40 min' FROM kgwebhook.destinations WHERE state = 'backing_off'}),
+	'which has nothing to probe it with until then');
 sql(q{DELETE FROM kgwebhook.queue WHERE object_id LIKE 'ill%'});
 
 reload($node, 'kgwebhook.enabled' => 'off');
