@@ -61,17 +61,17 @@ sub sweep
 	my $log_end = -s $node->logfile;
 	my $found = sql('postgres', 'SET client_min_messages = error; SELECT kgwebhook.sweep()');
 	my @told = slurp_file($node->logfile, $log_end) =~
-	  /((?:WARNING|LOG):  kgwebhook: \d+ objects.*|DETAIL:  In database.*|HINT:  .*)/g;
+	  /((?:WARNING|LOG):  kgwebhook: \d+ deliveries.*|DETAIL:  In database.*|HINT:  .*)/g;
 
 	return join "\n", $found, map { s/of \d{4}-.*?;/of TIME;/r } @told;
 }
 
-# What it should say: level, objects, waiting, given up, superseded, new.
+# What it should say: level, deliveries, waiting, given up, superseded, new.
 sub told
 {
-	my ($level, $objects, $waiting, $dead, $superseded, $news) = @_;
+	my ($level, $deliveries, $waiting, $dead, $superseded, $news) = @_;
 
-	return "$objects\n$level:  kgwebhook: $objects objects have a latest status that was never acknowledged\n"
+	return "$deliveries\n$level:  kgwebhook: $deliveries deliveries of an object's latest status were never acknowledged\n"
 	  . qq{DETAIL:  In database "postgres": $waiting have waited for more than an hour, $dead were given up, }
 	  . "$superseded were superseded. The oldest is of TIME; $news are new in the last hour.\n$hint";
 }
@@ -96,7 +96,7 @@ is(sweep(), 0, 'all is well, and nothing is said');
 sql('postgres', q{
 	INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, enqueued_at)
 	SELECT i, 'msg_' || i, 'default', 'e.new', 'queued' || i, 'https://m.example/', 'https://m.example:443', '{}', i % 2, now() - age
-	  FROM unnest(ARRAY[interval '59 min', '61 min', '90 min']) WITH ORDINALITY a (age, i);
+	  FROM unnest(ARRAY[interval '59 min', '61 min', '100 min']) WITH ORDINALITY a (age, i);
 	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason)
 	SELECT i, 'msg_' || i, 'default', 'e.new', 'dead' || i, 'https://m.example/', 'https://m.example:443', '{}', 1, now(), now(), '3', 'gone'
 	  FROM generate_series(11, 12) i;
@@ -104,25 +104,31 @@ sql('postgres', q{
 	SELECT i, 'msg_' || i, 'default', 'e.new', object, 'https://m.example/', 'https://m.example:443', attempt, outcome, true, now(), test
 	  FROM (VALUES (21, 'superseded1', 1, 'superseded', false), (22, 'superseded2', 1, 'superseded', false),
 	               (23, 'superseded2', 1, 'acknowledged', false), (13, 'dead12', 1, 'acknowledged', false),
-	               (4, 'queued3', 1, 'acknowledged', true)) l (i, object, attempt, outcome, test)});
-is(sweep(), told('WARNING', 4, 2, 1, 1, 4), 'what nobody has acknowledged, and what is not on its way');
-is(sweep(), told('WARNING', 4, 2, 1, 1, 4), 'swept again, the same');
+	               (4, 'queued3', 1, 'acknowledged', true), (31, 'both', 1, 'acknowledged', false)) l (i, object, attempt, outcome, test);
+	SELECT kg_subscribe('default', 'https://s.example/');
+	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason, subscription_id)
+	SELECT i, 'msg_31', 'default', 'e.new', object, 'https://s.example/', 'https://s.example:443', '{}', 1, now(), now(), '3', 'gone', subscription
+	  FROM (VALUES (32, 'both', 1), (33, 'removed', 2)) l (i, object, subscription)});
+is(sweep(), told('WARNING', 5, 2, 2, 1, 5), 'what nobody has acknowledged, and what is not on its way');
+is(sweep(), told('WARNING', 5, 2, 2, 1, 5), 'swept again, the same');
 is(sql('postgres', q{SELECT string_agg(object_id, ' ' ORDER BY object_id COLLATE "C") FROM kg_reconcile('1 day')}),
-	'dead11 queued1 queued2 queued3 superseded1', 'kg_reconcile() has these, and what was queued within the hour');
+	'both dead11 queued1 queued2 queued3 superseded1', 'kg_reconcile() has these, and what was queued within the hour');
+is(sql('postgres', q{SELECT url FROM kgwebhook.unacknowledged WHERE object_id = 'both'}), 'https://s.example/',
+	'that one receiver has it doesn\'t count for the other');
 my ($ret, $out, $err) = $node->psql('postgres', 'SELECT kgwebhook.sweep()');
-like($err, qr/WARNING:  kgwebhook: 4 objects/, 'who sweeps by hand sees it');
+like($err, qr/WARNING:  kgwebhook: 5 deliveries/, 'who sweeps by hand sees it');
 age('30 min');
-is(sweep(), told('WARNING', 5, 3, 1, 1, 4), 'what has become an hour old');
-age('65 min');
-is(sweep(), told('LOG', 5, 3, 1, 1, 0), 'an hour later it is no news');
+is(sweep(), told('WARNING', 6, 3, 2, 1, 5), 'what has become an hour old');
+age('66 min');
+is(sweep(), told('LOG', 6, 3, 2, 1, 0), 'an hour later it is no news');
 age('20 days');
-is(sweep(), told('LOG', 5, 3, 1, 1, 0), 'but never forgotten');
+is(sweep(), told('LOG', 6, 3, 2, 1, 0), 'but never forgotten');
 sql('postgres', q{
 	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at)
 	SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.url, q.destination, 2, 'acknowledged', true, now()
 	  FROM kgwebhook.queue q;
 	DELETE FROM kgwebhook.queue});
-is(sweep(), told('LOG', 2, 0, 1, 1, 0), 'until it is acknowledged');
+is(sweep(), told('LOG', 3, 0, 2, 1, 0), 'until it is acknowledged');
 
 # A log of 100,000 attempts is no reason to read them.
 sql('postgres', q{
@@ -132,8 +138,14 @@ sql('postgres', q{
 	ANALYZE kgwebhook.queue, kgwebhook.dead_letter, kgwebhook.delivery_log});
 my $reads = q{SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables WHERE relname ~ '^delivery_log'};
 cmp_ok(sql('postgres', "BEGIN; SELECT kgwebhook.sweep() \\gset\n$reads"), '<', 100, 'a sweep reads little of a long log');
-is(sweep(), told('LOG', 2, 0, 1, 1, 0), 'and finds the same');
-sql('postgres', 'DELETE FROM kgwebhook.dead_letter; TRUNCATE kgwebhook.delivery_log; ALTER SYSTEM RESET kgwebhook.enabled');
+is(sweep(), told('LOG', 3, 0, 2, 1, 0), 'and finds the same');
+sql('postgres', q{
+	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason, died_at)
+	SELECT -i, 'msg_' || i, 'default', 'e.new', 'many' || i, 'https://m.example/', 'https://m.example:443', '{}', 1, d, d, '3', 'gone', d
+	  FROM generate_series(1, 10000) i, (SELECT now() - interval '3 days') a (d)});
+like(sweep(), qr/^10000\nWARNING:  kgwebhook: 10000 deliveries or more of an object's latest status were never acknowledged\n/,
+	'there are news that a sweep doesn\'t see when there is too much');
+sql('postgres', 'DELETE FROM kgwebhook.dead_letter; SELECT kg_unsubscribe(1); TRUNCATE kgwebhook.delivery_log; ALTER SYSTEM RESET kgwebhook.enabled');
 $node->reload;
 $node->poll_query_until('postgres', q{SELECT worker_state = 'idle' FROM kgwebhook.stats})
   or die 'waited for the worker to go on';
