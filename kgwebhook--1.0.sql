@@ -1477,16 +1477,16 @@ CREATE FUNCTION kgwebhook.missed(
 BEGIN
     RETURN QUERY
         WITH candidate AS (
-            SELECT q.delivery_id, q.org_id, q.event, q.object_id, q.destination, q.url, q.subscription_id
+            SELECT q.delivery_id, q.org_id, q.event, q.object_id, q.destination, q.subscription_id
               FROM kgwebhook.queue q
              WHERE q.enqueued_at <= missed.until AND q.attempts > q.attempts_before
                AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
             UNION ALL
-            SELECT d.delivery_id, d.org_id, d.event, d.object_id, d.destination, d.url, d.subscription_id
+            SELECT d.delivery_id, d.org_id, d.event, d.object_id, d.destination, d.subscription_id
               FROM kgwebhook.dead_letter d
              WHERE d.enqueued_at <= missed.until AND d.died_at >= missed.since
             UNION ALL
-            SELECT l.delivery_id, l.org_id, l.event, l.object_id, l.destination, l.url, l.subscription_id
+            SELECT l.delivery_id, l.org_id, l.event, l.object_id, l.destination, l.subscription_id
               FROM kgwebhook.delivery_log l
              WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test
                AND l.started_at BETWEEN missed.since AND missed.until
@@ -1498,7 +1498,8 @@ BEGIN
         judged AS (
             SELECT c.delivery_id, c.destination, kgwebhook.is_taken(c.subscription_id) AS taken,
                    EXISTS (SELECT FROM kgwebhook.delivery_log l
-                            WHERE l.object_id = c.object_id AND l.url = c.url
+                            WHERE l.object_id = c.object_id AND l.destination = c.destination
+                              AND l.subscription_id IS NOT DISTINCT FROM c.subscription_id
                               AND l.delivery_id > c.delivery_id
                               AND l.outcome = 'acknowledged' AND NOT l.is_test
                               AND split_part(l.event, '.', 1) = split_part(c.event, '.', 1)) AS overtaken
@@ -1671,7 +1672,8 @@ BEGIN
     SELECT * INTO destination FROM kgwebhook.destinations d WHERE d.destination = it.destination;
     SELECT s.worker_state INTO worker FROM kgwebhook.worker_stats() s;
     SELECT min(q.delivery_id) INTO ahead FROM kgwebhook.queue q
-     WHERE q.object_id = it.object_id AND q.url = it.url AND q.delivery_id < it.delivery_id
+     WHERE q.object_id = it.object_id AND q.destination = it.destination
+       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id AND q.delivery_id < it.delivery_id
        AND split_part(q.event, '.', 1) = split_part(it.event, '.', 1);
     next := format('attempt %s, %s', it.attempts + 1,
                    CASE WHEN NOT isfinite(it.next_attempt_at) THEN 'which waits'

@@ -3,9 +3,10 @@
  * chain.c
  *	  Order within an object, and the states of a delivery (design B4).
  *
- * The transitions of one object to one URL form a chain, oldest first, and only
- * the head of the chain ever goes.  To one URL, and not to one destination: of
- * several receivers at a destination, one that refuses holds up only itself.
+ * The transitions of one object to one destination form a chain, oldest first,
+ * and only the head of the chain ever goes.  Those for a subscription are a chain
+ * of their own: of several who listen at a destination, one that refuses
+ * holds up only itself.
  *
  *	 ARRIVED ──► BLOCKED (behind an older transition of its object)
  *	    │           │ becomes head
@@ -182,8 +183,8 @@ kgw_chain_reckon_holds(KgwScheduler *s)
 static uint64
 object_hash(const KgwRow *row)
 {
-	uint64		seed = hash_bytes_extended((const unsigned char *) row->url,
-										   strlen(row->url), 0);
+	uint64		seed = hash_bytes_extended((const unsigned char *) row->destination,
+										   strlen(row->destination), row->subscription_id);
 
 	return hash_bytes_extended((const unsigned char *) row->object_id,
 							   strlen(row->object_id), seed);

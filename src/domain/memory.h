@@ -82,7 +82,7 @@ typedef struct KgwDestination
 /* Two objects with the same hash are merely sent one after the other. */
 typedef struct KgwObject
 {
-	uint64		hash;			/* hash key: of URL and object */
+	uint64		hash;			/* hash key: of destination, subscription and object */
 	KgwEntry   *head;
 	KgwEntry   *tail;
 } KgwObject;

@@ -79,6 +79,15 @@ is(join(', ', (attempts('alone'))[ -2, -1 ]),
 	'PENDING SUPERSEDED, SUCCESS ACKNOWLEDGED',
 	'until it does, and then it does not wait for its next attempt in an hour');
 
+# A newer one to another path of the destination is held like any other.
+insert_intent($node, 'elsewhere', $picky->url('/refuse/pending/ok'));
+$node->safe_psql('postgres', qq{
+	UPDATE payment_intents SET status = 'success', callback_url = '@{[ $picky->url('/ok') ]}'
+	 WHERE payment_intent_id = 'elsewhere'});
+wait_until_settled($node, q{object_id = 'elsewhere'});
+is(join(', ', grep { /SUPERSEDED|ACK/ } attempts('elsewhere')),
+	'PENDING SUPERSEDED, SUCCESS ACKNOWLEDGED', 'also where its URL is another one by then');
+
 # Two that are refused, one after the other
 insert_intent($node, 'twice', $picky->url('/refuse/pending/refuse/expired/refuse/success/ok'));
 set_status($node, 'twice', 'expired');
