@@ -13,7 +13,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind checker mutants fuzz bench matrix
+	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -60,6 +60,12 @@ check-sanitized:
 check-valgrind:
 	@scripts/deps.sh valgrind
 	@scripts/in-scratch.sh test/valgrind/run.sh
+
+# A million deliveries and a retention run: are the tables as small as before?
+check-space:
+	@KGW_DELIVERIES=$(or $(DELIVERIES),1000000) PG_TEST_TIMEOUT_DEFAULT=3600 TAP=test/t/074_space.pl \
+		scripts/in-scratch.sh scripts/check.sh tap
+	@cat check-output/space.md
 
 # One row of the bench: make bench ROW=drain; a quick look: SCALE=0.05.
 bench:
