@@ -223,13 +223,14 @@ CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log 
 /*
  * Indexes are the partitions' own: those of the parent would be made anew when a
  * restore attaches a day, and be in the way of the ones that the dump has.
- * Attempts are written in the order of their numbers, so a block range will do.
+ * Attempts are written in the order of their numbers, so a block range will do: one
+ * of 1 MB, as autovacuum remembers 256 of them to summarize, and logs each one more.
  */
 CREATE FUNCTION kgwebhook.index_partition(partition pg_catalog.name) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I USING brin (attempt_id) WITH (pages_per_range = 32, autosummarize = on)',
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I USING brin (attempt_id) WITH (autosummarize = on)',
                    partition || '_attempt_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id, attempt)', partition || '_delivery_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, attempt_id)', partition || '_object_id_idx', partition);
@@ -1218,7 +1219,8 @@ BEGIN
     ELSIF cutoff IS NULL THEN
         RETURN 0;
     END IF;
-    PERFORM set_config('lock_timeout', '1s', true);
+    /* autovacuum gives way after deadlock_timeout, of which the default is 1 s */
+    PERFORM set_config('lock_timeout', '2s', true);
     LOCK TABLE ONLY kgwebhook.delivery_log IN SHARE UPDATE EXCLUSIVE MODE;
     FOR leaf IN SELECT p.partition, p.whole FROM kgwebhook.log_partitions(cutoff) p LOOP
         IF leaf.whole THEN
@@ -1235,7 +1237,7 @@ BEGIN
 EXCEPTION WHEN lock_not_available THEN
     RAISE EXCEPTION 'could not lock kgwebhook.delivery_log'
         USING ERRCODE = 'lock_not_available',
-              DETAIL = 'Somebody uses it for longer than a second, such as pg_dump. Nothing was removed.',
+              DETAIL = 'Somebody uses it for longer than two seconds, such as pg_dump. Nothing was removed.',
               HINT = 'Run kg_purge() again later.';
 END
 $$;
