@@ -94,7 +94,7 @@ $_->quit foreach $payer, $looker;
 insert("both$_", 'now()') foreach 1 .. 20;
 my $first = $node->background_psql('postgres');
 $first->query_safe('BEGIN');
-is($first->query_safe(q{SELECT kg_expire_intents('payment_intents')}), 20, 'one takes all of them');
+like($first->query_safe(q{SELECT kg_expire_intents('payment_intents')}), qr/^20$/, 'one takes all of them');
 is(expire(), 0, 'another takes none, and does not wait');
 $first->query_safe('ROLLBACK');
 is(expire(), 20, 'after a rollback they are due again');

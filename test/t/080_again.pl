@@ -164,9 +164,9 @@ wait_for_log_rows($node, 1, q{object_id = 'mute'});
 like(told('mute'), qr/waits for a signing secret of organisation mute/, 'without a secret');
 
 # Probes of its destination may come sooner than its own time, and aren't for it.
-my $down = start_receiver();
-$down->stop;
-insert_intent($node, "ill$_", $down->url) foreach 1 .. 5;
+my $ill = start_receiver();
+$ill->stop;
+insert_intent($node, "ill$_", $ill->url) foreach 1 .. 5;
 wait_for_log_rows($node, 5, q{object_id LIKE 'ill%'});
 set_status($node, 'ill1', 'success');
 $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM kgwebhook.destinations WHERE state = 'backing_off')});
