@@ -1174,6 +1174,34 @@ $$;
 COMMENT ON FUNCTION kgwebhook.drop_days() IS
   'drops the days of the log that are older than kgwebhook.log_retention; false when there is more to do later';
 
+/*
+ * Vacuum gives no page of a b-tree back, so the queue's indexes keep the size of the
+ * longest backlog.  Making them anew holds up everybody who writes to the queue,
+ * and so payments: hence only once vacuum has cut off the table itself, which
+ * takes milliseconds then, and without waiting for anybody.
+ */
+CREATE FUNCTION kgwebhook.trim_queue() RETURNS pg_catalog.bool
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    patience text := current_setting('lock_timeout');
+    bloated CONSTANT int8 := 16 * 1024 * 1024;
+    short CONSTANT int8 := 1024 * 1024;
+BEGIN
+    IF pg_indexes_size('kgwebhook.queue') < bloated OR pg_table_size('kgwebhook.queue') > short THEN
+        RETURN true;
+    END IF;
+    PERFORM set_config('lock_timeout', '20ms', true);
+    REINDEX TABLE kgwebhook.queue;
+    PERFORM set_config('lock_timeout', patience, true);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.trim_queue() IS
+  'makes the indexes of a short queue anew that a long one has left large; false when somebody holds a lock';
+
 CREATE FUNCTION kgwebhook.purge_partition(partition pg_catalog.regclass, older_than pg_catalog.timestamptz) RETURNS pg_catalog.int8
     LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1233,6 +1261,10 @@ BEGIN
     END LOOP;
     PERFORM set_config('lock_timeout', patience, true);
     PERFORM kgwebhook.make_days();
+    /* not where the transaction goes on and would keep payments waiting */
+    IF statement_timestamp() = transaction_timestamp() THEN
+        PERFORM kgwebhook.trim_queue();
+    END IF;
     RETURN total;
 EXCEPTION WHEN lock_not_available THEN
     RAISE EXCEPTION 'could not lock kgwebhook.delivery_log'
@@ -1764,6 +1796,7 @@ REVOKE ALL ON FUNCTION
     kgwebhook.log_retention(),
     kgwebhook.log_partitions(pg_catalog.timestamptz),
     kgwebhook.drop_days(),
+    kgwebhook.trim_queue(),
     kgwebhook.purge_partition(pg_catalog.regclass, pg_catalog.timestamptz),
     kgwebhook.sweep(),
     @extschema@.kg_purge(pg_catalog.interval),

@@ -35,6 +35,7 @@ SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 SELECT pg_temp.refused('SELECT kgwebhook.worker_stats()');
 SELECT pg_temp.refused('SELECT kgwebhook.make_days()');
 SELECT pg_temp.refused('SELECT kgwebhook.drop_days()');
+SELECT pg_temp.refused('SELECT kgwebhook.trim_queue()');
 SELECT pg_temp.refused('SELECT kgwebhook.sweep()');
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
 	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'paused', 'deliveries', 'destinations', 'stats',

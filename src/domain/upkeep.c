@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * upkeep.c
- *	  The days of the log: made in time, dropped when they have had theirs.
+ *	  The days of the log: made in time, dropped when they have had theirs; and
+ *	  the room that the queue has taken, given back.
  *
  * Days are made when the first outcome of a day is about to be written, some of
  * them ahead: so a worker with nothing to do has nothing to do here either, and
  * a database that is being restored isn't interfered with (see make_days() in
  * the install script).  Old ones are dropped after that, and then once in 24
- * hours, which is the only timer of an idle worker.
+ * hours, which is the only timer of an idle worker; and so is the queue looked at.
  *
  * Nothing here may stop deliveries.  What can't be done, because somebody holds
  * a lock or for any other reason, is left for later; until then the log's
@@ -153,11 +154,15 @@ kgw_upkeep_due(const KgwUpkeep *upkeep)
 	return upkeep->drop_at;
 }
 
-/* Drop what is older than kgwebhook.log_retention. */
+/*
+ * Drop what is older than kgwebhook.log_retention, and give back what a backlog has
+ * left of the queue.
+ */
 void
 kgw_upkeep_run(KgwUpkeep *upkeep)
 {
 	bool		done = try_to_call("SELECT kgwebhook.drop_days()");
 
+	done &= try_to_call("SELECT kgwebhook.trim_queue()");
 	upkeep->drop_at = kgw_clock_ticks() + (done ? PAUSE : PAUSE_AFTER_FAILURE);
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * upkeep.h
- *	  The days of the log: made in time, dropped when they have had theirs.
+ *	  The days of the log: made in time, dropped when they have had theirs; and
+ *	  the room that the queue has taken, given back.
  *
  *-------------------------------------------------------------------------
  */

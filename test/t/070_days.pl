@@ -56,7 +56,7 @@ sub new_worker
 sub wait_until_dropped
 {
 	$node->poll_query_until('postgres', q{
-		SELECT query = 'SELECT kgwebhook.drop_days()' AND state = 'idle'
+		SELECT query = 'SELECT kgwebhook.trim_queue()' AND state = 'idle'
 		  FROM pg_stat_activity WHERE backend_type = 'kgwebhook worker'})
 	  or die 'waited for the worker to drop old days';
 	return;

@@ -130,5 +130,36 @@ cmp_ok(size() - $empty_days, '<', 0.6 * ($full - $empty_days), 'gives its share 
 is(sql(q{SELECT kg_purge('0')}), 30000, 'and everything');
 cmp_ok(size(), '<=', $empty_days, 'the rest');
 
+#
+# What a backlog leaves of the queue.  A table that isn't vacuumed yet, somebody
+# who holds a lock, and a transaction block: none of these is waited for or held up.
+#
+sub queue_indexes
+{
+	return sql(q{SELECT pg_indexes_size('kgwebhook.queue')});
+}
+
+sql(q{
+	INSERT INTO kgwebhook.queue (webhook_id, org_id, event, object_id, url, destination, payload)
+	SELECT 'msg_' || i, 'default', 'e.new', 'waiting' || i, 'https://m.example/', 'https://m.example:443', '{}'
+	  FROM generate_series(1, 200000) i;
+	DELETE FROM kgwebhook.queue WHERE object_id <> 'waiting7'});
+my $large = queue_indexes();
+cmp_ok($large, '>', 16 * 1024 * 1024, 'a backlog makes large indexes');
+sql('SELECT kg_purge()');
+is(queue_indexes(), $large, 'before vacuum has been there they are left alone');
+sql('VACUUM kgwebhook.queue');
+my $payment = $node->background_psql('postgres', on_error_die => 1);
+$payment->query_safe('BEGIN; LOCK TABLE kgwebhook.queue IN ROW EXCLUSIVE MODE');
+is(sql('SELECT kgwebhook.trim_queue()'), 'f', 'nor while a payment is under way');
+is(sql('SELECT kg_purge()'), 0, 'which is no error');
+$payment->quit;
+sql('BEGIN; SELECT kg_purge(); COMMIT');
+is(queue_indexes(), $large, 'nor in a transaction that may go on');
+sql('SELECT kg_purge()');
+cmp_ok(queue_indexes(), '<', 200_000, 'then they are made anew');
+is(sql('SELECT object_id FROM kgwebhook.queue WHERE delivery_id > 0'), 'waiting7', 'for what waits');
+is(sql('SELECT kgwebhook.trim_queue()'), 't', 'once is enough');
+
 $node->stop;
 done_testing();
