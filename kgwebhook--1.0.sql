@@ -1384,12 +1384,15 @@ COMMENT ON FUNCTION kgwebhook.is_taken(pg_catalog.int8) IS
 
 /*
  * What is queued already is only hurried: done twice, this does nothing more.
- * What nobody takes stays where it is.
+ * What nobody takes stays where it is.  One session at a time, so that a second
+ * one finds in the queue what the first has put there; the lock is in the way of
+ * neither the worker nor whoever reads.
  */
 CREATE FUNCTION kgwebhook.requeue(ids pg_catalog.int8[], due pg_catalog.timestamptz[]) RETURNS SETOF pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
+    LOCK TABLE kgwebhook.dead_letter IN SHARE UPDATE EXCLUSIVE MODE;
     RETURN QUERY
         UPDATE kgwebhook.queue q
            SET next_attempt_at = CASE WHEN isfinite(q.next_attempt_at) THEN least(q.next_attempt_at, w.due)
@@ -1494,8 +1497,9 @@ COMMENT ON FUNCTION @extschema@.kg_redeliver_object(pg_catalog.text) IS
   'sends all deliveries of an object again, oldest first, with the same webhook-ids';
 
 /*
- * A delivery that a newer acknowledged one of its object has overtaken stays
- * away: sending it would show the receiver an older status after a newer one.
+ * What was acknowledged once is not missed, also where it was superseded when it
+ * was sent again.  A delivery that a newer acknowledged one of its object has
+ * overtaken stays away: sending it would show the receiver an older status after a newer one.
  */
 CREATE FUNCTION kgwebhook.missed(
     since pg_catalog.timestamptz,
@@ -1528,6 +1532,8 @@ BEGIN
                                 WHERE a.delivery_id = l.delivery_id AND a.attempt > l.attempt)
                AND EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.delivery_id = l.delivery_id AND a.request_body IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
+                                WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged')
                AND NOT EXISTS (SELECT FROM kgwebhook.queue q WHERE q.delivery_id = l.delivery_id)),
         judged AS (
             SELECT c.delivery_id, c.destination, kgwebhook.is_taken(c.subscription_id) AS taken,
@@ -1577,6 +1583,17 @@ BEGIN
         RAISE EXCEPTION 'the span to recover ends before it begins'
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('It is from %s until %s.', since, until);
+    END IF;
+    /* of a name that no destination can have, "0" would read as: nothing was lost */
+    IF kg_recover.destination <> '' AND lower(kg_recover.destination) !~ '^https?://[^/]+:[0-9]+$' THEN
+        RAISE EXCEPTION '"%" is not a destination', kg_recover.destination
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A destination is scheme://host:port, with its port.',
+                  HINT = 'SELECT DISTINCT destination FROM kgwebhook.dead_letter shows those that have something to recover.';
+    END IF;
+    /* before looking: what another session recovers is not missed any more */
+    IF NOT dry_run THEN
+        LOCK TABLE kgwebhook.dead_letter IN SHARE UPDATE EXCLUSIVE MODE;
     END IF;
     SELECT array_agg(m.delivery_id ORDER BY m.delivery_id) FILTER (WHERE m.taken AND NOT m.overtaken),
            array_agg(m.due ORDER BY m.delivery_id) FILTER (WHERE m.taken AND NOT m.overtaken),

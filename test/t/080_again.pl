@@ -145,6 +145,8 @@ like($err, qr/1 deliveries were left out.*newer status.*kg_redeliver/s, 'which i
 like(error_of('SELECT kg_recover(NULL)'), qr/22004: since, until and dry_run must not be null/, 'since is needed');
 like(error_of(q{SELECT kg_recover(now(), now() - interval '1 day')}),
 	qr/22023: the span to recover ends before it begins/, 'and has to be before until');
+like(error_of(q{SELECT kg_recover('-infinity', destination => 'shop.example')}),
+	qr/22023: "shop\.example" is not a destination.*scheme:\/\/host:port/s, 'a host alone is no destination, which "0" would hide');
 
 #
 # What kg_explain says of what is still queued
