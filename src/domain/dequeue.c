@@ -23,6 +23,8 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -36,10 +38,28 @@
 struct KgwDequeuer
 {
 	Relation	rel;
-	bool		watched;		/* has triggers, hence isn't for us */
+	bool		watched;		/* by a trigger that would fire */
 	BlockNumber blocks;			/* the table can't shrink while it is open */
 	TupleTableSlot *slot;
 };
+
+/* Whether a DELETE of this session fires any of these triggers; ours it doesn't. */
+static bool
+is_watched(const TriggerDesc *triggers)
+{
+	char		other = SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ?
+		TRIGGER_FIRES_ON_ORIGIN : TRIGGER_FIRES_ON_REPLICA;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (TRIGGER_FOR_DELETE(trigger->tgtype) && trigger->tgenabled != other &&
+			trigger->tgenabled != TRIGGER_DISABLED)
+			return true;
+	}
+	return false;
+}
 
 /*
  * Open the queue for taking deliveries out of it, in the current transaction and
@@ -51,7 +71,7 @@ kgw_dequeue_begin(void)
 	KgwDequeuer *dequeuer = palloc(sizeof(KgwDequeuer));
 
 	dequeuer->rel = table_open(kgw_relation_oid("queue"), RowExclusiveLock);
-	dequeuer->watched = dequeuer->rel->trigdesc != NULL;
+	dequeuer->watched = is_watched(dequeuer->rel->trigdesc);
 	dequeuer->blocks = RelationGetNumberOfBlocks(dequeuer->rel);
 	dequeuer->slot = table_slot_create(dequeuer->rel, NULL);
 	return dequeuer;
