@@ -1633,9 +1633,19 @@ CREATE FUNCTION @extschema@.kg_reconcile(
     OUT enqueued_at pg_catalog.timestamptz,
     OUT why pg_catalog.text,
     OUT subscription_id pg_catalog.int8) RETURNS SETOF pg_catalog.record
-    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
+    IF since IS NULL THEN
+        RAISE EXCEPTION 'since must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Give an age such as ''1 day'': what was queued longer ago isn''t looked at.';
+    ELSIF since < '0' THEN
+        RAISE EXCEPTION 'since is negative'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is %s; nothing was queued since then.', since),
+                  HINT = 'Give an age such as ''1 day''.';
+    END IF;
     RETURN QUERY
         WITH known AS (
             SELECT d.org_id, d.event, d.object_id, d.url, d.delivery_id, d.webhook_id, d.state, d.attempts,

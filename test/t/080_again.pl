@@ -67,6 +67,10 @@ like(error_of(q{SELECT kg_redeliver_object('nobody')}),
 my $test = sql("SELECT attempt_id FROM kg_send_test('" . $receiver->url . "')");
 like(error_of("SELECT kg_redeliver($test)"), qr/55000: attempt \d+ was a test/, 'a test is no delivery');
 
+like(error_of('SELECT kg_reconcile(NULL)'), qr/22004: since must not be null.*HINT:/s, 'since is needed');
+like(error_of(q{SELECT kg_reconcile('-1 day')}), qr/22023: since is negative.*DETAIL:  It is -1 days;.*HINT:/s,
+	'and in the past');
+
 #
 # One that was given up, and is in order again
 #
