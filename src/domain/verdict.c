@@ -9,7 +9,8 @@
  *								 of the schedule
  *	withheld, without one		 dead: its subscription is disabled or was removed
  *	no signing secret yet		 waits until there is one, however long
- *	429 or 503 with Retry-After	 again when the receiver wants it
+ *	429 or 503 with Retry-After	 again when the receiver wants it, but never
+ *								 earlier than by the schedule
  *	anything else				 again by kgwebhook.retry_schedule, dead after
  *								 its end; one that was queued again begins the
  *								 schedule anew
@@ -89,7 +90,6 @@ kgw_verdict(KgwSettlement *settlement)
 										   attempt->number, attempt->error);
 		return;
 	}
-	if (attempt->retry_after >= 0)
-		delay = attempt->retry_after * USECS_PER_SEC;
-	settlement->next_attempt_at = GetCurrentTimestamp() + delay;
+	settlement->next_attempt_at = GetCurrentTimestamp() +
+		kgw_retry_delay(delay, attempt->retry_after);
 }

@@ -12,8 +12,10 @@
  * together in an outage would come back together, on the second, every time.
  *
  * A receiver may slow us down through Retry-After but not send us away for
- * good: the wait is capped.  What can't be read counts as absent, since our own
- * schedule is a fine answer then.
+ * good: the wait is capped.  Nor can it hurry us: "0", or a date that a clock
+ * which is behind has made a past one, would use the whole schedule up within a
+ * second, and the delivery be given up that was to be tried for days.  What
+ * can't be read counts as absent, since our own schedule is a fine answer then.
  *
  *-------------------------------------------------------------------------
  */
@@ -223,4 +225,20 @@ kgw_retry_after(const char *value, size_t len, int64_t now_unix)
 		return 0;
 	return until < now_unix + KGW_RETRY_AFTER_CAP ?
 		until - now_unix : KGW_RETRY_AFTER_CAP;
+}
+
+/*
+ * Microseconds from now until the next attempt, when the schedule has it after
+ * "scheduled_us" and the receiver asked for "retry_after" seconds (-1: it didn't):
+ * the later of the two.
+ */
+int64_t
+kgw_retry_delay(int64_t scheduled_us, int64_t retry_after)
+{
+	int64_t		wished_us;
+
+	if (retry_after > KGW_RETRY_AFTER_CAP)
+		retry_after = KGW_RETRY_AFTER_CAP;
+	wished_us = retry_after * SECOND_US;
+	return wished_us > scheduled_us ? wished_us : scheduled_us;
 }

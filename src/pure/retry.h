@@ -33,5 +33,6 @@ extern int64_t kgw_schedule_span(const KgwSchedule *schedule);
 
 extern int64_t kgw_retry_after(const char *value, size_t len,
 							   int64_t now_unix);
+extern int64_t kgw_retry_delay(int64_t scheduled_us, int64_t retry_after);
 
 #endif							/* KGW_RETRY_H */

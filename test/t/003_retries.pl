@@ -158,6 +158,19 @@ is( $node->safe_psql(
 	't|t|1',
 	'Retry-After is capped at a day');
 
+# A wish for less than the schedule's delay is none
+my $hasty = fresh_receiver();
+insert_intent($node, 'now', $hasty->url('/retry-after/0/503'));
+insert_intent($node, 'just', $hasty->url('/retry-after/0'));
+insert_intent($node, 'long_ago', $hasty->url('/retry-after-date/-1'));
+foreach my $id (qw(now just long_ago))
+{
+	is(outcomes(settled_log($id)), 'rejected acknowledged', "Retry-After $id");
+	my ($first, $second) = requests_of($hasty, $id, 2);
+	cmp_ok($second->{arrival} - $first->{arrival},
+		'>=', 195, 'never makes it earlier than the schedule');
+}
+
 foreach my $id (sort keys %elsewise)
 {
 	is(outcomes(settled_log($id)),

@@ -341,6 +341,23 @@ test_retry_after_clocks(void)
 		   "the year 0 is past");
 }
 
+/* A wish makes the schedule's delay longer, never shorter. */
+static void
+test_retry_after_against_schedule(void)
+{
+	const int64_t five = 5000000;
+
+	is_int(kgw_retry_delay(five, -1), five, "no wish: the schedule");
+	is_int(kgw_retry_delay(five, 0), five, "0, or a date that has passed: the schedule");
+	is_int(kgw_retry_delay(five, 1), five, "sooner than the schedule: the schedule");
+	is_int(kgw_retry_delay(five, 5), five, "as the schedule has it");
+	is_int(kgw_retry_delay(five, 6), 6000000, "later than the schedule: the wish");
+	is_int(kgw_retry_delay(five, 86400), INT64_C(86400000000), "a day");
+	is_int(kgw_retry_delay(five, INT64_MAX), INT64_C(86400000000), "and no more");
+	is_int(kgw_retry_delay(INT64_C(90000000000), 86400), INT64_C(90000000000),
+		   "a schedule that is longer than a day stays as it is");
+}
+
 int
 main(void)
 {
@@ -353,5 +370,6 @@ main(void)
 	test_retry_after_refused();
 	test_retry_after_century();
 	test_retry_after_clocks();
+	test_retry_after_against_schedule();
 	return done_testing();
 }
