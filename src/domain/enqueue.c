@@ -11,7 +11,8 @@
  * The delivery's number comes from a sequence without cache.  Transitions of
  * one object are serialised by the row lock of its payment, so their numbers
  * rise in commit order; a cached sequence would break that, and with it the
- * order in which an object's transitions are sent.
+ * order in which an object's transitions are sent.  Within one transaction,
+ * order.c sees to it.
  *
  * Nothing is judged here, not even the URL.
  *
@@ -119,20 +120,22 @@ fill_slot(TupleTableSlot *slot, const KgwNewDelivery *delivery)
 }
 
 /*
- * Insert a delivery and have the worker woken at commit.  The strings and the
- * payload are copied.
+ * Insert a delivery and have the worker woken at commit; returns its number.  The
+ * strings and the payload are copied.
  */
-void
+int64
 kgw_enqueue(const KgwNewDelivery *delivery)
 {
 	Relation	rel = table_open(kgw_relation_oid("queue"), RowExclusiveLock);
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	int64		delivery_id;
 
 	InitResultRelInfo(target, rel, 0, NULL, 0);
 	ExecOpenIndices(target, false);
 	fill_slot(slot, delivery);
+	delivery_id = DatumGetInt64(slot->tts_values[QUEUE_DELIVERY_ID]);
 	ExecSimpleRelationInsert(target, estate, slot);
 
 	ExecCloseIndices(target);
@@ -141,4 +144,5 @@ kgw_enqueue(const KgwNewDelivery *delivery)
 	table_close(rel, NoLock);
 
 	kgw_commit_wake(1);
+	return delivery_id;
 }

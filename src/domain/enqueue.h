@@ -17,6 +17,7 @@ typedef struct KgwNewDelivery
 {
 	const char *webhook_id;
 	const char *org_id;
+	const char *kind;			/* of the object */
 	const char *event;
 	const char *object_id;
 	const char *url;
@@ -26,6 +27,6 @@ typedef struct KgwNewDelivery
 } KgwNewDelivery;
 
 extern void kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE]);
-extern void kgw_enqueue(const KgwNewDelivery *delivery);
+extern int64 kgw_enqueue(const KgwNewDelivery *delivery);
 
 #endif							/* KGW_ENQUEUE_H */

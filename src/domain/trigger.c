@@ -26,6 +26,7 @@
 #include "domain/enqueue.h"
 #include "domain/fanout.h"
 #include "domain/moved.h"
+#include "domain/order.h"
 #include "domain/payload.h"
 #include "domain/watched.h"
 
@@ -147,24 +148,29 @@ own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 	return url == NULL && watch->url_gone ? "" : url;
 }
 
-/* Enqueue an event for the object's own URL, and for who has subscribed to it. */
-static void
+/*
+ * Enqueue an event for the object's own URL, and for who has subscribed to it.
+ * Returns the number of the last of its deliveries.
+ */
+static int64
 enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribers)
 {
 	ListCell   *lc;
+	int64		delivery_id = 0;
 
 	delivery->url = url;
 	delivery->subscription_id = 0;
 	if (url != NULL)
-		kgw_enqueue(delivery);
+		delivery_id = kgw_enqueue(delivery);
 	foreach(lc, subscribers)
 	{
 		const KgwReceiver *receiver = lfirst(lc);
 
 		delivery->url = receiver->url;
 		delivery->subscription_id = receiver->subscription_id;
-		kgw_enqueue(delivery);
+		delivery_id = kgw_enqueue(delivery);
 	}
+	return delivery_id;
 }
 
 /*
@@ -182,12 +188,14 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	char	   *problem = watch->problem;
 	const char *url;
 	List	   *subscribers;
+	CommandId	version = kgw_order_version(data->tg_relation, row);
 
 	if (!status_changed(watch, data, row, &status))
 		return;
 	delivery.org_id = kgw_payload_column_text(&watch->org, row, desc);
 	if (delivery.org_id == NULL)
 		delivery.org_id = "default";
+	delivery.kind = watch->event;
 	delivery.event = psprintf("%s.%s", watch->event, status);
 	url = own_url(watch, row, desc);
 	subscribers = kgw_fanout(delivery.org_id, delivery.event, url);
@@ -198,7 +206,7 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	delivery.problem = problem;
 	kgw_enqueue_webhook_id(webhook_id);
 	delivery.webhook_id = webhook_id;
-	enqueue_for_all(&delivery, url, subscribers);
+	kgw_order_keep(&delivery, version, enqueue_for_all(&delivery, url, subscribers));
 }
 
 /*
