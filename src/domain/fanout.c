@@ -188,9 +188,10 @@ start_memory(void)
 {
 	HASHCTL		ctl = {0};
 
+	organisations = NULL;
 	if (memory != NULL)
 		MemoryContextDelete(memory);
-	organisations = NULL;
+	memory = NULL;				/* should there be none for a new one */
 	memory = AllocSetContextCreate(CacheMemoryContext, "kgwebhook subscriptions",
 								   ALLOCSET_SMALL_SIZES);
 	ctl.keysize = sizeof(((KgwOrganisation *) 0)->org_id);

@@ -40,6 +40,7 @@
 #include "utils/datetime.h"
 #include "utils/float.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/resowner.h"
@@ -161,8 +162,12 @@ static void
 converted_value(JsonbValue *value, const KgwColumn *column, Datum datum)
 {
 	FmgrInfo	to_jsonb;
-	Const	   *argument = makeConst(column->type, -1, InvalidOid, -1, datum, false, false);
+	int16		length;
+	bool		by_value;
+	Const	   *argument;
 
+	get_typlenbyval(column->type, &length, &by_value);
+	argument = makeConst(column->type, -1, InvalidOid, length, datum, false, by_value);
 	fmgr_info(F_TO_JSONB, &to_jsonb);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
 											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
@@ -233,7 +238,8 @@ build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, bool safe_only)
 
 /*
  * As build(), but an error of a member becomes *problem.  Cancellation and
- * shutdown stay errors: they end the statement anyhow.
+ * shutdown stay errors, raised once our subtransaction is gone: whoever catches
+ * them rolls back what is current then, which must be his own, the payment with it.
  */
 static Jsonb *
 build_guarded(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **problem)
@@ -260,12 +266,12 @@ build_guarded(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **pro
 
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(error);
 		if (*problem == NULL)
 			*problem = psprintf("the row can't be turned into JSON: %s", error->message);
 	}

@@ -232,6 +232,7 @@ kg_enqueue(PG_FUNCTION_ARGS)
 	PG_FINALLY();
 	{
 		kgw_payload_style_end(&session);
+		kgw_watched_release(watch);
 	}
 	PG_END_TRY();
 	return PointerGetDatum(NULL);

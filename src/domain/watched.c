@@ -9,6 +9,11 @@
  * A partition is looked up under the ancestor that is watched.  What the row's names
  * stand for is watched_resolve.c's.
  *
+ * Who reads a row by what is kept here comes to code of others (a cast of a
+ * type's owner), which can change the table, write to it, and so have this read
+ * again while the outer one is still at it.  So what is handed out is counted: at
+ * a change it is only unlinked, and freed by the last release.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -34,12 +39,21 @@ enum
 	WATCH_NUMBERED_FOR
 };
 
+/* What was read of a table, in a context of its own. */
+typedef struct KgwKeptWatch
+{
+	KgwWatch	watch;
+	bool		watched;		/* else there is no such watch */
+	bool		unlinked;		/* no entry has it any more */
+	int			references;		/* lookups without their release */
+	MemoryContext context;		/* holds all of it */
+} KgwKeptWatch;
+
 typedef struct KgwCacheEntry
 {
 	Oid			relid;			/* hash key: the table or a partition of it */
 	bool		valid;
-	KgwWatch   *watch;			/* NULL = not watched */
-	MemoryContext context;		/* holds watch */
+	KgwKeptWatch *kept;			/* NULL = not read yet */
 } KgwCacheEntry;
 
 static HTAB *cache;
@@ -152,22 +166,42 @@ find_row(Relation rel, KgwWatchRow *row)
 	return found;
 }
 
+/* Take what an entry has from it; it goes now, or when nobody uses it any more. */
+static void
+unlink_kept(KgwCacheEntry *entry)
+{
+	KgwKeptWatch *kept = entry->kept;
+
+	entry->kept = NULL;
+	if (kept == NULL)
+		return;
+	kept->unlinked = true;
+	if (kept->references == 0)
+		MemoryContextDelete(kept->context);
+}
+
+/* An error half-way leaves the entry empty, and its memory with the transaction. */
 static void
 fill_entry(KgwCacheEntry *entry, Relation rel)
 {
+	MemoryContext context;
 	MemoryContext caller;
+	KgwKeptWatch *kept;
 	KgwWatchRow row;
 	uint64		before = invalidations;
 
-	if (entry->context != NULL)
-		MemoryContextDelete(entry->context);
-	entry->watch = NULL;
-	entry->context = AllocSetContextCreate(CacheMemoryContext, "kgwebhook watch",
-										   ALLOCSET_SMALL_SIZES);
-	caller = MemoryContextSwitchTo(entry->context);
-	if (find_row(rel, &row))
-		entry->watch = kgw_watched_resolve(&row, rel);
+	unlink_kept(entry);
+	context = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook watch",
+									ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	kept = palloc0(sizeof(KgwKeptWatch));
+	kept->context = context;
+	kept->watched = find_row(rel, &row);
+	if (kept->watched)
+		kept->watch = *kgw_watched_resolve(&row, rel);
 	MemoryContextSwitchTo(caller);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	entry->kept = kept;
 
 	/* what was forgotten meanwhile is read again next time */
 	entry->valid = (before == invalidations);
@@ -175,7 +209,8 @@ fill_entry(KgwCacheEntry *entry, Relation rel)
 
 /*
  * What is to be read from the rows of this table, or NULL when it isn't
- * watched.  Owned by the cache; good until the next call.
+ * watched.  Owned by the cache; good until kgw_watched_release(), which has to
+ * follow also after an error.
  */
 const KgwWatch *
 kgw_watched_lookup(Relation rel)
@@ -190,10 +225,23 @@ kgw_watched_lookup(Relation rel)
 	if (!found)
 	{
 		entry->valid = false;
-		entry->watch = NULL;
-		entry->context = NULL;
+		entry->kept = NULL;
 	}
 	if (!entry->valid)
 		fill_entry(entry, rel);
-	return entry->watch;
+	if (!entry->kept->watched)
+		return NULL;
+	entry->kept->references++;
+	return &entry->kept->watch;
+}
+
+/* The caller is done with what kgw_watched_lookup() has returned. */
+void
+kgw_watched_release(const KgwWatch *watch)
+{
+	KgwKeptWatch *kept = (KgwKeptWatch *) watch;
+
+	kept->references--;
+	if (kept->references == 0 && kept->unlinked)
+		MemoryContextDelete(kept->context);
 }

@@ -70,6 +70,7 @@ typedef struct KgwWatchRow
 } KgwWatchRow;
 
 extern const KgwWatch *kgw_watched_lookup(Relation rel);
+extern void kgw_watched_release(const KgwWatch *watch);
 extern KgwWatch *kgw_watched_resolve(const KgwWatchRow *row, Relation rel);
 
 #endif							/* KGW_WATCHED_H */

@@ -53,6 +53,8 @@ find_status(Oid relid, AttrNumber *status)
 	const KgwWatch *watch = kgw_watched_lookup(rel);
 
 	*status = watch == NULL ? InvalidAttrNumber : watch->status.attnum;
+	if (watch != NULL)
+		kgw_watched_release(watch);
 	table_close(rel, NoLock);
 	return watch != NULL;
 }

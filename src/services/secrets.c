@@ -189,10 +189,12 @@ read_guarded(const char *org_id, KgwKeyring *keyring)
 
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
+			ReThrowError(error);
 		keyring->fault = not_decrypted;
 		unreadable = true;
 		kgw_secrets_complain(error);
