@@ -13,7 +13,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants fuzz bench matrix
+	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -50,6 +50,11 @@ fuzz:
 # SECONDS means something else to a shell.
 checker mutants:
 	@KGW_SECONDS=$(SECONDS) SEED=$(SEED) scripts/in-scratch.sh scripts/check.sh $@
+
+# Every run of the model that spin can reach with a few GB; make check has a short one.
+model:
+	@scripts/deps.sh check
+	@KGW_DEEP=1 KGW_MODEL_MEMORY=6000 scripts/in-scratch.sh scripts/check.sh model
 
 # The suites that need a server, with the module under gcc's sanitizers.
 check-sanitized:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/check.sh [unit|exports|regress|isolation|tap|checker]...
+# scripts/check.sh [unit|model|exports|regress|isolation|tap|checker]...
 #	  Runs the suites named, or all of them, in the scratch folder that
 #	  in-scratch.sh made.  Its last line is "N passed, M failed".
 #
@@ -203,6 +203,17 @@ suite_unit()
 	fi
 }
 
+# Speaks TAP itself; "deep" by way of make model.
+suite_model()
+{
+	section "the model, and what spin must find in broken ones"
+	if [ -n "${KGW_DEEP:-}" ]; then
+		tap_tests --argument=deep test/model/check.sh || true
+	else
+		tap_tests test/model/check.sh || true
+	fi
+}
+
 # Starts the server for pg_regress and the isolation tests, once.
 start_cluster()
 {
@@ -395,11 +406,11 @@ finish()
 everything=
 if [ $# -eq 0 ]; then
 	everything=yes
-	set -- unit exports regress isolation tap checker
+	set -- unit model exports regress isolation tap checker
 fi
 
-# The unit tests alone need no server and no module.
-if [ "$*" != unit ]; then
+# These alone need no server and no module.
+if [ "$*" != unit ] && [ "$*" != model ]; then
 	suite_build || finish
 fi
 for suite in "$@"; do

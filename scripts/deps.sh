@@ -139,6 +139,7 @@ missing_packages()
 	if [ "$purpose" = check ]; then
 		has_command go || echo golang-go
 		has_command javac || echo default-jdk-headless
+		has_command spin || echo spin
 	fi
 	has_command gcc || echo gcc
 	has_header stdio.h || echo libc6-dev

@@ -11,7 +11,7 @@
  * Every other read comes after a look at the arrivals with the same snapshot:
  * only then is nothing older than what was read still to be found.
  *
- * All but kgw_arrivals_ended_unseen() is called between kgw_queue_begin() and
+ * All but kgw_arrivals_unended() and kgw_arrivals_ended_unseen() is called between kgw_queue_begin() and
  * kgw_queue_end(), whose snapshot it goes by.
  *
  * src/domain/arrivals.c
@@ -23,6 +23,7 @@
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "storage/lwlock.h"
 #include "storage/procarray.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
@@ -49,6 +50,7 @@ remember_snapshot(KgwArrivals *arrivals)
 	FullTransactionId next = ReadNextFullTransactionId();
 
 	arrivals->xmax = widen(snapshot->xmax, next);
+	arrivals->next = next;
 	arrivals->xip_count = snapshot->xcnt;
 	arrivals->xip = realloc(arrivals->xip, Max(snapshot->xcnt, 1) * sizeof(FullTransactionId));
 	if (arrivals->xip == NULL)
@@ -145,8 +147,37 @@ kgw_arrivals_read(KgwArrivals *arrivals, int limit, KgwRowTaker take,
 }
 
 /*
- * Whether a transaction that was in progress at the last look has ended since.
- * Needs no transaction; for those whose commit wakes nobody (COMMIT PREPARED).
+ * Whether a transaction was in progress at the last look.  A snapshot lists only
+ * those below its xmax, which is the one after the latest that has ended: a
+ * prepared transaction that is newer than all that have ended is in no list
+ * (test/model).
+ */
+bool
+kgw_arrivals_unended(const KgwArrivals *arrivals)
+{
+	return arrivals->xip_count > 0 ||
+		FullTransactionIdPrecedes(arrivals->xmax, arrivals->next);
+}
+
+/* The newest transaction that has ended. */
+static FullTransactionId
+latest_ended(void)
+{
+	FullTransactionId xid;
+
+	LWLockAcquire(ProcArrayLock, LW_SHARED);
+#if PG_VERSION_NUM >= 170000
+	xid = TransamVariables->latestCompletedXid;
+#else
+	xid = ShmemVariableCache->latestCompletedXid;
+#endif
+	LWLockRelease(ProcArrayLock);
+	return xid;
+}
+
+/*
+ * Whether one of these has ended since.  Needs no transaction; for those whose
+ * commit wakes nobody (COMMIT PREPARED).
  */
 bool
 kgw_arrivals_ended_unseen(const KgwArrivals *arrivals)
@@ -156,5 +187,5 @@ kgw_arrivals_ended_unseen(const KgwArrivals *arrivals)
 		if (!TransactionIdIsInProgress(XidFromFullTransactionId(arrivals->xip[i])))
 			return true;
 	}
-	return false;
+	return !FullTransactionIdPrecedes(latest_ended(), arrivals->xmax);
 }

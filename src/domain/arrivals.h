@@ -21,6 +21,7 @@
 typedef struct KgwArrivals
 {
 	FullTransactionId xmax;
+	FullTransactionId next;		/* the first that had not begun */
 	FullTransactionId *xip;		/* malloc'd */
 	int			xip_count;
 } KgwArrivals;
@@ -28,6 +29,7 @@ typedef struct KgwArrivals
 extern void kgw_arrivals_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg);
 extern void kgw_arrivals_read(KgwArrivals *arrivals, int limit, KgwRowTaker take,
 							  KgwDestinationTaker overflow, void *arg);
+extern bool kgw_arrivals_unended(const KgwArrivals *arrivals);
 extern bool kgw_arrivals_ended_unseen(const KgwArrivals *arrivals);
 
 #endif							/* KGW_ARRIVALS_H */

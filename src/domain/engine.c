@@ -202,7 +202,7 @@ kgw_engine_deadline(KgwEngine *engine)
 	if (engine->reloads != kgw_shared_reloads())
 		return now;
 	listen_to_commits(engine);
-	if (max_prepared_xacts > 0 && engine->arrivals.xip_count > 0)
+	if (max_prepared_xacts > 0 && kgw_arrivals_unended(&engine->arrivals))
 	{
 		if (kgw_arrivals_ended_unseen(&engine->arrivals))
 			engine->look = true;
