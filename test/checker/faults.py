@@ -2,6 +2,9 @@
 test/checker/faults.py
     What strikes: one function a fault, chosen by the seed.
 
+There are times of storm, when all of them strike, and times of calm, in which only
+what a good operator does goes on, and in which whoever is well has to be served.
+
 A fault returns when it has struck.  What lasts a while (an ill receiver, a lock)
 is left to a timer, so that others strike meanwhile.  A fault that finds nothing
 to strike returns False and isn't counted.
@@ -13,7 +16,8 @@ import subprocess
 import threading
 import time
 
-from server import IN_FLIGHT, signal_process
+from server import IN_FLIGHT, JITTER, MAX_HOLD, signal_process, wait_until
+from world import ORGS
 from writers import pause
 
 TABLES = ["queue", "delivery_log", "dead_letter", "secret", "paused"]
@@ -37,7 +41,8 @@ class Faults:
         self.longest = {}       # seconds that a stop took, by mode
         self.locks = []
         self.timers = []
-        self.menu = [
+        self.excused = []       # destination, from, until: paused in a calm
+        self.storm = [
             (4, self.kill_worker), (2, self.kill_launcher),
             (3, self.kill_backend), (2, self.kill_postmaster),
             (2, self.stop_immediate), (3, self.stop_fast), (1, self.stop_smart),
@@ -48,13 +53,19 @@ class Faults:
             (2, self.receiver_resets), (2, self.receiver_freezes),
             (4, self.lock_table), (3, self.vacuum_full), (1, self.reindex),
             (2, self.lock_row),
+            (2, self.pause_destination), (1, self.pause_all),
+            (2, self.pause_subscription), (1, self.rotate_secret),
+        ]
+        self.calm = [
+            (2, self.pause_destination), (2, self.rotate_secret),
+            (2, self.terminate_client), (1, self.change_jitter),
         ]
 
-    def strike(self):
+    def strike(self, menu):
         """One fault at random; its name."""
-        weights = [weight for weight, _ in self.menu]
+        weights = [weight for weight, _ in menu]
         while True:
-            fault = self.random.choices([f for _, f in self.menu], weights)[0]
+            fault = self.random.choices([f for _, f in menu], weights)[0]
             if fault() is not False:
                 self.counts[fault.__name__] = self.counts.get(fault.__name__, 0) + 1
                 return fault.__name__
@@ -141,21 +152,28 @@ class Faults:
     def terminate_backend(self):
         return self._terminate_one("client backend")
 
+    def terminate_client(self):
+        return self.terminate_backend()
+
     # Settings
 
     def reload(self):
         setting, value = self.random.choice([
             ("max_in_flight", self.random.choice([4, 16, IN_FLIGHT])),
             ("max_in_flight_per_destination", self.random.choice([1, 4, 16])),
-            ("retry_jitter", self.random.choice([0, 0.5])),
-            ("max_hold", self.random.choice(["10s", "30s"])),
+            ("max_hold", f"{MAX_HOLD * self.random.choice([1, 2])}s"),
         ])
+        self._set(setting, value)
+
+    def change_jitter(self):
+        self._set("retry_jitter", self.random.choice([0, JITTER]))
+
+    def _set(self, setting, value):
         self.server.sql(f"ALTER SYSTEM SET kgwebhook.{setting} = '{value}'")
         self.server.sql("SELECT pg_reload_conf()")
 
     def _enable(self, word):
-        self.server.sql(f"ALTER SYSTEM SET kgwebhook.enabled = {word}")
-        self.server.sql("SELECT pg_reload_conf()")
+        self._set("enabled", word)
 
     def disable(self):
         self._enable("off")
@@ -168,7 +186,7 @@ class Faults:
 
     def _ill(self, mode):
         receiver = self._one()
-        receiver.mode(mode)
+        receiver.tell(mode)
         self._later(self.random.uniform(0.5, 4), receiver.heal)
 
     def receiver_restarts(self):
@@ -230,18 +248,53 @@ class Faults:
     def reindex(self):
         self._session(f"REINDEX TABLE kgwebhook.{self.random.choice(TABLES)}")
 
+    def _pause(self, stop, go_on):
+        self.server.sql(f"SELECT {stop}")
+        self._later(self.random.uniform(0.5, 3), lambda: self.server.sql(f"SELECT {go_on}"))
+
+    def pause_destination(self):
+        destination = self._one().destination
+        self.excused.append((destination, time.time(), time.time() + 6))
+        self._pause(f"kg_pause('{destination}')", f"kg_resume('{destination}')")
+
+    def pause_all(self):
+        self._pause("kg_pause()", "kg_resume()")
+
+    def pause_subscription(self):
+        number = self.random.choice([1, 2, 3])
+        self._pause(f"kg_pause_subscription({number})", f"kg_resume_subscription({number})")
+
+    def rotate_secret(self):
+        # old and new both count while the receivers are told
+        org = self.random.choice(ORGS)
+        self.server.sql(f"SELECT kg_rotate_secret('{org}', '20 s', '20 s')")
+        self.tell_secrets()
+
+    def tell_secrets(self):
+        """Tells the receivers what signs, also where a rotation's answer was lost."""
+        for line in self.server.must("SELECT org_id, secret, next_secret FROM kgwebhook.secret"):
+            org, *secrets = line.split("|")
+            for receiver in self.receivers:
+                for secret in secrets:
+                    receiver.learn(org, secret)
+
     # The end
 
-    def heal(self):
-        """Everything that lasts is over."""
+    def heal(self, word="ok"):
+        """Everything that lasts is over; "well": also what is always bad."""
         for timer in self.timers:
             timer.cancel()
             timer.join()
         for lock in self.locks:
             lock.wait(60)
         for receiver in self.receivers:
-            receiver.heal()
+            receiver.heal(word)
         for setting in ["max_in_flight", "max_in_flight_per_destination",
-                        "retry_jitter", "enabled"]:
+                        "retry_jitter", "max_hold", "enabled"]:
             self.server.must(f"ALTER SYSTEM RESET kgwebhook.{setting}")
         self.server.must("SELECT pg_reload_conf()")
+        self.server.must("DELETE FROM kgwebhook.paused")
+        self.server.must("SELECT kg_resume_subscription(subscription_id)"
+                         " FROM kgwebhook.subscription")
+        wait_until("the workers to run", lambda: len(
+            self.server.pids("kgwebhook worker")) == self.server.workers)

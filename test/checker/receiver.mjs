@@ -1,22 +1,31 @@
 #!/usr/bin/env node
 /*-------------------------------------------------------------------------
  *
- * receiver.mjs --record FILE --secret S [--port N]
+ * receiver.mjs --record FILE --secret ORG=S... [--port N]
  *	  The checker's merchant: writes every request down before it answers.
  *
  * It does little for a request, because an hour of them comes, and remembers
  * none: the record is the file, one JSON line a request, appended.  How it
  * answers is told by lines on its standard input:
  *
- *	  ok		200 after a few milliseconds; 500 to two of a hundred attempts
+ *	  ok		as the endpoint does
  *	  fail		500
  *	  hang		never an answer
  *	  reset		the connection is reset, after the request was read
+ *	  well		200, at every endpoint
+ *	  secret ORG=S	(what ORG signs with from now on, besides)
+ *
+ * The first part of the path says how the endpoint answers:
+ *
+ *	  own, sub	200 after a few milliseconds; 500 to two of a hundred attempts
+ *	  hang, reset	as above
+ *	  limit-WHEN	429 or 503 with a Retry-After: 0, past, 1, or a date in two seconds
+ *	  404 and so on	that
  *
  * Its first line of output is the port.  SIGTERM and SIGKILL end it alike.
  *
- * A record: t (Unix milliseconds), object, status, webhook_id, attempt, genuine
- * (the signature is right), answer (200, 500, or 0 for none).
+ * A record: t (Unix milliseconds), event, org, object, status, path, webhook_id,
+ * attempt, genuine (the signature is right), answer (a status, or 0 for none).
  *
  * test/checker/receiver.mjs
  *
@@ -31,19 +40,31 @@ import { parseArgs } from 'node:util';
 const { values: options } = parseArgs({
 	options: {
 		record: { type: 'string' },
-		secret: { type: 'string' },
+		secret: { type: 'string', multiple: true },
 		port: { type: 'string', default: '0' },
 	},
 });
 const record = fs.openSync(options.record, 'a');
+const secrets = new Map();
 let mode = 'ok';
 
-/* What is signed is the body without its last member: see the README. */
-function isGenuine(body) {
-	const signed = Buffer.concat([body.subarray(0, -80), Buffer.from('}')]);
-	const signature = createHmac('sha256', options.secret).update(signed).digest('hex');
+/* "org=secret"; an organization that rotates has several. */
+function learn(text) {
+	const at = text.indexOf('=');
+	const org = text.slice(0, at);
 
-	return body.subarray(-80).toString() === `,"signature":"${signature}"}`;
+	secrets.set(org, [...(secrets.get(org) ?? []), text.slice(at + 1)]);
+}
+
+options.secret.forEach(learn);
+
+/* What is signed is the body without its last member: see the README. */
+function isGenuine(body, org) {
+	const signed = Buffer.concat([body.subarray(0, -80), Buffer.from('}')]);
+	const end = body.subarray(-80).toString();
+
+	return (secrets.get(org) ?? []).some((secret) => end ===
+		`,"signature":"${createHmac('sha256', secret).update(signed).digest('hex')}"}`);
 }
 
 function parsed(body) {
@@ -54,29 +75,51 @@ function parsed(body) {
 	}
 }
 
-function plannedAnswer() {
-	if (mode === 'ok')
-		return Math.random() < 0.02 ? 500 : 200;
-	return mode === 'fail' ? 500 : 0;
+/* What Retry-After says at an endpoint "limit-WHEN". */
+function retryAfter(when) {
+	const dates = { past: -60000, date: 2000 };
+
+	return when in dates ? new Date(Date.now() + dates[when]).toUTCString() : when;
+}
+
+function plannedAnswer(manner) {
+	const limited = manner.startsWith('limit-');
+
+	if (mode === 'well')
+		return 200;
+	if (mode === 'fail')
+		return 500;
+	if (mode !== 'ok' || manner === 'hang' || manner === 'reset')
+		return 0;
+	if (limited)
+		return Math.random() < 0.5 ? 429 : 503;
+	return Number(manner) || (Math.random() < 0.02 ? 500 : 200);
 }
 
 function take(request, response, body) {
 	const json = parsed(body);
-	const answer = plannedAnswer();
+	const path = request.url.split('?')[0];
+	const manner = path.split('/')[1];
+	const answer = plannedAnswer(manner);
+	const headers = answer === 429 || answer === 503 ?
+		{ 'Retry-After': retryAfter(manner.slice(6)) } : {};
 
 	fs.writeSync(record, JSON.stringify({
 		t: Date.now(),
+		event: request.headers['webhook-event'] ?? '',
+		org: json.org ?? null,
 		object: json.object ?? null,
 		status: json.status ?? null,
+		path,
 		webhook_id: request.headers['webhook-id'] ?? null,
 		attempt: Number(request.headers['webhook-attempt']),
-		genuine: isGenuine(body),
+		genuine: isGenuine(body, json.org),
 		answer,
 	}) + '\n');
-	if (mode === 'reset')
+	if (answer !== 0)
+		setTimeout(() => response.writeHead(answer, headers).end(), Math.random() * 20);
+	else if (mode === 'reset' || (mode === 'ok' && manner === 'reset'))
 		request.socket.resetAndDestroy();
-	else if (answer !== 0)
-		setTimeout(() => response.writeHead(answer).end(), Math.random() * 20);
 }
 
 const server = http.createServer((request, response) => {
@@ -92,5 +135,10 @@ server.on('clientError', (_, socket) => socket.destroy());
 server.listen(Number(options.port), '127.0.0.1', () =>
 	console.log(server.address().port));
 createInterface({ input: process.stdin })
-	.on('line', (line) => { mode = line; })
+	.on('line', (line) => {
+		if (line.startsWith('secret '))
+			learn(line.slice(7));
+		else
+			mode = line;
+	})
 	.on('close', () => process.exit(0));

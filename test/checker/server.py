@@ -17,8 +17,6 @@ import threading
 import time
 from pathlib import Path
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
 # fsync is for power failures; what is killed here leaves the kernel alone.  The
 # WAL writer sleeps long, so that an asynchronous commit is lost in a crash
 # unless somebody flushes it.
@@ -33,6 +31,7 @@ wal_writer_delay = '5s'
 checkpoint_timeout = '30s'
 max_wal_size = '64MB'
 autovacuum_naptime = '3s'
+track_commit_timestamp = on
 deadlock_timeout = '200ms'
 log_line_prefix = '%m [%p] %b %q%a '
 log_checkpoints = off
@@ -42,14 +41,18 @@ kgwebhook.max_in_flight = {in_flight}
 kgwebhook.max_in_flight_per_destination = 16
 kgwebhook.connect_timeout = '1s'
 kgwebhook.request_timeout = '2s'
-kgwebhook.max_hold = '30s'
+kgwebhook.max_hold = '{max_hold}s'
 kgwebhook.retry_schedule = '{schedule}'
 """
 
 IN_FLIGHT = 48
 
 # Long enough that what is given up is the exception: the faults are short.
-SCHEDULE = ",".join(["100ms", "300ms", "600ms"] + ["1s"] * 20 + ["5s"] * 20)
+SCHEDULE = [0.1, 0.3, 0.6] + [1] * 6 + [2] * 20 + [5] * 20
+
+# The shortest that is ever set, and the most that a delay is ever shortened by.
+MAX_HOLD = 4
+JITTER = 0.5
 
 
 class CheckerError(Exception):
@@ -119,7 +122,9 @@ class Server:
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
             conf.write(CONFIGURATION.format(directory=self.directory,
                                             in_flight=IN_FLIGHT,
-                                            schedule=SCHEDULE))
+                                            max_hold=MAX_HOLD,
+                                            schedule=",".join(
+                                                f"{s * 1000:.0f}ms" for s in SCHEDULE)))
 
     def _run(self, program, *arguments, seconds=120):
         # Output goes to a file: a pipe would be inherited by the server.
@@ -156,10 +161,11 @@ class Server:
         """Its process id."""
         return int((self.data / "postmaster.pid").read_text().split()[0])
 
-    def start(self):
+    def start(self, *settings):
         """Starts it; after a kill the memory of the former may be in use yet."""
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
-            conf.write(f"kgwebhook.workers = {self.workers}\n")
+            for setting in [f"kgwebhook.workers = {self.workers}", *settings]:
+                conf.write(f"{setting}\n")
         wait_until("the server to start", lambda: self._run(
             "pg_ctl", "-D", self.data, "-l", self.log, "-s", "-w", "start") == 0)
         self.wait_until_up()
@@ -198,7 +204,8 @@ class Server:
 class Receiver:
     """One receiver process, which comes back to the same port."""
 
-    def __init__(self, directory, name):
+    def __init__(self, directory, name, secrets):
+        self.secrets = {org: [secret] for org, secret in secrets.items()}
         self.record = Path(directory) / f"{name}.record"
         self._program = Path(__file__).with_name("receiver.mjs")
         self._log = Path(directory) / f"{name}.log"
@@ -208,9 +215,14 @@ class Receiver:
         self.start()
 
     @property
-    def url(self):
+    def destination(self):
         """What it is called by."""
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self):
+        """What the URLs of its endpoints begin with."""
+        return f"{self.destination}/"
 
     def start(self):
         """Starts it, unless it runs."""
@@ -220,7 +232,9 @@ class Receiver:
             with open(self._log, "ab") as log:
                 self._process = subprocess.Popen(
                     ["node", str(self._program), "--record", str(self.record),
-                     "--secret", SECRET, "--port", str(self.port)],
+                     "--port", str(self.port), *(
+                         f"--secret={org}={secret}" for org, known in
+                         self.secrets.items() for secret in known)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
             line = self._process.stdout.readline()
             if not line:
@@ -238,8 +252,14 @@ class Receiver:
             self._process.stdout.close()
             self._process = None
 
-    def mode(self, word):
-        """Has it answer so from now on."""
+    def learn(self, org, secret):
+        """Another secret that an organization signs with."""
+        if secret and secret not in self.secrets[org]:
+            self.secrets[org].append(secret)
+            self.tell(f"secret {org}={secret}")
+
+    def tell(self, word):
+        """A line for it: how to answer from now on, or a secret."""
         with self._lock:
             if self._process is not None:
                 self._process.stdin.write(f"{word}\n".encode())
@@ -251,8 +271,8 @@ class Receiver:
             if self._process is not None:
                 self._process.send_signal(number)
 
-    def heal(self):
+    def heal(self, word="ok"):
         """Whatever was done to it is over."""
         self.signal(signal.SIGCONT)
         self.start()
-        self.mode("ok")
+        self.tell(word)

@@ -2,11 +2,13 @@
 test/checker/verdict.py
     What was committed against what was received, queued, given up and logged.
 
+A delivery is known by kind, organization, id, status and endpoint.
+
     lost        committed, but neither acknowledged by a receiver, nor in the
                 queue, nor among the dead letters, nor superseded
     phantom     received, queued, given up or logged, but not committed
     broken      promised by an answered COMMIT, but not committed
-    order       an older transition of an object that a receiver sees for the first
+    order       an older transition of an object that an endpoint sees for the first
                 time after a newer one (unless the older was given up before)
     mixed       one transition under two webhook-ids, or two under one
     forged      a request whose signature is wrong
@@ -18,10 +20,7 @@ test/checker/verdict.py
 import json
 from collections import Counter, defaultdict
 
-
-def version_of(status):
-    """The number of a transition within its object."""
-    return int(status.split(".")[0])
+from world import endpoint_of, split_event, version_of
 
 
 def read_records(receivers):
@@ -35,15 +34,41 @@ def read_records(receivers):
                     record = json.loads(line)
                 except json.JSONDecodeError:
                     continue
-                record["key"] = (record["object"], record["status"])
+                kind, status = split_event(record["event"])
+                record["key"] = (kind, record["org"], record["object"], status,
+                                 receiver.destination + record["path"])
+                if status != record["status"]:
+                    raise ValueError(f"body and header differ: {record}")
                 records.append(record)
     records.sort(key=lambda record: record["t"])
     return records
 
 
-def pairs(server, query):
-    """Rows of object and something else."""
+def rows(server, query):
+    """The rows of a query, as tuples of text."""
     return [tuple(line.split("|")) for line in server.must(query, 300)]
+
+
+def deliveries(server, table, more="", order="delivery_id"):
+    """Keys of what is in one of our tables, each with more columns behind it."""
+    found = []
+    for org, event, object_id, url, *rest in rows(
+            server, f"SELECT org_id, event, object_id, url{more} FROM kgwebhook.{table}"
+            f" ORDER BY {order}"):
+        kind, status = split_event(event)
+        found.append(((kind, org, object_id, status, endpoint_of(url)), *rest))
+    return found
+
+
+def committed(server, world):
+    """Keys of what has to be delivered, each with the time of its commit."""
+    found = {}
+    for kind, org, object_id, status, url, at in rows(
+            server, "SELECT kind, org, id, status, url,"
+            " extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM checker.audit"):
+        for endpoint in world.endpoints(kind, org, url):
+            found[kind, org, object_id, status, endpoint] = float(at or 0)
+    return found
 
 
 def out_of_order(records, given_up):
@@ -56,10 +81,12 @@ def out_of_order(records, given_up):
         if key in seen:
             continue
         seen.add(key)
-        version = version_of(key[1])
-        if version < newest[key[0]] and key not in given_up:
+        kind, org, object_id, status, endpoint = key
+        line = (kind, org, object_id, endpoint)
+        version = version_of(status)
+        if version < newest[line] and key not in given_up:
             late.append(key)
-        newest[key[0]] = max(newest[key[0]], version)
+        newest[line] = max(newest[line], version)
     return late
 
 
@@ -68,44 +95,41 @@ class Verdict:
 
     def __init__(self, server, receivers, shared, allowed):
         self.records = read_records(receivers)
-        everything = pairs(server, "SELECT object, status FROM checker.audit")
-        self.committed = set(pairs(
-            server, "SELECT object, status FROM checker.audit WHERE has_url"))
-        status = "substr(event, length('payment_intent.') + 1)"
-        self.queued = set(pairs(
-            server, f"SELECT object_id, {status} FROM kgwebhook.queue"))
-        self.dead = set(pairs(
-            server, f"SELECT object_id, {status} FROM kgwebhook.dead_letter"))
-        logged = pairs(server, f"SELECT object_id, {status}, outcome, webhook_id"
-                       " FROM kgwebhook.delivery_log")
+        everything = set(rows(server, "SELECT kind, org, id, status FROM checker.audit"))
+        self.committed = committed(server, shared.world)
+        self.is_down = shared.world.is_down
+        self.queued = {r[0] for r in deliveries(server, "queue")}
+        self.dead = {r[0] for r in deliveries(server, "dead_letter")}
+        logged = deliveries(server, "delivery_log", ", outcome, webhook_id")
         self.log_rows = len(logged)
-        self.superseded = {r[:2] for r in logged if r[2] == "superseded"}
-        acknowledged = {r[:2] for r in logged if r[2] == "acknowledged"}
+        self.superseded = {r[0] for r in logged if r[1] == "superseded"}
+        acknowledged = {r[0] for r in logged if r[1] == "acknowledged"}
 
         received = {r["key"] for r in self.records}
         answered = Counter(r["key"] for r in self.records if r["answer"] == 200)
         accounted = answered.keys() | self.queued | self.dead | self.superseded
-        known = received | self.queued | self.dead | {r[:2] for r in logged}
-        self.lost = self.committed - accounted
-        self.phantom = known - self.committed
-        self.broken = set(shared.promised) - set(everything)
-        self.undone = len(set(shared.asynchronous) - set(everything))
-        self.order = out_of_order(self.records, self.dead | self.superseded)
+        known = received | self.queued | self.dead | {r[0] for r in logged}
+        self.lost = self.committed.keys() - accounted
+        self.phantom = known - self.committed.keys()
+        self.broken = set(shared.promised) - everything
+        self.undone = len(set(shared.asynchronous) - everything)
+        self.order = out_of_order(self.records, self.dead)
         self.mixed = self._mixed(logged)
         self.forged = [r["key"] for r in self.records if not r["genuine"]]
         self.unrecorded = acknowledged - answered.keys()
-        self.unlogged = self.committed - acknowledged - self.queued - self.dead \
+        self.unlogged = self.committed.keys() - acknowledged - self.queued - self.dead \
             - self.superseded
         self.duplicates = sum(n - 1 for n in answered.values())
         self.allowed = allowed
 
     def _mixed(self, logged):
+        """An event has one webhook-id, whoever is told of it."""
         ids = defaultdict(set)
         keys = defaultdict(set)
         names = [(r["key"], r["webhook_id"]) for r in self.records]
-        for key, webhook_id in names + [(r[:2], r[3]) for r in logged]:
-            ids[key].add(webhook_id)
-            keys[webhook_id].add(key)
+        for key, webhook_id in names + [(r[0], r[2]) for r in logged]:
+            ids[key[:4]].add(webhook_id)
+            keys[webhook_id].add(key[:4])
         return [key for key, found in ids.items() if len(found) > 1] + \
             [key for key, found in keys.items() if len(found) > 1]
 
@@ -115,7 +139,8 @@ class Verdict:
             "lost": self.lost, "phantom": self.phantom, "broken": self.broken,
             "out of order": self.order, "mixed webhook-ids": self.mixed,
             "wrong signatures": self.forged, "unrecorded": self.unrecorded,
-            "unlogged": self.unlogged, "still queued": self.queued,
+            "unlogged": self.unlogged,
+            "still queued": {key for key in self.queued if not self.is_down(key[4])},
         }
         found = {name: sorted(what) for name, what in must.items() if what}
         if self.duplicates > self.allowed:
@@ -128,7 +153,7 @@ class Verdict:
             return str(len(what)) if what else "∅"
 
         return [
-            f"committed   {len(self.committed)} transitions to be delivered",
+            f"committed   {len(self.committed)} deliveries",
             f"received    {len(self.records)} requests;"
             f" {self.log_rows} attempts logged",
             f"given up    {len(self.dead)} dead letters,"

@@ -2,9 +2,11 @@
 test/checker/writers.py
     Concurrent sessions that change statuses in every way a transaction can.
 
-A transition is known by its object and its status, which nothing else ever
-has: "<version>.<writer>.<number>", the version counted by the object's row.  So
-what was rolled back, or lost in a crash, can't be taken for what took its place.
+A transition is known by its object and its status, which no other transition of the
+object ever has: "<version>.<writer>.<number>", the version counted by the object's
+row.  So what was rolled back, or lost in a crash, can't be taken for what took its
+place.  Objects of other tables and organizations have the same ids, and the same
+statuses.
 
 The truth of what was committed is the table checker.audit, written by a trigger
 in the same transaction.  A writer besides remembers what the server promised
@@ -15,43 +17,23 @@ import random
 import subprocess
 import threading
 
-SETUP = """
-CREATE EXTENSION kgwebhook CASCADE;
-CREATE SCHEMA checker;
-CREATE TABLE checker.objects (
-    id text PRIMARY KEY,
-    status text NOT NULL,
-    version int NOT NULL,
-    url text);
-CREATE TABLE checker.audit (
-    object text NOT NULL,
-    status text NOT NULL,
-    version int NOT NULL,
-    has_url boolean NOT NULL);
-CREATE FUNCTION checker.note() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO checker.audit
-        VALUES (NEW.id, NEW.status, NEW.version, NEW.url IS NOT NULL);
-    RETURN NULL;
-END $$;
-CREATE TRIGGER note AFTER INSERT OR UPDATE ON checker.objects
-    FOR EACH ROW EXECUTE FUNCTION checker.note();
-SELECT kg_watch('checker.objects', id_column => 'id', url_column => 'url',
-                org_column => NULL,
-                payload => '{"object": "id", "status": "status"}');
-"""
+from world import ORGS, TABLES
 
-OBJECTS_REMEMBERED = 400
+# Objects that may be changed again: those whose endpoints are well, and the others.
+REMEMBERED = {False: 400, True: 60}
+
+# How many of the inserts go to somebody who doesn't acknowledge.
+TROUBLE = 0.04
 
 
 class Shared:
     """What all writers share: objects to change, and promises."""
 
-    def __init__(self, server, urls):
+    def __init__(self, server, world):
         self.server = server
-        self.urls = urls
+        self.world = world
         self.lock = threading.Lock()
-        self.objects = []
+        self.objects = {False: [], True: []}
         self.promised = []
         self.asynchronous = []
         self.rolled_back = 0
@@ -60,11 +42,11 @@ class Shared:
         self.running = threading.Event()
         self.over = threading.Event()
 
-    def remember(self, ids):
+    def remember(self, objects, troubled):
         """Objects that others may change, too; the oldest are let go."""
         with self.lock:
-            self.objects.extend(ids)
-            del self.objects[:-OBJECTS_REMEMBERED]
+            self.objects[troubled].extend(objects)
+            del self.objects[troubled][:-REMEMBERED[troubled]]
 
 
 class Writer(threading.Thread):
@@ -125,37 +107,83 @@ class Writer(threading.Thread):
         return f"{self.number}.{self.count}"
 
     def _insert(self):
-        """Creates some objects, seldom many; returns SQL and their ids."""
-        many = self.random.random()
-        n = 300 if many < 0.01 else 40 if many < 0.04 else self.random.randint(1, 3)
+        """Creates objects, seldom many; returns SQL, and which of them to remember."""
         token = self._token()
-        url = "NULL" if self.random.random() < 0.05 else \
-            f"'{self.random.choice(self.shared.urls)}'"
+        if self.random.random() < TROUBLE:
+            return self._insert_trouble(token)
+        many = self.random.random()
+        n = 300 if many < 0.01 else 40 if many < 0.04 else self.random.randint(1, 2)
+        sql = []
+        created = []
+        for kind in self.random.sample(list(TABLES), self.random.choice([1, 1, 2])):
+            org = self.random.choices(ORGS, [3, 3, 1])[0]
+            url = None if self.random.random() < 0.05 else \
+                self.shared.world.good_url(self.random, org, token)
+            sql.append(self._rows(kind, org, token, url, n))
+            created.extend((kind, org, f"{token}-{i}") for i in range(1, min(n, 5) + 1))
+        return "\n".join(sql), created, False
+
+    def _insert_trouble(self, token):
+        """An object for somebody who doesn't acknowledge, and one for his neighbor.
+
+        They have one id and one host, and the one that is to arrive comes last.
+        """
+        kind, other = self.random.sample(list(TABLES), 2)
+        org = self.random.choice(ORGS)
+        neighbor = self.random.choice(ORGS)
+        url, base = self.shared.world.bad_url(self.random, org, token)
+        if base not in self.shared.world.bases:
+            base = None
+        good = self.shared.world.good_url(self.random, neighbor, token, base)
+        return (self._rows(kind, org, token, url, 1) + "\n"
+                + self._rows(other, neighbor, token, good, 1),
+                [(kind, org, f"{token}-1")], True)
+
+    def _rows(self, kind, org, token, url, n):
+        """New objects by INSERT or by COPY."""
+        status = f"1.{token}"
+        into = f"{TABLES[kind]} (org, id, status, version, url)"
+        if self.random.random() < 0.8:
+            url = f"'{url}'" if url else "NULL"
+            return (f"INSERT INTO {into} SELECT '{org}', '{token}-' || i, '{status}', 1,"
+                    f" {url} FROM generate_series(1, {n}) i"
+                    f" RETURNING '{kind}', org, id, status;")
         ids = [f"{token}-{i}" for i in range(1, n + 1)]
-        return (f"INSERT INTO checker.objects SELECT '{token}-' || i, '1.{token}',"
-                f" 1, {url} FROM generate_series(1, {n}) i RETURNING id, status;"), ids
+        rows = [f"{org}\t{i}\t{status}\t1\t{url or chr(92) + 'N'}" for i in ids]
+        return "\n".join([f"COPY {into} FROM stdin;", *rows, "\\.",
+                          *(f"\\echo {kind}|{org}|{i}|{status}" for i in ids)])
 
     def _update(self):
         """Changes some objects at random, in any order: deadlocks come of it."""
         with self.shared.lock:
-            known = self.shared.objects[:]
+            known = self.shared.objects[self.random.random() < 0.1][:]
         if not known:
             return ""
-        return "".join(
-            "UPDATE checker.objects SET version = version + 1, status ="
-            f" (version + 1) || '.{self._token()}' WHERE id = '{object_id}'"
-            " RETURNING id, status;"
-            for object_id in self.random.choices(known, k=self.random.randint(1, 3)))
+        chosen = self.random.choices(known, k=self.random.randint(1, 3))
+        if self.random.random() < 0.3:
+            # several rows in one statement, and a trigger that changes them again
+            kind = chosen[0][0]
+            same = [thing for thing in known if thing[0] == kind]
+            return self._change(kind, self.random.sample(same, min(3, len(same))), True)
+        return "".join(self._change(thing[0], [thing], self.random.random() < 0.1)
+                       for thing in chosen)
+
+    def _change(self, kind, things, again):
+        token = self._token()
+        keys = ", ".join(f"('{org}', '{object_id}')" for _, org, object_id in things)
+        return (f"UPDATE {TABLES[kind]} SET version = version + 1,"
+                f" status = (version + 1) || '.{token}',"
+                f" batch = {repr(token) if again else 'NULL'} WHERE (org, id) IN ({keys})"
+                f" RETURNING '{kind}', org, id, status;")
 
     def _body(self):
         """What a transaction does, with savepoints; SQL and new objects."""
         parts = []
         created = []
         for _ in range(self.random.randint(1, 3)):
-            kind = self.random.random()
-            if kind < 0.3:
-                sql, ids = self._insert()
-                created.extend(ids)
+            if self.random.random() < 0.3:
+                sql, things, troubled = self._insert()
+                created.append((things, troubled))
             else:
                 sql = self._update()
             if self.random.random() < 0.25:
@@ -215,8 +243,7 @@ class Writer(threading.Thread):
             elif line == "undo":
                 del made[marks.pop():]
             elif line:
-                object_id, _, status = line.partition("|")
-                made.append((object_id, status))
+                made.append(tuple(line.split("|")))
         return None
 
     def _take_note(self, committed, asynchronous, made, created):
@@ -229,8 +256,9 @@ class Writer(threading.Thread):
                 self.shared.asynchronous.extend(made)
             else:
                 self.shared.promised.extend(made)
-        there = {object_id for object_id, _ in made}
-        self.shared.remember([i for i in created if i in there][:5])
+        there = {transition[:3] for transition in made}
+        for things, troubled in created:
+            self.shared.remember([thing for thing in things if thing in there], troubled)
 
 
 def pause(shared, writers):

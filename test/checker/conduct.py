@@ -1,0 +1,163 @@
+"""
+test/checker/conduct.py
+    How deliveries were treated on their way: by the log, and by the clock.
+
+    superseded  without a refusal: what was never answered holds nobody up, and must
+                not be passed by; nor must it without a newer status of its own
+                object, with another attempt since that got no answer, or earlier
+                than max_hold after its first refusal
+    early       an attempt before the schedule's delay, or before Retry-After
+    late        in the calms, a delivery waited longer than LATE at an endpoint that is
+                well, whoever is ill beside it
+
+The breaker's hold can't be seen in the log, so that the time of a hold is a lower
+bound.  What waits when somebody acknowledges is due at once; so an attempt after an
+acknowledgement at its destination can't be early.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+
+from server import JITTER, MAX_HOLD, SCHEDULE
+from verdict import deliveries
+from world import RETRY_AFTER, destination_of, is_good, manner_of, version_of
+
+# Seconds.  Loaded machines of two cores take one or two; an ill neighbor costs minutes.
+LATE = 6
+
+# Clocks are read at different moments, and times are rounded.
+SLACK = 0.05
+
+# How long the answer that a record promises may be under way.
+ANSWER = 5
+
+
+class Attempt:
+    """A row of the log."""
+
+    def __init__(self, outcome, status, error, began, took):
+        self.superseded = outcome == "superseded"
+        self.made = not self.superseded and not error.startswith("not tried")
+        self.answered = status != ""
+        self.began = float(began)
+        self.ended = self.began + float(took or 0) / 1000
+
+
+def read_log(server):
+    """The attempts of each delivery, in their order."""
+    found = defaultdict(list)
+    for key, *columns in deliveries(
+            server, "delivery_log", ", outcome, response_status, left(error, 20),"
+            " extract(epoch FROM started_at), duration_ms", "attempt_id"):
+        found[key].append(Attempt(*columns))
+    return found
+
+
+def overlap(begin, end, spans):
+    """How much of a time is within spans that don't overlap each other."""
+    return sum(max(0, min(end, until) - max(begin, since)) for since, until in spans)
+
+
+def without(spans, holes):
+    """Spans without what is excused."""
+    for since, until in holes:
+        spans = [part for a, b in spans
+                 for part in ((a, min(b, since)), (max(a, until), b)) if part[0] < part[1]]
+    return spans
+
+
+class Conduct:
+    """What the log and the records say of each delivery's way."""
+
+    def __init__(self, server, verdict, calms, excused):
+        self.log = read_log(server)
+        self.newest = defaultdict(int)
+        for kind, org, object_id, status, endpoint in verdict.committed:
+            line = (kind, org, object_id, endpoint)
+            self.newest[line] = max(self.newest[line], version_of(status))
+        self.acknowledged = defaultdict(list)
+        self.first = {}
+        for record in verdict.records:
+            if record["answer"] == 200:
+                at = record["t"] / 1000
+                self.acknowledged[destination_of(record["key"][4])].append(at)
+                self.first.setdefault(record["key"], at)
+        self.calms = calms
+        self.wrongly_superseded = self._superseded()
+        self.early = self._early()
+        self.waits = sorted(self._waits(verdict, excused))
+
+    def _superseded(self):
+        found = []
+        for key, attempts in self.log.items():
+            if attempts[-1].superseded:
+                why = self._wrong(key, attempts)
+                if why:
+                    found.append((*key, why))
+        return found
+
+    def _wrong(self, key, attempts):
+        """Why a delivery should not have been superseded, or None."""
+        kind, org, object_id, status, endpoint = key
+        made = [attempt for attempt in attempts if attempt.made]
+        refused = [attempt for attempt in made if attempt.answered]
+        if not refused:
+            return f"nothing was refused in {len(made)} attempts"
+        if not made[-1].answered:
+            return "its last attempt was not answered"
+        held = attempts[-1].began - refused[0].ended
+        if held < MAX_HOLD - SLACK:
+            return f"held for {held:.2f} s only"
+        if self.newest[kind, org, object_id, endpoint] <= version_of(status):
+            return "there is nothing newer of its object"
+        return None
+
+    def _early(self):
+        found = []
+        for key, attempts in self.log.items():
+            made = [attempt for attempt in attempts if attempt.made]
+            for number, (last, this) in enumerate(zip(made, made[1:])):
+                least = SCHEDULE[min(number, len(SCHEDULE) - 1)] * (1 - JITTER)
+                if last.answered:
+                    least = max(least, RETRY_AFTER.get(manner_of(key[4]), 0))
+                waited = this.began - last.ended
+                if waited < least - SLACK and not self._released(key, last, this):
+                    found.append((*key, f"attempt {number + 2} after {waited:.3f} s,"
+                                  f" not {least:.3f}"))
+        return found
+
+    def _released(self, key, last, this):
+        """Whether somebody acknowledged at its destination meanwhile."""
+        times = self.acknowledged[destination_of(key[4])]
+        at = bisect_left(times, last.ended - ANSWER)
+        return at < len(times) and times[at] <= this.began + SLACK
+
+    def _waits(self, verdict, excused):
+        """How long each delivery to an endpoint that is well waited in the calms."""
+        spans = {}
+        for key, at in verdict.committed.items():
+            if not is_good(key[4]) or verdict.is_down(key[4]) or not at:
+                continue
+            destination = destination_of(key[4])
+            if destination not in spans:
+                spans[destination] = without(self.calms, [
+                    hole[1:] for hole in excused if hole[0] == destination])
+            yield overlap(at, self.first.get(key, float("inf")), spans[destination]), key
+
+    def faults(self):
+        """What must be empty and isn't, by name."""
+        late = [(*key, f"{wait:.1f} s") for wait, key in self.waits if wait > LATE]
+        must = {"wrongly superseded": self.wrongly_superseded, "early": self.early,
+                "late": late}
+        return {name: sorted(what) for name, what in must.items() if what}
+
+    def lines(self):
+        """The comparison for the reader."""
+        waits = [wait for wait, _ in self.waits] or [0]
+        late = sum(wait > LATE for wait in waits)
+        return [
+            f"superseded  without a refusal: {len(self.wrongly_superseded) or '∅'}",
+            f"early       {len(self.early) or '∅'}",
+            f"late        {late or '∅'} (well endpoints in the calms: p99"
+            f" {waits[len(waits) * 99 // 100]:.2f} s, {waits[-1]:.2f} s at most)",
+        ]
