@@ -41,6 +41,27 @@ count_received(KgwTransfer *transfer, size_t len)
 	return !transfer->too_long;
 }
 
+/*
+ * Whether a line is a status line that isn't one: libcurl 7 reads "HTTP/1.1 2000"
+ * as 200, which would acknowledge.
+ */
+static bool
+is_garbled(const char *line, size_t len)
+{
+	const char *end = line + len;
+	int			digits = 0;
+
+	if (len < 5 || pg_strncasecmp(line, "HTTP/", 5) != 0)
+		return false;
+	while (line < end && *line != ' ')
+		line++;
+	while (line < end && *line == ' ')
+		line++;
+	for (; line < end && *line >= '0' && *line <= '9'; line++)
+		digits++;
+	return digits != 3;
+}
+
 static size_t
 on_header(char *line, size_t size, size_t count, void *arg)
 {
@@ -53,6 +74,11 @@ on_header(char *line, size_t size, size_t count, void *arg)
 		return 0;
 	if (transfer->headers_done)
 		return len;
+	if (is_garbled(line, len))
+	{
+		transfer->garbled = true;
+		return 0;
+	}
 	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (len <= 2 && (status >= 200 || status == 101))
 	{

@@ -247,6 +247,7 @@ kgw_attempt_request(const KgwAttempt *attempt, const KgwRow *row, KgwRequest *re
 	request->url = row->url;
 	request->body = attempt->body;
 	request->body_len = attempt->body_len;
+	request->fresh = false;
 	memset(request->headers, 0, sizeof(request->headers));
 	for (size_t i = 0; i < lengthof(attempt->headers); i++)
 		request->headers[i] = attempt->headers[i];
@@ -280,6 +281,7 @@ void
 kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
 {
 	attempt->duration_ms = response->duration / 1000.0;
+	attempt->dropped = response->dropped;
 	switch (response->transport)
 	{
 		case KGW_HTTP_ANSWERED:
@@ -343,7 +345,7 @@ kgw_attempt_sign(const KgwAttempt *attempt)
 {
 	int			status = attempt->response_status;
 
-	if (attempt->not_made)
+	if (attempt->not_made || attempt->dropped)
 		return KGW_SIGN_NONE;
 	switch (attempt->outcome)
 	{

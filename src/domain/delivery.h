@@ -37,6 +37,7 @@ typedef struct KgwAttempt
 	KgwOutcome	outcome;
 	bool		give_up;		/* trying again is of no use */
 	bool		no_secret;		/* waits until there is one to sign with */
+	bool		dropped;		/* its connection, kept from before, was dead already */
 	bool		not_made;		/* no attempt, but the end of the delivery */
 	bool		withheld;		/* and that because its subscription takes none */
 	int64		retry_after;	/* seconds the receiver asked for, or -1 */

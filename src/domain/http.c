@@ -14,6 +14,11 @@
  * closed it, or speaks unasked; it is taken out then, and that connection is not
  * used again (transfer.c).
  *
+ * Some libcurls (before 8.4) give a silent address of a name up after its share
+ * of the time, and then wait for nothing: the next address is only tried when they
+ * are called again.  A transfer that has not connected and for which no socket
+ * is waited for is "stranded", and that call is made.
+ *
  * Transfers are kept for the next request, and with them the connections that
  * libcurl's cache holds.
  *
@@ -30,6 +35,9 @@
  */
 #include "postgres.h"
 
+/* curl_multi_socket_all() is called on purpose: see nudge() */
+#define CURL_DISABLE_DEPRECATION
+
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -40,6 +48,9 @@
 
 #define EVENTS_AT_ONCE 128
 
+/* That call looks at every transfer: no two of them sooner than this. */
+#define NUDGE_PAUSE 20000
+
 /* While there are threads left behind, they are counted this often. */
 #define COUNT_PAUSE 100000
 
@@ -48,6 +59,8 @@ struct KgwHttp
 	CURLM	   *multi;
 	int			epoll;
 	KgwTicks	deadline;		/* when libcurl wants to be called; or NEVER */
+	int			stranded;		/* transfers that libcurl waits for nothing for */
+	KgwTicks	nudged_at;
 	bool		broken;			/* libcurl has given the multi handle up */
 	dlist_head	used;			/* transfers in flight */
 	dlist_head	unused;
@@ -64,11 +77,44 @@ on_close(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
+/* libcurl waits for the socket no more. */
+static void
+let_go(KgwHttp *http, KgwTransfer *transfer, curl_socket_t fd)
+{
+	KgwSocket  *socket = kgw_socket(fd);
+
+	socket->asker = NULL;
+	if (transfer != NULL && transfer->sent && socket->ours)
+	{
+		kgw_socket_idle(fd);
+		return;
+	}
+
+	/* it is about to be closed, maybe unheard, and its number is another's then */
+	if (socket->registered != KGW_SOCKET_ABSENT)
+		epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, NULL);
+	socket->registered = KGW_SOCKET_ABSENT;
+	if (transfer != NULL && transfer->opened && !transfer->stranded)
+	{
+		transfer->stranded = true;
+		http->stranded++;
+	}
+}
+
+/* A transfer isn't stranded, or not any more. */
+static void
+is_afloat(KgwHttp *http, KgwTransfer *transfer)
+{
+	http->stranded -= transfer->stranded;
+	transfer->stranded = false;
+}
+
 static int
 on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
 	KgwHttp    *http = arg;
 	KgwSocket  *socket = kgw_socket(fd);
+	KgwTransfer *transfer = kgw_transfer_of(easy);
 	struct epoll_event event = {0};
 	int			wanted = what == CURL_POLL_REMOVE ? 0 : what;
 
@@ -76,9 +122,12 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 		return -1;
 	socket->wanted = wanted;
 	if (wanted == 0)
-		kgw_socket_idle(fd);
-	else
-		kgw_transfer_waits(easy, fd);
+		let_go(http, transfer, fd);
+	else if (transfer != NULL)
+	{
+		is_afloat(http, transfer);
+		kgw_transfer_waits(transfer, fd, wanted);
+	}
 	if (wanted == 0 || socket->registered == wanted)
 		return 0;
 	event.data.fd = fd;
@@ -204,9 +253,13 @@ kgw_http_fd(const KgwHttp *http)
 KgwTicks
 kgw_http_deadline(const KgwHttp *http)
 {
+	KgwTicks	deadline = http->deadline;
+
 	if (http->left_behind)
-		return Min(http->deadline, http->counted_at + COUNT_PAUSE);
-	return http->deadline;
+		deadline = Min(deadline, http->counted_at + COUNT_PAUSE);
+	if (http->stranded > 0)
+		deadline = Min(deadline, http->nudged_at + NUDGE_PAUSE);
+	return deadline;
 }
 
 static void
@@ -223,7 +276,6 @@ act(KgwHttp *http, const struct epoll_event *event)
 {
 	int			fd = event->data.fd;
 	int			what = 0;
-
 	KgwSocket  *socket = kgw_socket(fd);
 
 	if (socket->wanted == 0)
@@ -232,6 +284,11 @@ act(KgwHttp *http, const struct epoll_event *event)
 		socket->registered = KGW_SOCKET_ABSENT;
 		return;
 	}
+	if (socket->asker != NULL && (event->events & EPOLLIN) != 0)
+	{
+		kgw_transfer_sniff(socket->asker, fd);
+		socket->asker = NULL;
+	}
 	if (event->events & (EPOLLIN | EPOLLHUP))
 		what |= CURL_CSELECT_IN;
 	if (event->events & EPOLLOUT)
@@ -239,6 +296,23 @@ act(KgwHttp *http, const struct epoll_event *event)
 	if (event->events & EPOLLERR)
 		what |= CURL_CSELECT_ERR;
 	take_action(http, fd, what);
+}
+
+/*
+ * Have libcurl look at transfers for which it waits for nothing.  There is no
+ * way to name one: curl_multi_socket_action() takes sockets, and those it has none.
+ */
+static void
+nudge(KgwHttp *http)
+{
+	KgwTicks	now = kgw_clock_ticks();
+	int			running;
+
+	if (now < http->nudged_at + NUDGE_PAUSE)
+		return;
+	http->nudged_at = now;
+	if (curl_multi_socket_all(http->multi, &running) != CURLM_OK)
+		http->broken = true;
 }
 
 /*
@@ -260,6 +334,8 @@ kgw_http_run(KgwHttp *http)
 		http->deadline = KGW_NEVER;
 		take_action(http, CURL_SOCKET_TIMEOUT, 0);
 	}
+	if (http->stranded > 0)
+		nudge(http);
 	do
 	{
 		count = epoll_wait(http->epoll, events, EVENTS_AT_ONCE, 0);
@@ -311,6 +387,7 @@ kgw_http_next(KgwHttp *http, void **owner, KgwResponse *response)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
 		curl_multi_remove_handle(http->multi, transfer->easy);
 	} while (send_otherwise(http, transfer));
+	is_afloat(http, transfer);
 	dlist_delete(&transfer->node);
 	kgw_transfer_result(transfer, code, response);
 	if (transfer->resolving && code == CURLE_OPERATION_TIMEDOUT)

@@ -22,6 +22,7 @@ typedef struct KgwRequest
 	const char *body;
 	size_t		body_len;
 	const char *headers[KGW_HTTP_HEADERS];	/* "name: value"; NULL ends them */
+	bool		fresh;			/* not by a connection that was used before */
 } KgwRequest;
 
 typedef enum KgwTransport
@@ -39,6 +40,7 @@ typedef struct KgwResponse
 	const char *body;			/* the beginning of it, any bytes */
 	size_t		body_len;
 	const char *error;			/* "" when answered */
+	bool		dropped;		/* a kept connection ended before any answer */
 	const char *retry_after;	/* the header's value, or "" */
 	KgwTicks	duration;		/* microseconds */
 } KgwResponse;

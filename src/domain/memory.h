@@ -99,6 +99,7 @@ struct KgwEntry
 	KgwTicks	expires;		/* an ill destination's: given up after this */
 	KgwRow	   *row;			/* or NULL */
 	bool		unproven;		/* counts among the unproven in flight */
+	signed char answered;		/* its last attempt: 1 = yes, -1 = no, 0 = unknown */
 	bool		refused;		/* was sent, and has to be sent again */
 	bool		superseded;		/* has held its successors for long enough */
 	bool		holding;		/* in the heap of holds */

@@ -13,7 +13,8 @@
  *
  * Whoever repairs things needs to know the step that failed, and for a
  * certificate exactly what is wrong with it, so that is told.  What libcurl said
- * is read to find that out, never passed on.
+ * is read to find that out, never passed on.  What is spoken on a port where
+ * HTTP/1.1 was expected is everybody's to see who connects to it.
  *
  *-------------------------------------------------------------------------
  */
@@ -27,15 +28,12 @@
 static const char *
 late(const KgwTransfer *transfer)
 {
-	curl_off_t	connected = 0;
-
 	if (transfer->sent)
 		return "no answer came in time";
 	if (!transfer->opened)
 		return "the host's name was not resolved in time";
-	curl_easy_getinfo(transfer->easy, CURLINFO_CONNECT_TIME_T, &connected);
-	return connected == 0 ? "no connection was made in time" :
-		"the TLS handshake was not done in time";
+	return transfer->connected ? "the TLS handshake was not done in time" :
+		"no connection was made in time";
 }
 
 static const char *
@@ -101,6 +99,17 @@ not_verified(const KgwTransfer *transfer)
 	}
 }
 
+static const char needs_certificate[] =
+	"the other side requires a client certificate, and kgwebhook has none";
+
+/* As the other side's alert has it. */
+static bool
+wants_certificate(const KgwTransfer *transfer)
+{
+	return strstr(transfer->error, "certificate required") != NULL ||
+		strstr(transfer->error, "alert bad certificate") != NULL;
+}
+
 static const char *
 no_handshake(const KgwTransfer *transfer)
 {
@@ -110,7 +119,36 @@ no_handshake(const KgwTransfer *transfer)
 	if (strstr(transfer->error, "wrong version number") != NULL ||
 		strstr(transfer->error, "packet length too long") != NULL)
 		return "the other side does not speak TLS on this port";
+	if (strstr(transfer->error, "no application protocol") != NULL)
+		return "the other side does not speak HTTP/1.1, by its TLS handshake";
+	if (wants_certificate(transfer))
+		return needs_certificate;
+	if (strstr(transfer->error, "handshake failure") != NULL)
+		return "the other side refused the TLS handshake: it may require a client"
+			" certificate, which kgwebhook has none of, or have no cipher in common";
 	return "the TLS handshake failed";
+}
+
+/* It connected, sent the request, and got something that is no answer. */
+static const char *
+not_http(const KgwTransfer *transfer)
+{
+	switch (transfer->speech)
+	{
+		case KGW_SPEAKS_TLS:
+			return "the other side speaks TLS on this port: its URL has to begin with https";
+		case KGW_SPEAKS_HTTP2:
+			return "the other side speaks HTTP/2 on this port, and not HTTP/1.1";
+		default:
+			return "the answer is not HTTP/1.1";
+	}
+}
+
+static const char *
+broken_off(const KgwTransfer *transfer)
+{
+	/* by TLS 1.3 it says so only after the handshake */
+	return wants_certificate(transfer) ? needs_certificate : "the connection broke";
 }
 
 /*
@@ -122,10 +160,12 @@ kgw_problem(const KgwTransfer *transfer, CURLcode code)
 {
 	if (transfer->blocked != NULL)
 		return "the host's address is not allowed";
-	if (transfer->resent)
+	if (transfer->resent || transfer->dropped)
 		return "the kept-alive connection was closed before an answer came";
 	if (transfer->too_long)
 		return "the answer's headers are too long";
+	if (transfer->garbled)
+		return not_http(transfer);
 	switch (code)
 	{
 		case CURLE_OK:
@@ -146,10 +186,21 @@ kgw_problem(const KgwTransfer *transfer, CURLcode code)
 			return "the connection was closed without an answer";
 		case CURLE_SEND_ERROR:
 		case CURLE_RECV_ERROR:
-			return "the connection broke";
+			return broken_off(transfer);
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_WEIRD_SERVER_REPLY:
+			return not_http(transfer);
+#if LIBCURL_VERSION_NUM >= 0x080600
+		case CURLE_TOO_LARGE:
+			return "the answer's headers are too long";
+#endif
+		case CURLE_PARTIAL_FILE:
+			return "the answer ended within its headers";
+		case CURLE_URL_MALFORMAT:
+			return "the URL could not be read";
 		case CURLE_OUT_OF_MEMORY:
 			return "out of memory";
 		default:
-			return curl_easy_strerror(code);
+			return "the request could not be made";
 	}
 }

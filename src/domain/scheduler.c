@@ -222,6 +222,26 @@ kgw_scheduler_row(const KgwEntry *entry)
 	return entry->row;
 }
 
+/* Note whether the entry's attempt was answered, whatever the answer. */
+void
+kgw_scheduler_answered(KgwEntry *entry, bool answered)
+{
+	entry->answered = answered ? 1 : -1;
+}
+
+/*
+ * Whether the entry goes by a connection that nothing went by before: after an
+ * attempt that nobody answered, for there may be others like its connection.
+ * What isn't known any more is taken for that.
+ */
+bool
+kgw_scheduler_wants_fresh(const KgwEntry *entry)
+{
+	if (entry->answered == 0)
+		return entry->row->attempts > entry->row->attempts_before;
+	return entry->answered < 0;
+}
+
 /*
  * Whom a failure makes a suspect: the object.  But when the destination has
  * acknowledged others' deliveries since this subscription began to fail, it

@@ -63,6 +63,8 @@ extern void kgw_scheduler_limit(KgwScheduler *s, int limit);
 extern bool kgw_scheduler_can_send(KgwScheduler *s);
 extern KgwEntry *kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn);
 extern KgwRow *kgw_scheduler_row(const KgwEntry *entry);
+extern void kgw_scheduler_answered(KgwEntry *entry, bool answered);
+extern bool kgw_scheduler_wants_fresh(const KgwEntry *entry);
 extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign,
 									TimestampTz failing_since);
 extern void kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry);

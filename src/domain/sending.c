@@ -106,6 +106,7 @@ send_attempt(KgwEngine *engine, KgwJob *job, const KgwKeyring *keyring)
 	if (!kgw_attempt_prepare(&job->attempt, job->row, keyring))
 		return false;
 	kgw_attempt_request(&job->attempt, job->row, &request);
+	request.fresh = kgw_scheduler_wants_fresh(job->entry);
 	if (kgw_http_send(engine->http, &request, job))
 		return true;
 	kgw_attempt_abandon(&job->attempt, "out of memory");
@@ -174,6 +175,7 @@ kgw_sending_collect(KgwEngine *engine)
 		KgwJob *job = owner;
 
 		kgw_attempt_conclude(&job->attempt, &response);
+		kgw_scheduler_answered(job->entry, response.transport == KGW_HTTP_ANSWERED);
 		kgw_http_release(engine->http, transfer);
 		engine->in_flight--;
 		conclude(engine, job);

@@ -226,14 +226,16 @@ static void
 settle_retries(KgwSettlement *settlements, int count)
 {
 	static SPIPlanPtr kept;
-	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID};
+	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID};
 	KgwArray	ids,
 				attempts,
+				undone,
 				times;
-	Datum		args[3];
+	Datum		args[4];
 
 	array_init(&ids, INT8OID, count);
 	array_init(&attempts, INT4OID, count);
+	array_init(&undone, INT4OID, count);
 	array_init(&times, TIMESTAMPTZOID, count);
 	for (int i = 0; i < count; i++)
 	{
@@ -241,19 +243,23 @@ settle_retries(KgwSettlement *settlements, int count)
 			continue;
 		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
 		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number));
+		array_add(&undone, Int32GetDatum(settlements[i].undone ? 1 : 0));
 		array_add(&times, TimestampTzGetDatum(settlements[i].next_attempt_at));
 	}
 	if (ids.count == 0)
 		return;
 	kgw_plan(&kept,
 			 "UPDATE kgwebhook.queue q"
-			 "   SET attempts = v.attempts, next_attempt_at = v.next_attempt_at"
-			 "  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
-			 "    AS v(delivery_id, attempts, next_attempt_at)"
-			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 3, types);
+			 "   SET attempts = v.attempts, next_attempt_at = v.next_attempt_at,"
+			 "       attempts_before = q.attempts_before OPERATOR(pg_catalog.+) v.undone"
+			 "  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
+			 "                  pg_catalog.unnest($4))"
+			 "    AS v(delivery_id, attempts, undone, next_attempt_at)"
+			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 4, types);
 	args[0] = array_datum(&ids);
 	args[1] = array_datum(&attempts);
-	args[2] = array_datum(&times);
+	args[2] = array_datum(&undone);
+	args[3] = array_datum(&times);
 	execute(kept, args, SPI_OK_UPDATE);
 }
 

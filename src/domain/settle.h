@@ -25,6 +25,7 @@ typedef struct KgwSettlement
 	KgwFate		fate;
 	const char *reason;			/* of KGW_FATE_DEAD */
 	TimestampTz next_attempt_at;	/* of KGW_FATE_RETRY */
+	bool		undone;			/* of KGW_FATE_RETRY: takes no step of the schedule */
 	bool		is_test;
 	bool		locked;			/* its row is held by somebody: not settled */
 	int64		attempt_id;		/* set by kgw_settle_log() */

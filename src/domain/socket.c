@@ -15,6 +15,13 @@
  * change while it is open), and the pre-request callback finds it by them.  One
  * that isn't found must be taken for one that can't be trusted.
  *
+ * A connection can also be dead without anything to be read: a firewall or a
+ * load balancer between has forgotten it.  So the kernel probes those that are
+ * idle, and gives up one that does not acknowledge what is sent over it.  When
+ * one is found dead all the same, its siblings, to the same address, have likely
+ * died with it: they are doubtful until they bring an answer, and carry nothing
+ * more until then.
+ *
  * src/domain/socket.c
  *
  *-------------------------------------------------------------------------
@@ -26,6 +33,15 @@
 #include <netinet/in.h>
 
 #include "domain/socket.h"
+
+/*
+ * An idle connection is probed after so many seconds, so often, so many times:
+ * what lies between sees traffic before the minute is over after which many
+ * forget a connection.
+ */
+#define PROBE_AFTER 15
+#define PROBE_EACH 5
+#define PROBES 3
 
 static KgwSocket *sockets;
 static int	socket_count;
@@ -60,6 +76,13 @@ kgw_socket(int fd)
 	return reserve(fd) ? &sockets[fd] : NULL;
 }
 
+static void
+set_option(int fd, int level, int option, int value)
+{
+	/* a connection that is not probed is better than none */
+	(void) setsockopt(fd, level, option, &value, sizeof(value));
+}
+
 /*
  * A socket was made; false when there is no memory.  It is in no epoll set:
  * kgw_socket_closed() has said so already, but for the sockets whose connection
@@ -72,6 +95,11 @@ kgw_socket_opened(int fd)
 		return false;
 	highest = Max(highest, fd);
 	kgw_socket_closed(fd);
+	sockets[fd].ours = true;
+	set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, PROBE_AFTER);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, PROBE_EACH);
+	set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, PROBES);
 	return true;
 }
 
@@ -140,6 +168,31 @@ kgw_socket_is_silent(int fd)
 
 	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
 		(errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+/* Those that lead there are not to be relied on: one of them was found dead. */
+void
+kgw_socket_doubt(const struct sockaddr_storage *peer)
+{
+	for (int fd = 0; fd <= highest && fd < socket_count; fd++)
+	{
+		if (sockets[fd].local_port != 0 &&
+			leads_to(&sockets[fd].peer, (const struct sockaddr *) peer, port_of(peer)))
+			sockets[fd].doubtful = true;
+	}
+}
+
+/*
+ * How long what is sent over it may stay unacknowledged before the connection
+ * counts as dead; 0: as long as the kernel tries.
+ */
+void
+kgw_socket_be_patient(int fd, int milliseconds)
+{
+	if (sockets[fd].patience == milliseconds)
+		return;
+	sockets[fd].patience = milliseconds;
+	set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
 }
 
 /* Bytes that have come over it since its beginning; 0 where the kernel doesn't tell. */

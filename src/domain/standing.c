@@ -163,6 +163,8 @@ kgw_standing_load(int64 subscription_id)
 static bool
 speaks_of_receiver(const KgwSettlement *settlement)
 {
+	if (settlement->attempt->dropped)
+		return false;
 	switch (settlement->attempt->outcome)
 	{
 		case KGW_INVALID:

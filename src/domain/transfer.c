@@ -14,12 +14,19 @@
  *
  * libcurl sends a request a second time, unasked, when a reused connection dies
  * under it.  The log has one row for each attempt on the wire; so the second
- * sending of one transfer is refused in the pre-request callback, and the
- * delivery's own schedule decides about another attempt.
+ * sending of one transfer is refused, a new connection for it and in the
+ * pre-request callback its use of another kept one.  Another attempt is ours to
+ * make.
  *
  * What waits on a kept connection before it carries the next request is no
  * answer to it: such a connection is refused before anything is sent, and the
  * request goes by another.
+ *
+ * A kept connection that dies under a request says nothing of the receiver,
+ * only that somebody has closed or forgotten it meanwhile.  The response says
+ * that it was so.  Connections are not kept for long: less than what lies
+ * between remembers an idle one, and not longer than a name's owner may expect
+ * until a new address is found.
  *
  * Callbacks run inside libcurl: they must never palloc, ereport or longjmp.
  *
@@ -46,6 +53,19 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
 
 /* What libcurl reads at once: it allocates as much for every request. */
 #define READ_AT_ONCE 4096
+
+/* Seconds that a kept connection may have been idle, and that it may be old. */
+#define IDLE_MAX 45L
+#define AGE_MAX 60L
+
+/* Seconds that a name's addresses are believed. */
+#define NAME_AGE 5L
+
+/*
+ * Up to this size a body fits into what a kernel takes in for a receiver that
+ * does not read yet; so if it isn't acknowledged, nobody is there.
+ */
+#define BODY_TAKEN (16 * 1024)
 
 /* How long this host's own addresses are believed, microseconds. */
 #define INTERFACES_AGE 1000000
@@ -95,6 +115,11 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	curl_socket_t fd;
 
 	transfer->resolving = false;
+	if (transfer->sent)
+	{
+		transfer->resent = true;
+		return CURL_SOCKET_BAD;
+	}
 	if (purpose != CURLSOCKTYPE_IPCXN)
 		reason = "connection is not an outgoing one";
 	if (reason != NULL)
@@ -105,6 +130,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 		return CURL_SOCKET_BAD;
 	}
 	transfer->opened = true;
+	transfer->connected = false;
 	transfer->blocked = NULL;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd != CURL_SOCKET_BAD && !kgw_socket_opened(fd))
@@ -120,8 +146,16 @@ static bool
 take_kept(KgwTransfer *transfer, const struct sockaddr *remote, int remote_port,
 		  int local_port)
 {
-	transfer->fd = kgw_socket_find(remote, remote_port, local_port);
-	return transfer->fd >= 0 && kgw_socket_is_silent(transfer->fd);
+	int			fd = kgw_socket_find(remote, remote_port, local_port);
+
+	transfer->fd = fd;
+	if (fd < 0 || kgw_socket(fd)->doubtful || !kgw_socket_is_silent(fd))
+		return false;
+	transfer->kept = true;
+	transfer->peer = kgw_socket(fd)->peer;
+	kgw_socket_be_patient(fd, transfer->body_sent <= BODY_TAKEN ?
+						  kgw_settings.connect_timeout : 0);
+	return true;
 }
 
 static int
@@ -159,6 +193,9 @@ set_manners(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) READ_AT_ONCE);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_MAX);
+	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, AGE_MAX);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "kgwebhook/" KGW_VERSION);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -218,16 +255,54 @@ kgw_transfer_new(curl_closesocket_callback on_close)
 }
 
 /*
- * The transfer of this handle waits for this socket.  libcurl 8 has handles of
- * its own besides, for lookups and shutdowns, which are no transfers of ours.
+ * The transfer of this handle, or NULL.  libcurl 8 has handles of its own
+ * besides, for lookups and shutdowns, which are no transfers of ours.
  */
-void
-kgw_transfer_waits(CURL *easy, int fd)
+KgwTransfer *
+kgw_transfer_of(CURL *easy)
 {
 	KgwTransfer *transfer = NULL;
 
-	if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK && transfer != NULL)
-		transfer->fd = fd;
+	return curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK ? transfer : NULL;
+}
+
+static bool
+is_plain(const KgwTransfer *transfer)
+{
+	return strncmp(transfer->url, "https:", 6) != 0;
+}
+
+/* The transfer waits for this socket: for CURL_POLL_IN, CURL_POLL_OUT or both. */
+void
+kgw_transfer_waits(KgwTransfer *transfer, int fd, int what)
+{
+	KgwSocket  *socket = kgw_socket(fd);
+
+	transfer->fd = fd;
+	if (!socket->ours || (what & CURL_POLL_IN) == 0)
+		return;
+	if (!transfer->sent)
+		transfer->connected = true;
+	else if (!transfer->kept && is_plain(transfer) && transfer->received == 0)
+		socket->asker = transfer;
+}
+
+/*
+ * The first answer over a connection has come: see what is spoken there.  From
+ * libcurl one only learns that it isn't HTTP/1.1.
+ */
+void
+kgw_transfer_sniff(KgwTransfer *transfer, int fd)
+{
+	unsigned char begin[9];
+	ssize_t		len = recv(fd, begin, sizeof(begin), MSG_PEEK | MSG_DONTWAIT);
+
+	/* a record of TLS 1.x; a SETTINGS or GOAWAY frame of HTTP/2's stream 0 */
+	if (len >= 3 && begin[0] >= 0x14 && begin[0] <= 0x17 && begin[1] == 3)
+		transfer->speech = KGW_SPEAKS_TLS;
+	else if (len == 9 && begin[0] == 0 && (begin[3] == 4 || begin[3] == 7) &&
+			 memcmp(begin + 5, "\0\0\0\0", 4) == 0)
+		transfer->speech = KGW_SPEAKS_HTTP2;
 }
 
 /* Free a transfer that no multi handle knows any more. */
@@ -302,13 +377,19 @@ kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request)
 {
 	CURL	   *easy = transfer->easy;
 
+	transfer->stranded = false;
 	transfer->resolving = false;
 	transfer->opened = false;
+	transfer->connected = false;
+	transfer->kept = false;
 	transfer->sent = false;
+	transfer->speech = KGW_SPEAKS_ANY;
 	transfer->blocked = NULL;
 	transfer->unfit = false;
 	transfer->resent = false;
+	transfer->dropped = false;
 	transfer->too_long = false;
+	transfer->garbled = false;
 	transfer->lines = 0;
 	transfer->looks = 0;
 	transfer->fd = -1;
@@ -318,6 +399,9 @@ kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request)
 	transfer->retry_after[0] = '\0';
 	transfer->error[0] = '\0';
 
+	transfer->body_sent = request->body_len;
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long) request->fresh);
+	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, request->fresh ? 0L : NAME_AGE);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) kgw_settings.request_timeout);
@@ -326,6 +410,38 @@ kgw_transfer_prepare(KgwTransfer *transfer, const KgwRequest *request)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, kgw_trust_file());
 	set_headers(transfer, request);
 	return reserve_body(transfer) && set_url(transfer, request->url);
+}
+
+/*
+ * Whether a kept connection ended under the request before anything of an
+ * answer came.  Late is another thing: the receiver may be what is slow.
+ */
+static bool
+was_dropped(const KgwTransfer *transfer, CURLcode code)
+{
+	if (!transfer->kept || transfer->received > 0 || transfer->blocked != NULL)
+		return false;
+	return transfer->resent || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+		code == CURLE_GOT_NOTHING;
+}
+
+static KgwTransport
+transport_of(const KgwTransfer *transfer, CURLcode code)
+{
+	if (transfer->blocked != NULL)
+		return KGW_HTTP_BLOCKED;
+	return code == CURLE_OPERATION_TIMEDOUT ? KGW_HTTP_TIMED_OUT : KGW_HTTP_UNREACHABLE;
+}
+
+/* What this says of connections that are kept. */
+static void
+judge_kept(const KgwTransfer *transfer, const KgwResponse *response)
+{
+	if (response->dropped ||
+		(response->transport == KGW_HTTP_TIMED_OUT && transfer->received == 0))
+		kgw_socket_doubt(&transfer->peer);
+	else if (response->transport == KGW_HTTP_ANSWERED && transfer->fd >= 0)
+		kgw_socket(transfer->fd)->doubtful = false;
 }
 
 /*
@@ -342,20 +458,20 @@ kgw_transfer_result(KgwTransfer *transfer, CURLcode code, KgwResponse *response)
 	response->body_len = transfer->body_len;
 	response->retry_after = transfer->retry_after;
 	response->duration = kgw_clock_ticks() - transfer->started;
+	transfer->dropped = !transfer->headers_done && was_dropped(transfer, code);
+	response->dropped = transfer->dropped;
 	if (transfer->headers_done)
 	{
 		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 		response->transport = KGW_HTTP_ANSWERED;
-		response->status = (int) status;
 		response->error = "";
-		return;
 	}
-	response->status = 0;
-	response->error = kgw_problem(transfer, code);
-	if (transfer->blocked != NULL)
-		response->transport = KGW_HTTP_BLOCKED;
-	else if (code == CURLE_OPERATION_TIMEDOUT)
-		response->transport = KGW_HTTP_TIMED_OUT;
 	else
-		response->transport = KGW_HTTP_UNREACHABLE;
+	{
+		response->transport = transport_of(transfer, code);
+		response->error = kgw_problem(transfer, code);
+	}
+	response->status = (int) status;
+	if (transfer->kept)
+		judge_kept(transfer, response);
 }

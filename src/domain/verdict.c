@@ -11,6 +11,9 @@
  *	no signing secret yet		 waits until there is one, however long
  *	429 or 503 with Retry-After	 again when the receiver wants it, but never
  *								 earlier than by the schedule
+ *	died with a kept connection	 again at once, by a fresh one, as if it had not
+ *								 been tried: nobody has failed, and the next can't
+ *								 end like that
  *	anything else				 again by kgwebhook.retry_schedule, dead after
  *								 its end; one that was queued again begins the
  *								 schedule anew
@@ -77,6 +80,12 @@ kgw_verdict(KgwSettlement *settlement)
 	if (attempt->no_secret)
 	{
 		TIMESTAMP_NOEND(settlement->next_attempt_at);
+		return;
+	}
+	if (attempt->dropped)
+	{
+		settlement->undone = true;
+		settlement->next_attempt_at = GetCurrentTimestamp();
 		return;
 	}
 	delay = kgw_schedule_delay(kgw_settings.schedule,

@@ -10,13 +10,17 @@
  * because the answer belongs into the same statement, and because it has to
  * work where nothing is preloaded and nothing enabled.
  *
- * While it waits it can be cancelled like any statement.
+ * While it waits it can be cancelled like any statement.  What went out can't be
+ * taken back then, nor when the caller's transaction is rolled back, but its row
+ * of the log is the caller's, and goes.  The error, or a notice where there is a
+ * transaction that may still end so, says that.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -333,6 +337,51 @@ prepare(KgwTests *tests, const char *org_id)
 	kgw_keyring_clear(&keyring);
 }
 
+/* Log what became of them, and return that. */
+static void
+log_attempts(ReturnSetInfo *result, const KgwTests *tests)
+{
+	for (int i = 0; i < tests->count; i++)
+		log_attempt(result, &tests->test[i].row, &tests->test[i].attempt);
+	if (IsTransactionBlock() || IsSubTransaction())
+		ereport(NOTICE,
+				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
+				 errmsg("the log keeps this test only if the transaction commits"),
+				 errdetail("It was sent, and a rollback does not change that.")));
+}
+
+/* Raise the error that is being handled again, and say what it leaves behind. */
+static void
+rethrow_as_unlogged(MemoryContext caller)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(caller);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (error->detail == NULL)
+		error->detail = pstrdup("The test may have been sent; the log has no row of it.");
+	ReThrowError(error);
+}
+
+/* From here on the error of a call has to tell that there may be something to see. */
+static void
+send_and_log(ReturnSetInfo *result, KgwTests *tests)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		send_and_wait(tests);
+		log_attempts(result, tests);
+	}
+	PG_CATCH();
+	{
+		rethrow_as_unlogged(caller);
+	}
+	PG_END_TRY();
+}
+
 /*
  * kg_send_test(url text, org_id text, status text) -> setof kgwebhook.delivery_log
  */
@@ -349,9 +398,7 @@ kg_send_test(PG_FUNCTION_ARGS)
 	tests = PG_ARGISNULL(0) ? subscription_tests(org_id) : url_test(fcinfo);
 	make_rows(tests, PG_ARGISNULL(0) ? NULL : tests->test[0].row.url, org_id, status);
 	prepare(tests, org_id);
-	send_and_wait(tests);
-	for (int i = 0; i < tests->count; i++)
-		log_attempt(result, &tests->test[i].row, &tests->test[i].attempt);
+	send_and_log(result, tests);
 	SPI_finish();
 	return (Datum) 0;
 }

@@ -11,7 +11,9 @@
  * holds, in the same form, how many seconds more it is ahead.
  *
  * It shifts what tells the time of day, and leaves monotonic clocks alone: an
- * hour later is not an hour of waiting.  libfaketime does too much for a
+ * hour later is not an hour of waiting.  With KGW_CLOCK_WAITED, a test can have it
+ * be one: that file holds, in the same form, how many seconds more the monotonic
+ * clock is ahead.  libfaketime does too much for a
  * postmaster: up to PostgreSQL 15 that forks its children in signal handlers
  * that interrupt select(), which libfaketime wraps, and a child born in
  * there keeps the real time for good.
@@ -36,6 +38,7 @@
 static long shift;
 static const volatile int64_t *stopped;
 static const volatile int64_t *steps;
+static const volatile int64_t *waited;
 
 /*
  * Map the file that a variable names, if it does.  It stays mapped in the
@@ -66,6 +69,7 @@ read_shift(void)
 	shift = text != NULL ? atol(text) : 0;
 	stopped = map_file("KGW_CLOCK_FILE");
 	steps = map_file("KGW_CLOCK_STEPS");
+	waited = map_file("KGW_CLOCK_WAITED");
 }
 
 int
@@ -73,6 +77,10 @@ clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int			result = (int) syscall(SYS_clock_gettime, clock, now);
 
+	if (result == 0 && waited != NULL &&
+		(clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW ||
+		 clock == CLOCK_MONOTONIC_COARSE))
+		now->tv_sec += *waited;
 	if (result != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE))
 		return result;
 	now->tv_sec += shift + (steps != NULL ? *steps : 0);

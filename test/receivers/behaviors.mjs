@@ -27,6 +27,11 @@
  *	  /big/BYTES                   200 with so long a body
  *	  /binary                      200 with a body that is not text
  *	  /once                        200, and says that it closes the connection
+ *	  /first-only/REST             what /REST says to the first request of a
+ *	                               connection; any other is reset
+ *	  /forget/FILE/REST            no answer by a connection that was made before
+ *	                               the file, in the directory of the record; by
+ *	                               another what /REST says
  *	  /keepalive-close             200, then the connection is dropped
  *	                               although its answer promised keep-alive
  *
@@ -117,6 +122,28 @@ function waitWhile(file, record, response, rest) {
 		byPath(rest, record, response);
 }
 
+/* Sockets that have brought a request already. */
+const used = new WeakSet();
+
+function firstOnly(record, response, rest) {
+	const { socket } = response;
+
+	if (used.has(socket)) {
+		socket.resetAndDestroy();
+	} else {
+		used.add(socket);
+		byPath(rest, record, response);
+	}
+}
+
+function forget(file, record, response, rest) {
+	const { mtimeMs } = fs.statSync(path.join(directory, path.basename(file)), { throwIfNoEntry: false }) ??
+		{ mtimeMs: 0 };
+
+	if (response.socket.made >= mtimeMs)
+		byPath(rest, record, response);
+}
+
 const behaviors = {
 	'ok': (record, response) => answer(response, 200),
 	'status': (record, response, code) => answer(response, Number(code)),
@@ -151,6 +178,8 @@ const behaviors = {
 		answer(response, 200, Buffer.from([0x62, 0x00, 0xff, 0xfe, 0xc3, 0x28, 0x65])),
 	'once': (record, response) =>
 		answer(response, 200, undefined, { connection: 'close' }),
+	'first-only': (record, response, ...rest) => firstOnly(record, response, rest),
+	'forget': (record, response, file, ...rest) => forget(file, record, response, rest),
 	'keepalive-close': (record, response) => {
 		/* by the time it is finished the response has no socket any more */
 		const { socket } = response;

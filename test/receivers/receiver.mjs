@@ -18,6 +18,7 @@
  *	                       may be written later
  *	  --clock-offset N     seconds our clock is ahead of the machine's
  *	  --cert F --key F     speak HTTPS
+ *	  --client-ca F        require a client certificate of this authority's
  *	  --tls-max V          no newer version of TLS than this one, such as TLSv1.1
  *
  * GET /requests returns all records as a JSON array.  SIGTERM ends it.
@@ -62,6 +63,7 @@ const { values: options } = parseArgs({
 		'clock-offset': { type: 'string', default: '0' },
 		'cert': { type: 'string' },
 		'key': { type: 'string' },
+		'client-ca': { type: 'string' },
 		'tls-max': { type: 'string' },
 	},
 });
@@ -163,6 +165,10 @@ function makeServer() {
 		return https.createServer({
 			cert: fs.readFileSync(options.cert),
 			key: fs.readFileSync(options.key),
+			...(options['client-ca'] ? {
+				ca: fs.readFileSync(options['client-ca']),
+				requestCert: true,
+			} : {}),
 			...(options['tls-max'] ? {
 				minVersion: 'TLSv1',
 				maxVersion: options['tls-max'],
@@ -179,6 +185,7 @@ server.keepAliveTimeout = 0;
 server.requestTimeout = 0;
 server.on(options.cert ? 'secureConnection' : 'connection', (socket) => {
 	socket.number = ++connections;
+	socket.made = Date.now();
 });
 server.on('clientError', (_, socket) => socket.destroy());
 

@@ -43,6 +43,7 @@ Returns the receiver once it listens.  Options, all of which may be left out:
  cert, key     files: it speaks HTTPS
  program       'receiver.mjs', or 'hostile.mjs'
  addresses     only hostile.mjs: so many addresses more
+ client_ca     a file: it requires a client certificate of that authority's
  tls_max       the newest version of TLS it speaks: 'TLSv1.1'
 
 =cut
@@ -66,7 +67,7 @@ sub start
 		'--port-file' => "$dir/port",
 		'--record' => $self->{record},
 		'--secret-file' => $self->{secret_file});
-	foreach my $option (qw(port clock_offset cert key addresses tls_max))
+	foreach my $option (qw(port clock_offset cert key addresses client_ca tls_max))
 	{
 		(my $word = $option) =~ tr/_/-/;
 		push @command, "--$word=$options{$option}"

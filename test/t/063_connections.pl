@@ -1,0 +1,192 @@
+#-------------------------------------------------------------------------
+#
+# test/t/063_connections.pl
+#	  A kept connection that has died is nobody's failure: what goes by it goes
+#	  again at once by a fresh one, once, and no health is touched.  Connections
+#	  that a firewall has forgotten cost one timeout, not one each; and none is
+#	  kept for long.
+#
+#-------------------------------------------------------------------------
+use strict;
+use warnings;
+
+use Fcntl qw(O_CREAT O_WRONLY);
+use File::Basename qw(dirname);
+use Kgwebhook;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $clock = PostgreSQL::Test::Utils::tempdir('clock') . '/waited';
+my $node = init_node('main',
+	'kgwebhook.retry_schedule' => "'1h'",
+	'kgwebhook.request_timeout' => "'2s'",
+	'kgwebhook.connect_timeout' => "'1s'");
+
+# So many seconds more have passed for the server than for us.
+sub wait_for_seconds
+{
+	my ($seconds) = @_;
+
+	# in place: the server has it mapped
+	sysopen my $out, $clock, O_WRONLY | O_CREAT or die "could not open $clock: $!";
+	syswrite $out, pack('q', $seconds) or die "could not write $clock: $!";
+	close $out;
+	return;
+}
+
+wait_for_seconds(0);
+{
+	local $ENV{LD_PRELOAD} = build_library('clock/shifted_clock');
+	local $ENV{KGW_CLOCK_WAITED} = $clock;
+	$node->start;
+}
+$node->safe_psql('postgres', 'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
+my $secret = make_intents_table($node);
+
+# The attempts of an object, as "attempt outcome final".
+sub attempts_of
+{
+	my ($id) = @_;
+
+	return [ map { "$_->{attempt} $_->{outcome} $_->{final}" }
+		  sort { $a->{attempt} <=> $b->{attempt} } delivery_log($node, "object_id = '$id'") ];
+}
+
+sub health_of
+{
+	my ($receiver) = @_;
+
+	return $node->safe_psql('postgres',
+		"SELECT state, failures FROM kgwebhook.destinations WHERE destination = '@{[ $receiver->destination ]}'");
+}
+
+sub insert_many
+{
+	my ($prefix, $n, $url) = @_;
+
+	$node->safe_psql(
+		'postgres', qq{
+		INSERT INTO payment_intents (payment_intent_id, callback_url)
+		SELECT '$prefix' || i, '$url' FROM generate_series(1, $n) i});
+	return;
+}
+
+#
+# A receiver that closes without announcing it
+#
+# The schedule is an hour: what arrives has gone again at once.
+my $closing = start_receiver(secret => $secret);
+my $url = $closing->url('/first-only/ok');
+$node->safe_psql('postgres', "SELECT kg_subscribe('default', '$url')");
+foreach my $n (1 .. 8)
+{
+	insert_intent($node, "closing$n", $url);
+	wait_until_settled($node);
+}
+my $dropped = 'the kept-alive connection was closed before an answer came';
+my @dropped = delivery_log($node, "outcome <> 'acknowledged'");
+cmp_ok(scalar(@dropped), '>=', 6, 'attempts have died with kept connections');
+is_deeply([ grep { $_->{outcome} ne 'unreachable' || $_->{error} ne $dropped || $_->{final} } @dropped ],
+	[], 'which the log says, each in a row of its own');
+is( $node->safe_psql(
+		'postgres', q{
+		SELECT count(*), count(DISTINCT (delivery_id, webhook_id)), max(attempts)
+		  FROM kgwebhook.deliveries WHERE state = 'acknowledged'}),
+	'16|16|2',
+	'all have arrived, by their second attempt at the latest');
+is(health_of($closing), 'ok|0', 'the destination is not ill');
+is( $node->safe_psql('postgres', 'SELECT failing_since IS NULL FROM kgwebhook.subscription'),
+	't', 'nor does the subscription fail');
+is(scalar($closing->requests), 16 + @dropped, 'one row of the log is one request');
+$node->safe_psql('postgres', 'SELECT kg_unsubscribe(subscription_id) FROM kgwebhook.subscription');
+
+#
+# It takes no step of the schedule, and a fresh connection that dies is a failure
+#
+my $failing = start_receiver(secret => $secret);
+reload($node, 'kgwebhook.retry_schedule' => "'20ms,1h'");
+insert_intent($node, 'warm', $failing->url);
+wait_until_settled($node);
+insert_intent($node, 'failing', $failing->url('/first-only/status/500'));
+$failing->wait_for_requests(2, path => '/first-only/status/500');
+insert_intent($node, 'warm2', $failing->url);
+wait_until_settled($node, "object_id = 'warm2'");
+wait_for_log_rows($node, 2, "object_id = 'failing' AND outcome = 'rejected'");
+my ($first) = delivery_log($node, q{object_id = 'failing' AND attempt = 1});
+my @steps = grep { $_->{outcome} eq 'rejected' } delivery_log($node, q{object_id = 'failing'});
+is(scalar(@steps), 2, 'both steps of the schedule were answers');
+is( $node->safe_psql(
+		'postgres', q{
+		SELECT attempts - attempts_before, next_attempt_at > now() + interval '30 min'
+		  FROM kgwebhook.queue WHERE object_id = 'failing'}),
+	'2|t',
+	'what died with kept connections was none');
+$node->safe_psql('postgres', 'DELETE FROM kgwebhook.queue');
+
+my $dying = start_receiver(secret => $secret);
+reload($node, 'kgwebhook.retry_schedule' => "'1h'");
+insert_intent($node, 'alive', $dying->url);
+wait_until_settled($node);
+insert_intent($node, 'dying', $dying->url('/close'));
+wait_for_log_rows($node, 2, q{object_id = 'dying'});
+insert_intent($node, 'alive2', $dying->url);
+wait_until_settled($node, "object_id = 'alive2'");
+is_deeply(attempts_of('dying'), [ '1 unreachable 0', '2 unreachable 0' ], 'it is tried again at once, and only once');
+is( join('|', map { $_->{error} } sort { $a->{attempt} <=> $b->{attempt} } delivery_log($node, q{object_id = 'dying'})),
+	"$dropped|the connection broke",
+	'by a fresh connection');
+$node->safe_psql('postgres', 'DELETE FROM kgwebhook.queue');
+
+#
+# Connections that are forgotten without a word, and a receiver that is fine
+#
+my $forgetful = start_receiver(secret => $secret);
+my $file = dirname($forgetful->{record}) . '/forgotten';
+reload($node, 'kgwebhook.retry_schedule' => "'100ms,1h'");
+$url = $forgetful->url('/forget/forgotten/slow/20');
+insert_many('burst', 200, $url);
+wait_until_settled($node);
+my ($kept) = sort { $b <=> $a } map { $_->{connection} } $forgetful->requests;
+cmp_ok($kept, '>=', 10, "a burst leaves $kept connections");
+sleep 1 while time <= (stat $forgetful->{record})[9];
+append_to_file($file, '');
+insert_many('late', 6, $url);
+wait_until_settled($node, "object_id LIKE 'late%'");
+is_deeply(
+	[ grep { $_ !~ /^(1 timed_out 0 2 )?\S*acknowledged 1$|^1 acknowledged 1$/ }
+		map { join ' ', @{ attempts_of("late$_") } } 1 .. 6 ],
+	[],
+	'one timeout at most, then a fresh connection');
+insert_many('later', 60, $url);
+wait_until_settled($node, "object_id LIKE 'later%'");
+is( $node->safe_psql(
+		'postgres', q{
+		SELECT count(*), max(attempt) FROM kgwebhook.delivery_log WHERE object_id LIKE 'later%'}),
+	'60|1',
+	'and their siblings carry nothing more');
+
+#
+# None is kept for long
+#
+my $aging = start_receiver(secret => $secret);
+my $waited = 0;
+foreach my $n (1 .. 5)
+{
+	# 0, 30, 61, 91 and 137 seconds
+	$waited += (0, 0, 30, 31, 30, 46)[$n];
+	wait_for_seconds($waited);
+	insert_intent($node, "aging$n", $aging->url);
+	$aging->wait_for_requests($n);
+	wait_until_settled($node, "object_id = 'aging$n'");
+}
+is_deeply([ map { $_->{connection} } $aging->requests ],
+	[ 1, 1, 2, 2, 3 ], 'one that is a minute old, or idle for most of one, is not used again');
+
+# The kernel probes an idle one; 02 is its keep-alive timer.
+my $port = sprintf ':%04X', $aging->port;
+my @timers = map { /^\s*\d+: \S+ \S+$port 01 \S+ (\d\d):/ ? $1 : () } split /\n/, slurp_file('/proc/net/tcp');
+is_deeply([ grep { $_ ne '02' } @timers ], [], 'and while it is kept it is probed');
+isnt(scalar(@timers), 0, 'by the kernel');
+
+$node->stop;
+done_testing();
