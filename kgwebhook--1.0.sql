@@ -193,7 +193,7 @@ COMMENT ON COLUMN kgwebhook.queue.enqueued_at IS 'start of the transaction that 
 COMMENT ON COLUMN kgwebhook.queue.xid IS 'the transaction that changed the status';
 COMMENT ON COLUMN kgwebhook.queue.problem IS 'what was wrong with the event when it was enqueued, if anything';
 COMMENT ON COLUMN kgwebhook.queue.origin IS 'the database it was enqueued in; of another one''s, nothing is sent before kg_adopt()';
-COMMENT ON COLUMN kgwebhook.queue.attempts_before IS 'attempts made before it was queued again; the retry schedule counts the others';
+COMMENT ON COLUMN kgwebhook.queue.attempts_before IS 'attempts that the retry schedule does not count: those made before it was queued again, and those that died with a kept connection';
 COMMENT ON COLUMN kgwebhook.queue.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
 
 CREATE TABLE kgwebhook.delivery_log (
