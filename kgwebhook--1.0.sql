@@ -160,6 +160,7 @@ CREATE TABLE kgwebhook.queue (
     webhook_id       pg_catalog.text NOT NULL,
     org_id           pg_catalog.text NOT NULL,
     event            pg_catalog.text NOT NULL,
+    kind             pg_catalog.text NOT NULL DEFAULT '',
     object_id        pg_catalog.text NOT NULL,
     url              pg_catalog.text NOT NULL,
     destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
@@ -183,7 +184,8 @@ COMMENT ON COLUMN kgwebhook.queue.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.queue.webhook_id IS 'the event, as receivers see it: the same for every attempt and every receiver';
 COMMENT ON COLUMN kgwebhook.queue.org_id IS 'the organisation whose secret signs';
 COMMENT ON COLUMN kgwebhook.queue.event IS 'name of the event, such as payment_intent.success';
-COMMENT ON COLUMN kgwebhook.queue.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.queue.kind IS 'kind of the object: the event that kg_watch() was given; empty in a row that was put here by hand without one';
+COMMENT ON COLUMN kgwebhook.queue.object_id IS 'the object whose status changed; with org_id and kind it is one object';
 COMMENT ON COLUMN kgwebhook.queue.url IS 'where it goes';
 COMMENT ON COLUMN kgwebhook.queue.destination IS 'scheme://host:port of the URL; empty when the URL has none';
 COMMENT ON COLUMN kgwebhook.queue.payload IS 'the payload without timestamp and signature, which belong to an attempt';
@@ -202,6 +204,7 @@ CREATE TABLE kgwebhook.delivery_log (
     webhook_id       pg_catalog.text NOT NULL,
     org_id           pg_catalog.text NOT NULL,
     event            pg_catalog.text NOT NULL,
+    kind             pg_catalog.text NOT NULL DEFAULT '',
     object_id        pg_catalog.text NOT NULL,
     url              pg_catalog.text NOT NULL,
     destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
@@ -233,7 +236,7 @@ BEGIN
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I USING brin (attempt_id) WITH (autosummarize = on)',
                    partition || '_attempt_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id, attempt)', partition || '_delivery_id_idx', partition);
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, attempt_id)', partition || '_object_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id, kind, attempt_id)', partition || '_object_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WHERE outcome <> ''acknowledged''', partition || '_failed_idx', partition);
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_attempt_id_idx', 'one attempt, by its number');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_delivery_id_idx', 'the attempts of one delivery');
@@ -252,7 +255,8 @@ COMMENT ON COLUMN kgwebhook.delivery_log.delivery_id IS 'the delivery it was an 
 COMMENT ON COLUMN kgwebhook.delivery_log.webhook_id IS 'the event, as the receiver saw it';
 COMMENT ON COLUMN kgwebhook.delivery_log.org_id IS 'the organisation whose secret signed';
 COMMENT ON COLUMN kgwebhook.delivery_log.event IS 'name of the event, such as payment_intent.success';
-COMMENT ON COLUMN kgwebhook.delivery_log.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.delivery_log.kind IS 'kind of the object: the event that kg_watch() was given; empty in a row that was put here by hand without one';
+COMMENT ON COLUMN kgwebhook.delivery_log.object_id IS 'the object whose status changed; with org_id and kind it is one object';
 COMMENT ON COLUMN kgwebhook.delivery_log.url IS 'where it went';
 COMMENT ON COLUMN kgwebhook.delivery_log.destination IS 'scheme://host:port of the URL; empty when the URL has none';
 COMMENT ON COLUMN kgwebhook.delivery_log.attempt IS '1, 2, ... within the delivery';
@@ -272,6 +276,7 @@ CREATE TABLE kgwebhook.dead_letter (
     webhook_id       pg_catalog.text NOT NULL,
     org_id           pg_catalog.text NOT NULL,
     event            pg_catalog.text NOT NULL,
+    kind             pg_catalog.text NOT NULL DEFAULT '',
     object_id        pg_catalog.text NOT NULL,
     url              pg_catalog.text NOT NULL,
     destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
@@ -293,7 +298,8 @@ COMMENT ON COLUMN kgwebhook.dead_letter.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.dead_letter.webhook_id IS 'the event, as receivers see it';
 COMMENT ON COLUMN kgwebhook.dead_letter.org_id IS 'the organisation whose secret signs';
 COMMENT ON COLUMN kgwebhook.dead_letter.event IS 'name of the event, such as payment_intent.success';
-COMMENT ON COLUMN kgwebhook.dead_letter.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.dead_letter.kind IS 'kind of the object: the event that kg_watch() was given; empty in a row that was put here by hand without one';
+COMMENT ON COLUMN kgwebhook.dead_letter.object_id IS 'the object whose status changed; with org_id and kind it is one object';
 COMMENT ON COLUMN kgwebhook.dead_letter.url IS 'where it was to go';
 COMMENT ON COLUMN kgwebhook.dead_letter.destination IS 'scheme://host:port of the URL; empty when the URL has none';
 COMMENT ON COLUMN kgwebhook.dead_letter.payload IS 'the payload without timestamp and signature';
@@ -772,7 +778,7 @@ COMMENT ON COLUMN kgwebhook.destinations.next_try IS 'when the next attempt is d
 COMMENT ON COLUMN kgwebhook.destinations.oldest_enqueued_at IS 'when the oldest delivery that waits was enqueued';
 
 CREATE VIEW kgwebhook.deliveries AS
-    SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.url, q.destination,
+    SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.kind, q.object_id, q.url, q.destination,
            CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
            q.attempts,
            l.outcome AS last_outcome, l.response_status AS last_status, l.error AS last_error,
@@ -783,7 +789,7 @@ CREATE VIEW kgwebhook.deliveries AS
                           WHERE a.delivery_id OPERATOR(pg_catalog.=) q.delivery_id
                           ORDER BY a.attempt DESC, a.attempt_id DESC LIMIT 1) l ON true
     UNION ALL
-    SELECT d.delivery_id, d.webhook_id, d.org_id, d.event, d.object_id, d.url, d.destination,
+    SELECT d.delivery_id, d.webhook_id, d.org_id, d.event, d.kind, d.object_id, d.url, d.destination,
            'dead', d.attempts,
            l.outcome, l.response_status, coalesce(l.error, d.reason),
            l.started_at,
@@ -793,7 +799,7 @@ CREATE VIEW kgwebhook.deliveries AS
                           WHERE a.delivery_id OPERATOR(pg_catalog.=) d.delivery_id
                           ORDER BY a.attempt DESC, a.attempt_id DESC LIMIT 1) l ON true
     UNION ALL
-    SELECT l.delivery_id, l.webhook_id, l.org_id, l.event, l.object_id, l.url, l.destination,
+    SELECT l.delivery_id, l.webhook_id, l.org_id, l.event, l.kind, l.object_id, l.url, l.destination,
            l.outcome, l.attempt,
            l.outcome, l.response_status, l.error,
            l.started_at,
@@ -813,6 +819,7 @@ COMMENT ON COLUMN kgwebhook.deliveries.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.deliveries.webhook_id IS 'the event, as receivers see it';
 COMMENT ON COLUMN kgwebhook.deliveries.org_id IS 'the organisation whose secret signs';
 COMMENT ON COLUMN kgwebhook.deliveries.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.deliveries.kind IS 'kind of the object';
 COMMENT ON COLUMN kgwebhook.deliveries.object_id IS 'the object whose status changed';
 COMMENT ON COLUMN kgwebhook.deliveries.url IS 'where it goes';
 COMMENT ON COLUMN kgwebhook.deliveries.destination IS 'scheme://host:port of the URL';
@@ -887,7 +894,7 @@ COMMENT ON COLUMN kgwebhook.stats.last_error IS 'last error of a worker';
 COMMENT ON COLUMN kgwebhook.stats.last_error_at IS 'when that was';
 
 CREATE VIEW kgwebhook.pending AS
-    SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.destination, q.attempts,
+    SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.kind, q.object_id, q.destination, q.attempts,
            q.enqueued_at AS since,
            pg_catalog.now() OPERATOR(pg_catalog.-) q.enqueued_at AS age,
            q.next_attempt_at,
@@ -910,6 +917,7 @@ COMMENT ON COLUMN kgwebhook.pending.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.pending.webhook_id IS 'the event, as receivers see it';
 COMMENT ON COLUMN kgwebhook.pending.org_id IS 'the organisation whose secret signs';
 COMMENT ON COLUMN kgwebhook.pending.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.pending.kind IS 'kind of the object';
 COMMENT ON COLUMN kgwebhook.pending.object_id IS 'the object whose status changed';
 COMMENT ON COLUMN kgwebhook.pending.destination IS 'scheme://host:port of the URL; empty when the URL has none';
 COMMENT ON COLUMN kgwebhook.pending.attempts IS 'attempts logged so far';
@@ -975,16 +983,16 @@ COMMENT ON COLUMN kgwebhook.latency.max_ms IS 'the slowest';
  */
 CREATE VIEW kgwebhook.unacknowledged AS
     WITH open AS (
-        SELECT q.org_id, q.event, q.object_id, q.url, q.delivery_id,
+        SELECT q.org_id, q.event, q.kind, q.object_id, q.url, q.delivery_id,
                CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
                q.attempts, q.enqueued_at AS since, q.next_attempt_at, q.payload, q.subscription_id
           FROM kgwebhook.queue q
         UNION ALL
-        SELECT d.org_id, d.event, d.object_id, d.url, d.delivery_id,
+        SELECT d.org_id, d.event, d.kind, d.object_id, d.url, d.delivery_id,
                'dead', d.attempts, d.enqueued_at, NULL, d.payload, d.subscription_id
           FROM kgwebhook.dead_letter d
         UNION ALL
-        SELECT l.org_id, l.event, l.object_id, l.url, l.delivery_id,
+        SELECT l.org_id, l.event, l.kind, l.object_id, l.url, l.delivery_id,
                'superseded', l.attempt, l.started_at, NULL, s.payload, l.subscription_id
           FROM kgwebhook.delivery_log l
           LEFT JOIN LATERAL (SELECT a.request_body::pg_catalog.jsonb AS payload
@@ -996,33 +1004,34 @@ CREATE VIEW kgwebhook.unacknowledged AS
                             WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id
                               AND n.attempt OPERATOR(pg_catalog.>) l.attempt)
            AND NOT EXISTS (SELECT FROM kgwebhook.queue n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id)
-           AND NOT EXISTS (SELECT FROM kgwebhook.dead_letter n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id)),
-    kind AS (
-        SELECT o.*, pg_catalog.split_part(o.event, '.', 1) AS kind FROM open o)
-    SELECT k.org_id, k.event, k.object_id, k.url, k.delivery_id, k.state, k.attempts, k.since, k.next_attempt_at,
+           AND NOT EXISTS (SELECT FROM kgwebhook.dead_letter n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id))
+    SELECT k.org_id, k.event, k.kind, k.object_id, k.url, k.delivery_id, k.state, k.attempts, k.since, k.next_attempt_at,
            CASE WHEN (k.payload OPERATOR(pg_catalog.->>) 'fiat_amount') OPERATOR(pg_catalog.~) '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
                 THEN (k.payload OPERATOR(pg_catalog.->>) 'fiat_amount')::pg_catalog.numeric END AS fiat_amount,
            pg_catalog.left(k.payload OPERATOR(pg_catalog.->>) 'fiat_currency', 16) AS fiat_currency,
            k.subscription_id
-      FROM kind k
+      FROM open k
      WHERE (k.subscription_id IS NULL
             OR EXISTS (SELECT FROM kgwebhook.subscription s
                         WHERE s.subscription_id OPERATOR(pg_catalog.=) k.subscription_id))
-       AND NOT EXISTS (SELECT FROM kind n
+       AND NOT EXISTS (SELECT FROM open n
                         WHERE n.object_id OPERATOR(pg_catalog.=) k.object_id
-                          AND n.url OPERATOR(pg_catalog.=) k.url
+                          AND n.org_id OPERATOR(pg_catalog.=) k.org_id
                           AND n.kind OPERATOR(pg_catalog.=) k.kind
+                          AND n.url OPERATOR(pg_catalog.=) k.url
                           AND n.delivery_id OPERATOR(pg_catalog.>) k.delivery_id)
        AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                         WHERE a.object_id OPERATOR(pg_catalog.=) k.object_id
+                          AND a.org_id OPERATOR(pg_catalog.=) k.org_id
+                          AND a.kind OPERATOR(pg_catalog.=) k.kind
                           AND a.url OPERATOR(pg_catalog.=) k.url
-                          AND pg_catalog.split_part(a.event, '.', 1) OPERATOR(pg_catalog.=) k.kind
                           AND a.delivery_id OPERATOR(pg_catalog.>=) k.delivery_id
                           AND a.outcome OPERATOR(pg_catalog.=) 'acknowledged' AND NOT a.is_test);
 COMMENT ON VIEW kgwebhook.unacknowledged IS
   'objects whose latest status was never acknowledged, and the amount at stake';
 COMMENT ON COLUMN kgwebhook.unacknowledged.org_id IS 'the organisation whose secret signs';
 COMMENT ON COLUMN kgwebhook.unacknowledged.event IS 'name of the event, with the latest status';
+COMMENT ON COLUMN kgwebhook.unacknowledged.kind IS 'kind of the object';
 COMMENT ON COLUMN kgwebhook.unacknowledged.object_id IS 'the object';
 COMMENT ON COLUMN kgwebhook.unacknowledged.url IS 'who has not acknowledged it';
 COMMENT ON COLUMN kgwebhook.unacknowledged.delivery_id IS 'the delivery; kg_explain() says more';
@@ -1408,19 +1417,19 @@ BEGIN
              WHERE d.delivery_id = w.delivery_id AND kgwebhook.is_taken(d.subscription_id)
             RETURNING d.*, w.due,
                       (SELECT max(l.attempt) FROM kgwebhook.delivery_log l WHERE l.delivery_id = d.delivery_id) AS logged)
-        INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination,
+        INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
                                      payload, problem, attempts, attempts_before, next_attempt_at, subscription_id)
-        SELECT b.delivery_id, b.webhook_id, b.org_id, b.event, b.object_id, b.url, kgwebhook.destination_of(b.url),
+        SELECT b.delivery_id, b.webhook_id, b.org_id, b.event, b.kind, b.object_id, b.url, kgwebhook.destination_of(b.url),
                b.payload, b.problem, greatest(b.attempts, b.logged), greatest(b.attempts, b.logged), b.due, b.subscription_id
           FROM back b
             ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
         RETURNING queue.delivery_id;
 
     RETURN QUERY
-        INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination,
+        INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
                                      payload, attempts, attempts_before, next_attempt_at, subscription_id)
         SELECT DISTINCT ON (l.delivery_id)
-               l.delivery_id, l.webhook_id, l.org_id, l.event, l.object_id, l.url, l.destination,
+               l.delivery_id, l.webhook_id, l.org_id, l.event, l.kind, l.object_id, l.url, l.destination,
                l.request_body::jsonb - 'timestamp' - 'signature', n.attempts, n.attempts, w.due, l.subscription_id
           FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
           JOIN kgwebhook.delivery_log l ON l.delivery_id = w.delivery_id,
@@ -1435,65 +1444,122 @@ $$;
 COMMENT ON FUNCTION kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]) IS
   'puts deliveries into the queue again, or hurries those that are in it';
 
-CREATE FUNCTION @extschema@.kg_redeliver(attempt_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8
+CREATE FUNCTION @extschema@.kg_redeliver(delivery_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8
     LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    attempt kgwebhook.delivery_log;
+    it record;
 BEGIN
-    SELECT * INTO attempt FROM kgwebhook.delivery_log l WHERE l.attempt_id = kg_redeliver.attempt_id;
+    SELECT k.is_test, k.subscription_id INTO it
+      FROM (SELECT q.delivery_id, false AS is_test, q.subscription_id FROM kgwebhook.queue q
+            UNION ALL
+            SELECT d.delivery_id, false, d.subscription_id FROM kgwebhook.dead_letter d
+            UNION ALL
+            SELECT l.delivery_id, l.is_test, l.subscription_id FROM kgwebhook.delivery_log l) k
+     WHERE k.delivery_id = kg_redeliver.delivery_id LIMIT 1;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'attempt % does not exist', kg_redeliver.attempt_id
+        RAISE EXCEPTION 'delivery % does not exist', kg_redeliver.delivery_id
             USING ERRCODE = 'no_data_found',
-                  DETAIL = 'The log has no such row; old ones are dropped after kgwebhook.log_retention.',
-                  HINT = 'Take an attempt_id from kgwebhook.delivery_log, or use kg_redeliver_object() or kg_recover().';
+                  DETAIL = 'It is not in the queue, the dead letters or the log; days of the log are dropped after kgwebhook.log_retention.',
+                  HINT = 'kgwebhook.deliveries has the deliveries'' numbers; an attempt''s number (attempt_id) is not one of them.';
     END IF;
-    IF attempt.is_test THEN
-        RAISE EXCEPTION 'attempt % was a test', kg_redeliver.attempt_id
+    IF it.is_test THEN
+        RAISE EXCEPTION 'delivery % was a test', kg_redeliver.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'No payment stands behind a test, so there is no delivery to send again.',
+                  DETAIL = 'No payment stands behind a test, so there is nothing to send again.',
                   HINT = 'Use kg_send_test() for another one.';
     END IF;
-    RETURN QUERY SELECT r.* FROM kgwebhook.requeue(ARRAY[attempt.delivery_id], ARRAY[now()]) r;
-    IF NOT FOUND AND NOT kgwebhook.is_taken(attempt.subscription_id) THEN
-        RAISE EXCEPTION 'delivery % can''t be sent again', attempt.delivery_id
+    RETURN QUERY SELECT r.* FROM kgwebhook.requeue(ARRAY[kg_redeliver.delivery_id], ARRAY[now()]) r;
+    IF NOT FOUND AND NOT kgwebhook.is_taken(it.subscription_id) THEN
+        RAISE EXCEPTION 'delivery % can''t be sent again', kg_redeliver.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = coalesce((SELECT format('Subscription %s is disabled: %s.', s.subscription_id, s.disabled_reason)
-                                       FROM kgwebhook.subscription s WHERE s.subscription_id = attempt.subscription_id),
-                                    format('Subscription %s was removed.', attempt.subscription_id)),
+                                       FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id),
+                                    format('Subscription %s was removed.', it.subscription_id)),
                   HINT = 'kg_resume_subscription() enables one that is disabled; one that was removed can''t be had back.';
     ELSIF NOT FOUND THEN
-        RAISE EXCEPTION 'delivery % can''t be sent again', attempt.delivery_id
+        RAISE EXCEPTION 'delivery % can''t be sent again', kg_redeliver.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'It is settled, and no row of the log has the bytes that were sent.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_redeliver(pg_catalog.int8) IS
-  'sends the delivery of an attempt again, with the same webhook-id';
+  'sends a delivery again, with the same webhook-id';
 
-CREATE FUNCTION @extschema@.kg_redeliver_object(object_id pg_catalog.text) RETURNS SETOF pg_catalog.int8
-    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+/*
+ * One object is what organization, kind and identifier name.  The identifier alone
+ * will do as long as only one object has it; otherwise whoever asks is told which
+ * there are, for what one organization is sent again is nothing for another.
+ */
+CREATE FUNCTION kgwebhook.deliveries_of(object_id pg_catalog.text, org_id pg_catalog.text, kind pg_catalog.text) RETURNS pg_catalog.int8[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    few CONSTANT int4 := 10;
+    ids int8[];
+    names text;
+    objects int8;
+BEGIN
+    IF object_id IS NULL THEN
+        RAISE EXCEPTION 'object_id must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Only org_id and kind may be null, where object_id alone names one object.';
+    END IF;
+    WITH known AS (
+        SELECT q.delivery_id, q.org_id, q.kind FROM kgwebhook.queue q
+         WHERE q.object_id = deliveries_of.object_id
+        UNION
+        SELECT d.delivery_id, d.org_id, d.kind FROM kgwebhook.dead_letter d
+         WHERE d.object_id = deliveries_of.object_id
+        UNION
+        SELECT l.delivery_id, l.org_id, l.kind FROM kgwebhook.delivery_log l
+         WHERE l.object_id = deliveries_of.object_id AND NOT l.is_test),
+    meant AS (
+        SELECT k.* FROM known k
+         WHERE k.org_id = coalesce(deliveries_of.org_id, k.org_id)
+           AND k.kind = coalesce(deliveries_of.kind, k.kind)),
+    object AS (
+        SELECT m.org_id, m.kind, row_number() OVER (ORDER BY m.org_id, m.kind) AS n
+          FROM meant m GROUP BY m.org_id, m.kind)
+    SELECT (SELECT coalesce(array_agg(m.delivery_id ORDER BY m.delivery_id), '{}') FROM meant m),
+           count(*),
+           string_agg(format('%s of organization %s', coalesce(nullif(o.kind, ''), '(no kind)'), o.org_id), ', ' ORDER BY o.n)
+               FILTER (WHERE o.n <= few)
+      INTO ids, objects, names FROM object o;
+    IF objects > 1 THEN
+        RAISE EXCEPTION '% objects have the identifier "%"', objects, object_id
+            USING ERRCODE = 'cardinality_violation',
+                  DETAIL = format('They are: %s%s.', names, CASE WHEN objects > few THEN format(', and %s more', objects - few) ELSE '' END),
+                  HINT = 'Say which one by org_id and kind.';
+    END IF;
+    RETURN ids;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.deliveries_of(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'the deliveries of one object, oldest first; an error when several objects have the identifier';
+
+CREATE FUNCTION @extschema@.kg_redeliver_object(
+    object_id pg_catalog.text,
+    org_id pg_catalog.text DEFAULT NULL,
+    kind pg_catalog.text DEFAULT NULL) RETURNS SETOF pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    ids int8[] := kgwebhook.deliveries_of(object_id, org_id, kind);
 BEGIN
     RETURN QUERY
-        SELECT r.* FROM (
-            SELECT coalesce(array_agg(k.delivery_id ORDER BY k.delivery_id), '{}') AS ids
-              FROM (SELECT delivery_id FROM kgwebhook.queue q WHERE q.object_id = kg_redeliver_object.object_id
-                    UNION SELECT delivery_id FROM kgwebhook.dead_letter d WHERE d.object_id = kg_redeliver_object.object_id
-                    UNION SELECT delivery_id FROM kgwebhook.delivery_log l
-                           WHERE l.object_id = kg_redeliver_object.object_id AND l.final AND NOT l.is_test) k) a,
-            LATERAL kgwebhook.requeue(a.ids, array_fill(now(), ARRAY[cardinality(a.ids)])) AS r
+        SELECT r.* FROM kgwebhook.requeue(ids, array_fill(now(), ARRAY[cardinality(ids)])) AS r
          ORDER BY 1;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'nothing can be sent again for "%"', kg_redeliver_object.object_id
+        RAISE EXCEPTION 'nothing can be sent again for "%"', object_id
             USING ERRCODE = 'no_data_found',
-                  DETAIL = 'No delivery of an object with this identifier is in the queue, the dead letters or the log, or only for subscriptions that are disabled or were removed.',
-                  HINT = 'Identifiers are compared exactly; kgwebhook.deliveries has them.';
+                  DETAIL = 'No delivery of this object is in the queue, the dead letters or the log, or only for subscriptions that are disabled or were removed.',
+                  HINT = 'Identifiers, organizations and kinds are compared exactly; kgwebhook.deliveries has them.';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION @extschema@.kg_redeliver_object(pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.kg_redeliver_object(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'sends all deliveries of an object again, oldest first, with the same webhook-ids';
 
 /*
@@ -1515,16 +1581,16 @@ CREATE FUNCTION kgwebhook.missed(
 BEGIN
     RETURN QUERY
         WITH candidate AS (
-            SELECT q.delivery_id, q.org_id, q.event, q.object_id, q.destination, q.subscription_id
+            SELECT q.delivery_id, q.org_id, q.kind, q.object_id, q.destination, q.subscription_id
               FROM kgwebhook.queue q
              WHERE q.enqueued_at <= missed.until AND q.attempts > q.attempts_before
                AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
             UNION ALL
-            SELECT d.delivery_id, d.org_id, d.event, d.object_id, d.destination, d.subscription_id
+            SELECT d.delivery_id, d.org_id, d.kind, d.object_id, d.destination, d.subscription_id
               FROM kgwebhook.dead_letter d
              WHERE d.enqueued_at <= missed.until AND d.died_at >= missed.since
             UNION ALL
-            SELECT l.delivery_id, l.org_id, l.event, l.object_id, l.destination, l.subscription_id
+            SELECT l.delivery_id, l.org_id, l.kind, l.object_id, l.destination, l.subscription_id
               FROM kgwebhook.delivery_log l
              WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test
                AND l.started_at BETWEEN missed.since AND missed.until
@@ -1538,11 +1604,11 @@ BEGIN
         judged AS (
             SELECT c.delivery_id, c.destination, kgwebhook.is_taken(c.subscription_id) AS taken,
                    EXISTS (SELECT FROM kgwebhook.delivery_log l
-                            WHERE l.object_id = c.object_id AND l.destination = c.destination
+                            WHERE l.object_id = c.object_id AND l.org_id = c.org_id AND l.kind = c.kind
+                              AND l.destination = c.destination
                               AND l.subscription_id IS NOT DISTINCT FROM c.subscription_id
                               AND l.delivery_id > c.delivery_id
-                              AND l.outcome = 'acknowledged' AND NOT l.is_test
-                              AND split_part(l.event, '.', 1) = split_part(c.event, '.', 1)) AS overtaken
+                              AND l.outcome = 'acknowledged' AND NOT l.is_test) AS overtaken
               FROM candidate c
              WHERE (c.subscription_id IS NULL
                     OR EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.subscription_id = c.subscription_id))
@@ -1624,6 +1690,7 @@ CREATE FUNCTION @extschema@.kg_reconcile(
     since pg_catalog.interval DEFAULT '1 day',
     OUT org_id pg_catalog.text,
     OUT event pg_catalog.text,
+    OUT kind pg_catalog.text,
     OUT object_id pg_catalog.text,
     OUT url pg_catalog.text,
     OUT delivery_id pg_catalog.int8,
@@ -1648,15 +1715,15 @@ BEGIN
     END IF;
     RETURN QUERY
         WITH known AS (
-            SELECT d.org_id, d.event, d.object_id, d.url, d.delivery_id, d.webhook_id, d.state, d.attempts,
+            SELECT d.org_id, d.event, d.kind, d.object_id, d.url, d.delivery_id, d.webhook_id, d.state, d.attempts,
                    coalesce(d.enqueued_at, d.last_attempt_at) AS at, d.last_error, d.next_attempt_at, d.subscription_id
               FROM kgwebhook.deliveries d
              WHERE coalesce(d.enqueued_at, d.last_attempt_at) >= now() - since),
         latest AS (
-            SELECT DISTINCT ON (k.object_id, k.url, split_part(k.event, '.', 1)) k.*
+            SELECT DISTINCT ON (k.object_id, k.org_id, k.kind, k.url) k.*
               FROM known k
-             ORDER BY k.object_id, k.url, split_part(k.event, '.', 1), k.delivery_id DESC)
-        SELECT l.org_id, l.event, l.object_id, l.url, l.delivery_id, l.webhook_id, l.state, l.attempts, l.at,
+             ORDER BY k.object_id, k.org_id, k.kind, k.url, k.delivery_id DESC)
+        SELECT l.org_id, l.event, l.kind, l.object_id, l.url, l.delivery_id, l.webhook_id, l.state, l.attempts, l.at,
                CASE WHEN l.state IN ('pending', 'retrying') AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL
                     THEN format('its subscription %s is paused', s.subscription_id)
                     ELSE CASE l.state
@@ -1701,8 +1768,8 @@ BEGIN
     SELECT * INTO last FROM kgwebhook.delivery_log l
      WHERE l.delivery_id = kg_explain.delivery_id ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1;
     SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
-    told := format('Delivery %s is %s of %s for organisation %s, to %s%s.',
-                   it.delivery_id, it.event, it.object_id, it.org_id, it.url,
+    told := format('Delivery %s is %s of %s %s of organization %s, to %s%s.',
+                   it.delivery_id, it.event, coalesce(nullif(it.kind, ''), 'object'), it.object_id, it.org_id, it.url,
                    coalesce(' (subscription ' || it.subscription_id || ')', ''))
             || CASE WHEN it.enqueued_at IS NULL THEN '' ELSE format(E'\nIt was queued at %s.', date_trunc('second', it.enqueued_at)) END
             || CASE WHEN last.attempt_id IS NULL THEN E'\nNo attempt has been made.'
@@ -1715,7 +1782,7 @@ BEGIN
         RETURN told || E'\nThe receiver has it; nothing is left to do.';
     ELSIF it.state = 'superseded' THEN
         RETURN told || format(E'\nIt made way for a newer status of the object.\nNothing happens by itself. SELECT kg_redeliver(%s) sends it all the same.',
-                              last.attempt_id);
+                              it.delivery_id);
     ELSIF it.state = 'dead' THEN
         SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = kg_explain.delivery_id;
         told := told || format(E'\nIt was given up at %s: %s.\nNothing happens by itself.',
@@ -1723,19 +1790,18 @@ BEGIN
         IF it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
             RETURN told || format(' Subscription %s was removed, so it can''t be sent again.', it.subscription_id);
         END IF;
-        RETURN told || format(' Mend what is wrong; then %sSELECT %s sends it again.',
+        RETURN told || format(' Mend what is wrong; then %sSELECT kg_redeliver(%s) sends it again.',
                               CASE WHEN subscription.disabled_at IS NULL THEN ''
                                    ELSE format('enable the subscription by SELECT kg_resume_subscription(%s); after that ', it.subscription_id) END,
-                              CASE WHEN last.attempt_id IS NULL THEN format('kg_redeliver_object(%L)', it.object_id)
-                                   ELSE format('kg_redeliver(%s)', last.attempt_id) END);
+                              it.delivery_id);
     END IF;
 
     SELECT * INTO destination FROM kgwebhook.destinations d WHERE d.destination = it.destination;
     SELECT s.worker_state INTO worker FROM kgwebhook.worker_stats() s;
     SELECT min(q.delivery_id) INTO ahead FROM kgwebhook.queue q
-     WHERE q.object_id = it.object_id AND q.destination = it.destination
-       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id AND q.delivery_id < it.delivery_id
-       AND split_part(q.event, '.', 1) = split_part(it.event, '.', 1);
+     WHERE q.destination = it.destination AND q.delivery_id < it.delivery_id
+       AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
+       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id;
     next := format('attempt %s, %s', it.attempts + 1,
                    CASE WHEN NOT isfinite(it.next_attempt_at) THEN 'which waits'
                         WHEN it.next_attempt_at <= now() THEN 'which is due now'
@@ -1754,7 +1820,7 @@ BEGIN
             format('Its subscription %s is paused. Next is %s, after kg_resume_subscription(%s).',
                    it.subscription_id, next, it.subscription_id)
         WHEN NOT isfinite(it.next_attempt_at) THEN
-            format('It waits for a signing secret of organisation %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', it.org_id)
+            format('It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', it.org_id)
         WHEN ahead IS NOT NULL THEN
             format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
         WHEN destination.state = 'backing_off' THEN
@@ -1766,6 +1832,29 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.int8) IS
   'what happened to a delivery, what is next and when, in words';
+
+CREATE FUNCTION @extschema@.kg_explain(
+    object_id pg_catalog.text,
+    org_id pg_catalog.text DEFAULT NULL,
+    kind pg_catalog.text DEFAULT NULL) RETURNS SETOF pg_catalog.text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    ids int8[] := kgwebhook.deliveries_of(object_id, org_id, kind);
+BEGIN
+    IF ids = '{}' THEN
+        RETURN NEXT format('No delivery of an object "%s" is known%s: none is in the queue, the dead letters or the log. '
+                           'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',
+                           object_id,
+                           CASE WHEN coalesce(org_id, kind) IS NULL THEN ''
+                                ELSE format(' for %s', concat_ws(' and ', 'organization ' || org_id, 'kind ' || kind)) END);
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT @extschema@.kg_explain(i.id) FROM unnest(ids) WITH ORDINALITY AS i(id, n) ORDER BY i.n;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'what happened to each delivery of an object, oldest first, in words';
 
 CREATE FUNCTION @extschema@.kg_dashboard() RETURNS pg_catalog.text
     LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1853,10 +1942,12 @@ REVOKE ALL ON FUNCTION
     kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]),
     kgwebhook.missed(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text),
     @extschema@.kg_redeliver(pg_catalog.int8),
-    @extschema@.kg_redeliver_object(pg_catalog.text),
+    kgwebhook.deliveries_of(pg_catalog.text, pg_catalog.text, pg_catalog.text),
+    @extschema@.kg_redeliver_object(pg_catalog.text, pg_catalog.text, pg_catalog.text),
     @extschema@.kg_recover(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text, pg_catalog.bool),
     @extschema@.kg_reconcile(pg_catalog.interval),
     @extschema@.kg_explain(pg_catalog.int8),
+    @extschema@.kg_explain(pg_catalog.text, pg_catalog.text, pg_catalog.text),
     @extschema@.kg_dashboard()
     FROM PUBLIC;
 

@@ -231,6 +231,9 @@ INSERT INTO calls VALUES
 	('kg_resume_subscription', $$ public.kg_resume_subscription((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),
 	('kg_unsubscribe', $$ public.kg_unsubscribe((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),
 	('is_taken', $$ kgwebhook.is_taken(1) $$),
+	('deliveries_of', $$ kgwebhook.deliveries_of('x', 'hijack', 'own') $$),
+	('kg_redeliver_object', $$ public.kg_redeliver_object('x', 'hijack', 'own') $$),
+	('kg_explain', $$ public.kg_explain('x', 'hijack', 'own') $$),
 	('kg_pause', $$ public.kg_pause('http://hijack.example:80') $$),
 	('kg_resume', $$ public.kg_resume('http://hijack.example:80') $$);
 CREATE TEMP VIEW called AS

@@ -188,14 +188,14 @@ SELECT delivery_id, url, subscription_id FROM kgwebhook.unacknowledged ORDER BY 
 SELECT delivery_id, url, subscription_id, why FROM kg_reconcile() ORDER BY 1;
 SELECT delivery_id, state, subscription_id FROM kgwebhook.deliveries ORDER BY 1;
 SELECT delivery_id, overtaken, taken FROM kgwebhook.missed('-infinity', now(), NULL, NULL) ORDER BY 1;
-SELECT regexp_replace(kg_explain(d), ' at [0-9-]+ [0-9:+]+|\d+(?=\) sends)', '', 'g') FROM unnest(ARRAY[-6, -4]) d;
+SELECT regexp_replace(kg_explain(d), ' at [0-9-]+ [0-9:+]+', '', 'g') FROM unnest(ARRAY[-6, -4]) d;
 -- 1 is disabled: its receiver takes nothing, so nothing is sent again
 UPDATE kgwebhook.subscription SET disabled_at = '2024-01-01', disabled_reason = 'the receiver answered 410 Gone' WHERE subscription_id = 1;
-SELECT regexp_replace(kg_explain(-4), ' at [0-9-]+ [0-9:+]+|\d+(?=\) sends)', '', 'g');
+SELECT regexp_replace(kg_explain(-4), ' at [0-9-]+ [0-9:+]+', '', 'g');
 SELECT kg_recover('-infinity', dry_run => true);
 SELECT kg_recover('-infinity');
 SELECT delivery_id, subscription_id, attempts, attempts_before FROM kgwebhook.queue ORDER BY 1;
-SELECT pg_temp.refused(format('SELECT kg_redeliver(%s)', attempt_id)) FROM kgwebhook.delivery_log WHERE delivery_id IN (-8, -6) ORDER BY attempt_id;
+SELECT pg_temp.refused(format('SELECT kg_redeliver(%s)', d)) FROM unnest(ARRAY[-8, -6]) d;
 SELECT * FROM kg_redeliver_object('x');
 -- enabled again, it gets what it has missed; each goes into the queue with its subscription
 SELECT kg_resume_subscription(1);

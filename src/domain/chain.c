@@ -4,7 +4,9 @@
  *	  Order within an object, and the states of a delivery (design B4).
  *
  * The transitions of one object to one destination form a chain, oldest first,
- * and only the head of the chain ever goes.  Those for a subscription are a chain
+ * and only the head of the chain ever goes.  An object is organization, kind and
+ * identifier: payment 7 has nothing to do with payout 7, nor with payment 7 of
+ * another organization, whoever answers for them.  Those for a subscription are a chain
  * of their own: of several who listen at a destination, one that refuses
  * holds up only itself.
  *
@@ -28,6 +30,7 @@
 
 #include "common/hashfn.h"
 #include "nodes/pg_list.h"
+#include "utils/memutils.h"
 
 #include "domain/memory.h"
 #include "services/settings.h"
@@ -180,14 +183,89 @@ kgw_chain_reckon_holds(KgwScheduler *s)
 	list_free(held);
 }
 
-static uint64
-object_hash(const KgwRow *row)
+static uint32
+hash_object(const void *key, Size size)
 {
-	uint64		seed = hash_bytes_extended((const unsigned char *) row->destination,
-										   strlen(row->destination), row->subscription_id);
+	return (uint32) ((const KgwObjectKey *) key)->hash;
+}
 
-	return hash_bytes_extended((const unsigned char *) row->object_id,
-							   strlen(row->object_id), seed);
+static int
+compare_objects(const void *a, const void *b, Size size)
+{
+	const KgwObjectKey *x = a;
+	const KgwObjectKey *y = b;
+
+	return x->hash == y->hash && x->destination == y->destination &&
+		x->subscription_id == y->subscription_id && x->name_len == y->name_len &&
+		memcmp(x->name, y->name, x->name_len) == 0 ? 0 : 1;
+}
+
+/* An empty table of objects. */
+HTAB *
+kgw_chain_objects(MemoryContext context)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = sizeof(KgwObjectKey);
+	ctl.entrysize = sizeof(KgwObject);
+	ctl.hash = hash_object;
+	ctl.match = compare_objects;
+	ctl.hcxt = context;
+	return hash_create("kgwebhook objects", 1024, &ctl,
+					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+}
+
+/* Append a text and its NUL. */
+static char *
+append_name(char *end, const char *text, Size len)
+{
+	memcpy(end, text, len + 1);
+	return end + len + 1;
+}
+
+/*
+ * The object of a row of this destination, made if it isn't there; it has no head
+ * then.
+ */
+static KgwObject *
+find_object(KgwScheduler *s, KgwDestination *destination, const KgwRow *row)
+{
+	Size		org_len = strlen(row->org_id);
+	Size		kind_len = strlen(row->kind);
+	Size		id_len = strlen(row->object_id);
+	Size		len = org_len + kind_len + id_len + 3;
+	char	   *name = MemoryContextAlloc(GetMemoryChunkContext(s), len);
+	KgwObjectKey key;
+	KgwObject  *object;
+	bool		found;
+
+	append_name(append_name(append_name(name, row->org_id, org_len), row->kind, kind_len),
+				row->object_id, id_len);
+	memset(&key, 0, sizeof(key));
+	key.destination = destination;
+	key.subscription_id = row->subscription_id;
+	key.name_len = len;
+	key.name = name;
+	key.hash = hash_bytes_extended((const unsigned char *) name, len,
+								   hash_bytes_extended((const unsigned char *) destination->name,
+													   strlen(destination->name),
+													   row->subscription_id));
+	object = hash_search(s->objects, &key, HASH_ENTER, &found);
+	if (found)
+		pfree(name);
+	else
+		object->head = object->tail = NULL;
+	return object;
+}
+
+/* Forget an object that has no transitions any more. */
+void
+kgw_chain_forget(KgwScheduler *s, KgwObject *object)
+{
+	char	   *name = unconstify(char *, object->key.name);
+
+	hash_search(s->objects, &object->key, HASH_REMOVE, NULL);
+	pfree(name);
 }
 
 /* Put an entry in front of a head that isn't on its way. */
@@ -226,14 +304,12 @@ join_behind(KgwObject *object, KgwEntry *entry)
 void
 kgw_chain_join(KgwScheduler *s, KgwEntry *entry, const KgwRow *row)
 {
-	uint64		hash = object_hash(row);
-	bool		found;
-	KgwObject  *object = hash_search(s->objects, &hash, HASH_ENTER, &found);
+	KgwObject  *object = find_object(s, entry->destination, row);
 
 	entry->object = object;
 	entry->newer = NULL;
 	entry->state = KGW_ENTRY_BLOCKED;
-	if (!found)
+	if (object->head == NULL)
 	{
 		object->head = object->tail = entry;
 		kgw_chain_activate(s, entry);
@@ -258,7 +334,7 @@ kgw_chain_leave(KgwScheduler *s, KgwEntry *entry)
 	Assert(object->head == entry);
 	object->head = entry->newer;
 	if (object->head == NULL)
-		hash_search(s->objects, &object->hash, HASH_REMOVE, NULL);
+		kgw_chain_forget(s, object);
 	else
 		kgw_chain_activate(s, object->head);
 }

@@ -41,7 +41,7 @@
 /* Columns of kgwebhook.queue, from 0. */
 enum
 {
-	QUEUE_DELIVERY_ID, QUEUE_WEBHOOK_ID, QUEUE_ORG_ID, QUEUE_EVENT,
+	QUEUE_DELIVERY_ID, QUEUE_WEBHOOK_ID, QUEUE_ORG_ID, QUEUE_EVENT, QUEUE_KIND,
 	QUEUE_OBJECT_ID, QUEUE_URL, QUEUE_DESTINATION, QUEUE_PAYLOAD,
 	QUEUE_ATTEMPTS, QUEUE_NEXT_ATTEMPT_AT, QUEUE_ENQUEUED_AT, QUEUE_XID,
 	QUEUE_PROBLEM, QUEUE_ORIGIN, QUEUE_ATTEMPTS_BEFORE,
@@ -84,6 +84,7 @@ fill(Datum values[QUEUE_COLUMNS], bool isnull[QUEUE_COLUMNS], const KgwNewDelive
 	values[QUEUE_WEBHOOK_ID] = CStringGetTextDatum(delivery->webhook_id);
 	values[QUEUE_ORG_ID] = CStringGetTextDatum(delivery->org_id);
 	values[QUEUE_EVENT] = CStringGetTextDatum(delivery->event);
+	values[QUEUE_KIND] = CStringGetTextDatum(delivery->kind);
 	values[QUEUE_OBJECT_ID] = CStringGetTextDatum(delivery->object_id);
 	values[QUEUE_URL] = CStringGetTextDatum(delivery->url);
 	values[QUEUE_DESTINATION] = CStringGetTextDatum(well_formed ? url.destination : "");

@@ -17,8 +17,8 @@ typedef struct KgwNewDelivery
 {
 	const char *webhook_id;
 	const char *org_id;
-	const char *kind;			/* of the object */
 	const char *event;
+	const char *kind;			/* what kg_watch() was given; with org_id and object_id, the object */
 	const char *object_id;
 	const char *url;
 	Jsonb	   *payload;

@@ -80,7 +80,7 @@ break_chain(KgwScheduler *s, KgwEntry *head)
 		object->tail = head;
 	}
 	else
-		hash_search(s->objects, &object->hash, HASH_REMOVE, NULL);
+		kgw_chain_forget(s, object);
 }
 
 /* Let go of what a destination has in memory; it is read again from the table. */

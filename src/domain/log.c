@@ -38,7 +38,7 @@
 enum
 {
 	LOG_ATTEMPT_ID, LOG_DELIVERY_ID, LOG_WEBHOOK_ID, LOG_ORG_ID, LOG_EVENT,
-	LOG_OBJECT_ID, LOG_URL, LOG_DESTINATION, LOG_ATTEMPT, LOG_OUTCOME,
+	LOG_KIND, LOG_OBJECT_ID, LOG_URL, LOG_DESTINATION, LOG_ATTEMPT, LOG_OUTCOME,
 	LOG_FINAL, LOG_RESPONSE_STATUS, LOG_RESPONSE_BODY, LOG_ERROR,
 	LOG_REQUEST_BODY, LOG_STARTED_AT, LOG_DURATION_MS, LOG_IS_TEST, LOG_SUBSCRIPTION_ID,
 	LOG_COLUMNS
@@ -123,6 +123,7 @@ set_delivery(KgwLogWriter *writer, const KgwRow *row)
 	set_wire(writer, LOG_WEBHOOK_ID, row->webhook_id, strlen(row->webhook_id));
 	set_wire(writer, LOG_ORG_ID, row->org_id, strlen(row->org_id));
 	set_wire(writer, LOG_EVENT, row->event, strlen(row->event));
+	set_wire(writer, LOG_KIND, row->kind, strlen(row->kind));
 	set_wire(writer, LOG_OBJECT_ID, row->object_id, strlen(row->object_id));
 	set_wire(writer, LOG_URL, row->url, strlen(row->url));
 	set_wire(writer, LOG_DESTINATION, row->destination, strlen(row->destination));

@@ -79,10 +79,24 @@ typedef struct KgwDestination
 	pairingheap_node ill_node;
 } KgwDestination;
 
-/* Two objects with the same hash are merely sent one after the other. */
+/*
+ * Whose transitions stand in line behind one another: an object, which is nothing
+ * less than organization, kind and identifier, as one receiver sees it.  Compared
+ * as a whole, for an object that is merely taken for another would be held up, and
+ * superseded, by it.
+ */
+typedef struct KgwObjectKey
+{
+	uint64		hash;			/* of what follows */
+	KgwDestination *destination;
+	int64		subscription_id;
+	Size		name_len;
+	const char *name;			/* organization, kind and identifier, NUL after each */
+} KgwObjectKey;
+
 typedef struct KgwObject
 {
-	uint64		hash;			/* hash key: of destination, subscription and object */
+	KgwObjectKey key;			/* hash key; its name is the object's to free */
 	KgwEntry   *head;
 	KgwEntry   *tail;
 } KgwObject;
@@ -140,6 +154,8 @@ extern bool kgw_destination_can_send(KgwScheduler *s);
 extern KgwDestination *kgw_destination_take(KgwScheduler *s);
 
 /* chain.c: order within an object, and the states of an entry */
+extern HTAB *kgw_chain_objects(MemoryContext context);
+extern void kgw_chain_forget(KgwScheduler *s, KgwObject *object);
 extern void kgw_chain_activate(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_chain_join(KgwScheduler *s, KgwEntry *entry, const KgwRow *row);
 extern void kgw_chain_leave(KgwScheduler *s, KgwEntry *entry);

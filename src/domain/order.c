@@ -61,7 +61,7 @@
 enum
 {
 	QUEUE_DELIVERY_ID = 1, QUEUE_WEBHOOK_ID, QUEUE_ORG_ID, QUEUE_EVENT,
-	QUEUE_OBJECT_ID, QUEUE_XID = 12
+	QUEUE_KIND, QUEUE_OBJECT_ID, QUEUE_XID = 13
 };
 
 /* Deliveries of an object, or of several whose names have the same hash. */
@@ -248,12 +248,9 @@ find_delivery(Relation queue, int64 delivery_id)
 static bool
 same_object(HeapTuple row, Relation queue, const KgwNewDelivery *event)
 {
-	const char *name = column_text(row, queue, QUEUE_EVENT);
-	size_t		kind = strlen(event->kind);
-
 	return strcmp(column_text(row, queue, QUEUE_ORG_ID), event->org_id) == 0 &&
-		strcmp(column_text(row, queue, QUEUE_OBJECT_ID), event->object_id) == 0 &&
-		strncmp(name, event->kind, kind) == 0 && name[kind] == '.';
+		strcmp(column_text(row, queue, QUEUE_KIND), event->kind) == 0 &&
+		strcmp(column_text(row, queue, QUEUE_OBJECT_ID), event->object_id) == 0;
 }
 
 /* Give a delivery the next number. */

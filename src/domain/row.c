@@ -36,7 +36,7 @@ enum
 {
 	ROW_PLACE = 1, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
 	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
-	ROW_OBJECT_ID, ROW_URL, ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
+	ROW_KIND, ROW_OBJECT_ID, ROW_URL, ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
 };
 
 /*
@@ -146,6 +146,7 @@ kgw_row_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	row->webhook_id = (char *) row + offset[ROW_WEBHOOK_ID];
 	row->org_id = (char *) row + offset[ROW_ORG_ID];
 	row->event = (char *) row + offset[ROW_EVENT];
+	row->kind = (char *) row + offset[ROW_KIND];
 	row->object_id = (char *) row + offset[ROW_OBJECT_ID];
 	row->url = (char *) row + offset[ROW_URL];
 	row->destination = (char *) row + offset[ROW_DESTINATION];

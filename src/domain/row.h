@@ -33,7 +33,8 @@ typedef struct KgwRow
 	const char *webhook_id;
 	const char *org_id;
 	const char *event;
-	const char *object_id;
+	const char *kind;
+	const char *object_id;		/* with org_id and kind: one object */
 	const char *url;
 	const char *destination;
 	const char *problem;		/* or NULL */
@@ -45,7 +46,7 @@ typedef struct KgwRow
 /* What a query has to return for kgw_row_make(). */
 #define KGW_ROW_COLUMNS \
 	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, subscription_id, " \
-	"webhook_id, org_id, event, object_id, url, destination, problem, payload"
+	"webhook_id, org_id, event, kind, object_id, url, destination, problem, payload"
 
 extern KgwRow *kgw_row_make(HeapTuple tuple, TupleDesc desc, MemoryContext context);
 extern bool kgw_row_is_foreign(HeapTuple tuple, TupleDesc desc);

@@ -77,7 +77,7 @@ kgw_scheduler_new(void)
 	KgwScheduler *s = palloc0(sizeof(KgwScheduler));
 
 	s->entries = create_table("kgwebhook deliveries", sizeof(int64), sizeof(KgwEntry), HASH_BLOBS);
-	s->objects = create_table("kgwebhook objects", sizeof(uint64), sizeof(KgwObject), HASH_BLOBS);
+	s->objects = kgw_chain_objects(context);
 	s->destinations = create_table("kgwebhook destinations", KGW_DESTINATION_SIZE,
 								   sizeof(KgwDestination), HASH_STRINGS);
 	s->waiting = pairingheap_allocate(compare_due, NULL);
@@ -252,7 +252,7 @@ suspect(const KgwEntry *entry, TimestampTz failing_since)
 {
 	if (failing_since != 0 && entry->destination->last_success > failing_since)
 		return (uint64) entry->row->subscription_id;
-	return entry->object->hash;
+	return entry->object->key.hash;
 }
 
 /*

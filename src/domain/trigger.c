@@ -29,6 +29,7 @@
 #include "domain/order.h"
 #include "domain/payload.h"
 #include "domain/watched.h"
+#include "services/secrets.h"
 
 PG_FUNCTION_INFO_V1(kg_enqueue);
 
@@ -101,6 +102,26 @@ status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **s
 	if (*status == NULL)
 		return false;
 	return created || old == NULL || strcmp(old, *status) != 0;
+}
+
+/*
+ * The organization, for what it is good for; one that is longer than any can be
+ * has no secret and never will, and wouldn't fit into the log's index.
+ */
+static const char *
+org_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
+{
+	char	   *id = kgw_payload_column_text(&watch->org, row, desc);
+
+	if (id == NULL)
+		return "default";
+	if (strlen(id) > KGW_ORG_ID_MAX)
+	{
+		if (*problem == NULL)
+			*problem = "the organization's identifier is longer than 255 bytes";
+		id[pg_mbcliplen(id, strlen(id), KGW_ORG_ID_MAX)] = '\0';
+	}
+	return id;
 }
 
 /*
@@ -192,9 +213,7 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 
 	if (!status_changed(watch, data, row, &status))
 		return;
-	delivery.org_id = kgw_payload_column_text(&watch->org, row, desc);
-	if (delivery.org_id == NULL)
-		delivery.org_id = "default";
+	delivery.org_id = org_id(watch, row, desc, &problem);
 	delivery.kind = watch->event;
 	delivery.event = psprintf("%s.%s", watch->event, status);
 	url = own_url(watch, row, desc);

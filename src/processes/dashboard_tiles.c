@@ -28,9 +28,9 @@
 /* An object counts once, however many are to be told of it. */
 static const char stake[] =
 "SELECT o.fiat_currency, sum(o.fiat_amount), count(*)"
-"  FROM (SELECT DISTINCT ON (u.object_id, split_part(u.event, '.', 1)) u.fiat_currency, u.fiat_amount"
+"  FROM (SELECT DISTINCT ON (u.object_id, u.org_id, u.kind) u.fiat_currency, u.fiat_amount"
 "          FROM kgwebhook.unacknowledged u WHERE u.fiat_amount IS NOT NULL"
-"         ORDER BY u.object_id, split_part(u.event, '.', 1), u.delivery_id DESC) o"
+"         ORDER BY u.object_id, u.org_id, u.kind, u.delivery_id DESC) o"
 " GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 6";
 
 /* Without a look at what else became of the objects, so it may be too much. */

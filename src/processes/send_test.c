@@ -189,6 +189,7 @@ make_rows(KgwTests *tests, const char *url, const char *org_id, const char *stat
 		row->webhook_id = webhook_id;
 		row->org_id = org_id;
 		row->event = psprintf("payment_intent.%s", status);
+		row->kind = "payment_intent";
 		row->object_id = object_id;
 		row->payload = payload;
 		row->payload_len = strlen(payload);

@@ -48,10 +48,9 @@ sub told
 #
 insert_intent($node, 'had', $receiver->url);
 wait_until_settled($node);
-my ($attempt, $delivery) = split /\|/,
-  sql(q{SELECT attempt_id, delivery_id FROM kgwebhook.delivery_log WHERE object_id = 'had'});
-like(told('had'), qr/of had .*acknowledged after \d+ ms.*nothing is left to do/s, 'acknowledged, in words');
-is(sql("SELECT kg_redeliver($attempt)"), $delivery, 'kg_redeliver says which delivery it sends');
+my $delivery = sql(q{SELECT delivery_id FROM kgwebhook.delivery_log WHERE object_id = 'had'});
+like(told('had'), qr/of payment_intent had of organization default.*acknowledged after \d+ ms.*nothing is left to do/s, 'acknowledged, in words');
+is(sql("SELECT kg_redeliver($delivery)"), $delivery, 'kg_redeliver says which delivery it sends');
 wait_for_log_rows($node, 2, q{object_id = 'had'});
 my @had = seen('had');
 is(scalar(@had), 2, 'the receiver gets it once more');
@@ -61,11 +60,11 @@ is( sql(q{SELECT state, attempts FROM kgwebhook.deliveries WHERE object_id = 'ha
 	'acknowledged|2', 'it is one delivery still');
 
 like(error_of('SELECT kg_redeliver(987654321)'),
-	qr/P0002: attempt 987654321 does not exist.*HINT:/s, 'no such attempt');
+	qr/P0002: delivery 987654321 does not exist.*HINT:/s, 'no such delivery');
 like(error_of(q{SELECT kg_redeliver_object('nobody')}),
 	qr/P0002: nothing can be sent again for "nobody"/, 'no such object');
-my $test = sql("SELECT attempt_id FROM kg_send_test('" . $receiver->url . "')");
-like(error_of("SELECT kg_redeliver($test)"), qr/55000: attempt \d+ was a test/, 'a test is no delivery');
+my $test = sql("SELECT delivery_id FROM kg_send_test('" . $receiver->url . "')");
+like(error_of("SELECT kg_redeliver($test)"), qr/55000: delivery \d+ was a test/, 'a test is no delivery');
 
 like(error_of('SELECT kg_reconcile(NULL)'), qr/22004: since must not be null.*HINT:/s, 'since is needed');
 like(error_of(q{SELECT kg_reconcile('-1 day')}), qr/22023: since is negative.*DETAIL:  It is -1 days;.*HINT:/s,
@@ -167,7 +166,7 @@ like(told('later'), qr/is paused\. Next is .*kg_resume/s, 'paused');
 sql('SELECT kg_resume()');
 insert_intent($node, 'mute', $receiver->url, org_id => "'mute'");
 wait_for_log_rows($node, 1, q{object_id = 'mute'});
-like(told('mute'), qr/waits for a signing secret of organisation mute/, 'without a secret');
+like(told('mute'), qr/waits for a signing secret of organization mute/, 'without a secret');
 
 # Probes of its destination may come sooner than its own time, and aren't for it.
 my $ill = start_receiver();
