@@ -31,11 +31,18 @@ kgw_document_workspace(void)
 	return workspace;
 }
 
-/* The document as UTF-8 text, palloc'd. */
+/*
+ * The document as UTF-8 text, palloc'd; NULL when it can't be canonicalized for
+ * what "weight" then says, which was begun with the limit of its bytes.
+ */
 const char *
-kgw_document_text(Jsonb *jsonb, size_t *len)
+kgw_document_text(Jsonb *jsonb, KgwWeight *weight, size_t *len)
 {
-	const char *text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+	const char *text;
+
+	if (!kgw_weigh_jsonb(weight, jsonb))
+		return NULL;
+	text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
 
 	*len = strlen(text);
 	text = kgw_text_to_wire(text, len);
@@ -70,12 +77,19 @@ kgw_document_errcode(KgwCanonicalStatus status)
 	}
 }
 
+/* A problem as a sentence for errdetail. */
+char *
+kgw_document_sentence(const char *problem)
+{
+	char	   *sentence = psprintf("%s.", problem);
+
+	sentence[0] = pg_toupper((unsigned char) sentence[0]);
+	return sentence;
+}
+
 /* What keeps the document from being canonical, as a sentence for errdetail. */
 const char *
 kgw_document_detail(const KgwCanonical *canonical)
 {
-	char	   *sentence = psprintf("%s.", kgw_canonical_problem(canonical));
-
-	sentence[0] = pg_toupper((unsigned char) sentence[0]);
-	return sentence;
+	return kgw_document_sentence(kgw_canonical_problem(canonical));
 }

@@ -8,8 +8,9 @@
  * refuses, arrays, composites, types of other extensions) are converted in a
  * subtransaction, which is why it is only opened for tables that have such
  * columns; what goes wrong becomes the delivery's problem, in words, and the
- * payload goes on without those members.  The same holds for a row that is
- * larger than any receiver would take: it isn't even detoasted.
+ * payload goes on without those members.  The same holds for a value that can't
+ * be sent for its weight or its depth (weight.c), and for a row that is larger than
+ * any receiver would take: it isn't even detoasted.
  *
  * Converting such a column may run code of a stranger's: to_jsonb() looks for a
  * cast to json, which the owner of a type can make as he likes.  The trigger has
@@ -47,8 +48,29 @@
 #include "utils/timestamp.h"
 
 #include "domain/payload.h"
+#include "domain/weight.h"
 #include "pure/canonical.h"
 #include "services/owner.h"
+
+/*
+ * Up to this depth jsonb is copied without a guard: a recursion that takes less
+ * of the stack than any statement does.
+ */
+#define DEPTH_UNGUARDED 64
+
+/* Text of the numbers in a column that is converted, before a cast makes less of it. */
+#define CONVERTED_MAX_BYTES (16 * KGW_CANONICAL_MAX_BYTES)
+
+/* A payload that is being built. */
+typedef struct KgwBuild
+{
+	const KgwWatch *watch;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	KgwWeight	weight;			/* of the members so far */
+	char	   *problem;		/* why some member is left out, or NULL */
+	Jsonb	   *payload;		/* when it is done, or NULL */
+} KgwBuild;
 
 /*
  * From here to kgw_payload_style_end(), which has to be called also after an
@@ -157,10 +179,12 @@ jsonb_value(JsonbValue *value, Jsonb *jsonb)
 	}
 }
 
-/* to_jsonb(), for the kinds that have a form of their own there. */
-static void
-converted_value(JsonbValue *value, const KgwColumn *column, Datum datum)
+/* to_jsonb(), for the kinds that have a form of their own there.  As member_value(). */
+static bool
+converted_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datum)
 {
+	Jsonb	   *jsonb;
+
 	FmgrInfo	to_jsonb;
 	int16		length;
 	bool		by_value;
@@ -172,7 +196,11 @@ converted_value(JsonbValue *value, const KgwColumn *column, Datum datum)
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
 											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
 					   &to_jsonb);
-	jsonb_value(value, DatumGetJsonbP(FunctionCall1(&to_jsonb, datum)));
+	jsonb = DatumGetJsonbP(FunctionCall1(&to_jsonb, datum));
+	if (!kgw_weigh_jsonb(&b->weight, jsonb))
+		return false;
+	jsonb_value(value, jsonb);
+	return true;
 }
 
 static void
@@ -195,89 +223,154 @@ column_value(JsonbValue *value, const KgwColumn *column, Datum datum)
 		case KGW_COLUMN_TIMESTAMP:
 			timestamp_value(value, column, datum);
 			break;
-		case KGW_COLUMN_JSONB:
-			jsonb_value(value, DatumGetJsonbP(datum));
-			break;
-		case KGW_COLUMN_CONVERTED:
-			converted_value(value, column, datum);
-			break;
-		case KGW_COLUMN_STRING:
+		default:
 			string_value(value, OutputFunctionCall((FmgrInfo *) &column->output, datum));
 			break;
 	}
 }
 
-/* Build the payload; without the members that can fail if "safe_only". */
-static Jsonb *
-build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, bool safe_only)
+/*
+ * A member's value; false when it has none that could be sent, and the reason is
+ * then the weight's fault.  What it would be as text is weighed before it is made.
+ */
+static bool
+member_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datum)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *result;
+	KgwWeight	before;
 
+	switch (column->kind)
+	{
+		case KGW_COLUMN_JSONB:
+			{
+				Jsonb	   *jsonb = DatumGetJsonbP(datum);
+
+				if (!kgw_weigh_jsonb(&b->weight, jsonb))
+					return false;
+				jsonb_value(value, jsonb);
+				return true;
+			}
+		case KGW_COLUMN_CONVERTED:
+			kgw_weight_begin(&before, CONVERTED_MAX_BYTES);
+			if (!kgw_weigh_datum(&before, column->type, datum))
+			{
+				b->weight.status = before.status;
+				strlcpy(b->weight.fault, before.fault, sizeof(b->weight.fault));
+				return false;
+			}
+			return converted_value(b, value, column, datum);
+		default:
+			column_value(value, column, datum);
+			return value->type != jbvString ||
+				kgw_weigh_bytes(&b->weight, value->val.string.len);
+	}
+}
+
+/* A member is left out; the first one says why. */
+static void
+note_left_out(KgwBuild *b, const KgwMember *member)
+{
+	if (b->problem == NULL)
+		b->problem = psprintf("member \"%s\" can't be sent: %s", member->name, b->weight.fault);
+	b->weight.status = KGW_CANONICAL_OK;
+}
+
+/*
+ * Build the payload; without the members that can fail if "safe_only", and
+ * without those that can't be sent.  NULL when it becomes too long, or when some
+ * member is too deep to be copied without "guarded".
+ */
+static Jsonb *
+build(KgwBuild *b, bool guarded, bool safe_only)
+{
+	const KgwWatch *watch = b->watch;
+	JsonbParseState *state = NULL;
+
+	kgw_weight_begin(&b->weight, KGW_CANONICAL_MAX_BYTES);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < watch->member_count; i++)
 	{
 		const KgwMember *member = &watch->members[i];
+		JsonbValue	name;
 		JsonbValue	value;
 		Datum		datum;
 		bool		isnull;
 
 		if (safe_only && member->column.kind == KGW_COLUMN_CONVERTED)
 			continue;
-		string_value(&value, member->name);
-		pushJsonbValue(&state, WJB_KEY, &value);
-		datum = heap_getattr(tuple, member->column.attnum, desc, &isnull);
+		datum = heap_getattr(b->tuple, member->column.attnum, b->desc, &isnull);
 		value.type = jbvNull;
-		if (!isnull)
-			column_value(&value, &member->column, datum);
+		if (!isnull && !member_value(b, &value, &member->column, datum))
+		{
+			if (b->weight.status == KGW_CANONICAL_TOO_LARGE)
+				return NULL;
+			note_left_out(b, member);
+			continue;
+		}
+		if (b->weight.depth > DEPTH_UNGUARDED && !guarded)
+			return NULL;
+		string_value(&name, member->name);
+		pushJsonbValue(&state, WJB_KEY, &name);
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
-	result = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-	return JsonbValueToJsonb(result);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
 /*
- * As build(), but an error of a member becomes *problem.  Cancellation and
+ * Act in a subtransaction.  Its error is returned, else NULL.  Cancellation and
  * shutdown stay errors, raised once our subtransaction is gone: whoever catches
  * them rolls back what is current then, which must be his own, the payment with it.
  */
-static Jsonb *
-build_guarded(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **problem)
+static ErrorData *
+guarded(void (*act) (void *), void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	KgwOwnerSection section;
-	Jsonb	   *volatile payload = NULL;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		kgw_owner_begin_restricted(&section, watch->owner);
-		payload = build(watch, tuple, desc, false);
-		kgw_owner_end(&section);
+		act(arg);
 		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-		if (*problem == NULL)
-			*problem = psprintf("the row can't be turned into JSON: %s", error->message);
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	if (error != NULL &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	return error;
+}
 
-	return payload != NULL ? payload : build(watch, tuple, desc, true);
+static void
+build_as_owner(void *arg)
+{
+	KgwBuild   *b = arg;
+	KgwOwnerSection section;
+
+	kgw_owner_begin_restricted(&section, b->watch->owner);
+	b->payload = build(b, true, false);
+	kgw_owner_end(&section);
+}
+
+/* As build(), but an error of a member becomes the problem. */
+static void
+build_guarded(KgwBuild *b)
+{
+	ErrorData  *error = guarded(build_as_owner, b);
+
+	if (error == NULL)
+		return;
+	b->problem = psprintf("the row can't be turned into JSON: %s", error->message);
+	b->payload = build(b, false, true);
 }
 
 /* Bytes of the row's variable-length members, without detoasting them. */
@@ -300,28 +393,52 @@ raw_size(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc)
 
 /* What is left of a payload when the row is too large: no member at all. */
 static Jsonb *
-build_too_large(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc)
+build_empty(void)
 {
-	KgwWatch	reduced = *watch;
+	JsonbParseState *state = NULL;
 
-	reduced.member_count = 0;
-	return build(&reduced, tuple, desc, true);
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+typedef struct KgwText
+{
+	const KgwColumn *column;
+	Datum		datum;
+	char	   *text;
+} KgwText;
+
+static void
+make_text(void *arg)
+{
+	KgwText    *t = arg;
+	KgwWeight	weight;
+
+	kgw_weight_begin(&weight, KGW_CANONICAL_MAX_BYTES);
+	if (kgw_weigh_datum(&weight, t->column->type, t->datum))
+		t->text = OutputFunctionCall((FmgrInfo *) &t->column->output, t->datum);
 }
 
 /*
  * A column's text, or NULL when it is NULL or there is no such column.  For
- * id, status, URL and organisation.
+ * id, status, URL and organisation.  Empty when it can't be made, which is the
+ * delivery's problem later on, and not the payment's.
  */
 char *
 kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc)
 {
-	Datum		datum;
+	KgwText		t = {.column = column, .text = ""};
 	bool		isnull;
 
 	if (column->attnum == InvalidAttrNumber)
 		return NULL;
-	datum = heap_getattr(tuple, column->attnum, desc, &isnull);
-	return isnull ? NULL : OutputFunctionCall((FmgrInfo *) &column->output, datum);
+	t.datum = heap_getattr(tuple, column->attnum, desc, &isnull);
+	if (isnull)
+		return NULL;
+	if (!column->text_can_fail)
+		return OutputFunctionCall((FmgrInfo *) &column->output, t.datum);
+	(void) guarded(make_text, &t);
+	return t.text;
 }
 
 /*
@@ -332,13 +449,19 @@ kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc
 Jsonb *
 kgw_payload_build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **problem)
 {
+	KgwBuild	b = {.watch = watch, .tuple = tuple, .desc = desc};
+
 	if (raw_size(watch, tuple, desc) > KGW_CANONICAL_MAX_BYTES)
-	{
-		if (*problem == NULL)
-			*problem = psprintf("the row is larger than %d bytes", KGW_CANONICAL_MAX_BYTES);
-		return build_too_large(watch, tuple, desc);
-	}
-	if (watch->can_fail)
-		return build_guarded(watch, tuple, desc, problem);
-	return build(watch, tuple, desc, false);
+		b.weight.status = KGW_CANONICAL_TOO_LARGE;
+	else if (!watch->can_fail)
+		b.payload = build(&b, false, false);
+	if (b.payload == NULL && b.weight.status != KGW_CANONICAL_TOO_LARGE)
+		build_guarded(&b);
+	if (b.payload == NULL)
+		b.payload = build_empty();
+	if (b.weight.status == KGW_CANONICAL_TOO_LARGE)
+		b.problem = psprintf("the row is larger than %d bytes", KGW_CANONICAL_MAX_BYTES);
+	if (*problem == NULL)
+		*problem = b.problem;
+	return b.payload;
 }

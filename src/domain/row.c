@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
@@ -28,8 +29,13 @@
 #include "utils/xid8.h"
 
 #include "domain/row.h"
+#include "domain/weight.h"
+#include "pure/canonical.h"
 #include "services/instance.h"
 #include "services/text.h"
+
+/* At most so many times as large as its text is a jsonb. */
+#define JSONB_OVERHEAD 16
 
 /* Columns of KGW_ROW_COLUMNS, from 1. */
 enum
@@ -77,12 +83,42 @@ append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool 
 	return append_wire(piece, VARDATA_ANY(unpacked), &len, unfit);
 }
 
+/*
+ * Why a payload can't be taken, as constant text, or NULL: its text would be far
+ * longer than any body, or has a number that none could hold.  A jsonb is larger
+ * than its text by less than JSONB_OVERHEAD; beyond that it isn't even read.
+ */
+static const char *
+weigh_payload(Datum value, Jsonb **jsonb)
+{
+	static KgwWeight weight;
+
+	kgw_weight_begin(&weight, KGW_CANONICAL_MAX_BYTES);
+	if (toast_raw_datum_size(value) > JSONB_OVERHEAD * (Size) KGW_CANONICAL_MAX_BYTES)
+	{
+		(void) kgw_weigh_bytes(&weight, SIZE_MAX);
+		return weight.fault;
+	}
+	*jsonb = DatumGetJsonbP(value);
+	return kgw_weigh_jsonb(&weight, *jsonb) ? NULL : weight.fault;
+}
+
 static Size
-append_payload(StringInfo piece, HeapTuple tuple, TupleDesc desc, size_t *len, bool *unfit)
+append_payload(StringInfo piece, HeapTuple tuple, TupleDesc desc, size_t *len, bool *unfit,
+			   const char **fault)
 {
 	bool		isnull;
-	Jsonb	   *jsonb = DatumGetJsonbP(heap_getattr(tuple, ROW_PAYLOAD, desc, &isnull));
+	Datum		value = heap_getattr(tuple, ROW_PAYLOAD, desc, &isnull);
+	Jsonb	   *jsonb;
 	StringInfoData json;
+
+	*fault = weigh_payload(value, &jsonb);
+	if (*fault != NULL)
+	{
+		*len = 0;
+		appendStringInfoChar(piece, '\0');
+		return piece->len - 1;
+	}
 
 	/* into the piece itself, unless it has to be converted */
 	if (GetDatabaseEncoding() == PG_UTF8)
@@ -120,6 +156,7 @@ kgw_row_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	KgwRow	   *row;
 	Size		offset[ROW_PAYLOAD + 1] = {0};
 	bool		unfit = false;
+	const char *fault;
 	Datum		value;
 	bool		none;
 
@@ -137,7 +174,13 @@ kgw_row_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));
 	for (int column = ROW_WEBHOOK_ID; column <= ROW_PROBLEM; column++)
 		offset[column] = append_text(&piece, tuple, desc, column, &unfit);
-	offset[ROW_PAYLOAD] = append_payload(&piece, tuple, desc, &head.payload_len, &unfit);
+	offset[ROW_PAYLOAD] = append_payload(&piece, tuple, desc, &head.payload_len, &unfit, &fault);
+	if (fault != NULL && offset[ROW_PROBLEM] == 0)
+	{
+		offset[ROW_PROBLEM] = piece.len;
+		appendStringInfoString(&piece, fault);
+		appendStringInfoChar(&piece, '\0');
+	}
 
 	row = MemoryContextAlloc(context, piece.len);
 	memcpy(row, piece.data, piece.len);

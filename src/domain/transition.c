@@ -176,15 +176,38 @@ check_url(const char *url)
 				 errhint("Give a URL such as https://merchant.example/webhooks.")));
 }
 
+/* Too heavy to be turned into text at all. */
+static void
+refuse_weight(const KgwWeight *weight)
+{
+	if (weight->status == KGW_CANONICAL_TOO_LARGE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("order_data is too large"),
+				 errdetail("It has more than %d bytes; %d are allowed.", ORDER_DATA_MAX_BYTES,
+						   ORDER_DATA_MAX_BYTES),
+				 errhint("Keep the document elsewhere and put a reference into order_data.")));
+	ereport(ERROR,
+			(errcode(kgw_document_errcode(weight->status)),
+			 errmsg("order_data can't be canonicalised exactly"),
+			 errdetail("%s", kgw_document_sentence(weight->fault)),
+			 errhint("%s", kgw_canonical_status_hint(weight->status))));
+}
+
 static void
 check_order_data(Jsonb *order_data)
 {
 	size_t		len;
-	const char *text = kgw_document_text(order_data, &len);
+	const char *text;
+	KgwWeight	weight;
 	KgwCanonical *canonical = kgw_document_workspace();
 	KgwCanonicalStatus status;
 	StringInfoData wrapped;
 
+	kgw_weight_begin(&weight, ORDER_DATA_MAX_BYTES);
+	text = kgw_document_text(order_data, &weight, &len);
+	if (text == NULL)
+		refuse_weight(&weight);
 	if (len > ORDER_DATA_MAX_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

@@ -30,6 +30,7 @@ typedef struct KgwColumn
 	AttrNumber	attnum;			/* InvalidAttrNumber = none */
 	KgwColumnKind kind;
 	Oid			type;			/* base type */
+	bool		text_can_fail;	/* to make it recurses, or takes what it has inside */
 	FmgrInfo	output;
 } KgwColumn;
 

@@ -58,6 +58,10 @@ column_kind(Oid type)
 			return KGW_COLUMN_JSONB;
 		case JSONOID:
 			return KGW_COLUMN_CONVERTED;
+			/* to write these recurses, as deep as they are */
+		case TSQUERYOID:
+		case JSONPATHOID:
+			return KGW_COLUMN_CONVERTED;
 			/* what these say depends on search_path, which is pinned for those */
 		case REGPROCOID:
 		case REGPROCEDUREOID:
@@ -78,6 +82,13 @@ column_kind(Oid type)
 	return KGW_COLUMN_CONVERTED;
 }
 
+static bool
+text_can_fail(Oid type)
+{
+	return type == TSQUERYOID || type == JSONPATHOID || OidIsValid(get_element_type(type)) ||
+		(get_typtype(type) != TYPTYPE_BASE && get_typtype(type) != TYPTYPE_ENUM);
+}
+
 /* Resolve a column by name; false when the table doesn't have it. */
 static bool
 resolve_column(Relation rel, const char *name, KgwColumn *column)
@@ -95,6 +106,7 @@ resolve_column(Relation rel, const char *name, KgwColumn *column)
 		column->attnum = attr->attnum;
 		column->type = getBaseType(attr->atttypid);
 		column->kind = column_kind(column->type);
+		column->text_can_fail = text_can_fail(column->type);
 		getTypeOutputInfo(column->type, &output, &is_varlena);
 		fmgr_info(output, &column->output);
 		return true;

@@ -30,6 +30,9 @@ PG_FUNCTION_INFO_V1(kg_verify);
 #define EPOCH_SECONDS \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
+static const char not_canonical[] = "document can't be canonicalised exactly";
+static const char not_signed[] = "payload can't be signed";
+
 static void
 refuse(KgwCanonical *canonical, KgwCanonicalStatus status, const char *what)
 {
@@ -40,6 +43,24 @@ refuse(KgwCanonical *canonical, KgwCanonicalStatus status, const char *what)
 			 errmsg("%s", what),
 			 errdetail("%s", kgw_document_detail(canonical)),
 			 *hint ? errhint("%s", hint) : 0));
+}
+
+/* The document's text; an error when it is too heavy to be turned into text at all. */
+static const char *
+document_text(Jsonb *jsonb, const char *what, size_t *len)
+{
+	KgwWeight	weight;
+	const char *text;
+
+	kgw_weight_begin(&weight, KGW_CANONICAL_MAX_BYTES);
+	text = kgw_document_text(jsonb, &weight, len);
+	if (text == NULL)
+		ereport(ERROR,
+				(errcode(kgw_document_errcode(weight.status)),
+				 errmsg("%s", what),
+				 errdetail("%s", kgw_document_sentence(weight.fault)),
+				 errhint("%s", kgw_canonical_status_hint(weight.status))));
+	return text;
 }
 
 static text *
@@ -58,12 +79,12 @@ Datum
 kg_canonical_json(PG_FUNCTION_ARGS)
 {
 	size_t		len;
-	const char *document = kgw_document_text(PG_GETARG_JSONB_P(0), &len);
+	const char *document = document_text(PG_GETARG_JSONB_P(0), not_canonical, &len);
 	KgwCanonical *canonical = kgw_document_workspace();
 	KgwCanonicalStatus status = kgw_canonical_run(canonical, document, len, NULL);
 
 	if (status != KGW_CANONICAL_OK)
-		refuse(canonical, status, "document can't be canonicalised exactly");
+		refuse(canonical, status, not_canonical);
 	document = kgw_canonical_text(canonical, &len);
 	PG_RETURN_TEXT_P(text_from_utf8(document, len));
 }
@@ -118,7 +139,7 @@ canonicalise_for_signing(KgwCanonical *canonical, Jsonb *payload)
 {
 	KgwMembers	members = {.drop_signature = true};
 	size_t		len;
-	const char *document = kgw_document_text(payload, &len);
+	const char *document = document_text(payload, not_signed, &len);
 	KgwCanonicalStatus status = kgw_canonical_run(canonical, document, len, &members);
 	int64_t		timestamp;
 
@@ -149,7 +170,7 @@ kg_sign(PG_FUNCTION_ARGS)
 	size_t		len;
 
 	if (status != KGW_CANONICAL_OK)
-		refuse(canonical, status, "payload can't be signed");
+		refuse(canonical, status, not_signed);
 	sign_canonical(canonical, secret, signature);
 	document = kgw_canonical_seal(canonical, signature, &len);
 	PG_RETURN_TEXT_P(text_from_utf8(document, len));

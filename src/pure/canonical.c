@@ -249,7 +249,13 @@ kgw_canonical_problem(const KgwCanonical *c)
 const char *
 kgw_canonical_hint(const KgwCanonical *c)
 {
-	switch (c->status)
+	return kgw_canonical_status_hint(c->status);
+}
+
+const char *
+kgw_canonical_status_hint(KgwCanonicalStatus status)
+{
+	switch (status)
 	{
 		case KGW_CANONICAL_INEXACT_NUMBER:
 			return "Send it as a string.";

@@ -98,5 +98,6 @@ extern bool kgw_canonical_timestamp(const KgwCanonical *c, int64_t *ts);
  */
 extern const char *kgw_canonical_problem(const KgwCanonical *c);
 extern const char *kgw_canonical_hint(const KgwCanonical *c);
+extern const char *kgw_canonical_status_hint(KgwCanonicalStatus status);
 
 #endif							/* KGW_CANONICAL_H */

@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * weight.h
+ *	  How long a value's text would be, and how deep, before it is made.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_WEIGHT_H
+#define KGW_WEIGHT_H
+
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+#include "pure/canonical.h"
+
+typedef struct KgwWeight
+{
+	Size		limit;			/* of bytes */
+	Size		bytes;			/* at least so long is the text; not counted beyond limit */
+	int			depth;			/* of the deepest value */
+	KgwCanonicalStatus status;
+	char		fault[128];		/* what keeps it from being sent, or empty */
+} KgwWeight;
+
+extern void kgw_weight_begin(KgwWeight *weight, Size limit);
+extern bool kgw_weigh_bytes(KgwWeight *weight, Size bytes);
+extern bool kgw_weigh_jsonb(KgwWeight *weight, Jsonb *jsonb);
+extern bool kgw_weigh_datum(KgwWeight *weight, Oid type, Datum datum);
+
+#endif							/* KGW_WEIGHT_H */
