@@ -49,7 +49,7 @@ my $peak = q{SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\s+(
 sub peak_after
 {
 	my ($sql) = @_;
-	my ($out) = $node->safe_psql('postgres', "$sql;\n$peak") =~ /(\d+)\s*$/;
+	my ($out) = $node->safe_psql('postgres', "$sql\n;\n$peak") =~ /(\d+)\s*$/;
 
 	return $out;
 }
