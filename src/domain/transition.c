@@ -184,7 +184,7 @@ refuse_weight(const KgwWeight *weight)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("order_data is too large"),
-				 errdetail("It has more than %d bytes; %d are allowed.", ORDER_DATA_MAX_BYTES,
+				 errdetail("It has more than %d bytes; %d are allowed.", KGW_CANONICAL_MAX_BYTES,
 						   ORDER_DATA_MAX_BYTES),
 				 errhint("Keep the document elsewhere and put a reference into order_data.")));
 	ereport(ERROR,
@@ -204,7 +204,7 @@ check_order_data(Jsonb *order_data)
 	KgwCanonicalStatus status;
 	StringInfoData wrapped;
 
-	kgw_weight_begin(&weight, ORDER_DATA_MAX_BYTES);
+	kgw_weight_begin(&weight, KGW_CANONICAL_MAX_BYTES);
 	text = kgw_document_text(order_data, &weight, &len);
 	if (text == NULL)
 		refuse_weight(&weight);
