@@ -172,6 +172,6 @@ is($node->safe_psql('postgres', q{
 note $node->safe_psql('postgres', q{SELECT outcome, left(error, 70), count(*) FROM kgwebhook.delivery_log WHERE object_id LIKE 'fuzz%' GROUP BY 1, 2 ORDER BY 3 DESC});
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT outcome) FROM kgwebhook.delivery_log WHERE object_id LIKE 'fuzz%'}), 2, 'some of both');
 
-is((worker_pids($node))[0], $worker, 'the worker has lived through it');
+is((worker_pids($node, 'postgres'))[0], $worker, 'the worker has lived through it');
 cmp_ok(peak_of($worker), '<', MOST, 'and stayed small');
 done_testing();
