@@ -8,9 +8,11 @@
  * destination whose state changes: a fixed table in shared memory, written
  * a few times a turn, read by the view kgwebhook.destinations.
  *
- * When it is full a notice of a destination at rest makes room; if there is
- * none, the new one is left out.  The board is for people: nothing is ever
- * decided by it.
+ * When it is full, what is new takes the place of the destination that has been
+ * at rest for longest; if none is, the new one is left out.  Those at rest are in
+ * a list, because a board without them may be posted to thousands of times a
+ * second, under a lock: nothing here may take longer the more notices there are.
+ * The board is for people: nothing is ever decided by it.
  *
  * src/services/board.c
  *
@@ -19,6 +21,7 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "lib/ilist.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -41,16 +44,20 @@ typedef struct KgwPosted
 {
 	KgwNoticeKey key;
 	KgwNotice	notice;
+	bool		resting;		/* in the list of those */
+	dlist_node	node;
 } KgwPosted;
 
 static HTAB *board;
+static dlist_head *resting;		/* in shared memory, as what it lists is */
 static LWLock *lock;
 
 /* Reserve shared memory.  Called from the hook that requests it. */
 void
 kgw_board_request(void)
 {
-	RequestAddinShmemSpace(hash_estimate_size(BOARD_SIZE, sizeof(KgwPosted)));
+	RequestAddinShmemSpace(hash_estimate_size(BOARD_SIZE, sizeof(KgwPosted)) +
+						   MAXALIGN(sizeof(dlist_head)));
 	RequestNamedLWLockTranche("kgwebhook board", 1);
 }
 
@@ -59,7 +66,11 @@ void
 kgw_board_startup(void)
 {
 	HASHCTL		ctl = {0};
+	bool		found;
 
+	resting = ShmemInitStruct("kgwebhook board at rest", sizeof(dlist_head), &found);
+	if (!found)
+		dlist_init(resting);
 	ctl.keysize = sizeof(KgwNoticeKey);
 	ctl.entrysize = sizeof(KgwPosted);
 	board = ShmemInitHash("kgwebhook board", BOARD_SIZE, BOARD_SIZE, &ctl,
@@ -77,22 +88,48 @@ key_of(const char *destination)
 	return key;
 }
 
+/* Put a notice into the list of those at rest, or take it out. */
+static void
+place(KgwPosted *posted)
+{
+	bool		rests = posted->notice.in_flight == 0 && !posted->notice.backing_off;
+
+	if (rests && !posted->resting)
+		dlist_push_tail(resting, &posted->node);
+	else if (!rests && posted->resting)
+		dlist_delete(&posted->node);
+	posted->resting = rests;
+}
+
 /* Take down a notice of a destination at rest, whosever it is. */
 static void
 make_room(void)
 {
-	HASH_SEQ_STATUS scan;
 	KgwPosted  *posted;
 
-	hash_seq_init(&scan, board);
-	while ((posted = hash_seq_search(&scan)) != NULL)
-	{
-		if (posted->notice.in_flight > 0 || posted->notice.backing_off)
-			continue;
-		hash_search(board, &posted->key, HASH_REMOVE, NULL);
-		hash_seq_term(&scan);
+	if (dlist_is_empty(resting))
 		return;
+	posted = dlist_container(KgwPosted, node, dlist_pop_head_node(resting));
+	hash_search(board, &posted->key, HASH_REMOVE, NULL);
+}
+
+/* The notice under a key, made if there is room; else NULL. */
+static KgwPosted *
+find_or_make(const KgwNoticeKey *key)
+{
+	KgwPosted  *posted = hash_search(board, key, HASH_FIND, NULL);
+
+	if (posted != NULL)
+		return posted;
+	if (hash_get_num_entries(board) >= BOARD_SIZE)
+		make_room();
+	posted = hash_search(board, key, HASH_ENTER_NULL, NULL);
+	if (posted != NULL)
+	{
+		posted->notice.last_success = 0;
+		posted->resting = false;
 	}
+	return posted;
 }
 
 /* Post a notice, in place of the destination's last one. */
@@ -101,19 +138,17 @@ kgw_board_post(const KgwNotice *notice)
 {
 	KgwNoticeKey key = key_of(notice->destination);
 	KgwPosted  *posted;
-	bool		found;
-	TimestampTz last_success;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	if (hash_get_num_entries(board) >= BOARD_SIZE)
-		make_room();
-	posted = hash_search(board, &key, HASH_ENTER_NULL, &found);
+	posted = find_or_make(&key);
 	if (posted != NULL)
 	{
-		last_success = found ? posted->notice.last_success : 0;
+		TimestampTz last_success = posted->notice.last_success;
+
 		posted->notice = *notice;
 		if (notice->last_success == 0)
 			posted->notice.last_success = last_success;
+		place(posted);
 	}
 	LWLockRelease(lock);
 }
@@ -134,6 +169,7 @@ kgw_board_clear(void)
 		posted->notice.in_flight = 0;
 		posted->notice.failures = 0;
 		posted->notice.backing_off = false;
+		place(posted);
 	}
 	LWLockRelease(lock);
 }
