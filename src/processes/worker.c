@@ -48,12 +48,15 @@
 
 /*
  * Set, whatever role and database say.  A lock is waited for no longer than the
- * other destinations can bear, for they wait meanwhile, too (guard.c).
+ * other destinations can bear, for they wait meanwhile, too (guard.c).  A commit is
+ * flushed here and waits for no standby: what a worker settles needs to survive a
+ * crash of this server, and a standby that was lost would keep it from settling
+ * anything, though payments go on without it (synchronous_commit = local).
  */
 static const char *const own_settings[][2] = {
 	{"role", "none"},
 	{"search_path", "pg_catalog, pg_temp"},
-	{"synchronous_commit", "on"},
+	{"synchronous_commit", "local"},
 	{"default_transaction_isolation", "read committed"},
 	{"default_transaction_read_only", "off"},
 	{"default_transaction_deferrable", "off"},
@@ -230,8 +233,7 @@ kgw_worker_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 
 	/* attach first: the launcher counts on hearing of this process's end */
-	kgw_shared_worker_attach(slot, shard);
-	if (kgw_shared_worker_dismissed())
+	if (!kgw_shared_worker_attach(slot, shard) || kgw_shared_worker_dismissed())
 		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	apply_own_settings();

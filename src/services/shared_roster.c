@@ -240,20 +240,32 @@ worker_detach(int code, Datum arg)
 	LWLockRelease(kgw_shared->lock);
 }
 
-/* Make this process the worker of a shard, whom commits wake. */
-void
+/*
+ * Make this process the worker of a shard, whom commits wake.  False, with nothing
+ * done, when the shard has one: a launcher that began after another's end may have
+ * started a second before the first had said that it runs.
+ */
+bool
 kgw_shared_worker_attach(int slot, int shard)
 {
-	kgw_shared_my_database = &kgw_shared->databases[slot];
-	kgw_shared_my_worker = &kgw_shared_my_database->workers[shard];
+	KgwWorkerSlot *worker = &kgw_shared->databases[slot].workers[shard];
+	bool		vacant;
 
 	LWLockAcquire(kgw_shared->lock, LW_EXCLUSIVE);
-	kgw_shared_my_worker->latch = &MyProc->procLatch;
-	kgw_shared_my_worker->pid = MyProcPid;
-	kgw_shared_my_worker->leave = false;
-	kgw_shared_call_launcher();
+	vacant = worker->pid == 0;
+	if (vacant)
+	{
+		kgw_shared_my_database = &kgw_shared->databases[slot];
+		kgw_shared_my_worker = worker;
+		worker->latch = &MyProc->procLatch;
+		worker->pid = MyProcPid;
+		worker->leave = false;
+		kgw_shared_call_launcher();
+	}
 	LWLockRelease(kgw_shared->lock);
-	before_shmem_exit(worker_detach, (Datum) 0);
+	if (vacant)
+		before_shmem_exit(worker_detach, (Datum) 0);
+	return vacant;
 }
 
 /* Report that the database of this worker has the extension. */

@@ -28,7 +28,7 @@ extern bool kgw_shared_present(int slot);
 extern bool kgw_shared_closed(int slot);
 
 /* a worker */
-extern void kgw_shared_worker_attach(int slot, int shard);
+extern bool kgw_shared_worker_attach(int slot, int shard);
 extern void kgw_shared_worker_present(void);
 extern void kgw_shared_worker_absent(void);
 extern bool kgw_shared_worker_dismissed(void);
