@@ -11,7 +11,7 @@
  * Every other read comes after a look at the arrivals with the same snapshot:
  * only then is nothing older than what was read still to be found.
  *
- * All but kgw_arrivals_unended() and kgw_arrivals_ended_unseen() is called between kgw_queue_begin() and
+ * All but the last two functions are called between kgw_queue_begin() and
  * kgw_queue_end(), whose snapshot it goes by.
  *
  * src/domain/arrivals.c
@@ -30,6 +30,11 @@
 
 #include "domain/arrivals.h"
 #include "services/plan.h"
+
+/* Rows of a pass, of all passes of a look, and of what may be named in addition. */
+#define PASS_ROWS 256
+#define WHOLE_ROWS 4096
+#define NAMED_ROWS 16384
 
 /* A 32-bit transaction id of the active snapshot, in full. */
 static FullTransactionId
@@ -79,71 +84,146 @@ compare_xids(const void *a, const void *b)
 	return FullTransactionIdPrecedes(x, y) ? -1 : FullTransactionIdPrecedes(y, x) ? 1 : 0;
 }
 
-/* Read what one transaction has enqueued. */
-static int
-read_transaction(FullTransactionId xid, int limit, KgwRowTaker take, void *arg)
+/* A walk along the index of transactions: where it is, and who gets what it meets. */
+typedef struct KgwWalk
 {
-	static SPIPlanPtr kept;
-	Oid			types[] = {XID8OID, INT4OID};
-	Datum		args[2];
+	FullTransactionId xid;
+	int64		delivery_id;	/* the last one that was met */
+	int			budget;			/* rows that may still be read whole */
+	KgwRowTaker take;
+	void	   *arg;
+} KgwWalk;
 
-	kgw_plan(&kept,
-			 "SELECT " KGW_ROW_COLUMNS " FROM kgwebhook.queue"
-			 " WHERE xid OPERATOR(pg_catalog.=) $1"
-			 " ORDER BY xid, delivery_id LIMIT $2", 2, types);
-	args[0] = FullTransactionIdGetDatum(xid);
-	args[1] = Int32GetDatum(limit);
-	return kgw_queue_read_rows(kept, args, take, arg);
-}
+/* What is left of one transaction, and of those that began with this one. */
+#define OF_ONE \
+	" WHERE xid OPERATOR(pg_catalog.=) $1 AND delivery_id OPERATOR(pg_catalog.>) $2"
+#define OF_ALL_SINCE \
+	" WHERE (xid, delivery_id) OPERATOR(pg_catalog.>) ($1, $2)"
 
-/* Read what has been enqueued by transactions that began with this one. */
-static int
-read_since(FullTransactionId xmax, int limit, KgwRowTaker take, void *arg)
+static bool
+take_and_remember(KgwRow *row, void *arg)
 {
-	static SPIPlanPtr kept;
-	Oid			types[] = {XID8OID, INT4OID};
-	Datum		args[2];
+	KgwWalk    *walk = arg;
 
-	kgw_plan(&kept,
-			 "SELECT " KGW_ROW_COLUMNS " FROM kgwebhook.queue"
-			 " WHERE xid OPERATOR(pg_catalog.>=) $1"
-			 " ORDER BY xid, delivery_id LIMIT $2", 2, types);
-	args[0] = FullTransactionIdGetDatum(xmax);
-	args[1] = Int32GetDatum(limit);
-	return kgw_queue_read_rows(kept, args, take, arg);
+	walk->xid = row->xid;
+	walk->delivery_id = row->delivery_id;
+	return walk->take(row, walk->arg);
 }
 
 /*
- * Read what has become visible since the last call.  Beyond "limit" rows the
- * rest isn't read: then every destination is named to "overflow", and has to be
- * read from its beginning by kgw_queue_read_destination().
+ * Read what is left from where the walk is, pass by pass.  False when it has used
+ * its budget before the end.
+ */
+static bool
+read_whole(KgwWalk *walk, bool one)
+{
+	static SPIPlanPtr plans[2];
+	Oid			types[] = {XID8OID, INT8OID, INT4OID};
+	Datum		args[3];
+	bool		stopped;
+	int			count = PASS_ROWS;
+
+	kgw_plan(&plans[one], one ?
+			 "SELECT " KGW_ROW_COLUMNS " FROM kgwebhook.queue" OF_ONE
+			 " ORDER BY xid, delivery_id LIMIT $3" :
+			 "SELECT " KGW_ROW_COLUMNS " FROM kgwebhook.queue" OF_ALL_SINCE
+			 " ORDER BY xid, delivery_id LIMIT $3", 3, types);
+
+	/* a database that turns out to be a copy sends nothing of all this */
+	while (count == PASS_ROWS && !kgw_queue_met_foreign())
+	{
+		if (walk->budget <= 0)
+			return false;
+		args[0] = FullTransactionIdGetDatum(walk->xid);
+		args[1] = Int64GetDatum(walk->delivery_id);
+		args[2] = Int32GetDatum(PASS_ROWS);
+		count = kgw_queue_read_rows(plans[one], args, take_and_remember, walk, &stopped);
+		walk->budget -= count;
+	}
+	return true;
+}
+
+/* Who is to get the name of a destination. */
+typedef struct KgwNamed
+{
+	KgwOverflowTaker overflow;
+	void	   *arg;
+} KgwNamed;
+
+/* Any of a destination's deliveries may be one that was left unread. */
+static void
+from_beginning(const char *destination, void *arg)
+{
+	KgwNamed   *named = arg;
+
+	named->overflow(destination, 0, named->arg);
+}
+
+/*
+ * Only name whose deliveries are left from where the walk is, and from which on.
+ * When there are very many, a walk along the index by destination takes less.
+ */
+static void
+read_firsts(const KgwWalk *walk, bool one, KgwOverflowTaker overflow)
+{
+	static SPIPlanPtr plans[2];
+	Oid			types[] = {XID8OID, INT8OID, INT4OID};
+	Datum		args[3];
+
+	kgw_plan(&plans[one], one ?
+			 "SELECT destination, pg_catalog.min(delivery_id), pg_catalog.count(*) FROM"
+			 " (SELECT destination, delivery_id FROM kgwebhook.queue" OF_ONE
+			 "   ORDER BY xid, delivery_id LIMIT $3) q GROUP BY destination" :
+			 "SELECT destination, pg_catalog.min(delivery_id), pg_catalog.count(*) FROM"
+			 " (SELECT destination, delivery_id FROM kgwebhook.queue" OF_ALL_SINCE
+			 "   ORDER BY xid, delivery_id LIMIT $3) q GROUP BY destination", 3, types);
+	args[0] = FullTransactionIdGetDatum(walk->xid);
+	args[1] = Int64GetDatum(walk->delivery_id);
+	args[2] = Int32GetDatum(NAMED_ROWS);
+	if (kgw_queue_read_firsts(plans[one], args, overflow, walk->arg) == NAMED_ROWS)
+		kgw_queue_name_destinations(from_beginning, &(KgwNamed) {overflow, walk->arg});
+}
+
+/* Walk over what one transaction has enqueued, or all from this one on. */
+static void
+walk_from(KgwWalk *walk, FullTransactionId xid, bool one, KgwOverflowTaker overflow)
+{
+	walk->xid = xid;
+	walk->delivery_id = PG_INT64_MIN;
+	if (!read_whole(walk, one))
+		read_firsts(walk, one, overflow);
+}
+
+/*
+ * Read what has become visible since the last call, in passes of a few hundred rows
+ * each.  What is beyond WHOLE_ROWS isn't read: its destinations are named to
+ * "overflow", with their lowest number each, from which on they are to be read by
+ * kgw_queue_read_destination().  Beyond NAMED_ROWS more, all destinations are, from
+ * their beginning.
  *
  * A call always comes to its end with the snapshot that it began with.  Of two
  * transitions of an object the older may have the higher transaction number; if
  * a send could come between two parts of a pass, the newer might go first.
  */
 void
-kgw_arrivals_read(KgwArrivals *arrivals, int limit, KgwRowTaker take,
-				  KgwDestinationTaker overflow, void *arg)
+kgw_arrivals_read(KgwArrivals *arrivals, KgwRowTaker take, KgwOverflowTaker overflow, void *arg)
 {
 	FullTransactionId since = arrivals->xmax;
 	FullTransactionId *before = arrivals->xip;
 	int			before_count = arrivals->xip_count;
+	KgwWalk		walk = {.budget = WHOLE_ROWS, .take = take, .arg = arg};
 
 	arrivals->xip = NULL;
 	remember_snapshot(arrivals);
 	qsort(arrivals->xip, arrivals->xip_count, sizeof(FullTransactionId), compare_xids);
-	for (int i = 0; i < before_count && limit > 0; i++)
+	for (int i = 0; i < before_count; i++)
 	{
 		if (bsearch(&before[i], arrivals->xip, arrivals->xip_count,
 					sizeof(FullTransactionId), compare_xids) == NULL)
-			limit -= read_transaction(before[i], limit, take, arg);
+			walk_from(&walk, before[i], true, overflow);
 	}
 	free(before);
-	if (limit > 0)
-		limit -= read_since(since, limit, take, arg);
-	if (limit <= 0)
-		kgw_queue_name_destinations(overflow, arg);
+	walk_from(&walk, since, false, overflow);
 }
 
 /*
@@ -159,25 +239,26 @@ kgw_arrivals_unended(const KgwArrivals *arrivals)
 		FullTransactionIdPrecedes(arrivals->xmax, arrivals->next);
 }
 
-/* The newest transaction that has ended. */
+/* The newest transaction that has ended, committed or not. */
 static FullTransactionId
-latest_ended(void)
+newest_ended(void)
 {
-	FullTransactionId xid;
+	FullTransactionId newest;
 
 	LWLockAcquire(ProcArrayLock, LW_SHARED);
 #if PG_VERSION_NUM >= 170000
-	xid = TransamVariables->latestCompletedXid;
+	newest = TransamVariables->latestCompletedXid;
 #else
-	xid = ShmemVariableCache->latestCompletedXid;
+	newest = ShmemVariableCache->latestCompletedXid;
 #endif
 	LWLockRelease(ProcArrayLock);
-	return xid;
+	return newest;
 }
 
 /*
- * Whether one of these has ended since.  Needs no transaction; for those whose
- * commit wakes nobody (COMMIT PREPARED).
+ * Whether a transaction that was in progress at the last look may have ended
+ * since.  Needs no transaction; for those whose commit wakes nobody (COMMIT
+ * PREPARED).
  */
 bool
 kgw_arrivals_ended_unseen(const KgwArrivals *arrivals)
@@ -187,5 +268,6 @@ kgw_arrivals_ended_unseen(const KgwArrivals *arrivals)
 		if (!TransactionIdIsInProgress(XidFromFullTransactionId(arrivals->xip[i])))
 			return true;
 	}
-	return !FullTransactionIdPrecedes(latest_ended(), arrivals->xmax);
+	return FullTransactionIdPrecedes(arrivals->xmax, arrivals->next) &&
+		FullTransactionIdFollowsOrEquals(newest_ended(), arrivals->xmax);
 }

@@ -27,8 +27,8 @@ typedef struct KgwArrivals
 } KgwArrivals;
 
 extern void kgw_arrivals_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg);
-extern void kgw_arrivals_read(KgwArrivals *arrivals, int limit, KgwRowTaker take,
-							  KgwDestinationTaker overflow, void *arg);
+extern void kgw_arrivals_read(KgwArrivals *arrivals, KgwRowTaker take,
+							  KgwOverflowTaker overflow, void *arg);
 extern bool kgw_arrivals_unended(const KgwArrivals *arrivals);
 extern bool kgw_arrivals_ended_unseen(const KgwArrivals *arrivals);
 

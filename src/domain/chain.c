@@ -45,6 +45,9 @@ kgw_chain_take_row(KgwScheduler *s, KgwEntry *entry, KgwRow *row, KgwTicks due,
 	entry->expires = expires;
 	entry->refused = row->attempts > row->attempts_before;
 	entry->destination->rows++;
+	entry->destination->row_bytes += row->size;
+	entry->destination->keyless |= due == KGW_NEVER;
+	entry->destination->subscribed |= row->subscription_id != 0;
 	s->row_bytes += row->size;
 }
 
@@ -55,6 +58,8 @@ kgw_chain_drop_row(KgwScheduler *s, KgwEntry *entry)
 	if (entry->row == NULL)
 		return;
 	s->row_bytes -= entry->row->size;
+	s->fetch_stalled = false;
+	entry->destination->row_bytes -= entry->row->size;
 	entry->destination->rows--;
 	pfree(entry->row);
 	entry->row = NULL;
@@ -88,6 +93,7 @@ kgw_chain_activate(KgwScheduler *s, KgwEntry *entry)
 	else if (entry->row == NULL)
 	{
 		entry->state = KGW_ENTRY_FETCHING;
+		s->fetch_stalled = false;
 		dlist_push_tail(&s->fetching, &entry->node);
 	}
 	else

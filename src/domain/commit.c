@@ -30,7 +30,7 @@ typedef struct KgwLevel
 {
 	int			nest_level;
 	uint64		enqueued;
-	bool		reload;
+	int			changes;		/* a bit for each KgwChanged */
 	struct KgwLevel *parent;
 } KgwLevel;
 
@@ -42,7 +42,7 @@ static void
 at_transaction_end(XactEvent event, void *arg)
 {
 	uint64		enqueued = 0;
-	bool		reload = false;
+	int			changes = 0;
 
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
 		event != XACT_EVENT_PREPARE)
@@ -52,13 +52,13 @@ at_transaction_end(XactEvent event, void *arg)
 	for (KgwLevel *level = innermost; level != NULL; level = level->parent)
 	{
 		enqueued += level->enqueued;
-		reload |= level->reload;
+		changes |= level->changes;
 	}
 	innermost = NULL;
 	if (event == XACT_EVENT_COMMIT)
-		kgw_shared_wake(enqueued, reload);
+		kgw_shared_wake(enqueued, changes);
 	else if (event == XACT_EVENT_PREPARE)
-		kgw_shared_wake(0, reload);
+		kgw_shared_wake(0, changes);
 }
 
 static void
@@ -78,7 +78,7 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId my_id,
 			 innermost->parent->nest_level == nest_level - 1)
 	{
 		innermost->parent->enqueued += innermost->enqueued;
-		innermost->parent->reload |= innermost->reload;
+		innermost->parent->changes |= innermost->changes;
 		innermost = innermost->parent;
 	}
 	else
@@ -119,11 +119,11 @@ kgw_commit_wake(int enqueued)
 }
 
 /*
- * As above, and have the workers forget what they hold in memory: the current
- * transaction changes secrets, or rows that are queued already.
+ * As above, and tell the workers that the current transaction changes what they
+ * hold in memory.
  */
 void
-kgw_commit_reload(void)
+kgw_commit_changed(KgwChanged what)
 {
-	current_level()->reload = true;
+	current_level()->changes |= 1 << what;
 }

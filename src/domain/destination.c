@@ -41,6 +41,20 @@ can_run(const KgwScheduler *s, KgwDestination *d)
 										kgw_settings.max_in_flight_per_destination, s->now);
 }
 
+/*
+ * Whether it may have one more row, of "rows" at most.  Bytes are counted and not
+ * rows: all destinations share what memory there is, and when that is taken, each
+ * may still have a few small rows, or one, however large.
+ */
+bool
+kgw_destination_has_memory(const KgwScheduler *s, const KgwDestination *d, int rows)
+{
+	if (d->rows == 0 ||
+		(d->rows < DESTINATION_SHARE && d->row_bytes < DESTINATION_SHARE_BYTES))
+		return true;
+	return d->rows < rows && s->row_bytes < ROW_BYTES;
+}
+
 static bool
 wants_page(const KgwScheduler *s, KgwDestination *d)
 {
@@ -49,8 +63,7 @@ wants_page(const KgwScheduler *s, KgwDestination *d)
 	if (d->health.open)
 		return d->in_flight == 0 && dlist_is_empty(&d->ready) && d->rows == 0 &&
 			kgw_health_probe_due(&d->health, s->now);
-	return d->rows < DESTINATION_LOW &&
-		(d->rows < DESTINATION_SHARE || s->row_bytes < ROW_BYTES);
+	return kgw_destination_has_memory(s, d, DESTINATION_LOW);
 }
 
 /* Whether a destination waits for the time of its next probe. */

@@ -72,7 +72,8 @@ bool
 kgw_engine_start(KgwEngine *engine)
 {
 	engine->wakes = kgw_shared_wakes();
-	engine->reloads = kgw_shared_reloads();
+	for (int i = 0; i < KGW_CHANGES; i++)
+		engine->changes[i] = kgw_shared_changes(i);
 	kgw_secrets_forget();
 	kgw_standing_forget();
 	return kgw_reader_start(engine);
@@ -123,14 +124,41 @@ settle(KgwEngine *engine)
 	engine->unreported = true;
 }
 
-/* Somebody has changed secrets or queued rows: start from the table again. */
+/* Whether somebody has changed what we remember, and nothing was done about it. */
 static bool
-start_over(KgwEngine *engine)
+is_out_of_date(const KgwEngine *engine)
+{
+	for (int i = 0; i < KGW_CHANGES; i++)
+	{
+		if (engine->changes[i] != kgw_shared_changes(i))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Take in what others have changed: queued rows by starting from the table again,
+ * all else by itself.  False when the database doesn't have the extension.
+ */
+static bool
+catch_up(KgwEngine *engine)
 {
 	/* first what was judged by what is out of date */
 	if (kgw_ledger_count(engine->ledger) > 0)
 		settle(engine);
-	return kgw_engine_start(engine);
+	if (engine->changes[KGW_CHANGED_ALL] != kgw_shared_changes(KGW_CHANGED_ALL))
+		return kgw_engine_start(engine);
+	for (int i = 0; i < KGW_CHANGES && engine->there; i++)
+	{
+		uint32		changes = kgw_shared_changes(i);
+
+		/* noted first: what comes while it is read comes again */
+		if (engine->changes[i] == changes)
+			continue;
+		engine->changes[i] = changes;
+		kgw_reader_changed(engine, i);
+	}
+	return engine->there;
 }
 
 /* Whether commits have called since we last listened. */
@@ -153,7 +181,7 @@ kgw_engine_turn(KgwEngine *engine)
 {
 	if (engine->again_at == KGW_NEVER)
 	{
-		if (engine->reloads != kgw_shared_reloads() && !start_over(engine))
+		if (is_out_of_date(engine) && !catch_up(engine))
 			return false;
 	}
 	else if (engine->again_at <= kgw_clock_ticks() && !kgw_engine_start(engine))
@@ -183,6 +211,26 @@ kgw_engine_turn(KgwEngine *engine)
 }
 
 /*
+ * What was in progress at the last look may be committed unheard, if it can be
+ * prepared.  When it has to be looked after next; at the first time that it has
+ * ended, a look is due.
+ */
+static KgwTicks
+watch_unheard(KgwEngine *engine, KgwTicks now)
+{
+	KgwTicks	due = engine->looked_at + UNHEARD_PAUSE;
+
+	if (max_prepared_xacts == 0 || !kgw_arrivals_unended(&engine->arrivals))
+		return KGW_NEVER;
+	if (due > now)
+		return due;
+	if (!kgw_arrivals_ended_unseen(&engine->arrivals))
+		return now + UNHEARD_PAUSE;
+	engine->look = true;
+	return now;
+}
+
+/*
  * When the next turn has to come at the latest; KGW_NEVER when only a commit
  * or the network can give it something to do.
  */
@@ -199,16 +247,10 @@ kgw_engine_deadline(KgwEngine *engine)
 		return Min(deadline, engine->again_at);
 
 	/* a call that came during the turn may have been taken for another's */
-	if (engine->reloads != kgw_shared_reloads())
+	if (is_out_of_date(engine))
 		return now;
 	listen_to_commits(engine);
-	if (max_prepared_xacts > 0 && kgw_arrivals_unended(&engine->arrivals))
-	{
-		if (kgw_arrivals_ended_unseen(&engine->arrivals))
-			engine->look = true;
-		else
-			deadline = Min(deadline, now + UNHEARD_PAUSE);
-	}
+	deadline = Min(deadline, watch_unheard(engine, now));
 	if (engine->fenced)
 		return Min(kgw_custody_due(),
 				   Min(kgw_http_deadline(engine->http), kgw_ledger_due(engine->ledger)));
@@ -262,6 +304,6 @@ kgw_engine_settings_changed(KgwEngine *engine)
 
 	/* a key file that is new or mended: encrypt, and see who waits for it */
 	if (kgw_keyfile_set() || kgw_secrets_unreadable())
-		engine->reloads = kgw_shared_reloads() - 1;
+		engine->changes[KGW_CHANGED_SECRETS] = kgw_shared_changes(KGW_CHANGED_SECRETS) - 1;
 	kgw_secrets_forget();
 }

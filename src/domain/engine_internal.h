@@ -16,6 +16,7 @@
 #include "domain/ledger.h"
 #include "domain/scheduler.h"
 #include "domain/upkeep.h"
+#include "services/shared_wakes.h"
 
 /* While requests are in flight, arrivals are looked for this often at most. */
 #define KGW_ARRIVALS_PAUSE 1000
@@ -34,7 +35,7 @@ struct KgwEngine
 	KgwTicks	again_at;		/* start over then: the queue could not be read */
 	bool		there;			/* the database has the extension */
 	uint32		wakes;			/* as of the last time that we listened */
-	uint32		reloads;		/* as of the last start */
+	uint32		changes[KGW_CHANGES];	/* as of the last time that we read it all */
 	bool		fenced;			/* this is a copy that nobody has adopted */
 	bool		told;			/* that was logged, and nothing was sent since */
 	bool		unreported;		/* there may be statistics to report */
@@ -54,6 +55,7 @@ struct KgwEngine
 extern bool kgw_reader_start(KgwEngine *engine);
 extern bool kgw_reader_wants(const KgwEngine *engine, KgwTicks now);
 extern void kgw_reader_run(KgwEngine *engine);
+extern void kgw_reader_changed(KgwEngine *engine, KgwChanged what);
 extern void kgw_reader_stop(KgwEngine *engine);
 
 /* sending.c: requests */

@@ -6,7 +6,8 @@
  * A destination's "cursor" divides its deliveries: all up to it that aren't
  * settled are known here; if "more", there are others beyond it in the table,
  * and a page of them is read as it gets room.  So memory is bounded, whatever
- * the backlog, and nothing is ever forgotten.
+ * the backlog, and nothing is ever forgotten.  What a page or an arrival may bring
+ * into it is counted in bytes (destination.c).
  *
  * A destination whose breaker is open is unloaded: it has nothing in memory but
  * what is in flight, and reads a few rows when a probe is due.
@@ -17,11 +18,16 @@
  */
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
+
 #include "domain/memory.h"
 
 /* Rows of a page, and of one for a destination that is ill. */
 #define PAGE_ROWS 256
 #define PAGE_ROWS_ILL 2
+
+/* Rows read again at a time when all memory is taken. */
+#define ROWS_WHEN_FULL 16
 
 static KgwDestination *
 find_destination(KgwScheduler *s, const char *name)
@@ -83,16 +89,23 @@ break_chain(KgwScheduler *s, KgwEntry *head)
 		kgw_chain_forget(s, object);
 }
 
-/* Let go of what a destination has in memory; it is read again from the table. */
+/*
+ * Let go of what a destination has in memory; it is read again from the table, from
+ * the first of these.  All up to the cursor was known here, so nothing lies before
+ * it but what has left the queue, and may be kept there in great number by an old
+ * snapshot: that isn't walked again.
+ */
 void
 kgw_intake_unload(KgwScheduler *s, KgwDestination *d)
 {
 	dlist_mutable_iter iter;
+	int64		from = d->skipped ? 0 : d->cursor;
 
 	dlist_foreach_modify(iter, &d->all)
 	{
 		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
 
+		from = Min(from, entry->delivery_id - 1);
 		if (entry->state != KGW_ENTRY_BLOCKED)
 			break_chain(s, entry);
 	}
@@ -103,8 +116,9 @@ kgw_intake_unload(KgwScheduler *s, KgwDestination *d)
 		if (!is_away(entry))
 			discard(s, entry);
 	}
-	d->cursor = 0;
+	d->cursor = from;
 	d->more = true;
+	d->skipped = d->keyless = d->subscribed = false;
 }
 
 /*
@@ -122,6 +136,7 @@ kgw_scheduler_forget(KgwScheduler *s)
 	while ((d = hash_seq_search(&scan)) != NULL)
 	{
 		kgw_intake_unload(s, d);
+		d->cursor = 0;
 		d->more = false;
 		d->paused = false;
 		kgw_destination_place(s, d);
@@ -144,6 +159,76 @@ kgw_scheduler_pause(KgwScheduler *s, const char *name)
 	kgw_destination_place(s, d);
 }
 
+/*
+ * These are paused from now on, or all of them, and nobody else.  What has just
+ * been paused is let go of here, and read again when it is resumed.
+ */
+void
+kgw_scheduler_pauses(KgwScheduler *s, const List *names, bool all)
+{
+	HASH_SEQ_STATUS scan;
+	KgwDestination *d;
+	ListCell   *lc;
+
+	s->all_paused = all;
+	foreach(lc, names)
+		find_destination(s, lfirst(lc))->to_pause = true;
+	hash_seq_init(&scan, s->destinations);
+	while ((d = hash_seq_search(&scan)) != NULL)
+	{
+		if (d->to_pause == d->paused)
+		{
+			d->to_pause = false;
+			continue;
+		}
+		if (d->to_pause)
+			kgw_intake_unload(s, d);
+		d->paused = d->to_pause;
+		d->to_pause = false;
+		kgw_destination_place(s, d);
+	}
+}
+
+/*
+ * Let go of what waits for a secret, or is for a subscription, together with all
+ * that its destination has here: it is judged again as it is read again.
+ */
+void
+kgw_scheduler_judge_again(KgwScheduler *s, bool keyless, bool subscribed)
+{
+	HASH_SEQ_STATUS scan;
+	KgwDestination *d;
+
+	hash_seq_init(&scan, s->destinations);
+	while ((d = hash_seq_search(&scan)) != NULL)
+	{
+		if (!(keyless && d->keyless) && !(subscribed && (d->subscribed || d->skipped)))
+			continue;
+		kgw_intake_unload(s, d);
+		kgw_destination_place(s, d);
+	}
+}
+
+/*
+ * A destination has deliveries that have become visible and were not read, from
+ * this number on.  Beyond the cursor they are read in their turn.  Before it there
+ * may be one that is older than what is here of its object: so all is read again,
+ * and nothing is sent meanwhile but what is met.
+ */
+void
+kgw_scheduler_overflow(KgwScheduler *s, const char *name, int64 first)
+{
+	KgwDestination *d = find_destination(s, name);
+
+	if (first <= d->cursor)
+	{
+		kgw_intake_unload(s, d);
+		d->cursor = Min(d->cursor, first - 1);
+	}
+	d->more = true;
+	kgw_destination_place(s, d);
+}
+
 /* A destination has deliveries in the table; all of them are to be paged in. */
 void
 kgw_scheduler_backlog(KgwScheduler *s, const char *name)
@@ -159,8 +244,7 @@ static bool
 has_room(const KgwScheduler *s, const KgwDestination *d)
 {
 	return !d->health.open && d->entries < DESTINATION_ENTRIES &&
-		(d->rows < DESTINATION_SHARE ||
-		 (d->rows < DESTINATION_ROWS && s->row_bytes < ROW_BYTES));
+		kgw_destination_has_memory(s, d, DESTINATION_ROWS);
 }
 
 static KgwEntry *
@@ -225,8 +309,8 @@ kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expir
 	kgw_destination_place(s, d);
 }
 
-/* A row of a page, as above. */
-void
+/* A row of a page, as above; false when there is no room for another. */
+bool
 kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires)
 {
 	KgwDestination *d = find_destination(s, row->destination);
@@ -238,13 +322,14 @@ kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires
 	if (hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL)
 	{
 		pfree(row);
-		return;
+		return true;
 	}
 	entry = add_entry(s, d, row, due, expires);
 
 	/* what can't go yet needs no payload yet */
 	if (entry->state == KGW_ENTRY_BLOCKED)
 		kgw_chain_drop_row(s, entry);
+	return kgw_destination_has_memory(s, d, DESTINATION_ROWS);
 }
 
 /*
@@ -257,16 +342,26 @@ kgw_scheduler_skip(KgwScheduler *s, KgwRow *row)
 	KgwDestination *d = find_destination(s, row->destination);
 
 	d->skipping = true;
+	d->skipped = true;
 	if (d->cursor < row->delivery_id)
 		d->cursor = row->delivery_id;
 	pfree(row);
 }
 
+/* The same of a row that wasn't read in its turn: the cursor stays. */
+void
+kgw_scheduler_leave(KgwScheduler *s, KgwRow *row)
+{
+	find_destination(s, row->destination)->skipped = true;
+	pfree(row);
+}
+
 /*
- * A row that kgw_scheduler_want_rows() asked for.  Its time has come by the
+ * A row that kgw_scheduler_want_rows() asked for.  False when it is the last that
+ * there is room for.  Its time has come by the
  * monotonic clock, whatever the row says by the other.
  */
-void
+bool
 kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks expires)
 {
 	KgwEntry   *entry = hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL);
@@ -274,12 +369,13 @@ kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks expires)
 	if (entry == NULL || entry->state != KGW_ENTRY_FETCHING)
 	{
 		pfree(row);
-		return;
+		return true;
 	}
 	dlist_delete(&entry->node);
 	kgw_chain_take_row(s, entry, row, entry->due, expires);
 	kgw_chain_activate(s, entry);
 	kgw_destination_place(s, entry->destination);
+	return s->row_bytes < ROW_BYTES + ROW_BYTES / 8;
 }
 
 /*
@@ -297,7 +393,10 @@ kgw_scheduler_want_page(KgwScheduler *s, int64 *after, int *limit)
 	dlist_delete(&d->page_node);
 	dlist_push_tail(&s->paging, &d->page_node);
 	*after = d->cursor;
-	*limit = d->health.open && !d->skipping ? PAGE_ROWS_ILL : PAGE_ROWS;
+	if (d->health.open && !d->skipping)
+		*limit = PAGE_ROWS_ILL;
+	else
+		*limit = s->row_bytes < ROW_BYTES ? PAGE_ROWS : DESTINATION_SHARE;
 	return d->name;
 }
 
@@ -320,12 +419,18 @@ kgw_scheduler_want_rows(KgwScheduler *s, int64 *ids, int room)
 	dlist_iter	iter;
 	int			count = 0;
 
+	if (s->row_bytes >= ROW_BYTES)
+		room = Min(room, ROWS_WHEN_FULL);
 	dlist_foreach(iter, &s->fetching)
 	{
+		KgwEntry   *entry = dlist_container(KgwEntry, node, iter.cur);
+
 		if (count == room)
 			break;
-		ids[count++] = dlist_container(KgwEntry, node, iter.cur)->delivery_id;
+		if (kgw_destination_has_memory(s, entry->destination, DESTINATION_ENTRIES))
+			ids[count++] = entry->delivery_id;
 	}
+	s->fetch_stalled = count == 0;
 	return count;
 }
 

@@ -93,7 +93,7 @@ kgw_ledger_begin(KgwLedger *ledger, KgwEntry *entry, const KgwRow *row)
 		job = slist_container(KgwJob, node, slist_pop_head_node(&ledger->unused));
 	job->entry = entry;
 	job->row = row;
-	job->reloads = kgw_shared_reloads();
+	job->secrets = kgw_shared_changes(KGW_CHANGED_SECRETS);
 	return job;
 }
 
@@ -254,7 +254,7 @@ take_batch(KgwLedger *ledger, KgwJob **jobs, KgwSettlement *settlements)
 		kgw_verdict(settlement);
 
 		/* the secret that it lacked may have come while it waited here */
-		if (job->attempt.no_secret && job->reloads != kgw_shared_reloads())
+		if (job->attempt.no_secret && job->secrets != kgw_shared_changes(KGW_CHANGED_SECRETS))
 			settlement->next_attempt_at = GetCurrentTimestamp();
 	}
 	ledger->count -= count;

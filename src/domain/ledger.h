@@ -21,7 +21,7 @@ typedef struct KgwJob
 	slist_node	node;
 	KgwEntry   *entry;
 	const KgwRow *row;			/* the entry's */
-	uint32		reloads;		/* of kgw_shared_reloads() when it began */
+	uint32		secrets;		/* changes of them when it began */
 	KgwAttempt	attempt;
 } KgwJob;
 

@@ -23,14 +23,15 @@
 #define DESTINATION_ROWS 512
 /* ... of which more are read when it falls below this ... */
 #define DESTINATION_LOW 128
-/* ... and which it may have even when all memory is taken. */
+/* ... and which it may have even when all memory is taken, if they are small. */
 #define DESTINATION_SHARE 8
+#define DESTINATION_SHARE_BYTES (64 * 1024)
 
 /* Entries of one destination, with or without their rows. */
 #define DESTINATION_ENTRIES 16384
 
 /* Bytes of rows in memory, of all destinations. */
-#define ROW_BYTES (16 * 1024 * 1024)
+#define ROW_BYTES (8 * 1024 * 1024)
 
 typedef enum KgwEntryState
 {
@@ -60,11 +61,16 @@ typedef struct KgwDestination
 	TimestampTz last_success;	/* 0 = none yet */
 	int			entries;
 	int			rows;			/* entries that have their row */
+	Size		row_bytes;		/* of these */
 	int			in_flight;
 	int64		cursor;
 	bool		more;
 	bool		paused;
+	bool		to_pause;		/* while pauses are read again */
 	bool		skipping;		/* the last row of a page was left in the table */
+	bool		skipped;		/* rows up to the cursor are left there */
+	bool		keyless;		/* what waits for a secret was met since it was loaded */
+	bool		subscribed;		/* and what is for a subscription */
 	bool		paging;			/* in the list of those that want a page */
 	bool		slow;			/* its last acknowledgement was long in coming */
 	bool		running;		/* in one of the lines of those that can send */
@@ -143,12 +149,14 @@ struct KgwScheduler
 	bool		unproven_next;	/* proven and unproven ones take turns */
 	dlist_head	changed;
 	Size		row_bytes;
+	bool		fetch_stalled;	/* no row of "fetching" has room */
 	bool		all_paused;
 	KgwTicks	now;			/* as of the last tick */
 };
 
 /* destination.c: the lines that destinations stand in */
 extern void kgw_destination_place(KgwScheduler *s, KgwDestination *d);
+extern bool kgw_destination_has_memory(const KgwScheduler *s, const KgwDestination *d, int rows);
 extern bool kgw_destination_is_slow(KgwTicks taken);
 extern bool kgw_destination_can_send(KgwScheduler *s);
 extern KgwDestination *kgw_destination_take(KgwScheduler *s);

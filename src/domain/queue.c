@@ -48,6 +48,9 @@ static MemoryContext caller_context;
 /* The newest WAL position that what was read depends on. */
 static XLogRecPtr read_lsn;
 
+/* The transaction that was noted last since kgw_queue_begin(). */
+static FullTransactionId noted;
+
 /* Whether a row of another database was met since kgw_queue_begin(). */
 static bool met_foreign;
 
@@ -59,6 +62,7 @@ kgw_queue_begin(void)
 {
 	caller_context = CurrentMemoryContext;
 	read_lsn = InvalidXLogRecPtr;
+	noted = InvalidFullTransactionId;
 	met_foreign = false;
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -91,13 +95,12 @@ kgw_queue_end(void)
 static void
 note_transaction(FullTransactionId xid)
 {
-	static FullTransactionId last;
 	TransactionId short_xid = XidFromFullTransactionId(xid);
 	XLogRecPtr	lsn = InvalidXLogRecPtr;
 
-	if (FullTransactionIdEquals(xid, last) || !TransactionIdIsNormal(short_xid))
+	if (FullTransactionIdEquals(xid, noted) || !TransactionIdIsNormal(short_xid))
 		return;
-	last = xid;
+	noted = xid;
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
 #if PG_VERSION_NUM >= 170000
 	if (!TransactionIdPrecedes(short_xid, TransamVariables->oldestClogXid) &&
@@ -114,35 +117,43 @@ note_transaction(FullTransactionId xid)
 
 /*
  * Run a plan that returns KGW_ROW_COLUMNS with the active snapshot, and hand its
- * rows on.  Returns how many there were, those of other databases included.
+ * rows on, one by one: none is unpacked before the last one was taken, and what that
+ * took is given back at once.  Returns how many there were, those of other databases
+ * included; *stopped when the taker wanted no more.
  */
 int
-kgw_queue_read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg)
+kgw_queue_read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg, bool *stopped)
 {
 	int			count;
 	SPITupleTable *table;
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook row",
+												  ALLOCSET_DEFAULT_SIZES);
 
 	if (SPI_execute_plan(which, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.queue");
 	count = SPI_processed;
 	table = SPI_tuptable;		/* the taker may use SPI itself */
-	for (int i = 0; i < count; i++)
+	*stopped = false;
+	for (int i = 0; i < count && !*stopped; i++)
 	{
 		KgwRow	   *row;
-		MemoryContext scratch;
+		MemoryContext caller;
 
 		if (kgw_row_is_foreign(table->vals[i], table->tupdesc))
 		{
 			met_foreign = true;
 			continue;
 		}
+		caller = MemoryContextSwitchTo(scratch);
 		row = kgw_row_make(table->vals[i], table->tupdesc, caller_context);
-		scratch = MemoryContextSwitchTo(caller_context);
+		MemoryContextReset(scratch);
+		MemoryContextSwitchTo(caller_context);
 		note_transaction(row->xid);
-		take(row, arg);
-		MemoryContextSwitchTo(scratch);
+		*stopped = !take(row, arg);
+		MemoryContextSwitchTo(caller);
 	}
 	SPI_freetuptable(table);
+	MemoryContextDelete(scratch);
 	return count;
 }
 
@@ -171,6 +182,34 @@ read_destinations(SPIPlanPtr which, KgwDestinationTaker take, void *arg)
 		MemoryContextSwitchTo(scratch);
 	}
 	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Run a plan that returns destinations, their lowest numbers, and how many rows that
+ * stands for, and hand them on.  Returns how many rows there were.
+ */
+int64
+kgw_queue_read_firsts(SPIPlanPtr which, Datum *args, KgwOverflowTaker take, void *arg)
+{
+	int64		rows = 0;
+
+	if (SPI_execute_plan(which, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.queue");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		char	   *destination = SPI_getvalue(tuple, desc, 1);
+		bool		isnull;
+		int64		first = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
+		MemoryContext scratch = MemoryContextSwitchTo(caller_context);
+
+		rows += DatumGetInt64(SPI_getbinval(tuple, desc, 3, &isnull));
+		take(destination, first, arg);
+		MemoryContextSwitchTo(scratch);
+	}
+	SPI_freetuptable(SPI_tuptable);
+	return rows;
 }
 
 /* Name every destination that has deliveries. */
@@ -204,15 +243,16 @@ kgw_queue_read_paused(KgwDestinationTaker take, void *arg)
 
 /*
  * Read a destination's deliveries with numbers beyond "after", oldest first.
- * Returns how many there were; fewer than "limit" means there are no more.
+ * Returns whether there may be more.
  */
-int
+bool
 kgw_queue_read_destination(const char *destination, int64 after, int limit,
 						   KgwRowTaker take, void *arg)
 {
 	static SPIPlanPtr kept;
 	Oid			types[] = {TEXTOID, INT8OID, INT4OID};
 	Datum		args[3];
+	bool		stopped;
 
 	kgw_plan(&kept,
 			 "SELECT " KGW_ROW_COLUMNS " FROM kgwebhook.queue"
@@ -222,17 +262,21 @@ kgw_queue_read_destination(const char *destination, int64 after, int limit,
 	args[0] = CStringGetTextDatum(destination);
 	args[1] = Int64GetDatum(after);
 	args[2] = Int32GetDatum(limit);
-	return kgw_queue_read_rows(kept, args, take, arg);
+	return kgw_queue_read_rows(kept, args, take, arg, &stopped) == limit || stopped;
 }
 
-/* Read deliveries by number; those that are gone are left out. */
-void
+/*
+ * Read deliveries by number; those that are gone are left out.  False when the taker
+ * wanted no more before all were read.
+ */
+bool
 kgw_queue_read_ids(const int64 *ids, int count, KgwRowTaker take, void *arg)
 {
 	static SPIPlanPtr kept;
 	Oid			types[] = {INT8ARRAYOID};
 	Datum	   *values = palloc(count * sizeof(Datum));
 	Datum		array;
+	bool		stopped;
 
 	kgw_plan(&kept,
 			 "SELECT " KGW_ROW_COLUMNS " FROM kgwebhook.queue"
@@ -241,5 +285,6 @@ kgw_queue_read_ids(const int64 *ids, int count, KgwRowTaker take, void *arg)
 		values[i] = Int64GetDatum(ids[i]);
 	array = PointerGetDatum(construct_array(values, count, INT8OID, sizeof(int64),
 											FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	kgw_queue_read_rows(kept, &array, take, arg);
+	kgw_queue_read_rows(kept, &array, take, arg, &stopped);
+	return !stopped;
 }

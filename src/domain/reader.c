@@ -159,38 +159,52 @@ take_backlog(const char *destination, void *arg)
 }
 
 static void
+take_overflow(const char *destination, int64 first, void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	if (is_mine(engine, destination))
+		kgw_scheduler_overflow(engine->scheduler, destination, first);
+}
+
+static bool
 take_arrival(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
-	if (is_mine(engine, row->destination) && !is_paused(row))
+	if (!is_mine(engine, row->destination))
+		pfree(row);
+	else if (is_paused(row))
+		kgw_scheduler_leave(engine->scheduler, row);
+	else
 		kgw_scheduler_arrival(engine->scheduler, row, due_of(engine, row),
 							  expiry_of(engine, row));
-	else
-		pfree(row);
+	return true;
 }
 
-static void
+static bool
 take_paged(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
-	if (is_paused(row))
-		kgw_scheduler_skip(engine->scheduler, row);
-	else
-		kgw_scheduler_paged(engine->scheduler, row, due_of(engine, row), expiry_of(engine, row));
+	if (!is_paused(row))
+		return kgw_scheduler_paged(engine->scheduler, row, due_of(engine, row),
+								   expiry_of(engine, row));
+	kgw_scheduler_skip(engine->scheduler, row);
+	return true;
 }
 
-static void
+static bool
 take_fetched(KgwRow *row, void *arg)
 {
 	KgwEngine  *engine = arg;
 
+	if (!is_paused(row))
+		return kgw_scheduler_fetched(engine->scheduler, row, expiry_of(engine, row));
+
 	/* its entry, left without a row, is forgotten */
-	if (is_paused(row))
-		pfree(row);
-	else
-		kgw_scheduler_fetched(engine->scheduler, row, expiry_of(engine, row));
+	kgw_scheduler_leave(engine->scheduler, row);
+	return true;
 }
 
 static void
@@ -293,6 +307,7 @@ read_from_nothing(void *arg)
 	}
 	kgw_queue_end();
 	engine->look = false;
+	engine->looked_at = engine->now;
 }
 
 /*
@@ -315,6 +330,84 @@ kgw_reader_start(KgwEngine *engine)
 }
 
 static void
+collect_paused(const char *destination, void *arg)
+{
+	List	  **names = arg;
+
+	*names = lappend(*names, pstrdup(destination));
+}
+
+/* Somebody has written the table of pauses. */
+static void
+reread_pauses(void *arg)
+{
+	KgwEngine  *engine = arg;
+	List	   *read = NIL;
+	List	   *names = NIL;
+	ListCell   *lc;
+	bool		all = false;
+
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+	kgw_queue_read_paused(collect_paused, &read);
+	foreach(lc, read)
+	{
+		if (strcmp(lfirst(lc), "*") == 0)
+			all = true;
+		else if (is_mine(engine, lfirst(lc)))
+			names = lappend(names, lfirst(lc));
+	}
+	kgw_scheduler_pauses(engine->scheduler, names, all);
+	list_free(names);
+	list_free_deep(read);
+	kgw_queue_end();
+}
+
+/* Somebody has written the table of subscriptions. */
+static void
+reread_subscriptions(void *arg)
+{
+	KgwEngine  *engine = arg;
+
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+	if (kgw_standing_reread())
+		kgw_scheduler_judge_again(engine->scheduler, false, true);
+	kgw_queue_end();
+}
+
+/*
+ * Somebody has changed this, which isn't the queue: what is here stays here, but for
+ * what it was judged by.  That is read again in its turn, after a look as always.
+ */
+void
+kgw_reader_changed(KgwEngine *engine, KgwChanged what)
+{
+	KgwGuarded	result = KGW_GUARDED_DONE;
+
+	switch (what)
+	{
+		case KGW_CHANGED_ALL:
+			break;
+		case KGW_CHANGED_SECRETS:
+			kgw_secrets_forget();
+			kgw_custody_run();
+			kgw_scheduler_judge_again(engine->scheduler, true, false);
+			break;
+		case KGW_CHANGED_SUBSCRIPTIONS:
+			result = kgw_guard_passing(reread_subscriptions, engine);
+			break;
+		case KGW_CHANGED_PAUSES:
+			result = kgw_guard_passing(reread_pauses, engine);
+			break;
+	}
+	if (result != KGW_GUARDED_DONE)
+		kgw_reader_stop(engine);
+}
+
+static void
 read_pages(KgwEngine *engine)
 {
 	const char *destination;
@@ -329,7 +422,7 @@ read_pages(KgwEngine *engine)
 			return;
 		kgw_scheduler_page_end(engine->scheduler, destination,
 							   kgw_queue_read_destination(destination, after, limit,
-														  take_paged, engine) == limit);
+														  take_paged, engine));
 	}
 }
 
@@ -341,8 +434,8 @@ read_rows(KgwEngine *engine)
 
 	if (count == 0)
 		return;
-	kgw_queue_read_ids(ids, count, take_fetched, engine);
-	kgw_scheduler_rows_end(engine->scheduler, ids, count);
+	if (kgw_queue_read_ids(ids, count, take_fetched, engine))
+		kgw_scheduler_rows_end(engine->scheduler, ids, count);
 }
 
 /* Whether there is anything to read, and room for it. */
@@ -370,8 +463,7 @@ read_queue(void *arg)
 	if (!engine->fenced)
 	{
 		/* first, also when only a page is wanted: see queue.c */
-		kgw_arrivals_read(&engine->arrivals, READ_ROWS, take_arrival, take_backlog,
-								engine);
+		kgw_arrivals_read(&engine->arrivals, take_arrival, take_overflow, engine);
 		engine->look = false;
 		engine->looked_at = engine->now;
 		read_pages(engine);

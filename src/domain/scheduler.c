@@ -150,7 +150,8 @@ kgw_scheduler_wants_to_read(const KgwScheduler *s)
 {
 	KgwScheduler *m = unconstify(KgwScheduler *, s);
 
-	return !dlist_is_empty(&m->paging) || !dlist_is_empty(&m->fetching);
+	return !dlist_is_empty(&m->paging) ||
+		(!dlist_is_empty(&m->fetching) && !s->fetch_stalled);
 }
 
 /* The most requests that there will be in flight. */
@@ -298,6 +299,7 @@ kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry)
 void
 kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due)
 {
+	entry->destination->keyless |= due == KGW_NEVER;
 	kgw_chain_drop_row(s, entry);
 	entry->refused = true;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
@@ -325,7 +327,7 @@ kgw_scheduler_limits_changed(KgwScheduler *s)
 static bool
 is_forgettable(const KgwScheduler *s, const KgwDestination *d)
 {
-	return d->entries == 0 && !d->more && !d->paused &&
+	return d->entries == 0 && !d->more && !d->paused && !d->skipped &&
 		hash_get_num_entries(s->destinations) > REMEMBERED;
 }
 

@@ -10,6 +10,8 @@
 #ifndef KGW_SCHEDULER_H
 #define KGW_SCHEDULER_H
 
+#include "nodes/pg_list.h"
+
 #include "domain/delivery.h"
 #include "domain/row.h"
 #include "pure/health.h"
@@ -42,11 +44,15 @@ extern KgwScheduler *kgw_scheduler_new(void);
 /* intake.c: what was read from the queue */
 extern void kgw_scheduler_forget(KgwScheduler *s);
 extern void kgw_scheduler_pause(KgwScheduler *s, const char *name);
+extern void kgw_scheduler_pauses(KgwScheduler *s, const List *names, bool all);
+extern void kgw_scheduler_judge_again(KgwScheduler *s, bool keyless, bool subscribed);
 extern void kgw_scheduler_backlog(KgwScheduler *s, const char *name);
+extern void kgw_scheduler_overflow(KgwScheduler *s, const char *name, int64 first);
 extern void kgw_scheduler_arrival(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
-extern void kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
+extern bool kgw_scheduler_paged(KgwScheduler *s, KgwRow *row, KgwTicks due, KgwTicks expires);
 extern void kgw_scheduler_skip(KgwScheduler *s, KgwRow *row);
-extern void kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks expires);
+extern void kgw_scheduler_leave(KgwScheduler *s, KgwRow *row);
+extern bool kgw_scheduler_fetched(KgwScheduler *s, KgwRow *row, KgwTicks expires);
 
 /* intake.c: what to read next */
 extern const char *kgw_scheduler_want_page(KgwScheduler *s, int64 *after, int *limit);

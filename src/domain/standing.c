@@ -54,6 +54,9 @@ typedef struct KgwChange
 
 static HTAB *remembered;
 
+/* Whether one by which rows may have been judged is remembered no more. */
+static bool unsure;
+
 /* How a subscription stands, if that is remembered, else NULL. */
 const KgwStanding *
 kgw_standing_known(int64 subscription_id)
@@ -77,6 +80,7 @@ kgw_standing_forget(void)
 	HASH_SEQ_STATUS scan;
 	KgwStanding *standing;
 
+	unsure = false;
 	if (remembered == NULL)
 		return;
 	hash_seq_init(&scan, remembered);
@@ -133,6 +137,42 @@ read_standing(KgwStanding *standing)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* Whether rows that were judged by one of these are judged the same by the other. */
+static bool
+is_same(const KgwStanding *a, const KgwStanding *b)
+{
+	return a->paused == b->paused && (a->refusal == NULL) == (b->refusal == NULL);
+}
+
+/*
+ * Somebody has written the table: read again what is remembered.  True when rows
+ * that were judged by it may have to be judged again.  Needs SPI to be connected.
+ */
+bool
+kgw_standing_reread(void)
+{
+	HASH_SEQ_STATUS scan;
+	KgwStanding *standing;
+	bool		changed = unsure;
+
+	unsure = false;
+	if (remembered == NULL)
+		return changed;
+	hash_seq_init(&scan, remembered);
+	while ((standing = hash_seq_search(&scan)) != NULL)
+	{
+		KgwStanding read = {.subscription_id = standing->subscription_id};
+
+		if (!changed)
+		{
+			read_standing(&read);
+			changed = !is_same(standing, &read);
+		}
+		forget_one(standing);
+	}
+	return changed;
+}
+
 /*
  * Read how a subscription stands and remember it; one that isn't there refuses.
  * Needs SPI to be connected.  It is ours, and good until the next load or
@@ -148,7 +188,10 @@ kgw_standing_load(int64 subscription_id)
 	if (remembered == NULL)
 		create_memory();
 	if (hash_get_num_entries(remembered) >= REMEMBERED_MAX)
+	{
 		kgw_standing_forget();
+		unsure = true;
+	}
 	read_standing(&read);
 	if (read.refusal != NULL)
 		read.refusal = MemoryContextStrdup(TopMemoryContext, read.refusal);
@@ -280,7 +323,7 @@ announce(const KgwChange *change, const char *reason)
 			 errdetail("Its events become dead letters: %s.", reason),
 			 errhint("When its receiver is mended, call kg_resume_subscription(" INT64_FORMAT
 					 "), and kg_recover() for what it has missed.", change->subscription_id)));
-	kgw_commit_reload();
+	kgw_commit_changed(KGW_CHANGED_SUBSCRIPTIONS);
 }
 
 static void
@@ -299,6 +342,7 @@ settle_change(const KgwChange *change)
 	standing = hash_search(remembered, &change->subscription_id, HASH_FIND, NULL);
 	if (standing != NULL)
 		forget_one(standing);
+	unsure = true;
 }
 
 /*

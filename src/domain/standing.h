@@ -22,6 +22,7 @@ typedef struct KgwStanding
 extern const KgwStanding *kgw_standing_known(int64 subscription_id);
 extern const KgwStanding *kgw_standing_load(int64 subscription_id);
 extern void kgw_standing_forget(void);
+extern bool kgw_standing_reread(void);
 extern void kgw_standing_settle(const KgwSettlement *settlements, int count);
 
 #endif							/* KGW_STANDING_H */

@@ -4,8 +4,9 @@
  *	  Noticing that somebody has written our tables.
  *
  * A worker remembers secrets, pauses, subscriptions and the queue.  When another session has
- * changed them, by our functions or by hand, it starts over from the tables at
- * that session's commit.  Statement triggers see every way of writing; the
+ * changed them, by our functions or by hand, it reads them again at that session's
+ * commit: of the queue everything, for nobody can say what else was written; of the
+ * others only what they have a say in (reader.c).  Statement triggers see every way of writing; the
  * workers' own writing doesn't fire them, and the enqueuing trigger of a
  * watched table goes below them.
  *
@@ -28,6 +29,21 @@
 
 PG_FUNCTION_INFO_V1(kg_changed);
 
+/* What workers remember of this table. */
+static KgwChanged
+what_of(Relation table)
+{
+	Oid			relid = RelationGetRelid(table);
+
+	if (relid == kgw_relation_oid("secret"))
+		return KGW_CHANGED_SECRETS;
+	if (relid == kgw_relation_oid("subscription"))
+		return KGW_CHANGED_SUBSCRIPTIONS;
+	if (relid == kgw_relation_oid("paused"))
+		return KGW_CHANGED_PAUSES;
+	return KGW_CHANGED_ALL;
+}
+
 /*
  * kgwebhook.changed(): statement trigger of the tables that workers remember.
  */
@@ -43,6 +59,6 @@ kg_changed(PG_FUNCTION_ARGS)
 	table = ((TriggerData *) fcinfo->context)->tg_relation;
 	if (RelationGetRelid(table) == kgw_relation_oid("subscription"))
 		CacheInvalidateRelcache(table);
-	kgw_commit_reload();
+	kgw_commit_changed(what_of(table));
 	return PointerGetDatum(NULL);
 }

@@ -33,7 +33,7 @@ on_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void
 		previous_hook(access, class_id, object_id, sub_id, arg);
 	if (access == OAT_DROP && class_id == ExtensionRelationId &&
 		object_id == kgw_extension_oid())
-		kgw_commit_reload();
+		kgw_commit_changed(KGW_CHANGED_ALL);
 }
 
 /*

@@ -235,7 +235,7 @@ on_statement(PlannedStmt *plan, const char *query, bool read_only,
 	if (to_look != NULL)
 		look_at_commit(to_look);
 	if (wake)
-		kgw_shared_wake(0, true);
+		kgw_shared_wake(0, 1 << KGW_CHANGED_ALL);
 }
 
 /* Begin to see statements.  Called from _PG_init while libraries are preloaded. */

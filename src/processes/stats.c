@@ -126,7 +126,7 @@ kg_installed(PG_FUNCTION_ARGS)
 {
 	kgw_version_require();
 	if (kgw_shared_ready())
-		kgw_commit_reload();
+		kgw_commit_changed(KGW_CHANGED_ALL);
 	else if (!IsBinaryUpgrade)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

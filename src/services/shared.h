@@ -20,6 +20,7 @@
 
 #include "services/outcome.h"
 #include "services/settings.h"
+#include "services/shared_wakes.h"
 
 #define KGW_ERROR_SIZE 256
 
@@ -41,7 +42,7 @@ typedef struct KgwDatabaseSlot
 	bool		absent;			/* nobody is wanted there */
 	int			closed;			/* statements that keep workers away */
 	pg_atomic_uint32 wakes;		/* how often commits have called workers */
-	pg_atomic_uint32 reloads;	/* how often workers were told to start over */
+	pg_atomic_uint32 changes[KGW_CHANGES];	/* how often workers were told of each */
 	pg_atomic_uint64 enqueued;
 	pg_atomic_uint64 outcomes[KGW_OUTCOMES];
 	char		last_error[KGW_ERROR_SIZE];

@@ -5,8 +5,8 @@
  *
  * A slot holds the latches of its workers, so that the commit of an enqueuing
  * transaction wakes them without a lookup, a signal handler or a table.  A latch
- * alone can get lost, though: whoever waits inside a transaction (for a lock, for a
- * synchronous standby) resets it.  So each call is counted first, and a worker
+ * alone can get lost, though: whoever waits inside a transaction (for a lock)
+ * resets it.  So each call is counted first, and a worker
  * compares counts before it sleeps.
  *
  * A commit runs through here when nothing may fail any more, so nothing does:
@@ -30,14 +30,14 @@ static uint32 wakes_seen;
 /*
  * Wake this database's workers: something is new in its queue or in what
  * they hold in memory.  A database that has no worker is brought to the
- * launcher's attention.  "enqueued" is added to the counter; "reload" tells
- * the workers that what they hold in memory (rows, secrets) is out of date.
+ * launcher's attention.  "enqueued" is added to the counter; "changes" tells the
+ * workers what of that which they hold in memory is out of date.
  *
  * Called after a commit, when nothing may fail any more: it doesn't allocate
  * and raises nothing.
  */
 void
-kgw_shared_wake(uint64 enqueued, bool reload)
+kgw_shared_wake(uint64 enqueued, int changes)
 {
 	KgwDatabaseSlot *database;
 	bool		running = false;
@@ -50,15 +50,18 @@ kgw_shared_wake(uint64 enqueued, bool reload)
 	if (database != NULL)
 	{
 		pg_atomic_fetch_add_u64(&database->enqueued, enqueued);
-		if (reload)
-			pg_atomic_fetch_add_u32(&database->reloads, 1);
+		for (int i = 0; i < KGW_CHANGES; i++)
+		{
+			if (changes & 1 << i)
+				pg_atomic_fetch_add_u32(&database->changes[i], 1);
+		}
 		pg_atomic_fetch_add_u32(&database->wakes, 1);
 		for (int i = 0; i < KGW_MAX_SHARDS; i++)
 		{
 			if (database->workers[i].pid == 0)
 				continue;
 			running = true;
-			if (reload || pg_atomic_read_u32(&database->workers[i].deaf) == 0)
+			if (changes != 0 || pg_atomic_read_u32(&database->workers[i].deaf) == 0)
 				SetLatch(database->workers[i].latch);
 		}
 	}
@@ -83,7 +86,7 @@ kgw_shared_wake(uint64 enqueued, bool reload)
 
 /*
  * Changes whenever a commit calls this worker.  Its latch alone won't do: every
- * wait inside a transaction (for a lock, for a synchronous standby) resets it.
+ * wait inside a transaction (for a lock) resets it.
  */
 uint32
 kgw_shared_wakes(void)
@@ -99,11 +102,11 @@ kgw_shared_heard_all(void)
 	return pg_atomic_read_u32(&kgw_shared_my_database->wakes) == wakes_seen;
 }
 
-/* Changes whenever this worker has to forget what it holds in memory. */
+/* Changes whenever somebody has changed this. */
 uint32
-kgw_shared_reloads(void)
+kgw_shared_changes(KgwChanged what)
 {
-	return pg_atomic_read_u32(&kgw_shared_my_database->reloads);
+	return pg_atomic_read_u32(&kgw_shared_my_database->changes[what]);
 }
 
 /*

@@ -134,11 +134,30 @@ wait_until_settled($node);
 is_deeply([ grep { statuses("meanwhile$_") ne 'pending success' } 1 .. 20 ],
 	[], 'what is committed in the midst of it is in order');
 
+#
+# Again the older transaction has the newer transition, with more than is read
+# whole, for more destinations than have a page a turn
+#
+$_->quit foreach $late, $older, $many;
+$older = begin();
+$many = begin();
+kill 'STOP', $worker;
+insert_intent($node, 'overflowed', url(90));
+$older->query_safe(q{UPDATE payment_intents SET status = 'success' WHERE payment_intent_id = 'overflowed'});
+$older->query_safe('COMMIT');
+$many->query_safe(q{INSERT INTO payment_intents (payment_intent_id, callback_url)
+	SELECT 'over' || i, format('http://127.0.0.%s:%s/ok', 10 + i % 50, } . $receiver->port . q{)
+	  FROM generate_series(1, 5000) i});
+$many->query_safe('COMMIT');
+kill 'CONT', $worker;
+wait_until_settled($node);
+is(statuses('overflowed'), 'pending success', 'in order when it is named only');
+
 is( $node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT delivery_id)
 		FROM kgwebhook.delivery_log'),
 	join("|", (scalar(() = $receiver->lines)) x 2),
 	'all of it once');
 
-$_->quit foreach $late, $older, $many;
+$_->quit foreach $older, $many;
 $node->stop;
 done_testing();
