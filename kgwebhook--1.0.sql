@@ -6,6 +6,9 @@
  * has to fail rather than adopt it.  Every name is qualified, every function
  * that runs SQL pins its search_path, and nothing is granted to PUBLIC but the
  * three functions that a receiver needs.
+ *
+ * Each table has a replica identity: where a publication has all tables, as tools
+ * for change capture make one, PostgreSQL refuses to delete from one without.
  */
 
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
@@ -32,6 +35,7 @@ CREATE TABLE kgwebhook.instance (
     database          pg_catalog.oid NOT NULL,
     recorded_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
+ALTER TABLE kgwebhook.instance REPLICA IDENTITY FULL;
 COMMENT ON TABLE kgwebhook.instance IS
   'the database that this one is; a copy has its original''s row, and waits for kg_adopt()';
 COMMENT ON COLUMN kgwebhook.instance.system_identifier IS 'of the server, as pg_control_system() has it';
@@ -221,7 +225,9 @@ CREATE TABLE kgwebhook.delivery_log (
     subscription_id  pg_catalog.int8,
     CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
 ) PARTITION BY RANGE (started_at);
+ALTER TABLE kgwebhook.delivery_log REPLICA IDENTITY FULL;
 CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log DEFAULT;
+ALTER TABLE kgwebhook.delivery_log_default REPLICA IDENTITY FULL;
 
 /*
  * Indexes are the partitions' own: those of the parent would be made anew when a
@@ -1089,6 +1095,7 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE ALL ON kgwebhook.%I FROM %s', partition, grantee);
     END LOOP;
+    EXECUTE format('ALTER TABLE kgwebhook.%I REPLICA IDENTITY FULL', partition);
     EXECUTE format('COMMENT ON TABLE kgwebhook.%I IS %L', partition, 'attempts of ' || to_char(day, 'YYYY-MM-DD') || ', UTC');
     PERFORM kgwebhook.index_partition(partition);
     LOCK TABLE kgwebhook.delivery_log_default IN ACCESS EXCLUSIVE MODE;
