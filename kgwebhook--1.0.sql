@@ -533,6 +533,28 @@ CREATE FUNCTION @extschema@.kg_set_secret(org_id pg_catalog.text, secret pg_cata
 COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text) IS
   'installs a signing secret that was agreed elsewhere, in place of the one there was';
 
+/* Two functions, so that a right to the one is none to the other. */
+CREATE FUNCTION @extschema@.kg_set_secret(
+    org_id pg_catalog.text,
+    secret pg_catalog.text,
+    replace_undecryptable pg_catalog.bool) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_set_secret';
+COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
+  'the same; true: also in place of one that can''t be decrypted, which is then lost for good';
+
+CREATE FUNCTION kgwebhook.secret_wanted(org_id pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = secret_wanted.org_id)
+                THEN format('It waits for the key to decrypt the signing secret of organization %s, which is there. '
+                            'It is sent as soon as the file of kgwebhook.key_file is restored and the server has reloaded; '
+                            'the server''s log says what is wrong with it. Don''t set another secret: the receiver knows this one.', org_id)
+                ELSE format('It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', org_id) END
+$$;
+COMMENT ON FUNCTION kgwebhook.secret_wanted(pg_catalog.text) IS
+  'what has to happen before deliveries of an organization that wait for its secret are sent, in words';
+
 CREATE FUNCTION @extschema@.kg_rotate_secret(
     org_id pg_catalog.text DEFAULT 'default',
     activate_after pg_catalog.interval DEFAULT '24 hours',
@@ -559,7 +581,7 @@ COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, p
   'has an organisation''s events sent to a URL, besides the objects'' own; returns the subscription''s number';
 
 CREATE FUNCTION @extschema@.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
-    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
     DELETE FROM kgwebhook.subscription s WHERE s.subscription_id = kg_unsubscribe.subscription_id;
@@ -574,7 +596,7 @@ COMMENT ON FUNCTION @extschema@.kg_unsubscribe(pg_catalog.int8) IS
   'removes a subscription; what is still queued for it becomes dead letters';
 
 CREATE FUNCTION @extschema@.kg_pause_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
-    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
     UPDATE kgwebhook.subscription s SET paused_at = coalesce(s.paused_at, now())
@@ -590,7 +612,7 @@ COMMENT ON FUNCTION @extschema@.kg_pause_subscription(pg_catalog.int8) IS
   'has the events of a subscription wait in the queue';
 
 CREATE FUNCTION @extschema@.kg_resume_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
-    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     former kgwebhook.subscription;
@@ -667,19 +689,47 @@ CREATE FUNCTION kgwebhook.destination_notices(
 COMMENT ON FUNCTION kgwebhook.destination_notices() IS
   'what this database''s workers say of their destinations, from shared memory';
 
+CREATE FUNCTION kgwebhook.destination_of(url pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_destination_of';
+COMMENT ON FUNCTION kgwebhook.destination_of(pg_catalog.text) IS
+  'scheme://host:port of a URL; empty when it has none';
+
+CREATE FUNCTION kgwebhook.checked_destination(destination pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    known text := kgwebhook.destination_of(lower(destination) || '/');
+BEGIN
+    IF known <> '' AND known = lower(destination) THEN
+        RETURN known;
+    END IF;
+    RAISE EXCEPTION '"%" is not a destination', destination
+        USING ERRCODE = 'invalid_parameter_value',
+              DETAIL = 'A destination is scheme://host:port, with its port.',
+              HINT = CASE WHEN known <> '' THEN format('The destination of such a URL is %s.', known)
+                     ELSE 'SELECT destination FROM kgwebhook.destinations shows those that there are.' END;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.checked_destination(pg_catalog.text) IS
+  'a destination in lower case; an error for what can be none';
+
 CREATE FUNCTION @extschema@.kg_pause(destination pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    name text := kgwebhook.checked_destination(kg_pause.destination);
 BEGIN
-    IF lower(destination) !~ '^https?://[^/]+:[0-9]+$' THEN
-        RAISE EXCEPTION '"%" is not a destination', destination
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'A destination is scheme://host:port, with its port.',
-                  HINT = 'SELECT destination FROM kgwebhook.destinations shows those that there are.';
-    END IF;
-    INSERT INTO kgwebhook.paused (destination)
-        VALUES (coalesce(lower(kg_pause.destination), '*'))
+    INSERT INTO kgwebhook.paused (destination) VALUES (coalesce(name, '*'))
         ON CONFLICT DO NOTHING;
+    IF name IS NOT NULL
+       AND NOT EXISTS (SELECT FROM kgwebhook.queue q WHERE q.destination = name)
+       AND NOT EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.destination = name)
+       AND NOT EXISTS (SELECT FROM kgwebhook.destination_notices() n WHERE n.destination = name) THEN
+        RAISE WARNING 'nobody knows the destination "%"', name
+            USING DETAIL = 'Nothing waits for it, no subscription has it, and nothing was sent there since the server started. It is paused all the same.',
+                  HINT = 'SELECT destination FROM kgwebhook.destinations shows those that there are; kg_resume() takes a pause back.';
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_pause(pg_catalog.text) IS
@@ -1144,6 +1194,12 @@ CREATE FUNCTION kgwebhook.log_retention() RETURNS pg_catalog.interval
 COMMENT ON FUNCTION kgwebhook.log_retention() IS
   'the setting kgwebhook.log_retention; NULL keeps everything';
 
+CREATE FUNCTION kgwebhook.in_transaction_block() RETURNS pg_catalog.bool
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_in_transaction_block';
+COMMENT ON FUNCTION kgwebhook.in_transaction_block() IS
+  'whether the transaction goes on after the statement that was sent';
+
 CREATE FUNCTION kgwebhook.log_partitions(
     older_than pg_catalog.timestamptz,
     OUT partition pg_catalog.regclass,
@@ -1255,6 +1311,8 @@ DECLARE
     leaf record;
     removed bigint;
     total bigint := 0;
+    callers text;
+    goes_on bool := kgwebhook.in_transaction_block();
 BEGIN
     IF older_than < '0' THEN
         RAISE EXCEPTION 'older_than is negative'
@@ -1277,8 +1335,9 @@ BEGIN
     END LOOP;
     PERFORM set_config('lock_timeout', patience, true);
     PERFORM kgwebhook.make_days();
-    /* not where the transaction goes on and would keep payments waiting */
-    IF statement_timestamp() = transaction_timestamp() THEN
+    /* not where the transaction goes on and would keep payments waiting, be it in a function of somebody's */
+    GET DIAGNOSTICS callers = PG_CONTEXT;
+    IF NOT goes_on AND position(E'\n' IN callers) = 0 THEN
         PERFORM kgwebhook.trim_queue();
     END IF;
     RETURN total;
@@ -1381,12 +1440,6 @@ COMMENT ON FUNCTION @extschema@.kg_unschedule_maintenance() IS
  * remembers it, out of the bytes of its last request; then it has the whole
  * schedule before it again.
  * ------------------------------------------------------------------------- */
-
-CREATE FUNCTION kgwebhook.destination_of(url pg_catalog.text) RETURNS pg_catalog.text
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'kg_destination_of';
-COMMENT ON FUNCTION kgwebhook.destination_of(pg_catalog.text) IS
-  'scheme://host:port of a URL; empty when it has none';
 
 CREATE FUNCTION kgwebhook.is_taken(subscription_id pg_catalog.int8) RETURNS pg_catalog.bool
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1737,6 +1790,8 @@ BEGIN
                     WHEN 'dead' THEN (SELECT d.reason FROM kgwebhook.dead_letter d WHERE d.delivery_id = l.delivery_id)
                     WHEN 'superseded' THEN 'superseded, and what superseded it is gone'
                     WHEN 'pending' THEN CASE WHEN isfinite(l.next_attempt_at) THEN 'not attempted yet'
+                                             WHEN EXISTS (SELECT FROM kgwebhook.secret e WHERE e.org_id = l.org_id)
+                                             THEN 'waits for the key to decrypt its signing secret'
                                              ELSE 'waits for a signing secret' END
                     ELSE CASE WHEN isfinite(l.next_attempt_at) THEN 'tried again at ' || l.next_attempt_at::text || '; '
                               ELSE '' END || coalesce(l.last_error, 'the log has no attempt of it any more') END END,
@@ -1827,7 +1882,7 @@ BEGIN
             format('Its subscription %s is paused. Next is %s, after kg_resume_subscription(%s).',
                    it.subscription_id, next, it.subscription_id)
         WHEN NOT isfinite(it.next_attempt_at) THEN
-            format('It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', it.org_id)
+            kgwebhook.secret_wanted(it.org_id)
         WHEN ahead IS NOT NULL THEN
             format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
         WHEN destination.state = 'backing_off' THEN
@@ -1917,6 +1972,7 @@ REVOKE ALL ON FUNCTION
     kgwebhook.make_day(pg_catalog.date),
     kgwebhook.make_days(),
     kgwebhook.log_retention(),
+    kgwebhook.in_transaction_block(),
     kgwebhook.log_partitions(pg_catalog.timestamptz),
     kgwebhook.drop_days(),
     kgwebhook.trim_queue(),
@@ -1929,6 +1985,7 @@ REVOKE ALL ON FUNCTION
     kgwebhook.origin(),
     kgwebhook.record_instance(),
     @extschema@.kg_adopt(),
+    kgwebhook.checked_destination(pg_catalog.text),
     @extschema@.kg_pause(pg_catalog.text),
     @extschema@.kg_resume(pg_catalog.text),
     @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb),
@@ -1937,6 +1994,8 @@ REVOKE ALL ON FUNCTION
     @extschema@.kg_create_transfers(pg_catalog.text),
     @extschema@.kg_create_secret(pg_catalog.text),
     @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text),
+    @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.bool),
+    kgwebhook.secret_wanted(pg_catalog.text),
     @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval),
     @extschema@.kg_encrypt_secrets(),
     @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text),

@@ -220,6 +220,8 @@ INSERT INTO calls VALUES
 	('kg_verify', $$ public.kg_verify('{"a":1,"timestamp":1,"signature":"00"}', 'secret') $$),
 	('kg_create_secret', $$ public.kg_create_secret('hijack') $$),
 	('kg_set_secret', $$ public.kg_set_secret('hijack', 'a secret of at least 24 bytes') $$),
+	('kg_set_secret replacing', $$ public.kg_set_secret('hijack', 'a secret of at least 24 bytes', true) $$),
+	('secret_wanted', $$ kgwebhook.secret_wanted('hijack') $$),
 	('kg_rotate_secret', $$ public.kg_rotate_secret('hijack') $$),
 	('kg_create_payment_intents', $$ public.kg_create_payment_intents('hijack.intents') $$),
 	('kg_create_transfers', $$ public.kg_create_transfers('hijack.moves') $$),

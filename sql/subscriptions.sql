@@ -146,6 +146,8 @@ ALTER SEQUENCE kgwebhook.subscription_id_seq RESTART;
 SELECT kg_subscribe('acme', 'https://all.example/hook'), kg_subscribe('acme', 'https://other.example/hook');
 SELECT pg_temp.refused(format('SELECT %s(%s)', f, 99)) FROM unnest(ARRAY[
 	'kg_unsubscribe', 'kg_pause_subscription', 'kg_resume_subscription']) f;
+SELECT pg_temp.refused(format('SELECT %s(NULL)', f)) FROM unnest(ARRAY[
+	'kg_unsubscribe', 'kg_pause_subscription', 'kg_resume_subscription']) f;
 SELECT kg_resume_subscription(1);
 SELECT kg_pause_subscription(1), kg_pause_subscription(1);
 UPDATE kgwebhook.subscription SET disabled_at = '2024-01-01 12:00:00.5', disabled_reason = 'the receiver answered 410 Gone',

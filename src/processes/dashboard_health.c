@@ -188,7 +188,8 @@ find_backlog(Findings *findings, const KgwHealth *health)
 			 psprintf("%s for a signing secret", number(health->secret, "delivery waits", "deliveries wait")),
 			 psprintf("Of the organisation %s. They go out as soon as there is one: "
 					  "<code>SELECT kg_create_secret(&#39;&hellip;&#39;);</code> "
-					  "If there is, its key can&#39;t be read; see the server&#39;s log.", name_organisations()));
+					  "If there is one already, restore the file of kgwebhook.key_file, and set no other secret: "
+					  "the server&#39;s log says why it can&#39;t be decrypted.", name_organisations()));
 	if (health->paused > 0)
 		find(findings, KGW_WARNING,
 			 psprintf("%s paused", number(health->paused, "destination is", "destinations are")),

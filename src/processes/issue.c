@@ -14,6 +14,10 @@
  * secrets nobody could say any more which receiver has which.  Its times are
  * whole seconds, like the stamps of attempts.
  *
+ * What can't be decrypted today may be tomorrow, once the right key file is back,
+ * and its receiver knows no other.  So nothing here replaces such a secret, unless
+ * the caller says in so many words that it may be lost.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -129,8 +133,64 @@ warn_of_log(void)
 					 " SET log_statement = 'none'; SET log_min_duration_statement = -1.")));
 }
 
+/* Of a row's column: nothing, if it can be decrypted; else an error. */
 static void
-set_secret(FunctionCallInfo fcinfo)
+check_decryptable(text *org_id, HeapTuple row, TupleDesc desc, int column)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	bool		isnull;
+	Datum		sealed = SPI_getbinval(row, desc, column, &isnull);
+	bool		by_first;
+	text	   *clear;
+
+	if (isnull)
+		return;
+	PG_TRY();
+	{
+		clear = kgw_unseal(org_id, DatumGetTextPP(sealed), &by_first);
+		explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("the present secret of organization \"%s\" can't be decrypted, and would be lost",
+						text_to_cstring(org_id)),
+				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+				 errhint("Restore the file of kgwebhook.key_file and reload: what waits then goes out, signed with it."
+						 " Only if its key is lost for good: kg_set_secret(org_id, secret, replace_undecryptable => true).")));
+	}
+	PG_END_TRY();
+}
+
+/* Refuse if there is a secret that somebody may yet be able to decrypt. */
+static void
+spare_undecryptable(text *org_id)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		args[1];
+
+	args[0] = PointerGetDatum(org_id);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT secret, next_secret FROM kgwebhook.secret"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND encrypted FOR UPDATE",
+							  1, types, args, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.secret");
+	if (SPI_processed == 1)
+		for (int column = 1; column <= 2; column++)
+			check_decryptable(org_id, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+	SPI_finish();
+}
+
+static void
+set_secret(FunctionCallInfo fcinfo, bool replace_undecryptable)
 {
 	text	   *org_id = kgw_argument_org_id(fcinfo, 0);
 	text	   *secret = kgw_argument_text(fcinfo, 1, "secret");
@@ -148,6 +208,8 @@ set_secret(FunctionCallInfo fcinfo)
 				 errmsg("secret is short"),
 				 errdetail("It has %zu bytes; fewer than %d can be guessed.", len, SECRET_GOOD),
 				 errhint("Use kg_create_secret() to have one made.")));
+	if (!replace_undecryptable)
+		spare_undecryptable(org_id);
 	store(org_id, secret,
 		  "INSERT INTO kgwebhook.secret (org_id, secret, encrypted) VALUES ($1, $2, $3)"
 		  " ON CONFLICT (org_id) DO UPDATE SET secret = excluded.secret,"
@@ -157,6 +219,7 @@ set_secret(FunctionCallInfo fcinfo)
 
 /*
  * kg_set_secret(org_id text, secret text)
+ * kg_set_secret(org_id text, secret text, replace_undecryptable boolean)
  */
 Datum
 kg_set_secret(PG_FUNCTION_ARGS)
@@ -164,7 +227,7 @@ kg_set_secret(PG_FUNCTION_ARGS)
 	KgwDiscretion discretion;
 
 	kgw_discreet_begin(&discretion, "SELECT kg_set_secret(...)");
-	set_secret(fcinfo);
+	set_secret(fcinfo, PG_NARGS() == 3 && !PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
 	warn_of_log();
 	kgw_discreet_end(&discretion);
 	PG_RETURN_VOID();

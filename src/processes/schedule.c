@@ -11,6 +11,10 @@
  * lets a role have one job of a name, so making them again changes nothing but
  * what is not as it should be.
  *
+ * Where pg_cron was loaded but never created, anybody who may create a schema can
+ * have one of the name cron, and functions in it that would run with the rights of
+ * whoever calls ours.  So what is called has to be pg_cron's own.
+ *
  * None of this is needed for deliveries, nor for retention: the worker drops
  * old days by itself.
  *
@@ -21,8 +25,6 @@
 #include "postgres.h"
 
 #include "commands/dbcommands.h"
-#include "commands/extension.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -48,6 +50,27 @@ static const KgwCronJob jobs[] = {
 	{"expire", "* * * * *", "SELECT %s.kg_expire_intents(NULL)"},
 	{"sweep", "17 * * * *", "SELECT kgwebhook.sweep()"},
 };
+
+/* NULL when what our statements name in schema cron belongs to pg_cron. */
+static const char guard[] =
+"WITH member AS ("
+"  SELECT d.classid, d.objid FROM pg_catalog.pg_depend d"
+"    JOIN pg_catalog.pg_extension e ON e.oid OPERATOR(pg_catalog.=) d.refobjid"
+"   WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass"
+"     AND d.deptype OPERATOR(pg_catalog.=) 'e' AND e.extname OPERATOR(pg_catalog.=) 'pg_cron'),"
+" named AS ("
+"  SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass AS classid, p.oid AS objid, p.pronamespace AS schema"
+"    FROM pg_catalog.pg_proc p"
+"   WHERE p.proname OPERATOR(pg_catalog.=) ANY ('{schedule,schedule_in_database,unschedule}'::pg_catalog.name[])"
+"  UNION ALL"
+"  SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, c.oid, c.relnamespace"
+"    FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.=) 'job')"
+" SELECT CASE WHEN NOT EXISTS (SELECT FROM member) THEN 'extension \"pg_cron\" does not exist'"
+"             WHEN EXISTS (SELECT FROM named n JOIN pg_catalog.pg_namespace s"
+"                              ON s.oid OPERATOR(pg_catalog.=) n.schema AND s.nspname OPERATOR(pg_catalog.=) 'cron'"
+"                           WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid OPERATOR(pg_catalog.=) n.classid"
+"                                                AND m.objid OPERATOR(pg_catalog.=) n.objid))"
+"             THEN 'schema \"cron\" has what does not belong to pg_cron' END";
 
 static char *
 job_name(const KgwCronJob *job, const char *database)
@@ -79,26 +102,16 @@ cron_database(void)
 	return database;
 }
 
-/* Run a statement in this database; false when there is no pg_cron. */
-static bool
-run_here(const char *statement)
-{
-	if (!OidIsValid(get_extension_oid("pg_cron", true)))
-		return false;
-	SPI_connect();
-	(void) SPI_execute(statement, false, 0);
-	SPI_finish();
-	return true;
-}
-
 /* Run a statement where pg_cron lives. */
 static void
 tell_cron(const char *database, bool here, const char *statement)
 {
-	if (here ? !run_here(statement) :
-		!kgw_errand_run(database, statement, ERRCODE_INVALID_SCHEMA_NAME))
-		complain_of_absence("extension \"pg_cron\" does not exist",
-							psprintf("It should be in database \"%s\", says cron.database_name.",
+	char	   *objection = here ? kgw_errand_run_here(guard, statement) :
+		kgw_errand_run(database, guard, statement);
+
+	if (objection != NULL)
+		complain_of_absence(objection,
+							psprintf("pg_cron should be in database \"%s\", says cron.database_name.",
 									 database));
 }
 
@@ -125,14 +138,15 @@ kg_schedule_maintenance(PG_FUNCTION_ARGS)
 
 	initStringInfo(&statement);
 	for (size_t i = 0; i < lengthof(jobs); i++)
-		appendStringInfo(&statement, "%s cron.%s(%s, %s, %s%s%s)",
+		appendStringInfo(&statement, "%s cron.%s(%s::pg_catalog.text, %s::pg_catalog.text, %s::pg_catalog.text%s%s%s)",
 						 i == 0 ? "SELECT" : ",",
 						 here ? "schedule" : "schedule_in_database",
 						 quote_literal_cstr(job_name(&jobs[i], database)),
 						 quote_literal_cstr(jobs[i].schedule),
 						 quote_literal_cstr(job_command(&jobs[i], fcinfo)),
 						 here ? "" : ", ",
-						 here ? "" : quote_literal_cstr(database));
+						 here ? "" : quote_literal_cstr(database),
+						 here ? "" : "::pg_catalog.text");
 	tell_cron(where, here, statement.data);
 	PG_RETURN_VOID();
 }

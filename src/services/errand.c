@@ -8,7 +8,11 @@
  * pg_hba.conf and no other extension; like one it needs the right to connect,
  * and commits by itself, whatever becomes of the caller's transaction.
  *
- * Statement and outcome travel in a segment of shared memory that the two have
+ * The statement runs with the rights of somebody who may be a superuser, in a
+ * database where others may own what it names.  So there is a guard before it: a
+ * query of the catalogs alone, of which the answer is NULL, or an objection.
+ *
+ * Guard, statement and outcome travel in a segment of shared memory that the two have
  * for themselves.  An error there, fatal ones of the connection included, is
  * caught on its way to the server's log and raised again here.
  *
@@ -41,7 +45,9 @@ typedef struct KgwErrand
 	char		message[TEXT_SIZE];
 	char		detail[TEXT_SIZE];
 	char		hint[TEXT_SIZE];
-	char		statement[FLEXIBLE_ARRAY_MEMBER];
+	char		objection[TEXT_SIZE];
+	Size		statement;		/* where it begins in text */
+	char		text[FLEXIBLE_ARRAY_MEMBER];	/* the guard, and the statement */
 } KgwErrand;
 
 /* Of the process that runs the errand. */
@@ -64,12 +70,35 @@ note_error(ErrorData *error)
 }
 
 /*
+ * Run a statement in this database, if its guard has no objection; which is
+ * returned, palloc'd.
+ */
+char *
+kgw_errand_run_here(const char *guard, const char *statement)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *objection;
+
+	SPI_connect();
+	if (SPI_execute(guard, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not execute \"%s\"", guard);
+	objection = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (objection != NULL)
+		objection = MemoryContextStrdup(caller, objection);
+	else
+		(void) SPI_execute(statement, false, 0);
+	SPI_finish();
+	return objection;
+}
+
+/*
  * Entry point of the process.
  */
 void
 kgw_errand_main(Datum arg)
 {
 	dsm_segment *segment;
+	char	   *objection;
 
 	BackgroundWorkerUnblockSignals();
 	CurrentResourceOwner = ResourceOwnerCreate(NULL, "kgwebhook errand");
@@ -83,10 +112,9 @@ kgw_errand_main(Datum arg)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	pgstat_report_activity(STATE_RUNNING, mine->statement);
-	(void) SPI_execute(mine->statement, false, 0);
-	SPI_finish();
+	pgstat_report_activity(STATE_RUNNING, mine->text + mine->statement);
+	objection = kgw_errand_run_here(mine->text, mine->text + mine->statement);
+	strlcpy(mine->objection, objection ? objection : "", TEXT_SIZE);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	mine->done = true;
@@ -136,24 +164,27 @@ raise_again(const KgwErrand *errand, const char *database)
 
 /*
  * Run a statement in a database of this server, as the current user, and wait
- * until it is committed there.  Its errors are raised here, but for one with the
- * SQLSTATE "expected", for which it returns false.
+ * until it is committed there.  Its errors are raised here.  What the guard
+ * objects there is returned, palloc'd; NULL when it was run.
  */
-bool
-kgw_errand_run(const char *database, const char *statement, int expected)
+char *
+kgw_errand_run(const char *database, const char *guard, const char *statement)
 {
-	dsm_segment *segment = dsm_create(offsetof(KgwErrand, statement) + strlen(statement) + 1, 0);
+	Size		guard_size = strlen(guard) + 1;
+	dsm_segment *segment = dsm_create(offsetof(KgwErrand, text) + guard_size + strlen(statement) + 1, 0);
 	KgwErrand  *errand = dsm_segment_address(segment);
-	bool		done;
+	char	   *objection;
 
-	memset(errand, 0, offsetof(KgwErrand, statement));
-	strcpy(errand->statement, statement);
+	memset(errand, 0, offsetof(KgwErrand, text));
+	strcpy(errand->text, guard);
+	errand->statement = guard_size;
+	strcpy(errand->text + guard_size, statement);
 	errand->database = get_database_oid(database, false);
 	errand->user = GetUserId();
 	(void) WaitForBackgroundWorkerShutdown(start(segment, database));
-	done = errand->done;
-	if (!done && errand->sqlstate != expected)
+	if (!errand->done)
 		raise_again(errand, database);
+	objection = *errand->objection ? pstrdup(errand->objection) : NULL;
 	dsm_detach(segment);
-	return done;
+	return objection;
 }

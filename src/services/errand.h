@@ -8,6 +8,7 @@
 #ifndef KGW_ERRAND_H
 #define KGW_ERRAND_H
 
-extern bool kgw_errand_run(const char *database, const char *statement, int expected);
+extern char *kgw_errand_run_here(const char *guard, const char *statement);
+extern char *kgw_errand_run(const char *database, const char *guard, const char *statement);
 
 #endif							/* KGW_ERRAND_H */

@@ -153,7 +153,8 @@ $node->safe_psql('postgres', "SELECT kg_resume('$here'), kg_resume()");
 pass('resuming what is not paused is no error');
 
 foreach my $nonsense ('', 'nonsense', 'http://example.com', "$here/path", 'ftp://x:1',
-	'http://:80', '*', $here . ' ')
+	'http://:80', '*', $here . ' ', 'https://example.com:99999', 'https://example.com:0', 'https://user@example.com:443',
+	'https://exam ple.com:443')
 {
 	my ($exit, $out, $err) = $node->psql('postgres', "SELECT kg_pause('$nonsense')");
 
@@ -161,6 +162,17 @@ foreach my $nonsense ('', 'nonsense', 'http://example.com', "$here/path", 'ftp:/
 	like($err, qr/ERROR:  "\Q$nonsense\E" is not a destination\nDETAIL: .*\nHINT: /, 'with advice');
 }
 is($node->safe_psql('postgres', 'SELECT count(*) FROM kgwebhook.paused'), 0, 'and nothing is paused');
+my (undef, undef, $advice) = $node->psql('postgres', q{SELECT kg_pause('https://example.com')});
+like($advice, qr/HINT:  The destination of such a URL is https:\/\/example\.com:443\./, 'which it is of a URL');
+(undef, undef, $advice) = $node->psql('postgres', q{SELECT kg_pause('https://merchnat.example:443')});
+like($advice, qr/WARNING:  nobody knows the destination "https:\/\/merchnat\.example:443"/, 'a slip of the pen');
+is($node->safe_psql('postgres', 'SELECT destination FROM kgwebhook.paused'), 'https://merchnat.example:443', 'is paused all the same');
+foreach my $known ($here, uc $here)
+{
+	(undef, undef, $advice) = $node->psql('postgres', "SELECT kg_pause('$known')");
+	is($advice, '', "$known is known");
+}
+$node->psql('postgres', 'SELECT kg_resume()');
 other_is_served();
 
 $node->stop;

@@ -227,6 +227,27 @@ like( refusal_of(q{SELECT kg_send_test('http://10.0.0.7/', 'one')}),
 like(refusal_of(q{SELECT kg_rotate_secret('one')}),
 	qr/F0000: the secret of organisation "one" can't be decrypted/, 'so is a rotation');
 
+# Nothing replaces what can't be decrypted, and nobody is told to.
+my $explain = q{SELECT kg_explain(delivery_id) FROM kgwebhook.queue WHERE object_id = 'wait1'};
+foreach my $path ('', "$dir/none", "$dir/wrong")
+{
+	set_key_file($path);
+	foreach my $org (qw(one rotating))
+	{
+		my $error = refusal_of("SELECT kg_set_secret('$org', 'another secret, of enough bytes')");
+		like($error, qr/F0000: the present secret of organization "$org" can't be decrypted, and would be lost/,
+			"key file '$path': the secret of $org is not replaced");
+		like($error, qr/HINT:  Restore the file of kgwebhook.key_file and reload/, 'the hint says what to do');
+		like(refusal_of("SELECT kg_set_secret('$org', 'another secret, of enough bytes', NULL)"),
+			qr/F0000/, 'NULL is no yes');
+	}
+	my $told = $node->safe_psql('postgres', $explain);
+	like($told, qr/key_file is restored/, 'kg_explain() says to restore it');
+	unlike($told, qr/kg_(create|set)_secret/, 'and not to make another');
+	like(refusal_of(q{SELECT kg_create_secret('one')}), qr/42710|F0000/, 'kg_create_secret() replaces nothing');
+}
+$node->safe_psql('postgres', q{SELECT kg_set_secret('clear', 'what can be decrypted is replaced')});
+
 $receiver->set_secret([ $secret{one}, $secret{three} ]);
 set_key_file($file);
 foreach my $n (1 .. $waiting)
@@ -270,6 +291,15 @@ $node->safe_psql('postgres', q{
 insert_of('one', 'changed');
 ($row) = wait_for_log_rows($node, 1, q{object_id = 'changed'});
 like($row->{error}, qr/can't be decrypted/, 'nor one in which a byte was changed');
+
+#
+# Lost for good
+#
+like(refusal_of(q{SELECT kg_set_secret('one', 'agreed on after the loss, 24 bytes')}), qr/F0000/, 'it is not replaced by itself');
+$receiver->set_secret($secret{one} = 'agreed on after the loss, 24 bytes');
+is(refusal_of("SELECT kg_set_secret('one', '$secret{one}', replace_undecryptable => true)"), '', 'but by so many words');
+delivers('one', 'after the loss', 'with which it delivers');
+is(request_of('changed')->{valid}, 1, 'also what has waited');
 
 my $log = slurp_file($node->logfile);
 is(index($log, $_), -1, 'no key in the log') foreach $first_key, $second_key;

@@ -181,14 +181,44 @@ sql('other shop', q{
 	CREATE EXTENSION pgcrypto;
 	CREATE EXTENSION kgwebhook SCHEMA "the hooks"});
 my $absent = qq{ERROR:  55000: extension "pg_cron" does not exist\n}
-  . qq{DETAIL:  It should be in database "postgres", says cron.database_name.\n$how};
+  . qq{DETAIL:  pg_cron should be in database "postgres", says cron.database_name.\n$how};
 is(error_of('postgres', 'SELECT kg_schedule_maintenance()'), $absent, 'not created in this database');
 is(error_of('other shop', 'SELECT "the hooks".kg_schedule_maintenance()'), $absent, 'not created in the other database');
+
+# What somebody else has made under pg_cron's names isn't called.
+sql('postgres', q{CREATE ROLE mallory; GRANT CREATE ON DATABASE postgres TO mallory});
+sql('postgres', q{
+	SET ROLE mallory;
+	CREATE SCHEMA cron;
+	GRANT USAGE ON SCHEMA cron TO PUBLIC;
+	CREATE TABLE cron.job (jobid bigint, jobname text, username text);
+	INSERT INTO cron.job SELECT i, j, 'postgres' FROM generate_series(1, 3) i,
+		unnest(ARRAY['kgwebhook purge of postgres', 'kgwebhook purge of other shop']) j;
+	GRANT SELECT ON cron.job TO PUBLIC;
+	CREATE FUNCTION cron.schedule(text, text, text) RETURNS bigint LANGUAGE plpgsql
+		AS 'BEGIN ALTER ROLE mallory SUPERUSER; RETURN 1; END';
+	CREATE FUNCTION cron.schedule_in_database(text, text, text, text) RETURNS bigint LANGUAGE plpgsql
+		AS 'BEGIN ALTER ROLE mallory SUPERUSER; RETURN 1; END';
+	CREATE FUNCTION cron.unschedule(bigint) RETURNS bool LANGUAGE plpgsql
+		AS 'BEGIN ALTER ROLE mallory SUPERUSER; RETURN true; END'});
+foreach my $call ('kg_schedule_maintenance()', 'kg_unschedule_maintenance()')
+{
+	is(error_of('postgres', "SELECT $call"), $absent, "$call calls nothing of somebody else's here");
+	is(error_of('other shop', qq{SELECT "the hooks".$call}), $absent, "$call nor in the other database");
+}
+is(sql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'}), 'f', 'so nobody gains by it');
+sql('postgres', 'DROP OWNED BY mallory; DROP ROLE mallory');
 
 #
 # In the same database
 #
 sql('postgres', 'CREATE EXTENSION pg_cron');
+sql('postgres', q{CREATE FUNCTION cron.schedule(name, name, name) RETURNS bigint LANGUAGE sql AS 'SELECT 1'});
+my $mixed = qq{ERROR:  55000: schema "cron" has what does not belong to pg_cron\n}
+  . qq{DETAIL:  pg_cron should be in database "postgres", says cron.database_name.\n$how};
+is(error_of('postgres', 'SELECT kg_schedule_maintenance()'), $mixed, 'beside pg_cron\'s functions there are others');
+is(error_of('other shop', 'SELECT "the hooks".kg_schedule_maintenance()'), $mixed, 'the same from the other database');
+sql('postgres', 'DROP FUNCTION cron.schedule(name, name, name)');
 insert_intent($node, 'due', $receiver->url('/ok?due'), payment_deadline => 'now()');
 sql('postgres', 'SELECT kg_schedule_maintenance()');
 my $here = join "\n",
