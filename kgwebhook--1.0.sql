@@ -98,7 +98,7 @@ COMMENT ON TABLE kgwebhook.secret IS
   'signing secrets by organisation; readable by its owner only';
 COMMENT ON COLUMN kgwebhook.secret.org_id IS 'the organisation';
 COMMENT ON COLUMN kgwebhook.secret.secret IS 'the secret exactly as issued; its bytes are the HMAC key of the body';
-COMMENT ON COLUMN kgwebhook.secret.created_at IS 'when the newest secret of the row was installed';
+COMMENT ON COLUMN kgwebhook.secret.created_at IS 'when a secret was last installed, or a rotation begun';
 COMMENT ON COLUMN kgwebhook.secret.next_secret IS 'what takes its place, while a rotation is under way';
 COMMENT ON COLUMN kgwebhook.secret.activates_at IS 'from when next_secret signs the body';
 COMMENT ON COLUMN kgwebhook.secret.retires_at IS 'from when secret signs nothing any more';
@@ -320,6 +320,28 @@ COMMENT ON COLUMN kgwebhook.dead_letter.reason IS 'why it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.died_at IS 'when it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';
 
+/* What an operator has put in place of what a payment said must be accounted for. */
+CREATE TABLE kgwebhook.amendment (
+    delivery_id      pg_catalog.int8 NOT NULL,
+    amended_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    amended_by       pg_catalog.name NOT NULL,
+    org_id           pg_catalog.text NOT NULL,
+    object_id        pg_catalog.text NOT NULL,
+    payload          pg_catalog.jsonb NOT NULL,
+    former_payload   pg_catalog.jsonb NOT NULL,
+    former_reason    pg_catalog.text NOT NULL,
+    CONSTRAINT amendment_pkey PRIMARY KEY (delivery_id, amended_at)
+);
+COMMENT ON TABLE kgwebhook.amendment IS 'payloads that were changed by kg_amend(), and by whom; kept as long as the log';
+COMMENT ON COLUMN kgwebhook.amendment.delivery_id IS 'the delivery';
+COMMENT ON COLUMN kgwebhook.amendment.amended_at IS 'when it was changed and queued';
+COMMENT ON COLUMN kgwebhook.amendment.amended_by IS 'the role that called kg_amend()';
+COMMENT ON COLUMN kgwebhook.amendment.org_id IS 'the organization whose secret signs';
+COMMENT ON COLUMN kgwebhook.amendment.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.amendment.payload IS 'what is sent since';
+COMMENT ON COLUMN kgwebhook.amendment.former_payload IS 'what was to be sent before';
+COMMENT ON COLUMN kgwebhook.amendment.former_reason IS 'why the delivery had been given up';
+
 CREATE TABLE kgwebhook.paused (
     destination  pg_catalog.text COLLATE pg_catalog."C" PRIMARY KEY,
     paused_at    pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -339,6 +361,7 @@ SELECT pg_catalog.pg_extension_config_dump('kgwebhook.attempt_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_log_default', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.dead_letter', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.amendment', '');
 
 
 /* -------------------------------------------------------------------------
@@ -563,6 +586,45 @@ CREATE FUNCTION @extschema@.kg_rotate_secret(
     AS 'MODULE_PATHNAME', 'kg_rotate_secret';
 COMMENT ON FUNCTION @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval) IS
   'makes the secret that will take the place of an organisation''s, and returns it this once';
+
+CREATE FUNCTION @extschema@.kg_cancel_rotation(org_id pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_cancel_rotation';
+COMMENT ON FUNCTION @extschema@.kg_cancel_rotation(pg_catalog.text) IS
+  'takes a rotation back that is under way: the old secret signs alone, the new one is gone';
+
+CREATE FUNCTION @extschema@.kg_fingerprint(secret pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_fingerprint';
+COMMENT ON FUNCTION @extschema@.kg_fingerprint(pg_catalog.text) IS
+  'the fingerprint of a secret, to compare with those of kg_fingerprints()';
+
+CREATE FUNCTION kgwebhook.fingerprint(org_id pg_catalog.text, next pg_catalog.bool) RETURNS pg_catalog.text
+    LANGUAGE c STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_fingerprint_of';
+COMMENT ON FUNCTION kgwebhook.fingerprint(pg_catalog.text, pg_catalog.bool) IS
+  'the fingerprint of an organization''s secret, or of the next one; NULL when it can''t be decrypted';
+
+CREATE FUNCTION @extschema@.kg_fingerprints(
+    org_id pg_catalog.text DEFAULT NULL,
+    OUT org_id pg_catalog.text,
+    OUT secret pg_catalog.text,
+    OUT fingerprint pg_catalog.text,
+    OUT signs_from pg_catalog.timestamptz,
+    OUT signs_until pg_catalog.timestamptz,
+    OUT encrypted pg_catalog.bool) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT s.org_id, which.secret, kgwebhook.fingerprint(s.org_id, which.secret = 'next'),
+           CASE which.secret WHEN 'next' THEN s.activates_at END,
+           CASE which.secret WHEN 'present' THEN s.retires_at END,
+           s.encrypted
+      FROM kgwebhook.secret s, unnest(ARRAY['present', 'next']) AS which (secret)
+     WHERE ($1 IS NULL OR s.org_id = $1) AND (which.secret = 'present' OR s.next_secret IS NOT NULL)
+     ORDER BY s.org_id, which.secret DESC
+$$;
+COMMENT ON FUNCTION @extschema@.kg_fingerprints(pg_catalog.text) IS
+  'the fingerprints of all secrets or of one organization''s, by which they are compared without being seen';
 
 CREATE FUNCTION @extschema@.kg_encrypt_secrets() RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1235,6 +1297,7 @@ BEGIN
         EXECUTE format('DROP TABLE %s', partition);
     END LOOP;
     PERFORM set_config('lock_timeout', patience, true);
+    DELETE FROM kgwebhook.amendment WHERE amended_at < cutoff;
     DELETE FROM kgwebhook.delivery_log_default
      WHERE ctid = ANY (ARRAY(SELECT ctid FROM kgwebhook.delivery_log_default WHERE started_at < cutoff LIMIT 10000));
     GET DIAGNOSTICS deleted = ROW_COUNT;
@@ -1333,6 +1396,7 @@ BEGIN
         END IF;
         total := total + removed;
     END LOOP;
+    DELETE FROM kgwebhook.amendment WHERE amended_at < cutoff;
     PERFORM set_config('lock_timeout', patience, true);
     PERFORM kgwebhook.make_days();
     /* not where the transaction goes on and would keep payments waiting, be it in a function of somebody's */
@@ -1621,6 +1685,59 @@ END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_redeliver_object(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'sends all deliveries of an object again, oldest first, with the same webhook-ids';
+
+/* The same as kg_canonical_json(), under a name that is ours whatever becomes of its schema. */
+CREATE FUNCTION kgwebhook.canonical_json(payload pg_catalog.jsonb) RETURNS pg_catalog.text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_canonical_json';
+COMMENT ON FUNCTION kgwebhook.canonical_json(pg_catalog.jsonb) IS
+  'RFC 8785 canonical form; an error for what it can''t represent exactly';
+
+CREATE FUNCTION @extschema@.kg_amend(delivery_id pg_catalog.int8, payload pg_catalog.jsonb) RETURNS pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    corrected jsonb;
+    caller name := CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END;
+    dead kgwebhook.dead_letter;
+BEGIN
+    IF delivery_id IS NULL OR payload IS NULL THEN
+        RAISE EXCEPTION 'delivery_id and payload must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'SELECT delivery_id, payload, reason FROM kgwebhook.dead_letter shows what there is to amend.';
+    ELSIF jsonb_typeof(payload) <> 'object' THEN
+        RAISE EXCEPTION 'payload is not a JSON object'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give the whole payload, such as payload || ''{"member": "value"}'' of the row in kgwebhook.dead_letter.';
+    END IF;
+    corrected := payload - 'timestamp' - 'signature';
+    /* what no receiver could verify is refused here */
+    PERFORM kgwebhook.canonical_json(corrected);
+    LOCK TABLE kgwebhook.dead_letter IN SHARE UPDATE EXCLUSIVE MODE;
+    SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = kg_amend.delivery_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'delivery % is no dead letter', kg_amend.delivery_id
+            USING ERRCODE = 'no_data_found',
+                  DETAIL = coalesce((SELECT format('It is %s.', d.state) FROM kgwebhook.deliveries d
+                                      WHERE d.delivery_id = kg_amend.delivery_id LIMIT 1), 'No such delivery is known.'),
+                  HINT = 'Only what was given up is amended; SELECT delivery_id, payload, reason FROM kgwebhook.dead_letter shows it.';
+    END IF;
+    UPDATE kgwebhook.dead_letter d SET payload = corrected, problem = NULL WHERE d.delivery_id = kg_amend.delivery_id;
+    INSERT INTO kgwebhook.amendment (delivery_id, amended_by, org_id, object_id, payload, former_payload, former_reason)
+        VALUES (dead.delivery_id, caller, dead.org_id, dead.object_id, corrected, dead.payload, dead.reason);
+    PERFORM FROM kgwebhook.requeue(ARRAY[kg_amend.delivery_id], ARRAY[now()]);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'delivery % can''t be sent again', kg_amend.delivery_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('Its subscription %s is disabled, or was removed.', dead.subscription_id),
+                  HINT = 'kg_resume_subscription() enables one that is disabled; one that was removed can''t be had back.';
+    END IF;
+    RAISE LOG 'kgwebhook: "%" has amended the payload of delivery %', caller, kg_amend.delivery_id;
+    RETURN kg_amend.delivery_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_amend(pg_catalog.int8, pg_catalog.jsonb) IS
+  'corrects the payload of a dead letter and queues it, and keeps who did so';
 
 /*
  * What was acknowledged once is not missed, also where it was superseded when it
@@ -1997,6 +2114,10 @@ REVOKE ALL ON FUNCTION
     @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.bool),
     kgwebhook.secret_wanted(pg_catalog.text),
     @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval),
+    @extschema@.kg_cancel_rotation(pg_catalog.text),
+    @extschema@.kg_fingerprint(pg_catalog.text),
+    @extschema@.kg_fingerprints(pg_catalog.text),
+    kgwebhook.fingerprint(pg_catalog.text, pg_catalog.bool),
     @extschema@.kg_encrypt_secrets(),
     @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text),
     @extschema@.kg_unsubscribe(pg_catalog.int8),
@@ -2007,6 +2128,8 @@ REVOKE ALL ON FUNCTION
     kgwebhook.destination_of(pg_catalog.text),
     kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]),
     kgwebhook.missed(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text),
+    kgwebhook.canonical_json(pg_catalog.jsonb),
+    @extschema@.kg_amend(pg_catalog.int8, pg_catalog.jsonb),
     @extschema@.kg_redeliver(pg_catalog.int8),
     kgwebhook.deliveries_of(pg_catalog.text, pg_catalog.text, pg_catalog.text),
     @extschema@.kg_redeliver_object(pg_catalog.text, pg_catalog.text, pg_catalog.text),

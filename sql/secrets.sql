@@ -87,6 +87,35 @@ UPDATE kgwebhook.secret SET next_secret = NULL WHERE org_id = 'acme';
 SELECT kg_rotate_secret('acme', '1.9 seconds', '1.9 seconds') IS NOT NULL AS made;
 SELECT retires_at - activates_at AS whole_seconds FROM kgwebhook.secret WHERE org_id = 'acme';
 UPDATE kgwebhook.secret SET next_secret = NULL WHERE org_id = 'acme';
+-- taken back: before the activation, after it, and too late
+SELECT kg_set_secret('acme', 'the old secret, of 24 bytes');
+SELECT kg_rotate_secret('acme') IS NOT NULL AS made;
+SELECT kg_cancel_rotation('acme');
+SELECT secret, next_secret, activates_at, retires_at FROM kgwebhook.secret WHERE org_id = 'acme';
+SELECT kg_rotate_secret('acme', '0') IS NOT NULL AS made;
+SELECT kg_cancel_rotation('acme');
+SELECT secret, next_secret, activates_at, retires_at FROM kgwebhook.secret WHERE org_id = 'acme';
+SELECT pg_temp.refused('SELECT kg_cancel_rotation(''acme'')');
+SELECT kg_rotate_secret('acme', '0', '0') IS NOT NULL AS made;
+SELECT pg_temp.refused('SELECT kg_cancel_rotation(''acme'')');
+SELECT pg_temp.refused(format('SELECT kg_cancel_rotation(%L)', o)) FROM unnest(ARRAY['', 'nobody', NULL]) o;
+UPDATE kgwebhook.secret SET next_secret = NULL, activates_at = NULL, retires_at = NULL WHERE org_id = 'acme';
+
+-- told apart without being seen
+SELECT kg_set_secret('twin', 'the old secret, of 24 bytes');
+SELECT kg_rotate_secret('twin') AS next \gset
+SELECT org_id, secret, fingerprint ~ '^[0-9a-f]{12}$' AS shape, signs_from IS NOT NULL AS from, signs_until IS NOT NULL AS until, encrypted
+  FROM kg_fingerprints() WHERE org_id IN ('acme', 'twin');
+SELECT count(DISTINCT fingerprint) FROM kg_fingerprints() WHERE org_id IN ('acme', 'twin');
+SELECT secret, fingerprint = kg_fingerprint('the old secret, of 24 bytes') AS old, fingerprint = kg_fingerprint(:'next') AS next
+  FROM kg_fingerprints('twin');
+SELECT count(*) FROM kg_fingerprints('nobody');
+SELECT pg_temp.refused('SELECT kg_fingerprint(NULL)');
+SET log_statement = 'all';
+SELECT kg_fingerprint('logged as it stands') ~ '^[0-9a-f]{12}$' AS shape;
+SET log_statement = 'mod';
+DELETE FROM kgwebhook.secret WHERE org_id = 'twin';
+
 -- mistakes
 SELECT pg_temp.refused('SELECT kg_rotate_secret(''acme'', ''-1 second'')');
 SELECT pg_temp.refused('SELECT kg_rotate_secret(''acme'', keep_old => ''1 day -25 hours'')');
@@ -119,6 +148,9 @@ SELECT pg_temp.refused('SELECT kg_create_secret()');
 SELECT pg_temp.refused('SELECT kg_set_secret(''a'', ''b'')');
 SELECT pg_temp.refused('SELECT kg_rotate_secret()');
 SELECT pg_temp.refused('SELECT kg_encrypt_secrets()');
+SELECT pg_temp.refused('SELECT kg_cancel_rotation(''a'')');
+SELECT pg_temp.refused('SELECT kg_fingerprint(''a'')');
+SELECT pg_temp.refused('SELECT count(*) FROM kg_fingerprints()');
 RESET ROLE;
 
 -- who may make secrets need not be able to read them

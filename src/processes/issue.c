@@ -1,18 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * issue.c
- *	  Giving an organisation a signing secret: kg_create_secret(),
- *	  kg_set_secret(), kg_rotate_secret(); and kg_encrypt_secrets().
+ *	  Giving an organization a signing secret: kg_create_secret() and
+ *	  kg_set_secret(); and kg_encrypt_secrets().
  *
  * A secret that is made here is returned this once, over the caller's own
  * connection, and can't be read back by any function.  One that is passed in
  * may have been through the server's log, if statements are logged; that is
  * the reason to prefer the first, and the caller is told when it is so.
- *
- * A rotation only writes down what will happen and when; what signs at a given
- * second is decided by pure/keyring.c.  There is one at a time: with three
- * secrets nobody could say any more which receiver has which.  Its times are
- * whole seconds, like the stamps of attempts.
  *
  * What can't be decrypted today may be tomorrow, once the right key file is back,
  * and its receiver knows no other.  So nothing here replaces such a secret, unless
@@ -26,10 +21,9 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/timestamp.h"
 
 #include "processes/arguments.h"
+#include "processes/issue.h"
 #include "services/custody.h"
 #include "services/discreet.h"
 #include "services/keyfile.h"
@@ -38,7 +32,6 @@
 
 PG_FUNCTION_INFO_V1(kg_create_secret);
 PG_FUNCTION_INFO_V1(kg_set_secret);
-PG_FUNCTION_INFO_V1(kg_rotate_secret);
 PG_FUNCTION_INFO_V1(kg_encrypt_secrets);
 
 /* Longer ones than this are no secrets but mistakes. */
@@ -47,9 +40,9 @@ PG_FUNCTION_INFO_V1(kg_encrypt_secrets);
 /* Fewer characters than this can be guessed (Standard Webhooks: 24 bytes). */
 #define SECRET_GOOD 24
 
-/* A secret as it goes into the table. */
-static text *
-as_kept(text *org_id, text *secret)
+/* A secret as it goes into the table; palloc'd, or the secret itself. */
+text *
+kgw_secret_as_kept(text *org_id, text *secret)
 {
 	return kgw_keyfile_set() ? kgw_seal(org_id, secret) : secret;
 }
@@ -62,7 +55,7 @@ store(text *org_id, text *secret, const char *query)
 	uint64		stored;
 
 	args[0] = PointerGetDatum(org_id);
-	args[1] = PointerGetDatum(as_kept(org_id, secret));
+	args[1] = PointerGetDatum(kgw_secret_as_kept(org_id, secret));
 	args[2] = BoolGetDatum(kgw_keyfile_set());
 	SPI_connect();
 	if (SPI_execute_with_args(query, 3, types, args, NULL, false, 0) != SPI_OK_INSERT)
@@ -72,9 +65,9 @@ store(text *org_id, text *secret, const char *query)
 	return stored;
 }
 
-/* A new secret. */
-static text *
-make_secret(void)
+/* A new secret, palloc'd. */
+text *
+kgw_secret_make(void)
 {
 	unsigned char random[KGW_SECRET_BYTES];
 	char		secret[KGW_SECRET_SIZE];
@@ -99,7 +92,7 @@ Datum
 kg_create_secret(PG_FUNCTION_ARGS)
 {
 	text	   *org_id = kgw_argument_org_id(fcinfo, 0);
-	text	   *secret = make_secret();
+	text	   *secret = kgw_secret_make();
 	KgwDiscretion discretion;
 	uint64		stored;
 
@@ -118,8 +111,8 @@ kg_create_secret(PG_FUNCTION_ARGS)
 }
 
 /* Tell the caller what will have been put into the server's log. */
-static void
-warn_of_log(void)
+void
+kgw_secret_warn_of_log(void)
 {
 	const char *recorder = kgw_discreet_recorder();
 
@@ -228,139 +221,9 @@ kg_set_secret(PG_FUNCTION_ARGS)
 
 	kgw_discreet_begin(&discretion, "SELECT kg_set_secret(...)");
 	set_secret(fcinfo, PG_NARGS() == 3 && !PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
-	warn_of_log();
+	kgw_secret_warn_of_log();
 	kgw_discreet_end(&discretion);
 	PG_RETURN_VOID();
-}
-
-/* The time that an interval leads to from another, which may not be earlier. */
-static TimestampTz
-later_by(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz from)
-{
-	TimestampTz when;
-
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name),
-				 errhint("Leave it out to have its default.")));
-	when = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
-												   TimestampTzGetDatum(from),
-												   PG_GETARG_DATUM(n)));
-	when -= when % USECS_PER_SEC;
-	if (when < from || TIMESTAMP_NOT_FINITE(when))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is %s", name, when < from ? "negative" : "infinite"),
-				 errhint("Give an interval such as '24 hours', or '0' for at once.")));
-	return when;
-}
-
-/* What the table has of the organisation, locked. */
-typedef struct KgwPresent
-{
-	text	   *secret;			/* what signs when nothing else does */
-	bool		encrypted;
-} KgwPresent;
-
-/* The secret that a rotation begins from; an error when there can be none. */
-static void
-lock_present(text *org_id, TimestampTz now, KgwPresent *present)
-{
-	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		args[2];
-	bool		isnull;
-
-	args[0] = PointerGetDatum(org_id);
-	args[1] = TimestampTzGetDatum(now);
-	if (SPI_execute_with_args("SELECT CASE WHEN next_secret IS NULL THEN secret ELSE next_secret END,"
-							  " encrypted,"
-							  " next_secret IS NOT NULL AND retires_at OPERATOR(pg_catalog.>) $2,"
-							  " activates_at, retires_at FROM kgwebhook.secret"
-							  " WHERE org_id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
-							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kgwebhook.secret");
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("organisation \"%s\" has no secret to rotate", text_to_cstring(org_id)),
-				 errhint("Give it its first one with kg_create_secret().")));
-	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull)))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a rotation of organisation \"%s\" is under way", text_to_cstring(org_id)),
-				 errdetail("The new secret signs the body from %s; the old one retires at %s.",
-						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4),
-						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5)),
-				 errhint("Wait for its end, or end it with kg_set_secret(), which replaces both at once.")));
-	present->secret = DatumGetTextPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-												   1, &isnull));
-	present->encrypted = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-													2, &isnull));
-}
-
-/* The old secret, kept as the new one will be. */
-static text *
-keep_old_as(text *org_id, const KgwPresent *present)
-{
-	bool		by_first;
-	text	   *clear;
-
-	if (!present->encrypted)
-		return as_kept(org_id, present->secret);
-
-	/* it has to sign: if it can't, this is the time to say so */
-	clear = kgw_unseal(org_id, present->secret, &by_first);
-	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
-	return present->secret;
-}
-
-static void
-begin_rotation(text *org_id, text *secret, TimestampTz now, TimestampTz activates_at,
-			   TimestampTz retires_at)
-{
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		args[6];
-	KgwPresent	present;
-
-	SPI_connect();
-	lock_present(org_id, now, &present);
-	args[0] = PointerGetDatum(org_id);
-	args[1] = PointerGetDatum(keep_old_as(org_id, &present));
-	args[2] = PointerGetDatum(as_kept(org_id, secret));
-	args[3] = BoolGetDatum(kgw_keyfile_set());
-	args[4] = TimestampTzGetDatum(activates_at);
-	args[5] = TimestampTzGetDatum(retires_at);
-	if (SPI_execute_with_args("UPDATE kgwebhook.secret SET secret = $2, next_secret = $3,"
-							  " encrypted = $4, activates_at = $5, retires_at = $6,"
-							  " created_at = pg_catalog.now()"
-							  " WHERE org_id OPERATOR(pg_catalog.=) $1",
-							  6, types, args, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not write kgwebhook.secret");
-	SPI_finish();
-}
-
-/*
- * kg_rotate_secret(org_id text, activate_after interval, keep_old interval) -> text
- */
-Datum
-kg_rotate_secret(PG_FUNCTION_ARGS)
-{
-	text	   *org_id = kgw_argument_org_id(fcinfo, 0);
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz activates_at;
-	TimestampTz retires_at;
-	KgwDiscretion discretion;
-	text	   *secret;
-
-	now -= now % USECS_PER_SEC;
-	activates_at = later_by(fcinfo, 1, "activate_after", now);
-	retires_at = later_by(fcinfo, 2, "keep_old", activates_at);
-	secret = make_secret();
-	kgw_discreet_begin(&discretion, NULL);
-	begin_rotation(org_id, secret, now, activates_at, retires_at);
-	kgw_discreet_end(&discretion);
-	PG_RETURN_TEXT_P(secret);
 }
 
 /*

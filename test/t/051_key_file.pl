@@ -232,6 +232,9 @@ my $explain = q{SELECT kg_explain(delivery_id) FROM kgwebhook.queue WHERE object
 foreach my $path ('', "$dir/none", "$dir/wrong")
 {
 	set_key_file($path);
+	is($node->safe_psql('postgres', q{SELECT secret, fingerprint IS NULL FROM kg_fingerprints('rotating')}),
+		"present|t\nnext|t", 'there is no fingerprint of what can\'t be decrypted');
+	like(refusal_of(q{SELECT kg_cancel_rotation('rotating')}), qr/F0000/, 'and no going back to it');
 	foreach my $org (qw(one rotating))
 	{
 		my $error = refusal_of("SELECT kg_set_secret('$org', 'another secret, of enough bytes')");
@@ -269,13 +272,20 @@ $node->poll_query_until('postgres', 'SELECT bool_and(encrypted) FROM kgwebhook.s
 write_key($file, "$second_key\n$first_key\n");
 set_key_file($file);
 delivers('one', 'two keys', 'all keys decrypt');
+my $fingerprints = q{SELECT * FROM kg_fingerprints('rotating')};
+my $before = $node->safe_psql('postgres', $fingerprints);
 like(refusal_of('SELECT kg_encrypt_secrets()'), qr/secrets of 4 organisations were encrypted/,
 	'kg_encrypt_secrets() goes over to the first one');
 is($node->safe_psql('postgres', 'SELECT kg_encrypt_secrets()'), 0, 'once');
+is($node->safe_psql('postgres', $fingerprints), $before, 'which is the same secret, as its fingerprint shows');
+like($before, qr/present\|[0-9a-f]{12}\|.*\nrotating\|next\|[0-9a-f]{12}\|/, 'of which each has one');
 write_key($file, "$second_key\n");
 set_key_file($file);
 delivers('one', 'one key', 'after which the old key can go');
 delivers('rotating', 'one key, rotating', 'also in the middle of a rotation');
+$node->safe_psql('postgres', q{SELECT kg_cancel_rotation('rotating')});
+$secret{rotating} = $secret{rotating}[0];
+delivers('rotating', 'back', 'and with the old one alone, once it is taken back');
 
 #
 # A row of somebody else's
