@@ -42,7 +42,7 @@ count_received(KgwTransfer *transfer, size_t len)
 }
 
 /*
- * Whether a line is a status line that isn't one: libcurl 7 reads "HTTP/1.1 2000"
+ * Whether a line is a status line that isn't one: libcurl 8 may read "HTTP/1.1 2000"
  * as 200, which would acknowledge.
  */
 static bool
