@@ -126,7 +126,8 @@ class Writer(threading.Thread):
     def _insert_trouble(self, token):
         """An object for somebody who doesn't acknowledge, and one for his neighbor.
 
-        They have one id and one host, and the one that is to arrive comes last.
+        They have one id and one host, and the one that is to arrive comes last.  What
+        isn't acknowledged has something newer waiting behind it at once.
         """
         kind, other = self.random.sample(list(TABLES), 2)
         org = self.random.choice(ORGS)
@@ -136,6 +137,7 @@ class Writer(threading.Thread):
             base = None
         good = self.shared.world.good_url(self.random, neighbor, token, base)
         return (self._rows(kind, org, token, url, 1) + "\n"
+                + self._change(kind, [(kind, org, f"{token}-1")], False) + "\n"
                 + self._rows(other, neighbor, token, good, 1),
                 [(kind, org, f"{token}-1")], True)
 
@@ -156,7 +158,7 @@ class Writer(threading.Thread):
     def _update(self):
         """Changes some objects at random, in any order: deadlocks come of it."""
         with self.shared.lock:
-            known = self.shared.objects[self.random.random() < 0.1][:]
+            known = self.shared.objects[self.random.random() < 0.04][:]
         if not known:
             return ""
         chosen = self.random.choices(known, k=self.random.randint(1, 3))
