@@ -49,7 +49,7 @@ fuzz:
 
 # SECONDS means something else to a shell.
 checker mutants:
-	@KGW_SECONDS=$(SECONDS) SEED=$(SEED) scripts/in-scratch.sh scripts/check.sh $@
+	@KGW_SECONDS=$(SECONDS) SEED=$(SEED) MUTANT=$(MUTANT) scripts/in-scratch.sh scripts/check.sh $@
 
 # Every run of the model that spin can reach with a few GB; make check has a short one.
 model:

@@ -13,7 +13,7 @@
 #	  make check-isolation ISOLATION=name    test/isolation/specs/name.spec
 #	  make check-tap TAP=test/t/001_name.pl
 #	  make checker SECONDS=1800 SEED=1       test/checker, for longer
-#	  make mutants                           what the checker must find
+#	  make mutants                           what the checker must find (MUTANT=name: one)
 #
 #-------------------------------------------------------------------------
 # shellcheck disable=SC2317 # suites are called by name
@@ -373,7 +373,7 @@ suite_mutants()
 	local patch name
 
 	section "mutants: the checker is red where it has to be"
-	for patch in test/checker/mutants/*.patch; do
+	for patch in test/checker/mutants/${MUTANT:-*}.patch; do
 		name=$(basename "$patch" .patch)
 		one_test "$name" mutant_is_found "$name" "$patch" || true
 	done
