@@ -1,99 +1,40 @@
 #-------------------------------------------------------------------------
 #
 # Makefile
-#	  Builds the module the PGXS way, and runs the demo and the tests.
+#	  Builds and installs the extension the PGXS way.
 #
-# Two makefiles in one, chosen by the goal.  `make` and `make install` need
-# pg_config, as with any extension.  `make demo` and `make check` must start on
-# a machine that has neither pg_config nor a compiler, so for those goals PGXS
-# is not even looked for: a script installs what is missing, copies the tree
-# to a scratch folder and builds there by a make of its own.  (It also keeps
-# PGXS from warning that its own, useless "check" is overridden.)
+# What people type besides (make demo, make check, make bench, ...) is in
+# dev.mk, which must work on a machine that has neither pg_config nor a
+# compiler yet.  So for those goals PGXS is not even looked for.
 #
 #-------------------------------------------------------------------------
 
-PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model fuzz bench matrix
+srcdir ?= .
+include $(srcdir)/dev.mk
 
-ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
-
-ifneq ($(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
-$(error run "make $(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS))" and "make $(filter $(PEOPLE_GOALS),$(MAKECMDGOALS))" one after the other)
-endif
-
-.PHONY: $(PEOPLE_GOALS) monitoring-tools languages
-
-deps:
-	@scripts/deps.sh check
-
-demo:
-	@scripts/in-scratch.sh demo/demo.sh
-
-check:
-	@scripts/in-scratch.sh scripts/check.sh
-
-check-unit check-exports check-regress check-isolation check-tap: check-%:
-	@scripts/in-scratch.sh scripts/check.sh $*
-
-# What runs the TAP tests needs them.
-check check-tap check-sanitized: monitoring-tools languages
-monitoring-tools:
-	@scripts/monitoring-tools.sh
-languages:
-	@scripts/deps.sh check
-
-# A minute each, or FUZZ_SECONDS; one of test/fuzz: make fuzz FUZZ=url.
-fuzz:
-	@scripts/deps.sh fuzz
-	@scripts/in-scratch.sh scripts/fuzz.sh
-
-# SECONDS means something else to a shell.
-checker mutants:
-	@KGW_SECONDS=$(SECONDS) SEED=$(SEED) MUTANT=$(MUTANT) scripts/in-scratch.sh scripts/check.sh $@
-
-# Every run of the model that spin can reach with a few GB; make check has a short one.
-model:
-	@scripts/deps.sh check
-	@KGW_DEEP=1 KGW_MODEL_MEMORY=6000 scripts/in-scratch.sh scripts/check.sh model
-
-# The suites that need a server, with the module under gcc's sanitizers.
-check-sanitized:
-	@KGW_SANITIZE=1 scripts/in-scratch.sh scripts/check.sh \
-		$(or $(SUITES),regress isolation tap)
-
-# A worker under valgrind, over 10,000 deliveries.
-check-valgrind:
-	@scripts/deps.sh valgrind
-	@scripts/in-scratch.sh test/valgrind/run.sh
-
-# A million deliveries and a retention run: are the tables as small as before?
-check-space:
-	@KGW_DELIVERIES=$(or $(DELIVERIES),1000000) PG_TEST_TIMEOUT_DEFAULT=3600 TAP=test/t/074_space.pl \
-		scripts/in-scratch.sh scripts/check.sh tap
-	@cat check-output/space.md
-
-# One row of the bench: make bench ROW=drain; a quick look: SCALE=0.05.
-bench:
-	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
-		$(addprefix --scale=,$(SCALE))
-
-# Other Debians, with other versions of PostgreSQL; see scripts/matrix.sh.
-matrix:
-	@scripts/matrix.sh $(SUITES)
-
-else # PGXS
+ifeq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
 MODULE_big = kgwebhook
 EXTENSION = kgwebhook
-DATA = $(notdir $(wildcard $(srcdir)/kgwebhook--*.sql))
-
-srcdir ?= .
-SOURCES = $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c)
-OBJS = $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
 
 # The version is written down once, in the control file.
 KGW_VERSION = $(shell sed -n \
 	"s/^default_version *= *'\([^']*\)'.*/\1/p" $(srcdir)/kgwebhook.control)
+
+# The install script is made of parts, one subject a file.  Their order is that
+# of CREATE EXTENSION, so it is listed and not found by a wildcard.
+INSTALL_PARTS = header identity watch ready_made secrets subscription_table \
+	queue delivery_log dead_letter pause dump triggers ddl_triggers \
+	subscriptions send_test worker_stats adopt view_destinations \
+	view_deliveries view_subscriptions view_stats \
+	view_unacknowledged log_partitions purge maintenance redeliver amend \
+	recover explain dashboard verify privileges on_install
+VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
+DATA_built = $(VERSION_SCRIPT)
+DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/install/upgrade/kgwebhook--*--*.sql))
+
+SOURCES = $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c $(srcdir)/src/*/*/*.c)
+OBJS = $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
 
 PG_CPPFLAGS = -I$(srcdir)/src -Isrc -DKGW_VERSION='"$(KGW_VERSION)"' \
 	$(shell curl-config --cflags 2>/dev/null)
@@ -101,8 +42,8 @@ PG_CPPFLAGS = -I$(srcdir)/src -Isrc -DKGW_VERSION='"$(KGW_VERSION)"' \
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -MMD -MP
 SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto
 
-# The delivery page's style and script, as the C strings that dashboard.c includes.
-FRAME = src/processes/dashboard.css.inc src/processes/dashboard.js.inc
+# The delivery page's style and script, as the C strings that page.c includes.
+FRAME = src/dashboard/page.css.inc src/dashboard/page.js.inc
 
 # PGXS's own "installcheck" runs the same files against an installed server
 # that preloads kgwebhook with test/regress.conf.
@@ -131,7 +72,10 @@ endif
 
 $(OBJS): $(srcdir)/kgwebhook.control $(srcdir)/Makefile
 
-src/processes/dashboard.o: $(FRAME)
+$(VERSION_SCRIPT): $(INSTALL_PARTS:%=$(srcdir)/install/%.sql) $(srcdir)/Makefile
+	cat $(INSTALL_PARTS:%=$(srcdir)/install/%.sql) >$@
+
+src/dashboard/page.o: $(FRAME)
 $(FRAME): %.inc: $(srcdir)/% $(srcdir)/Makefile
 	@mkdir -p $(@D)
 	sed -e 's/[\\"]/\\&/g' -e 's/.*/"&\\n"/' $< >$@

@@ -99,7 +99,7 @@ with_clang()
 	local tree=$KGW_SCRATCH/tmp/clang
 
 	mkdir "$tree"
-	cp -R Makefile kgwebhook.control kgwebhook--*.sql src "$tree/"
+	cp -R Makefile dev.mk kgwebhook.control install src "$tree/"
 	find "$tree" -name '*.o' -delete
 	make -C "$tree" -s -j "$jobs" CC="$1" COPT=-Werror
 }
@@ -117,7 +117,7 @@ build_sanitized()
 	export KGW_COPT
 	make -s -j "$jobs" COPT="$KGW_COPT" || return 1
 	gcc -shared -fPIC -Wall -Werror -o "$KGW_SCRATCH/no_catalogs.so" \
-		test/sanitizer/no_catalogs.c || return 1
+		test/preload/no_catalogs.c || return 1
 	SERVER_ENVIRONMENT="ASAN_OPTIONS=$options UBSAN_OPTIONS=print_stacktrace=1 \
 LD_PRELOAD=$(ldd kgwebhook.so | awk '$1 ~ /^libasan/ { print $3 }'):$KGW_SCRATCH/no_catalogs.so:\$LD_PRELOAD"
 	export SERVER_ENVIRONMENT
@@ -384,7 +384,7 @@ mutant_is_found()
 	local tree=$KGW_SCRATCH/tmp/$1 stage=$KGW_SCRATCH/tmp/stage-$1 status=0
 
 	mkdir "$tree"
-	cp -R Makefile kgwebhook.control kgwebhook--*.sql src scripts "$tree/"
+	cp -R Makefile dev.mk kgwebhook.control install src scripts "$tree/"
 	find "$tree" -name '*.o' -delete
 	patch -d "$tree" -p1 <"$2" || return 1
 	make -C "$tree" -s -j "$jobs" || return 1

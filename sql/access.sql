@@ -1,5 +1,5 @@
 --
--- A merchant's role that is given its own organisation's log, as docs/access.md
+-- A merchant's role that is given its own organization's log, as docs/access.md
 -- has it; and the extension goes on as before.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR
@@ -23,7 +23,7 @@ CREATE ROLE merchants;
 GRANT USAGE ON SCHEMA kgwebhook TO merchants;
 GRANT SELECT ON kgwebhook.delivery_log TO merchants;
 ALTER TABLE kgwebhook.delivery_log ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_organisation ON kgwebhook.delivery_log
+CREATE POLICY own_organization ON kgwebhook.delivery_log
     FOR SELECT TO merchants USING ('merchant_' || org_id = current_user);
 CREATE ROLE merchant_acme IN ROLE merchants;
 CREATE ROLE merchant_nobody IN ROLE merchants;

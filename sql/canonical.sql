@@ -77,7 +77,7 @@ SELECT v, kg_canonical_json(v::jsonb)
 SELECT kg_canonical_json('"\b\t\n\f\r\u0001\u001f\"\\\/ <>&'' \u00e9 \ud83d\ude02"');
 SELECT kg_canonical_json('"\u007f\u0080\u2028"') = U&'"\007F\0080\2028"' AS as_they_are;
 
--- unicode isn't normalised
+-- unicode isn't normalized
 SELECT octet_length(kg_canonical_json('"A\u030a"')), octet_length(kg_canonical_json('"\u00c5"'));
 
 -- the form is a fixed point

@@ -127,7 +127,7 @@ SELECT pg_temp.refused('SELECT kg_rotate_secret('''')');
 SELECT pg_temp.refused('SELECT kg_rotate_secret(''nobody'')');
 SELECT pg_temp.refused('SELECT kg_encrypt_secrets()');
 
--- an organisation that has none: a test is refused with the way out
+-- an organization that has none: a test is refused with the way out
 SELECT pg_temp.refused('SELECT kg_send_test(''https://merchant.example/'', ''nobody'')');
 
 ROLLBACK;

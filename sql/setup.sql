@@ -72,7 +72,7 @@ SELECT pg_temp.refused('SELECT kg_watch(''orders'', id_column => ''order_no'', s
 SELECT pg_temp.refused('SELECT kg_watch(''orders'', id_column => ''order_no'', status_column => ''state'', url_column => ''hook'')');
 
 -- every argument by name; another event's payload is every column but the
--- organisation's
+-- organization's
 SELECT kg_watch(relation => 'orders', event => 'order', id_column => 'order_no',
                 status_column => 'state', url_column => 'hook', org_column => 'tenant');
 INSERT INTO orders VALUES (1, 'any status at all', 'https://m.example/', 'acme', 12.5, NULL, '{"k": [1]}');
@@ -88,7 +88,7 @@ SELECT relation, event, id_column, status_column, url_column, org_column, payloa
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'orders'::regclass;
 DELETE FROM kgwebhook.queue;
 
--- without an organisation's column it is the default one's; as is NULL
+-- without an organization's column it is the default one's; as is NULL
 SELECT kg_watch('orders', 'order', 'order_no', 'state', 'hook', NULL, '{"id": "order_no"}');
 UPDATE orders SET state = 'sent';
 SELECT kg_watch('orders', 'order', 'order_no', 'state', 'hook', 'tenant', '{"id": "order_no"}');

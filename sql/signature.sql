@@ -75,7 +75,7 @@ SELECT kg_verify(:'body', 'topsecret');
 SELECT kg_verify(:'body', 'topsecret', '1000 years');
 
 -- the window: five minutes either way, the limit included; a stamp is whole
--- seconds, so the fraction of the clock's is in the receiver's favour
+-- seconds, so the fraction of the clock's is in the receiver's favor
 SELECT seconds, kg_verify(:'body', 'topsecret', at => timestamptz :'at' + seconds * interval '1 second')
   FROM unnest(ARRAY[-301, -300.000001, -300, 0, 299.999999, 300, 300.999999, 301]) seconds;
 SELECT kg_verify(:'body', 'topsecret', '10 seconds', timestamptz :'at' + '10 seconds'),
@@ -86,7 +86,7 @@ SELECT kg_verify(:'body', 'topsecret', '10 seconds', timestamptz :'at' + '10 sec
        kg_verify(:'body', 'topsecret', '5 minutes', 'infinity'),
        kg_verify(:'body', 'topsecret', '5 minutes', '-infinity');
 
--- any serialisation of the same values verifies
+-- any serialization of the same values verifies
 SELECT kg_verify(:'body'::jsonb::text, 'topsecret', at => :'at') AS jsonb_text,
        kg_verify(jsonb_pretty(:'body'), 'topsecret', at => :'at') AS pretty,
        kg_verify(E' \r\n\t' || :'body' || E'\n', 'topsecret', at => :'at') AS white_space,

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * src/pure/http_date.c
+ * http_date.c
  *	  Dates as HTTP writes them (RFC 9110, 5.6.7).
  *
  * All three formats have to be read: IMF-fixdate, which is what is sent today,
@@ -12,6 +12,8 @@
  * curl_getdate is not, because it guesses a date out of nearly anything.  The
  * present is an argument (it completes years of two digits), so that this file
  * never asks for the time and every answer can be tested.
+ *
+ * src/pure/http_date.c
  *
  *-------------------------------------------------------------------------
  */

@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
- * src/pure/http_date.h
+ * http_date.h
  *	  Dates as HTTP writes them.
+ *
+ * src/pure/http_date.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_HTTP_DATE_H
-#define KGW_HTTP_DATE_H
+#ifndef KGW_PURE_HTTP_DATE_H
+#define KGW_PURE_HTTP_DATE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,4 +17,4 @@
 extern bool kgw_http_date_parse(const char *text, size_t len,
 								int64_t now_unix, int64_t *unix_time);
 
-#endif							/* KGW_HTTP_DATE_H */
+#endif							/* KGW_PURE_HTTP_DATE_H */

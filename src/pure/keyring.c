@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * keyring.c
- *	  What signs for an organisation at a given second.
+ *	  What signs for an organization at a given second.
  *
  * A rotation must need nobody to wake up at its turning points, and none of its
  * seconds may belong to no phase or to two.  So there is no state here that
@@ -48,7 +48,7 @@ kgw_keyring_signers(const KgwKeyring *keyring, int64_t now, KgwSigner *signers[K
 void
 kgw_keyring_clear(KgwKeyring *keyring)
 {
-	kgw_signer_free(keyring->current);
-	kgw_signer_free(keyring->next);
+	kgw_signature_signer_free(keyring->current);
+	kgw_signature_signer_free(keyring->next);
 	memset(keyring, 0, sizeof(*keyring));
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * keyring.h
- *	  What signs for an organisation at a given second.
+ *	  What signs for an organization at a given second.
  *
  * Usually that is one secret.  While a rotation runs there are two, and time
  * alone moves it on:
@@ -17,8 +17,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_KEYRING_H
-#define KGW_KEYRING_H
+#ifndef KGW_PURE_KEYRING_H
+#define KGW_PURE_KEYRING_H
 
 #include "pure/signature.h"
 
@@ -48,4 +48,4 @@ extern bool kgw_keyring_retired(const KgwKeyring *keyring, int64_t now);
 /* Frees the signers and wipes their keys; the keyring is empty afterwards. */
 extern void kgw_keyring_clear(KgwKeyring *keyring);
 
-#endif							/* KGW_KEYRING_H */
+#endif							/* KGW_PURE_KEYRING_H */

@@ -158,7 +158,7 @@ set_keys(KgwSigner *signer, unsigned char *key, const char *secret, size_t len)
 }
 
 KgwSigner *
-kgw_signer_new(const char *secret, size_t len)
+kgw_signature_signer_new(const char *secret, size_t len)
 {
 	KgwSigner  *signer = calloc(1, sizeof(KgwSigner));
 	unsigned char *key = malloc(len + 1);
@@ -166,7 +166,7 @@ kgw_signer_new(const char *secret, size_t len)
 	if (signer == NULL || key == NULL ||
 		!set_keys(signer, key, len > 0 ? secret : "", len))
 	{
-		kgw_signer_free(signer);
+		kgw_signature_signer_free(signer);
 		signer = NULL;
 	}
 	if (key != NULL)
@@ -178,7 +178,7 @@ kgw_signer_new(const char *secret, size_t len)
 }
 
 void
-kgw_signer_free(KgwSigner *signer)
+kgw_signature_signer_free(KgwSigner *signer)
 {
 	if (signer == NULL)
 		return;
@@ -189,7 +189,7 @@ kgw_signer_free(KgwSigner *signer)
 }
 
 bool
-kgw_signer_body(KgwSigner *signer, const char *c, size_t len,
+kgw_signature_signer_body(KgwSigner *signer, const char *c, size_t len,
 				char hex[KGW_SIGNATURE_HEX_SIZE])
 {
 	static const char digits[] = "0123456789abcdef";
@@ -211,7 +211,7 @@ kgw_signer_body(KgwSigner *signer, const char *c, size_t len,
 }
 
 bool
-kgw_signer_header(KgwSigner *signer, const char *webhook_id,
+kgw_signature_signer_header(KgwSigner *signer, const char *webhook_id,
 				  int64_t timestamp, const char *body, size_t len,
 				  char out[KGW_SIGNATURE_HEADER_SIZE])
 {
@@ -240,7 +240,7 @@ kgw_signature_equal(const char *a, const char *b, size_t len)
 }
 
 void
-kgw_secret_format(const unsigned char random[KGW_SECRET_BYTES],
+kgw_signature_format_secret(const unsigned char random[KGW_SECRET_BYTES],
 				  char out[KGW_SECRET_SIZE])
 {
 	memcpy(out, PREFIX, PREFIX_BYTES);

@@ -24,8 +24,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_SIGNATURE_H
-#define KGW_SIGNATURE_H
+#ifndef KGW_PURE_SIGNATURE_H
+#define KGW_PURE_SIGNATURE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,16 +47,16 @@ typedef struct KgwSigner KgwSigner;
  * Both keys of one secret, ready for use.  NULL when there is no memory or
  * OpenSSL fails.  The secret is not kept; an empty one is allowed here.
  */
-extern KgwSigner *kgw_signer_new(const char *secret, size_t len);
+extern KgwSigner *kgw_signature_signer_new(const char *secret, size_t len);
 
 /* Frees the signer and wipes its keys; NULL is allowed. */
-extern void kgw_signer_free(KgwSigner *signer);
+extern void kgw_signature_signer_free(KgwSigner *signer);
 
 /*
  * Signature of a body: lower-case hex of the HMAC-SHA256 of the canonical
  * text c[0..len).  False when OpenSSL fails.
  */
-extern bool kgw_signer_body(KgwSigner *signer, const char *c, size_t len,
+extern bool kgw_signature_signer_body(KgwSigner *signer, const char *c, size_t len,
 							char hex[KGW_SIGNATURE_HEX_SIZE]);
 
 /*
@@ -64,7 +64,7 @@ extern bool kgw_signer_body(KgwSigner *signer, const char *c, size_t len,
  * HMAC-SHA256 of "{webhook_id}.{timestamp}.{body}".  webhook_id is
  * NUL-terminated, timestamp in Unix seconds.  False when OpenSSL fails.
  */
-extern bool kgw_signer_header(KgwSigner *signer, const char *webhook_id,
+extern bool kgw_signature_signer_header(KgwSigner *signer, const char *webhook_id,
 							  int64_t timestamp, const char *body, size_t len,
 							  char out[KGW_SIGNATURE_HEADER_SIZE]);
 
@@ -72,7 +72,7 @@ extern bool kgw_signer_header(KgwSigner *signer, const char *webhook_id,
 extern bool kgw_signature_equal(const char *a, const char *b, size_t len);
 
 /* Writes a new secret made of random bytes that the caller drew. */
-extern void kgw_secret_format(const unsigned char random[KGW_SECRET_BYTES],
+extern void kgw_signature_format_secret(const unsigned char random[KGW_SECRET_BYTES],
 							  char out[KGW_SECRET_SIZE]);
 
-#endif							/* KGW_SIGNATURE_H */
+#endif							/* KGW_PURE_SIGNATURE_H */

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * src/pure/url.c
+ * url.c
  *	  Judging a callback URL by its text (design B6).
  *
  * Callback URLs come from strangers, and two parsers that read one URL
@@ -16,12 +16,14 @@
  *
  * What a host name means is not asked here.  "127.1", "2130706433" and names
  * that resolve to a private address are well formed; the address that is
- * really connected to is judged by address.c, when it is known.  This file
+ * really connected to is judged by ip_filter.c, when it is known.  This file
  * must never resolve a name, and never treat a host as good or bad.
  *
  * The destination derived here is the unit of fairness, so one host and port
  * must have one spelling: lower case, port always explicit, IPv6 in the form
  * of RFC 5952.
+ *
+ * src/pure/url.c
  *
  *-------------------------------------------------------------------------
  */
@@ -32,7 +34,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pure/items.h"
+#include "pure/list_setting.h"
 
 /* Longest host name and longest label of one, bytes (RFC 1035, 2.3.4). */
 #define HOST_MAX 253
@@ -296,7 +298,7 @@ kgw_url_judge(const KgwUrl *url, bool allow_http, const KgwPorts *ports)
 {
 	if (!url->https && !allow_http)
 		return "scheme is http and kgwebhook.allow_http is off";
-	if (!kgw_ports_contain(ports, url->port))
+	if (!kgw_url_ports_contain(ports, url->port))
 		return "port is not in kgwebhook.allowed_ports";
 	return NULL;
 }
@@ -333,7 +335,7 @@ parse_range(const char *item, size_t len, int *low, int *high)
  * used.
  */
 bool
-kgw_ports_parse(const char *text, KgwPorts *out,
+kgw_url_ports_parse(const char *text, KgwPorts *out,
 				char *problem, size_t problem_size)
 {
 	const char *rest = kgw_items_begin(text);
@@ -364,7 +366,7 @@ kgw_ports_parse(const char *text, KgwPorts *out,
 }
 
 bool
-kgw_ports_contain(const KgwPorts *ports, int port)
+kgw_url_ports_contain(const KgwPorts *ports, int port)
 {
 	int			i;
 

@@ -1,12 +1,14 @@
 /*-------------------------------------------------------------------------
  *
- * src/pure/url.h
+ * url.h
  *	  Judging a callback URL by its text.
+ *
+ * src/pure/url.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_URL_H
-#define KGW_URL_H
+#ifndef KGW_PURE_URL_H
+#define KGW_PURE_URL_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,8 +45,8 @@ extern const char *kgw_url_parse(const char *url, size_t len, KgwUrl *out);
 extern const char *kgw_url_judge(const KgwUrl *url, bool allow_http,
 								 const KgwPorts *ports);
 
-extern bool kgw_ports_parse(const char *text, KgwPorts *out,
+extern bool kgw_url_ports_parse(const char *text, KgwPorts *out,
 							char *problem, size_t problem_size);
-extern bool kgw_ports_contain(const KgwPorts *ports, int port);
+extern bool kgw_url_ports_contain(const KgwPorts *ports, int port);
 
-#endif							/* KGW_URL_H */
+#endif							/* KGW_PURE_URL_H */

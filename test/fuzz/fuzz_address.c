@@ -17,7 +17,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-#include "pure/address.h"
+#include "pure/ip_filter.h"
 
 static const KgwNetworks none;
 
@@ -63,7 +63,7 @@ judge_ipv4(uint32_t address, const KgwNetworks *allowed, const KgwNetworks *own)
 	memset(&sa, 0, sizeof(sa));
 	sa.sin_family = AF_INET;
 	sa.sin_addr.s_addr = htonl(address);
-	return kgw_address_judge((struct sockaddr *) &sa, sizeof(sa), allowed, own);
+	return kgw_ip_filter_judge((struct sockaddr *) &sa, sizeof(sa), allowed, own);
 }
 
 static const char *
@@ -76,7 +76,7 @@ judge_ipv6(const uint8_t bytes[16], uint32_t zone, const KgwNetworks *allowed,
 	sa.sin6_family = AF_INET6;
 	sa.sin6_scope_id = zone;
 	memcpy(&sa.sin6_addr, bytes, 16);
-	return kgw_address_judge((struct sockaddr *) &sa, sizeof(sa), allowed, own);
+	return kgw_ip_filter_judge((struct sockaddr *) &sa, sizeof(sa), allowed, own);
 }
 
 /* An address of 4 or 16 bytes, as a network of itself. */
@@ -143,7 +143,7 @@ check_text(const uint8_t *data, size_t size)
 	size_t		len;
 	size_t		again_len;
 
-	if (!kgw_address_parse(text, &ss, &len))
+	if (!kgw_ip_filter_parse_address(text, &ss, &len))
 		MUST(len == 0);
 	else
 	{
@@ -152,7 +152,7 @@ check_text(const uint8_t *data, size_t size)
 			(void *) &((struct sockaddr_in6 *) &ss)->sin6_addr;
 
 		MUST(inet_ntop(ss.ss_family, bytes, shown, sizeof(shown)) != NULL);
-		MUST(kgw_address_parse(shown, &again, &again_len));
+		MUST(kgw_ip_filter_parse_address(shown, &again, &again_len));
 		MUST(again_len == len && memcmp(&again, &ss, sizeof(ss)) == 0);
 	}
 	free(text);
@@ -162,9 +162,9 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* any length, any family: it is read or refused, not overread */
-	kgw_address_judge((const struct sockaddr *) data, size, &none, &none);
+	kgw_ip_filter_judge((const struct sockaddr *) data, size, &none, &none);
 	if (size < 2 || (data[0] != AF_INET && data[0] != AF_INET6) || data[1] != 0)
-		MUST(kgw_address_judge((const struct sockaddr *) data, size, &none, &none) != NULL);
+		MUST(kgw_ip_filter_judge((const struct sockaddr *) data, size, &none, &none) != NULL);
 	if (size >= 4)
 		check_ipv4(data);
 	if (size >= 16)

@@ -5,7 +5,7 @@
  *
  * What comes out is read by a second, naive reader (below), which knows only
  * the canonical form: no blanks, no escape that isn't needed, names in the
- * order of their UTF-16, numbers as they are printed.  And canonicalised again
+ * order of their UTF-16, numbers as they are printed.  And canonicalized again
  * it must stay the same.  A document is run in all four ways of changing its
  * members.
  *
@@ -15,8 +15,8 @@
  */
 #include "fuzz.h"
 
-#include "pure/canonical.h"
-#include "pure/number.h"
+#include "pure/jcs/jcs.h"
+#include "pure/jcs/number.h"
 
 #define STAMP INT64_C(1700000000)
 
@@ -188,7 +188,7 @@ read_number(Reader *r)
 	while (r->at < r->end && n < sizeof(text) - 1 && strchr("+-.0123456789e", *r->at) != NULL)
 		text[n++] = *r->at++;
 	MUST(n > 0);
-	kgw_number_format(strtod(text, &end), again);
+	kgw_jcs_number_format(strtod(text, &end), again);
 	MUST(*end == '\0' && strcmp(text, again) == 0);
 }
 
@@ -254,7 +254,7 @@ check_sentence(const char *text)
 static void
 check_text(const char *text, size_t len, const KgwMembers *members)
 {
-	static KgwCanonical *second;
+	static KgwJcs *second;
 	Reader		r = {text, text + len, 0};
 	const char *again;
 	const char *signature;
@@ -266,38 +266,38 @@ check_text(const char *text, size_t len, const KgwMembers *members)
 	MUST(r.at == r.end);
 
 	if (second == NULL)
-		second = kgw_canonical_new();
-	MUST(kgw_canonical_run(second, text, len, NULL) == KGW_CANONICAL_OK);
-	again = kgw_canonical_text(second, &again_len);
+		second = kgw_jcs_new();
+	MUST(kgw_jcs_run(second, text, len, NULL) == KGW_CANONICAL_OK);
+	again = kgw_jcs_text(second, &again_len);
 	MUST(again_len == len && memcmp(again, text, len) == 0);
 	if (members == NULL)
 		return;
 	MUST(text[0] == '{');
 	if (members->stamp)
-		MUST(kgw_canonical_timestamp(second, &stamp) && stamp == STAMP);
+		MUST(kgw_jcs_timestamp(second, &stamp) && stamp == STAMP);
 	if (members->drop_signature)
-		MUST(!kgw_canonical_signature(second, &signature, &again_len));
+		MUST(!kgw_jcs_signature(second, &signature, &again_len));
 }
 
-static KgwCanonicalStatus
+static KgwJcsStatus
 run(const char *json, size_t len, const KgwMembers *members)
 {
-	static KgwCanonical *first;
-	KgwCanonicalStatus status;
+	static KgwJcs *first;
+	KgwJcsStatus status;
 	const char *text;
 
 	if (first == NULL)
-		first = kgw_canonical_new();
-	status = kgw_canonical_run(first, json, len, members);
-	check_sentence(kgw_canonical_hint(first));
-	check_sentence(kgw_canonical_problem(first));
-	MUST((kgw_canonical_problem(first)[0] == '\0') == (status == KGW_CANONICAL_OK));
+		first = kgw_jcs_new();
+	status = kgw_jcs_run(first, json, len, members);
+	check_sentence(kgw_jcs_hint(first));
+	check_sentence(kgw_jcs_problem(first));
+	MUST((kgw_jcs_problem(first)[0] == '\0') == (status == KGW_CANONICAL_OK));
 	if (status != KGW_CANONICAL_OK)
 	{
-		MUST(kgw_canonical_seal(first, NULL, &len) == NULL);
+		MUST(kgw_jcs_seal(first, NULL, &len) == NULL);
 		return status;
 	}
-	text = kgw_canonical_text(first, &len);
+	text = kgw_jcs_text(first, &len);
 	check_text(text, len, members);
 	return status;
 }
@@ -309,7 +309,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const KgwMembers dropped = {.drop_signature = true};
 	static const KgwMembers both = {.stamp = true, .timestamp = STAMP, .drop_signature = true};
 	const char *json = (const char *) data;
-	KgwCanonicalStatus plain = run(json, size, NULL);
+	KgwJcsStatus plain = run(json, size, NULL);
 
 	/* changing members makes nothing well formed that isn't */
 	if (plain == KGW_CANONICAL_MALFORMED || plain == KGW_CANONICAL_BAD_UNICODE)

@@ -14,8 +14,8 @@
 
 #include <strings.h>
 
-#include "pure/header.h"
-#include "pure/retry.h"
+#include "pure/http_header.h"
+#include "pure/retry_schedule.h"
 
 #define NAME "retry-after"
 #define ROOM 64
@@ -34,7 +34,7 @@ check_wait(const char *value, size_t len)
 		digits++;
 	for (i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++)
 	{
-		int64_t		wait = kgw_retry_after(value, len, clocks[i]);
+		int64_t		wait = kgw_retry_schedule_parse_after(value, len, clocks[i]);
 
 		MUST(wait >= -1 && wait <= KGW_RETRY_AFTER_CAP);
 		if (digits == len && len > 0 && len <= 4)
@@ -54,10 +54,10 @@ check_line(const char *line, size_t len)
 	size_t		value_len;
 
 	MUST(fits != NULL);
-	if (!kgw_header_value(line, len, NAME, value, sizeof(value)))
+	if (!kgw_http_header_value(line, len, NAME, value, sizeof(value)))
 	{
 		MUST(strcmp(value, "untouched") == 0);
-		MUST(kgw_header_value(line, len, NAME, fits, len + 1) == false || len >= ROOM);
+		MUST(kgw_http_header_value(line, len, NAME, fits, len + 1) == false || len >= ROOM);
 		free(fits);
 		return;
 	}
@@ -69,9 +69,9 @@ check_line(const char *line, size_t len)
 		 (strchr(" \t", value[0]) == NULL && strchr(" \t\r\n", value[value_len - 1]) == NULL));
 
 	/* it takes exactly as much room as it takes */
-	MUST(kgw_header_value(line, len, NAME, fits, value_len + 1));
+	MUST(kgw_http_header_value(line, len, NAME, fits, value_len + 1));
 	MUST(strcmp(fits, value) == 0);
-	MUST(!kgw_header_value(line, len, NAME, fits, value_len));
+	MUST(!kgw_http_header_value(line, len, NAME, fits, value_len));
 	check_wait(value, value_len);
 	free(fits);
 }

@@ -18,7 +18,7 @@
 
 #include <math.h>
 
-#include "pure/number.h"
+#include "pure/jcs/number.h"
 
 #define LITERAL_MAX 2000
 
@@ -140,11 +140,11 @@ check_double(double value)
 	char		nearest[64];
 	char	   *end;
 	Digits		d;
-	int			len = kgw_number_format(value, text);
+	int			len = kgw_jcs_number_format(value, text);
 
 	MUST(len == (int) strlen(text) && len <= 25);
 	MUST(strtod(text, &end) == value && *end == '\0');
-	MUST(kgw_number_canonical(text, (size_t) len, again) == len);
+	MUST(kgw_jcs_number_canonical(text, (size_t) len, again) == len);
 	MUST(strcmp(again, text) == 0);
 	if (value == 0)
 	{
@@ -226,7 +226,7 @@ is_held_integer(const Digits *d, double value)
 	read_digits(text, strlen(text), &held);
 	if (held.n == d->n && strcmp(held.digits, d->digits) == 0)
 		return true;
-	kgw_number_format(fabs(value), text);
+	kgw_jcs_number_format(fabs(value), text);
 	read_digits(text, strlen(text), &held);
 	return held.n == d->n && strcmp(held.digits, d->digits) == 0;
 }
@@ -237,7 +237,7 @@ check_literal(const char *literal, size_t len)
 	char	   *text = fuzz_string((const uint8_t *) literal, len);
 	char		out[KGW_NUMBER_SIZE];
 	double		value = strtod(text, NULL);
-	int			n = kgw_number_canonical(literal, len, out);
+	int			n = kgw_jcs_number_canonical(literal, len, out);
 	Digits		d;
 
 	read_digits(text, len, &d);
@@ -257,7 +257,7 @@ check_literal(const char *literal, size_t len)
 		{
 			char		formatted[KGW_NUMBER_SIZE];
 
-			kgw_number_format(value, formatted);
+			kgw_jcs_number_format(value, formatted);
 			MUST(strcmp(formatted, out) == 0);
 		}
 	}

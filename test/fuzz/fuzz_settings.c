@@ -17,8 +17,8 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "pure/address.h"
-#include "pure/retry.h"
+#include "pure/ip_filter.h"
+#include "pure/retry_schedule.h"
 #include "pure/url.h"
 
 #define PROBLEM_SIZE 160
@@ -46,17 +46,17 @@ check_delays(const KgwSchedule *schedule)
 		int64_t		us = schedule->delay_us[i];
 
 		MUST(us >= 1 && us <= 30 * DAY_US);
-		MUST(kgw_schedule_delay(schedule, i + 1, 0, 0.7) == us);
-		MUST(kgw_schedule_delay(schedule, i + 1, 1, 0) >= 0);
-		MUST(kgw_schedule_delay(schedule, i + 1, 1, 0.9999999) <= 2 * us);
-		MUST(kgw_schedule_delay(schedule, i + 1, 0.2, 0.5) == us);
-		MUST(kgw_schedule_delay(schedule, i + 1, NAN, NAN) == us);
+		MUST(kgw_retry_schedule_delay(schedule, i + 1, 0, 0.7) == us);
+		MUST(kgw_retry_schedule_delay(schedule, i + 1, 1, 0) >= 0);
+		MUST(kgw_retry_schedule_delay(schedule, i + 1, 1, 0.9999999) <= 2 * us);
+		MUST(kgw_retry_schedule_delay(schedule, i + 1, 0.2, 0.5) == us);
+		MUST(kgw_retry_schedule_delay(schedule, i + 1, NAN, NAN) == us);
 		sum += us;
 	}
-	MUST(kgw_schedule_span(schedule) == sum);
-	MUST(kgw_schedule_delay(schedule, schedule->n + 1, 0, 0) == -1);
+	MUST(kgw_retry_schedule_span(schedule) == sum);
+	MUST(kgw_retry_schedule_delay(schedule, schedule->n + 1, 0, 0) == -1);
 	MUST(schedule->n == 0 ||
-		 kgw_schedule_delay(schedule, 0, 0, 0) == schedule->delay_us[0]);
+		 kgw_retry_schedule_delay(schedule, 0, 0, 0) == schedule->delay_us[0]);
 }
 
 static void
@@ -69,7 +69,7 @@ check_schedule(const char *text)
 	int			at = 0;
 	int			i;
 
-	if (!kgw_schedule_parse(text, &schedule, problem, sizeof(problem)))
+	if (!kgw_retry_schedule_parse(text, &schedule, problem, sizeof(problem)))
 	{
 		check_problem(problem);
 		return;
@@ -79,7 +79,7 @@ check_schedule(const char *text)
 	for (i = 0; i < schedule.n; i++)
 		at += snprintf(list + at, sizeof(list) - at, "%s%" PRId64 "us",
 					   i > 0 ? "," : "", schedule.delay_us[i]);
-	MUST(kgw_schedule_parse(list, &again, problem, sizeof(problem)));
+	MUST(kgw_retry_schedule_parse(list, &again, problem, sizeof(problem)));
 	MUST(memcmp(&again, &schedule, sizeof(again)) == 0);
 }
 
@@ -93,24 +93,24 @@ check_ports(const char *text)
 	int			at = 0;
 	int			i;
 
-	if (!kgw_ports_parse(text, &ports, problem, sizeof(problem)))
+	if (!kgw_url_ports_parse(text, &ports, problem, sizeof(problem)))
 	{
 		check_problem(problem);
 		return;
 	}
 	MUST(ports.n >= 0 && ports.n <= KGW_PORTS_MAX);
-	MUST(!kgw_ports_contain(&ports, 0) && !kgw_ports_contain(&ports, 65536) &&
-		 !kgw_ports_contain(&ports, -1));
+	MUST(!kgw_url_ports_contain(&ports, 0) && !kgw_url_ports_contain(&ports, 65536) &&
+		 !kgw_url_ports_contain(&ports, -1));
 	for (i = 0; i < ports.n; i++)
 	{
 		int			low = ports.range[i].low;
 		int			high = ports.range[i].high;
 
 		MUST(low >= 1 && low <= high && high <= 65535);
-		MUST(kgw_ports_contain(&ports, low) && kgw_ports_contain(&ports, high));
+		MUST(kgw_url_ports_contain(&ports, low) && kgw_url_ports_contain(&ports, high));
 		at += snprintf(list + at, sizeof(list) - at, "%s%d-%d", i > 0 ? "," : "", low, high);
 	}
-	MUST(kgw_ports_parse(list, &again, problem, sizeof(problem)));
+	MUST(kgw_url_ports_parse(list, &again, problem, sizeof(problem)));
 	MUST(memcmp(&again, &ports, sizeof(again)) == 0);
 }
 
@@ -125,9 +125,9 @@ check_network(const KgwNetwork *net, const KgwNetworks *allowed)
 
 	MUST(net->bits >= 0 && net->bits <= (net->family == AF_INET ? 32 : 128));
 	MUST(inet_ntop(net->family, net->bytes, shown, sizeof(shown)) != NULL);
-	MUST(kgw_address_parse(shown, &ss, &len));
-	MUST(kgw_address_judge((struct sockaddr *) &ss, len, allowed, &none) == NULL);
-	MUST(kgw_address_judge((struct sockaddr *) &ss, len, &none, allowed) != NULL);
+	MUST(kgw_ip_filter_parse_address(shown, &ss, &len));
+	MUST(kgw_ip_filter_judge((struct sockaddr *) &ss, len, allowed, &none) == NULL);
+	MUST(kgw_ip_filter_judge((struct sockaddr *) &ss, len, &none, allowed) != NULL);
 }
 
 static void
@@ -141,7 +141,7 @@ check_networks(const char *text)
 	int			at = 0;
 	int			i;
 
-	if (!kgw_networks_parse(text, &networks, problem, sizeof(problem)))
+	if (!kgw_ip_filter_parse_networks(text, &networks, problem, sizeof(problem)))
 	{
 		check_problem(problem);
 		return;
@@ -156,7 +156,7 @@ check_networks(const char *text)
 		at += snprintf(list + at, sizeof(list) - at, "%s%s/%d", i > 0 ? "," : "",
 					   shown, net->bits);
 	}
-	MUST(kgw_networks_parse(list, &again, problem, sizeof(problem)));
+	MUST(kgw_ip_filter_parse_networks(list, &again, problem, sizeof(problem)));
 	MUST(memcmp(&again, &networks, sizeof(again)) == 0);
 }
 

@@ -4,7 +4,7 @@
  *	  Fuzzes what kg_sign() and kg_verify() do with a secret and a body.
  *
  * The first line is the secret, the rest the body.  A body that can be signed
- * must verify both ways that receivers have (tail cut off, and canonicalised
+ * must verify both ways that receivers have (tail cut off, and canonicalized
  * anew), and must not verify with a bit of it turned unless it is the same
  * document still.  OpenSSL's one-shot HMAC judges the signers; it is given the
  * key that base64 has by OpenSSL's own decoder.
@@ -18,15 +18,15 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "pure/canonical.h"
+#include "pure/jcs/jcs.h"
 #include "pure/signature.h"
 
 #define TAIL 80
 #define STAMP INT64_C(1700000000)
 #define SECRET_MAX 600
 
-static KgwCanonical *first;
-static KgwCanonical *second;
+static KgwJcs *first;
+static KgwJcs *second;
 
 /* HMAC-SHA256 by OpenSSL's one-shot function. */
 static void
@@ -84,7 +84,7 @@ check_header_signature(KgwSigner *signer, const char *secret, size_t secret_len,
 	char	   *message;
 	int			key_len;
 
-	MUST(kgw_signer_header(signer, "msg_1", STAMP, body, len, header));
+	MUST(kgw_signature_signer_header(signer, "msg_1", STAMP, body, len, header));
 	MUST(strlen(header) == KGW_SIGNATURE_HEADER_SIZE - 1 && memcmp(header, "v1,", 3) == 0);
 	if (secret_len >= 6 && memcmp(secret, "whsec_", 6) == 0)
 	{
@@ -116,12 +116,12 @@ verifies(KgwSigner *signer, const char *body, size_t len)
 	size_t		given_len;
 	size_t		text_len;
 
-	if (kgw_canonical_run(second, body, len, &members) != KGW_CANONICAL_OK ||
-		!kgw_canonical_signature(second, &given, &given_len))
+	if (kgw_jcs_run(second, body, len, &members) != KGW_CANONICAL_OK ||
+		!kgw_jcs_signature(second, &given, &given_len))
 		return false;
 	MUST(given != NULL || given_len == 0);
-	text = kgw_canonical_text(second, &text_len);
-	MUST(kgw_signer_body(signer, text, text_len, expected));
+	text = kgw_jcs_text(second, &text_len);
+	MUST(kgw_signature_signer_body(signer, text, text_len, expected));
 	return given != NULL && given_len == KGW_SIGNATURE_HEX_SIZE - 1 &&
 		kgw_signature_equal(given, expected, given_len);
 }
@@ -139,11 +139,11 @@ check_tampering(KgwSigner *signer, const char *sealed, size_t len, size_t which)
 	copy[which / 8 % len] = (char) (copy[which / 8 % len] ^ 1 << which % 8);
 	if (verifies(signer, copy, len))
 	{
-		MUST(kgw_canonical_run(second, copy, len, NULL) == KGW_CANONICAL_OK);
-		text = kgw_canonical_text(second, &text_len);
+		MUST(kgw_jcs_run(second, copy, len, NULL) == KGW_CANONICAL_OK);
+		text = kgw_jcs_text(second, &text_len);
 		memcpy(copy, text, text_len);
-		MUST(kgw_canonical_run(second, sealed, len, NULL) == KGW_CANONICAL_OK);
-		text = kgw_canonical_text(second, &len);
+		MUST(kgw_jcs_run(second, sealed, len, NULL) == KGW_CANONICAL_OK);
+		text = kgw_jcs_text(second, &len);
 		MUST(text_len == len && memcmp(text, copy, len) == 0);
 	}
 	free(copy);
@@ -154,11 +154,11 @@ check_sealed(KgwSigner *signer, const char *secret, size_t secret_len, const cha
 			 size_t canonical_len, const char *hex)
 {
 	size_t		len;
-	const char *sealed = kgw_canonical_seal(first, hex, &len);
+	const char *sealed = kgw_jcs_seal(first, hex, &len);
 	char	   *cut;
 	size_t		i;
 
-	MUST(sealed != NULL && kgw_canonical_seal(first, hex, &i) == NULL);
+	MUST(sealed != NULL && kgw_jcs_seal(first, hex, &i) == NULL);
 	MUST(len == canonical_len - 1 + TAIL && sealed[len] == '\0');
 	MUST(verifies(signer, sealed, len));
 	check_header_signature(signer, secret, secret_len, sealed, len);
@@ -182,10 +182,10 @@ sign(KgwSigner *signer, const char *secret, size_t secret_len, const char *body,
 	const char *text;
 	char	   *copy;
 
-	if (kgw_canonical_run(first, body, len, &members) != KGW_CANONICAL_OK)
+	if (kgw_jcs_run(first, body, len, &members) != KGW_CANONICAL_OK)
 		return;
-	text = kgw_canonical_text(first, &len);
-	MUST(kgw_signer_body(signer, text, len, hex));
+	text = kgw_jcs_text(first, &len);
+	MUST(kgw_signature_signer_body(signer, text, len, hex));
 	check_body_signature(secret, secret_len, text, len, hex);
 	copy = malloc(len);
 	MUST(copy != NULL);
@@ -206,10 +206,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (first == NULL)
 	{
-		first = kgw_canonical_new();
-		second = kgw_canonical_new();
+		first = kgw_jcs_new();
+		second = kgw_jcs_new();
 	}
-	signer = kgw_signer_new(secret, secret_len);
+	signer = kgw_signature_signer_new(secret, secret_len);
 	MUST(signer != NULL);
 	if (end != NULL)
 	{
@@ -219,6 +219,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		verifies(signer, body, len);
 		sign(signer, secret, secret_len, body, len);
 	}
-	kgw_signer_free(signer);
+	kgw_signature_signer_free(signer);
 	return 0;
 }

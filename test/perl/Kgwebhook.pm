@@ -303,7 +303,7 @@ sub reload
 
 =head2 build_library($source)
 
-Compiles a library to preload from test/$source.c, such as clock/shifted_clock;
+Compiles a library to preload from test/$source.c, such as preload/shifted_clock;
 returns its path.
 
 =cut

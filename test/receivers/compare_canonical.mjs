@@ -1,9 +1,9 @@
 /*
  * compare_canonical.mjs
- *	  Does kgw_canonical_run() agree with a JCS library that receivers use?
+ *	  Does kgw_jcs_run() agree with a JCS library that receivers use?
  *
  * Random documents are written in random spellings (white space, escapes,
- * ways to write a number), canonicalised by us from that text, and by the
+ * ways to write a number), canonicalized by us from that text, and by the
  * npm library "canonicalize" from what they say.
  *
  * usage: node compare_canonical.mjs path/to/canonical_cli [seed]
@@ -16,7 +16,7 @@ import canonicalize from "canonicalize";
 const cli = process.argv[2];
 const seed = Number(process.argv[3] ?? Math.floor(Math.random() * 2 ** 32));
 
-/* What KgwCanonicalStatus calls them. */
+/* What KgwJcsStatus calls them. */
 const OK = 0;
 const DUPLICATE = 3;
 const BAD_UNICODE = 4;

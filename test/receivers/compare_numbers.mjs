@@ -1,11 +1,11 @@
 /*
  * compare_numbers.mjs
- *	  Does kgw_number_format() print doubles as ECMAScript does?
+ *	  Does kgw_jcs_number_format() print doubles as ECMAScript does?
  *
  * RFC 8785 defines numbers by ECMAScript's Number::toString, so the judge is
  * an ECMAScript engine itself: more than a million doubles go through both,
  * chosen where shortest-decimal code goes wrong (powers of ten and two and
- * their neighbours, subnormals, integers about 2^53) and at random.
+ * their neighbors, subnormals, integers about 2^53) and at random.
  *
  * usage: node compare_numbers.mjs path/to/canonical_cli [seed]
  *
@@ -38,7 +38,7 @@ function bitsOf(x) {
 }
 
 /* The value and some units in the last place below and above it. */
-function neighbours(values, reach) {
+function neighbors(values, reach) {
 	const all = [];
 	for (const x of values) {
 		view.setFloat64(0, x);
@@ -61,15 +61,15 @@ function randoms(count, make) {
 
 const groups = {
 	"zeros and the ends of the range": () =>
-		[0, -0, ...neighbours([Number.MIN_VALUE * 20, Number.MAX_VALUE,
+		[0, -0, ...neighbors([Number.MIN_VALUE * 20, Number.MAX_VALUE,
 			2 ** -1022], 20)],
-	"powers of ten and 8 neighbours on each side": () =>
-		neighbours(range(-323, 308, (e) => Number(`1e${e}`)), 8),
-	"multiples of powers of ten and 2 neighbours on each side": () =>
-		neighbours(range(-323, 307, (e) => e).flatMap((e) =>
+	"powers of ten and 8 neighbors on each side": () =>
+		neighbors(range(-323, 308, (e) => Number(`1e${e}`)), 8),
+	"multiples of powers of ten and 2 neighbors on each side": () =>
+		neighbors(range(-323, 307, (e) => e).flatMap((e) =>
 			range(2, 9, (m) => Number(`${m}e${e}`))), 2),
-	"powers of two and 8 neighbours on each side": () =>
-		neighbours(range(-1074, 1023, (e) => 2 ** e), 8),
+	"powers of two and 8 neighbors on each side": () =>
+		neighbors(range(-1074, 1023, (e) => 2 ** e), 8),
 	"subnormals": () =>
 		randoms(40000, () => fromBits(random32() & 0x800fffff, random32())
 			* 2 ** -(random32() % 52)),

@@ -6,7 +6,7 @@
 #
 # The first attempt fails, the server is stopped, and both it and the receiver
 # come back in another hour: the server by a library that is preloaded
-# (test/clock/shifted_clock.c says why not libfaketime), the receiver by an
+# (test/preload/shifted_clock.c says why not libfaketime), the receiver by an
 # offset of its own.
 #
 #-------------------------------------------------------------------------
@@ -23,7 +23,7 @@ my $later = 3600 + 60;
 my $node = new_node('main', 'kgwebhook.retry_schedule' => "'1h,1h'");
 my $secret = make_intents_table($node);
 
-my $library = build_library('clock/shifted_clock');
+my $library = build_library('preload/shifted_clock');
 
 my $receiver = start_receiver(secret => $secret);
 insert_intent($node, 'pi', $receiver->url('/fail/1/ok'));

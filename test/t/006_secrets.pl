@@ -89,7 +89,7 @@ is($row->{request_body}, undef, 'there was nothing to send');
 
 # The same worker, the same destination.
 insert_of('good', 'good1');
-is_signed_by((requests_of('good1', 1))[0], $good, 'other organisations go on');
+is_signed_by((requests_of('good1', 1))[0], $good, 'other organizations go on');
 
 # All sorts of reasons to look at the queue again
 set_secret('somebody', 'a secret of somebody else');
@@ -140,7 +140,7 @@ is_signed_by($second, $new, 'a retry is signed with the secret of its day');
 insert_of('good', 'changed_too');
 is_signed_by((requests_of('changed_too', 1))[0], $new, 'so is what is new');
 insert_of('late', 'unaffected');
-is_signed_by((requests_of('unaffected', 1))[0], $late, 'other organisations keep theirs');
+is_signed_by((requests_of('unaffected', 1))[0], $late, 'other organizations keep theirs');
 
 $node->safe_psql('postgres',
 	q{BEGIN; SELECT kg_set_secret('good', 'a secret that was taken back again'); ROLLBACK});
@@ -165,7 +165,7 @@ is_signed_by((requests_of('together', 1))[0],
 $node->safe_psql('postgres', q{DELETE FROM kgwebhook.secret WHERE org_id = 'late'});
 insert_of('late', 'orphan');
 wait_for_log_rows($node, 1, q{object_id = 'orphan'});
-is(invalid_rows('orphan'), 1, 'without its secret an organisation waits again');
+is(invalid_rows('orphan'), 1, 'without its secret an organization waits again');
 my $back = set_secret('late', 'the secret of late is back again');
 is_signed_by((requests_of('orphan', 1))[0], $back, 'until it has one');
 

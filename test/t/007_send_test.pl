@@ -78,7 +78,7 @@ is(($receiver->requests(path => '/ok'))[0]{json}{status}, 'refunded', 'is what i
 my $other = $node->safe_psql('postgres', q{SELECT kg_create_secret('other')});
 $receiver->set_secret($other);
 ($row) = send_test(quoted('/ok?other') . ", 'other'");
-is($row->{org_id}, 'other', 'another organisation');
+is($row->{org_id}, 'other', 'another organization');
 is(($receiver->requests(path => '/ok?other'))[0]{valid}, 1, 'has its own secret');
 $receiver->set_secret($secret);
 
@@ -127,7 +127,7 @@ like(error_of("'$_'"), qr/URL.*DETAIL:/s, "a bad URL: $_")
   'https://example.com:22/', "https://example.com/\x01";
 like(error_of(quoted('/ok') . ", 'unknown'"),
 	qr/"unknown" has no signing secret.*HINT:.*kg_create_secret/s, 'no secret');
-like(error_of(quoted('/ok') . ', NULL'), qr/org_id must not be null/, 'no organisation');
+like(error_of(quoted('/ok') . ', NULL'), qr/org_id must not be null/, 'no organization');
 my $rows = scalar(delivery_log($node));
 
 #

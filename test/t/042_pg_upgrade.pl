@@ -35,7 +35,7 @@ sub old_installation
 	mkdir $tree;
 	run_log(
 		[
-			'cp', '-R', 'Makefile', 'kgwebhook.control', glob('kgwebhook--*.sql'),
+			'cp', '-R', 'Makefile', 'dev.mk', 'kgwebhook.control', 'install',
 			'src', 'scripts', $tree
 		]) or die;
 	run_log([ 'find', $tree, '-name', '*.[od]', '-delete' ]) or die;

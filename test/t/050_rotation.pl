@@ -23,7 +23,7 @@ use Test::More;
 my $dir = PostgreSQL::Test::Utils::tempdir('clock');
 my $library = "$dir/shifted_clock.so";
 system('gcc', '-shared', '-fPIC', '-o', $library,
-	dirname(__FILE__) . '/../clock/shifted_clock.c') == 0
+	dirname(__FILE__) . '/../preload/shifted_clock.c') == 0
   or die 'could not build the clock';
 
 # Stops the server's clock at a second.
@@ -146,7 +146,7 @@ ok(is_by($signatures[0], $send_test, $new) && is_by($signatures[1], $send_test, 
 is(verdict($send_test), 'yes yes yes', 'and is good');
 my ($code, undef, $error) = $node->psql('postgres', 'SELECT kg_rotate_secret()');
 isnt($code, 0, 'a second rotation at the same time is refused');
-like($error, qr/a rotation of organisation "default" is under way/, 'in words');
+like($error, qr/a rotation of organization "default" is under way/, 'in words');
 
 my $agreed = 'agreed elsewhere, in a great hurry';
 $node->safe_psql('postgres', "SELECT kg_set_secret('default', '$agreed')");

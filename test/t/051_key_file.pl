@@ -46,7 +46,7 @@ sub insert_of
 	return;
 }
 
-# An event of the organisation arrives, signed with its secret.
+# An event of the organization arrives, signed with its secret.
 sub delivers
 {
 	my ($org, $id, $what) = @_;
@@ -105,7 +105,7 @@ $node->poll_query_until('postgres',
 	'SELECT bool_and(encrypted) FROM kgwebhook.secret')
   or die 'secrets are not encrypted';
 pass('once a key file is set, the worker encrypts what there is');
-$node->wait_for_log(qr/encrypted the secrets of 2 organisations/);
+$node->wait_for_log(qr/encrypted the secrets of 2 organizations/);
 delivers('one', 'encrypted', 'which goes on signing');
 delivers('rotating', 'rotating', 'also in the middle of a rotation');
 create_secret('two');
@@ -195,7 +195,7 @@ sub waits
 	my ($row) = wait_for_log_rows($node, 1, "object_id = '$id'");
 	is("$row->{outcome} $row->{final}", 'invalid 0', "$what: the delivery waits");
 	is( $row->{error},
-		q{the organisation's signing secret can't be decrypted at present},
+		q{the organization's signing secret can't be decrypted at present},
 		"$what: with the reason");
 	wait_for_log_rows($node, 6, "object_id LIKE '$id%'");
 	$node->wait_for_log($detail, $log_end);
@@ -222,10 +222,10 @@ write_key("$dir/wrong", "$second_key\n");	# but good for what is in the clear
 waits("$dir/wrong", qr/None of the keys/, 'the wrong key');
 waits('', qr/It is encrypted, and kgwebhook.key_file is not set/, 'no key file');
 like( refusal_of(q{SELECT kg_send_test('http://10.0.0.7/', 'one')}),
-	qr/F0000: the secret of organisation "one" can't be decrypted.*key_file is not set/s,
+	qr/F0000: the secret of organization "one" can't be decrypted.*key_file is not set/s,
 	'a test is refused with the reason');
 like(refusal_of(q{SELECT kg_rotate_secret('one')}),
-	qr/F0000: the secret of organisation "one" can't be decrypted/, 'so is a rotation');
+	qr/F0000: the secret of organization "one" can't be decrypted/, 'so is a rotation');
 
 # Nothing replaces what can't be decrypted, and nobody is told to.
 my $explain = q{SELECT kg_explain(delivery_id) FROM kgwebhook.queue WHERE object_id = 'wait1'};
@@ -274,7 +274,7 @@ set_key_file($file);
 delivers('one', 'two keys', 'all keys decrypt');
 my $fingerprints = q{SELECT * FROM kg_fingerprints('rotating')};
 my $before = $node->safe_psql('postgres', $fingerprints);
-like(refusal_of('SELECT kg_encrypt_secrets()'), qr/secrets of 4 organisations were encrypted/,
+like(refusal_of('SELECT kg_encrypt_secrets()'), qr/secrets of 4 organizations were encrypted/,
 	'kg_encrypt_secrets() goes over to the first one');
 is($node->safe_psql('postgres', 'SELECT kg_encrypt_secrets()'), 0, 'once');
 is($node->safe_psql('postgres', $fingerprints), $before, 'which is the same secret, as its fingerprint shows');
@@ -295,7 +295,7 @@ $node->safe_psql('postgres', q{
 	 WHERE org_id = 'two'});
 insert_of('two', 'stolen');
 my ($row) = wait_for_log_rows($node, 1, q{object_id = 'stolen'});
-like($row->{error}, qr/can't be decrypted/, q{an encrypted secret is no good in another organisation's row});
+like($row->{error}, qr/can't be decrypted/, q{an encrypted secret is no good in another organization's row});
 $node->safe_psql('postgres', q{
 	UPDATE kgwebhook.secret SET secret = overlay(secret placing '00' from 41) WHERE org_id = 'one'});
 insert_of('one', 'changed');

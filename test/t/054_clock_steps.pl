@@ -33,7 +33,7 @@ sub set_clock
 
 set_clock(0);
 {
-	local $ENV{LD_PRELOAD} = build_library('clock/shifted_clock');
+	local $ENV{LD_PRELOAD} = build_library('preload/shifted_clock');
 	local $ENV{KGW_CLOCK_STEPS} = $file;
 	$node->start;
 }

@@ -4,7 +4,7 @@
 #	  A disk that is full under the log: outcomes wait, nothing is lost, and
 #	  nothing is sent twice.
 #
-# test/disk/full_disk.c is how the disk gets full.
+# test/preload/full_disk.c is how the disk gets full.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -17,7 +17,7 @@ use Test::More;
 my $node = init_node('main', 'autovacuum' => 'off');
 my $full = PostgreSQL::Test::Utils::tempdir('disk') . '/full';
 {
-	local $ENV{LD_PRELOAD} = build_library('disk/full_disk');
+	local $ENV{LD_PRELOAD} = build_library('preload/full_disk');
 	local $ENV{KGW_FULL_DISK} = $full;
 	$node->start;
 }

@@ -74,7 +74,7 @@ foreach my $table (qw(queue delivery_log dead_letter secret paused))
 	all_went_once("lock_$table", 8);
 }
 
-# An organisation that nothing is known of yet, and its secret can't be read.
+# An organization that nothing is known of yet, and its secret can't be read.
 $node->safe_psql('postgres', q{SELECT kg_set_secret('other', 'a secret of the other''s')});
 $receiver->set_secret([ $secret, q{a secret of the other's} ]);
 $operator->query_safe('BEGIN; LOCK TABLE kgwebhook.secret IN ACCESS EXCLUSIVE MODE');

@@ -36,7 +36,7 @@ sub wait_for_seconds
 
 wait_for_seconds(0);
 {
-	local $ENV{LD_PRELOAD} = build_library('clock/shifted_clock');
+	local $ENV{LD_PRELOAD} = build_library('preload/shifted_clock');
 	local $ENV{KGW_CLOCK_WAITED} = $clock;
 	$node->start;
 }

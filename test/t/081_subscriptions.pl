@@ -75,7 +75,7 @@ is_deeply(
 	[ 'one pending', 'one success', 'bare pending' ],
 	'who wants all gets all, in order, with and without a callback_url');
 is_deeply([ got($platform, '/ok?paid') ], ['one success'], 'who wants some gets those');
-is_deeply([ got($elsewhere) ], ['theirs pending'], 'each organisation for itself');
+is_deeply([ got($elsewhere) ], ['theirs pending'], 'each organization for itself');
 
 my @success = grep { $_->{json}{status} eq 'success' } $own->requests, $platform->requests;
 is(scalar(@success), 3, 'three have the success');
@@ -93,7 +93,7 @@ is_deeply([ grep { keys %$_ > 1 } values %bodies_at ], [], 'in one second also t
 is( sql(q{SELECT string_agg(coalesce(subscription_id::text, '-'), ' ' ORDER BY subscription_id NULLS FIRST)
             FROM kgwebhook.delivery_log WHERE event = 'payment_intent.success'}),
 	"- $all $paid", 'the log says whom each was for');
-is(($elsewhere->requests)[0]{valid}, 1, "signed with the organisation's own secret");
+is(($elsewhere->requests)[0]{valid}, 1, "signed with the organization's own secret");
 
 # One URL, one request: the object's own and a subscription to the same
 insert_intent($node, 'same', $platform->url('/ok?all'));

@@ -18,7 +18,7 @@ use strict;
 use warnings;
 
 use File::Basename qw(basename dirname);
-use lib dirname(__FILE__) . '/../docs';
+use lib dirname(__FILE__) . '/../perl';
 
 use Cwd qw(abs_path);
 use File::Copy qw(copy);

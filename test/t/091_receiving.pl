@@ -17,7 +17,7 @@ use strict;
 use warnings;
 
 use File::Basename qw(dirname);
-use lib dirname(__FILE__) . '/../docs';
+use lib dirname(__FILE__) . '/../perl';
 
 use Cwd qw(abs_path);
 use IPC::Run qw(run start);
@@ -279,7 +279,7 @@ print(canonical(floats))
 PYTHON
 my ($plain, $canonical) = split /\n/, $numbers;
 is($node->safe_psql('postgres', "SELECT kg_canonical_json('$plain')"),
-	$canonical, 'Python canonicalises numbers as the extension does');
+	$canonical, 'Python canonicalizes numbers as the extension does');
 
 #
 # What the guide says of the platform's side

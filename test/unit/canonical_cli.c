@@ -1,22 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * canonical_cli.c
- *	  The canonicaliser as a filter, for comparing it with other languages.
+ *	  The canonicalizer as a filter, for comparing it with other languages.
  *
  * canonical_cli numbers
  *		reads lines of 16 hex digits, the bits of a double, and writes the
  *		canonical text of each on a line
  * canonical_cli documents
  *		reads frames (four bytes of length, little-endian, and a JSON text)
- *		and writes for each a byte of KgwCanonicalStatus and a frame with the
+ *		and writes for each a byte of KgwJcsStatus and a frame with the
  *		canonical text, or the problem
  *
  * test/unit/canonical_cli.c
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/canonical.h"
-#include "pure/number.h"
+#include "pure/jcs/jcs.h"
+#include "pure/jcs/number.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -35,14 +35,14 @@ numbers(void)
 		double		value;
 
 		memcpy(&value, &bits, sizeof(value));
-		kgw_number_format(value, text);
+		kgw_jcs_number_format(value, text);
 		puts(text);
 	}
 	return 0;
 }
 
 static void
-write_frame(KgwCanonicalStatus status, const char *bytes, size_t len)
+write_frame(KgwJcsStatus status, const char *bytes, size_t len)
 {
 	unsigned char head[5];
 
@@ -58,7 +58,7 @@ write_frame(KgwCanonicalStatus status, const char *bytes, size_t len)
 static int
 documents(void)
 {
-	KgwCanonical *c = kgw_canonical_new();
+	KgwJcs *c = kgw_jcs_new();
 	char	   *json = malloc(KGW_CANONICAL_MAX_BYTES);
 	unsigned char head[4];
 
@@ -67,24 +67,24 @@ documents(void)
 	while (fread(head, 1, sizeof(head), stdin) == sizeof(head))
 	{
 		size_t		len = head[0] | head[1] << 8 | head[2] << 16;
-		KgwCanonicalStatus status;
+		KgwJcsStatus status;
 		const char *text;
 
 		if (head[3] != 0 || len > KGW_CANONICAL_MAX_BYTES ||
 			fread(json, 1, len, stdin) != len)
 			return 1;
-		status = kgw_canonical_run(c, json, len, NULL);
+		status = kgw_jcs_run(c, json, len, NULL);
 		if (status == KGW_CANONICAL_OK)
-			text = kgw_canonical_text(c, &len);
+			text = kgw_jcs_text(c, &len);
 		else
 		{
-			text = kgw_canonical_problem(c);
+			text = kgw_jcs_problem(c);
 			len = strlen(text);
 		}
 		write_frame(status, text, len);
 	}
 	free(json);
-	kgw_canonical_free(c);
+	kgw_jcs_free(c);
 	return 0;
 }
 

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/address.h"
+#include "pure/ip_filter.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -29,7 +29,7 @@ networks(const char *text)
 	KgwNetworks nets;
 	char		problem[128] = "";
 
-	if (!kgw_networks_parse(text, &nets, problem, sizeof(problem)))
+	if (!kgw_ip_filter_parse_networks(text, &nets, problem, sizeof(problem)))
 		ok(false, "networks parse: %s: %s", text, problem);
 	return nets;
 }
@@ -40,9 +40,9 @@ judge(const char *ip, const KgwNetworks *allowed, const KgwNetworks *own)
 	struct sockaddr_storage ss;
 	size_t		salen;
 
-	if (!kgw_address_parse(ip, &ss, &salen))
+	if (!kgw_ip_filter_parse_address(ip, &ss, &salen))
 		return "not an address";
-	return kgw_address_judge((struct sockaddr *) &ss, salen, allowed, own);
+	return kgw_ip_filter_judge((struct sockaddr *) &ss, salen, allowed, own);
 }
 
 /* The last address before a network, its first, its last, the next. */
@@ -162,7 +162,7 @@ judge_scoped(const char *ip, unsigned int scope, const KgwNetworks *allowed)
 	in6.sin6_family = AF_INET6;
 	in6.sin6_scope_id = scope;
 	inet_pton(AF_INET6, ip, &in6.sin6_addr);
-	return kgw_address_judge((struct sockaddr *) &in6, sizeof(in6), allowed,
+	return kgw_ip_filter_judge((struct sockaddr *) &in6, sizeof(in6), allowed,
 							 &none);
 }
 
@@ -229,10 +229,10 @@ test_own(void)
 
 	is_str(judge("8.8.8.8", &none, &own), OWN,
 		   "a public address of this host is denied");
-	is_str(judge("8.8.8.9", &none, &own), NULL, "its neighbour is not");
+	is_str(judge("8.8.8.9", &none, &own), NULL, "its neighbor is not");
 	is_str(judge("8.8.8.7", &none, &own), NULL, "on either side");
 	is_str(judge("2606:4700::1", &none, &own), OWN, "the same with IPv6");
-	is_str(judge("2606:4700::2", &none, &own), NULL, "and its neighbour");
+	is_str(judge("2606:4700::2", &none, &own), NULL, "and its neighbor");
 	is_str(judge("127.0.0.1", &none, &own), OWN,
 		   "own addresses are judged before the tables");
 	is_str(judge("8.8.8.8", &allowed, &own), NULL,
@@ -249,7 +249,7 @@ judge_bytes(const void *bytes, size_t salen, size_t shift)
 
 	memcpy(copy + shift, bytes, salen);
 	copy = realloc(copy, salen + shift > 0 ? salen + shift : 1);
-	reason = kgw_address_judge((struct sockaddr *) (void *) (copy + shift),
+	reason = kgw_ip_filter_judge((struct sockaddr *) (void *) (copy + shift),
 							   salen, &none, &none);
 	free(copy);
 	return reason;
@@ -272,14 +272,14 @@ test_other_families(void)
 	un.sun_family = 0xffff;
 	is_str(judge_bytes(&un, sizeof(un), 0), FAMILY, "any other is denied");
 
-	kgw_address_parse("8.8.8.8", &ss, &salen);
+	kgw_ip_filter_parse_address("8.8.8.8", &ss, &salen);
 	is_str(judge_bytes(&ss, salen, 0), NULL, "a whole IPv4 address passes");
 	is_str(judge_bytes(&ss, salen, 1), NULL, "however it is aligned");
 	for (len = 0; len < salen; len++)
 		is_str(judge_bytes(&ss, len, 0), FAMILY,
 			   "%d bytes of an IPv4 address are denied", (int) len);
 
-	kgw_address_parse("2606:4700::1", &ss, &salen);
+	kgw_ip_filter_parse_address("2606:4700::1", &ss, &salen);
 	is_str(judge_bytes(&ss, salen, 0), NULL, "a whole IPv6 address passes");
 	is_str(judge_bytes(&ss, salen, 3), NULL, "however it is aligned");
 	for (len = 0; len < salen; len++)
@@ -300,14 +300,14 @@ test_address_parse(void)
 	size_t		salen;
 	size_t		i;
 
-	ok(kgw_address_parse("192.0.2.1", &ss, &salen), "IPv4 parses");
+	ok(kgw_ip_filter_parse_address("192.0.2.1", &ss, &salen), "IPv4 parses");
 	is_int(ss.ss_family, AF_INET, "into its family");
 	is_int((long long) salen, sizeof(struct sockaddr_in), "and size");
-	ok(kgw_address_parse("2001:db8::1", &ss, &salen), "IPv6 parses");
+	ok(kgw_ip_filter_parse_address("2001:db8::1", &ss, &salen), "IPv6 parses");
 	is_int(ss.ss_family, AF_INET6, "into its family");
 	is_int((long long) salen, sizeof(struct sockaddr_in6), "and size");
 	for (i = 0; i < COUNT(bad); i++)
-		ok(!kgw_address_parse(bad[i], &ss, &salen), "no address: '%s'", bad[i]);
+		ok(!kgw_ip_filter_parse_address(bad[i], &ss, &salen), "no address: '%s'", bad[i]);
 }
 
 static void
@@ -352,22 +352,22 @@ test_networks_refused(void)
 	for (i = 0; i < COUNT(bad); i++)
 	{
 		problem[0] = '\0';
-		ok(!kgw_networks_parse(bad[i], &nets, problem, sizeof(problem)) &&
+		ok(!kgw_ip_filter_parse_networks(bad[i], &nets, problem, sizeof(problem)) &&
 		   problem[0] != '\0', "no list of networks: '%s'", bad[i]);
 	}
-	kgw_networks_parse("::1, 10.1.2.3/8", &nets, problem, sizeof(problem));
+	kgw_ip_filter_parse_networks("::1, 10.1.2.3/8", &nets, problem, sizeof(problem));
 	is_str(problem, "\"10.1.2.3/8\" has bits set to the right of its prefix.",
 		   "the sentence says which and why");
-	kgw_networks_parse("here", &nets, problem, sizeof(problem));
+	kgw_ip_filter_parse_networks("here", &nets, problem, sizeof(problem));
 	is_str(problem, "\"here\" is not a network such as 10.0.0.0/8 or fd00::/8.",
 		   "also for what is no network");
 
 	for (i = 0; i < KGW_NETWORKS_MAX; i++)
 		strcat(many, i == 0 ? "::1" : ",::1");
-	ok(kgw_networks_parse(many, &nets, problem, sizeof(problem)) &&
+	ok(kgw_ip_filter_parse_networks(many, &nets, problem, sizeof(problem)) &&
 	   nets.n == KGW_NETWORKS_MAX, "256 networks parse");
 	strcat(many, ",::1");
-	ok(!kgw_networks_parse(many, &nets, problem, sizeof(problem)),
+	ok(!kgw_ip_filter_parse_networks(many, &nets, problem, sizeof(problem)),
 	   "257 do not");
 }
 

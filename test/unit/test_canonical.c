@@ -110,14 +110,14 @@ test_malformed(void)
 	{
 		is_int(run_string(table[i], NULL), KGW_CANONICAL_MALFORMED,
 			   "malformed text %d", (int) i + 1);
-		ok(strncmp(kgw_canonical_problem(workspace),
+		ok(strncmp(kgw_jcs_problem(workspace),
 				   "malformed JSON: ", 16) == 0, "... and says so");
 	}
 	is_int(run("1\0", 2, NULL), KGW_CANONICAL_MALFORMED, "a NUL ends nothing");
 	is_str(canonical("{\"a\" 1}", NULL),
 		   "malformed JSON: no colon after a member name at byte 6",
 		   "the byte is counted from 1");
-	is_str(kgw_canonical_hint(workspace), "", "... and there is no hint");
+	is_str(kgw_jcs_hint(workspace), "", "... and there is no hint");
 }
 
 static void
@@ -184,9 +184,9 @@ test_inexact(void)
 
 	is_int(run_string("1e400", NULL), KGW_CANONICAL_INEXACT_NUMBER,
 		   "an infinite number is refused");
-	is_str(kgw_canonical_hint(workspace), "Send it as a string.",
+	is_str(kgw_jcs_hint(workspace), "Send it as a string.",
 		   "... with a hint");
-	is_str(kgw_canonical_problem(workspace),
+	is_str(kgw_jcs_problem(workspace),
 		   "number 1e400 at the top level can't be held exactly by a double",
 		   "... and its place");
 	is_str(canonical("{\"order_data\":{\"b\":[],\"total\":9007199254740993}}",
@@ -223,14 +223,14 @@ test_inexact(void)
 }
 
 /* Puts "core" between so many "open" and so many "close". */
-static KgwCanonicalStatus
+static KgwJcsStatus
 run_nested(int depth, const char *open, const char *close, const char *core)
 {
 	size_t		open_len = strlen(open);
 	size_t		close_len = strlen(close);
 	char	   *json = malloc(depth * (open_len + close_len) + strlen(core) + 1);
 	char	   *p = json;
-	KgwCanonicalStatus status;
+	KgwJcsStatus status;
 	int			i;
 
 	for (i = 0; i < depth; i++, p += open_len)
@@ -252,12 +252,12 @@ test_depth(void)
 		   "512 arrays inside each other");
 	is_int(run_nested(513, "[", "]", ""), KGW_CANONICAL_TOO_DEEP,
 		   "513 are refused");
-	is_str(kgw_canonical_problem(workspace),
+	is_str(kgw_jcs_problem(workspace),
 		   "more than 512 arrays and objects inside each other",
 		   "... and told why");
 	is_int(run_nested(512, "{\"b\":", ",\"a\":1}", "2"), KGW_CANONICAL_OK,
 		   "512 objects inside each other, all out of order");
-	ok(strncmp(kgw_canonical_text(workspace, &len),
+	ok(strncmp(kgw_jcs_text(workspace, &len),
 			   "{\"a\":1,\"b\":{\"a\":1,\"b\":", 22) == 0,
 	   "... are put in order");
 	is_int(run_nested(513, "{\"b\":", ",\"a\":1}", "2"),
@@ -277,17 +277,17 @@ test_size(void)
 	size_t		len;
 	size_t		i;
 
-	is_int(kgw_canonical_run(workspace, json, KGW_CANONICAL_MAX_BYTES + 1,
+	is_int(kgw_jcs_run(workspace, json, KGW_CANONICAL_MAX_BYTES + 1,
 							 NULL), KGW_CANONICAL_TOO_LARGE,
 		   "a text of more than a megabyte is refused");
-	is_str(kgw_canonical_problem(workspace), "longer than 1048576 bytes",
+	is_str(kgw_jcs_problem(workspace), "longer than 1048576 bytes",
 		   "... and told why");
-	is_int(kgw_canonical_run(workspace, json, SIZE_MAX, NULL),
+	is_int(kgw_jcs_run(workspace, json, SIZE_MAX, NULL),
 		   KGW_CANONICAL_TOO_LARGE, "... whatever the length");
 	json[KGW_CANONICAL_MAX_BYTES - 1] = '"';
-	is_int(kgw_canonical_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL),
+	is_int(kgw_jcs_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL),
 		   KGW_CANONICAL_OK, "a megabyte is accepted");
-	kgw_canonical_text(workspace, &len);
+	kgw_jcs_text(workspace, &len);
 	is_int(len, KGW_CANONICAL_MAX_BYTES, "... as it is");
 
 	/* 1e20 is four bytes that become 21 */
@@ -298,13 +298,13 @@ test_size(void)
 	json[2] = '\n';
 	json[3] = ' ';
 	json[199999] = ']';
-	is_int(kgw_canonical_run(workspace, json, 200000, NULL), KGW_CANONICAL_OK,
+	is_int(kgw_jcs_run(workspace, json, 200000, NULL), KGW_CANONICAL_OK,
 		   "a text that grows by a factor of four");
-	kgw_canonical_text(workspace, &len);
+	kgw_jcs_text(workspace, &len);
 	is_int(len, 2 + 1 + 39999 * 22, "... to its full length");
 	json[199999] = ',';
 	json[299999] = ']';
-	is_int(kgw_canonical_run(workspace, json, 300000, NULL),
+	is_int(kgw_jcs_run(workspace, json, 300000, NULL),
 		   KGW_CANONICAL_TOO_LARGE, "a text that grows beyond a megabyte");
 	free(json);
 }
@@ -327,9 +327,9 @@ test_many_members(void)
 	for (i = N; i-- > 0;)
 		p += sprintf(p, "%c\"%06d\":0", i == N - 1 ? '{' : ',', i);
 	*p++ = '}';
-	is_int(kgw_canonical_run(workspace, json, p - json, NULL),
+	is_int(kgw_jcs_run(workspace, json, p - json, NULL),
 		   KGW_CANONICAL_OK, "%d members in reverse", N);
-	text = kgw_canonical_text(workspace, &len);
+	text = kgw_jcs_text(workspace, &len);
 	is_int(len, p - json, "... keep their length");
 	for (i = 0; i < N; i++)
 		sorted = sorted && atoi(text + 2 + i * 11) == i;
@@ -337,7 +337,7 @@ test_many_members(void)
 
 	/* another digit makes the first equal to the last */
 	memcpy(json + 2, "000000", 6);
-	is_int(kgw_canonical_run(workspace, json, p - json, NULL),
+	is_int(kgw_jcs_run(workspace, json, p - json, NULL),
 		   KGW_CANONICAL_DUPLICATE, "two among them that are equal");
 	free(json);
 }
@@ -345,7 +345,7 @@ test_many_members(void)
 int
 main(void)
 {
-	workspace = kgw_canonical_new();
+	workspace = kgw_jcs_new();
 	test_samples();
 	test_malformed();
 	test_bad_unicode();
@@ -354,6 +354,6 @@ main(void)
 	test_depth();
 	test_size();
 	test_many_members();
-	kgw_canonical_free(workspace);
+	kgw_jcs_free(workspace);
 	return done_testing();
 }

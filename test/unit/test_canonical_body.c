@@ -59,7 +59,7 @@ test_members(void)
 
 	is_int(run_string("[1]", &stamp), KGW_CANONICAL_NOT_OBJECT,
 		   "an array can't be stamped");
-	is_str(kgw_canonical_problem(workspace), "the top level is not an object",
+	is_str(kgw_jcs_problem(workspace), "the top level is not an object",
 		   "... and is told why");
 	is_int(run_string("[{\"signature\":1}]", &drop), KGW_CANONICAL_NOT_OBJECT,
 		   "nor can an object in an array");
@@ -76,7 +76,7 @@ timestamp(const char *json)
 	int64_t		ts = -1;
 
 	if (run_string(json, NULL) != KGW_CANONICAL_OK ||
-		!kgw_canonical_timestamp(workspace, &ts))
+		!kgw_jcs_timestamp(workspace, &ts))
 		return -1;
 	return ts;
 }
@@ -108,10 +108,10 @@ test_timestamp(void)
 	is_int(timestamp("5"), -1, "no object");
 
 	run_string("{\"timestamp\":5}", &stamp);
-	ok(kgw_canonical_timestamp(workspace, &ts) && ts == 5,
+	ok(kgw_jcs_timestamp(workspace, &ts) && ts == 5,
 	   "stamping leaves the time that was there to be asked for");
 	run_string("{}", &stamp);
-	ok(!kgw_canonical_timestamp(workspace, &ts), "... if there was one");
+	ok(!kgw_jcs_timestamp(workspace, &ts), "... if there was one");
 }
 
 /* What the document had for a signature. */
@@ -125,7 +125,7 @@ signature(const char *json, bool drop)
 
 	if (run_string(json, &members) != KGW_CANONICAL_OK)
 		return "(failed)";
-	if (!kgw_canonical_signature(workspace, &sig, &len))
+	if (!kgw_jcs_signature(workspace, &sig, &len))
 		return "(none)";
 	if (sig == NULL)
 		return "(no string)";
@@ -160,10 +160,10 @@ test_signature(void)
 		is_str(signature("{}", drop), "(none)", "there is none");
 	}
 	run_string("{\"signature\":\"a\\u0000b\"}", NULL);
-	ok(kgw_canonical_signature(workspace, &sig, &len) && len == 3 &&
+	ok(kgw_jcs_signature(workspace, &sig, &len) && len == 3 &&
 	   memcmp(sig, "a\0b", 3) == 0, "a NUL is counted");
 	run_string("[]", NULL);
-	ok(!kgw_canonical_signature(workspace, &sig, &len) && sig == NULL &&
+	ok(!kgw_jcs_signature(workspace, &sig, &len) && sig == NULL &&
 	   len == 0, "nothing is left of it after the next run");
 }
 
@@ -178,28 +178,28 @@ test_seal(void)
 #define SEAL "\"signature\":\"0123456789abcdef0123456789abcdef" \
 	"0123456789abcdef0123456789abcdef\"}"
 	run_string("{}", NULL);
-	is_str(kgw_canonical_seal(workspace, hex, &len), "{" SEAL,
+	is_str(kgw_jcs_seal(workspace, hex, &len), "{" SEAL,
 		   "sealing an empty object");
 	is_int(len, 80, "... and its length");
-	ok(kgw_canonical_seal(workspace, hex, &len) == NULL, "only once");
+	ok(kgw_jcs_seal(workspace, hex, &len) == NULL, "only once");
 
 	run_string("{\"b\":{},\"signature\":1,\"a\":1}", &both);
-	is_str(kgw_canonical_seal(workspace, hex, &len),
+	is_str(kgw_jcs_seal(workspace, hex, &len),
 		   "{\"a\":1,\"b\":{},\"timestamp\":5," SEAL, "sealing an object");
 	is_int(len, strlen("{\"a\":1,\"b\":{},\"timestamp\":5") + 80,
 		   "... appends 80 bytes for its bracket");
 
 	run_string("{\"a\":1}", NULL);
-	is_str(kgw_canonical_seal(workspace, hex, &len), "{\"a\":1," SEAL,
+	is_str(kgw_jcs_seal(workspace, hex, &len), "{\"a\":1," SEAL,
 		   "sealing what was in order already");
 	run_string("{\"signature\":1}", NULL);
-	ok(kgw_canonical_seal(workspace, hex, &len) == NULL,
+	ok(kgw_jcs_seal(workspace, hex, &len) == NULL,
 	   "a signature that was left in is not doubled");
 	run_string("[{}]", NULL);
-	ok(kgw_canonical_seal(workspace, hex, &len) == NULL,
+	ok(kgw_jcs_seal(workspace, hex, &len) == NULL,
 	   "an array can't be sealed");
 	run_string("{", NULL);
-	ok(kgw_canonical_seal(workspace, hex, &len) == NULL,
+	ok(kgw_jcs_seal(workspace, hex, &len) == NULL,
 	   "nor can a failure");
 }
 
@@ -216,12 +216,12 @@ test_seal_largest(void)
 	memset(hex, 'f', sizeof(hex));
 	memcpy(json, order, sizeof(order) - 1);
 	memcpy(json + KGW_CANONICAL_MAX_BYTES - 2, "\"}", 2);
-	kgw_canonical_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL);
-	kgw_canonical_seal(workspace, hex, &len);
+	kgw_jcs_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL);
+	kgw_jcs_seal(workspace, hex, &len);
 	is_int(len, KGW_CANONICAL_MAX_BYTES + 79, "sealing a megabyte");
 	memcpy(json, disorder, sizeof(disorder) - 1);
-	kgw_canonical_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL);
-	kgw_canonical_seal(workspace, hex, &len);
+	kgw_jcs_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL);
+	kgw_jcs_seal(workspace, hex, &len);
 	is_int(len, KGW_CANONICAL_MAX_BYTES + 79, "... that was out of order");
 	free(json);
 }
@@ -229,12 +229,12 @@ test_seal_largest(void)
 int
 main(void)
 {
-	workspace = kgw_canonical_new();
+	workspace = kgw_jcs_new();
 	test_members();
 	test_timestamp();
 	test_signature();
 	test_seal();
 	test_seal_largest();
-	kgw_canonical_free(workspace);
+	kgw_jcs_free(workspace);
 	return done_testing();
 }

@@ -10,7 +10,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/canonical_internal.h"
+#include "pure/jcs/jcs_internal.h"
 #include "tap.h"
 #include "workspace.h"
 
@@ -34,23 +34,23 @@ test_workspace(void)
 	size_t		len;
 	int			i;
 
-	kgw_canonical_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL);
+	kgw_jcs_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL);
 	ok(held_bytes() > KGW_CANONICAL_MAX_BYTES, "a large document takes memory");
 	before = canonical(small, NULL);
 	held = held_bytes();
 	ok(held < 6 * KGW_CANONICAL_KEEP_BYTES, "a small one gives it back");
 	for (i = 0; i < 1000; i++)
 		canonical(small, NULL);
-	ok(kgw_canonical_text(workspace, &len) == before && held_bytes() == held,
+	ok(kgw_jcs_text(workspace, &len) == before && held_bytes() == held,
 	   "a thousand small ones take no more than the first");
 
 	is_int(run_string("[", NULL), KGW_CANONICAL_MALFORMED, "after a failure");
 	is_str(canonical(small, NULL), "{\"a\":\"x\",\"b\":{\"c\":2,\"d\":1}}",
 		   "... the next document succeeds");
-	is_str(kgw_canonical_problem(workspace), "", "... without a problem");
-	is_int(kgw_canonical_run(workspace, NULL, 0, NULL),
+	is_str(kgw_jcs_problem(workspace), "", "... without a problem");
+	is_int(kgw_jcs_run(workspace, NULL, 0, NULL),
 		   KGW_CANONICAL_MALFORMED, "nothing at all is malformed");
-	kgw_canonical_free(NULL);
+	kgw_jcs_free(NULL);
 	free(json);
 }
 
@@ -72,7 +72,7 @@ test_no_memory(void)
 	char	   *json = long_string(KGW_CANONICAL_MAX_BYTES);
 	struct rlimit limit;
 	struct rlimit tight;
-	KgwCanonicalStatus status;
+	KgwJcsStatus status;
 	void	   *hoard = NULL;
 	void	   *block;
 
@@ -87,7 +87,7 @@ test_no_memory(void)
 		*(void **) block = hoard;
 		hoard = block;
 	}
-	status = kgw_canonical_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL);
+	status = kgw_jcs_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL);
 	setrlimit(RLIMIT_AS, &limit);
 	while ((block = hoard) != NULL)
 	{
@@ -95,9 +95,9 @@ test_no_memory(void)
 		free(block);
 	}
 	is_int(status, KGW_CANONICAL_NO_MEMORY, "no memory");
-	is_str(kgw_canonical_problem(workspace), "out of memory",
+	is_str(kgw_jcs_problem(workspace), "out of memory",
 		   "... and told so");
-	is_int(kgw_canonical_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL),
+	is_int(kgw_jcs_run(workspace, json, KGW_CANONICAL_MAX_BYTES, NULL),
 		   KGW_CANONICAL_OK, "with memory it succeeds again");
 	free(json);
 #endif
@@ -106,9 +106,9 @@ test_no_memory(void)
 int
 main(void)
 {
-	workspace = kgw_canonical_new();
+	workspace = kgw_jcs_new();
 	test_workspace();
 	test_no_memory();
-	kgw_canonical_free(workspace);
+	kgw_jcs_free(workspace);
 	return done_testing();
 }

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/header.h"
+#include "pure/http_header.h"
 
 #include "tap.h"
 
@@ -16,7 +16,7 @@ taken(const char *line, const char *value)
 {
 	char		out[8] = "before";
 
-	ok(kgw_header_value(line, strlen(line), "retry-after", out, sizeof(out)),
+	ok(kgw_http_header_value(line, strlen(line), "retry-after", out, sizeof(out)),
 	   "'%.16s...' is taken", line);
 	is_str(out, value, "and has its value");
 }
@@ -26,7 +26,7 @@ left(const char *line, size_t len, const char *why)
 {
 	char		out[8] = "before";
 
-	ok(!kgw_header_value(line, len, "retry-after", out, sizeof(out)), "left: %s", why);
+	ok(!kgw_http_header_value(line, len, "retry-after", out, sizeof(out)), "left: %s", why);
 	is_str(out, "before", "and nothing is written");
 }
 

@@ -6,7 +6,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/health.h"
+#include "pure/circuit_breaker.h"
 
 #include "tap.h"
 
@@ -25,7 +25,7 @@ fresh(int64_t now)
 {
 	KgwHealth	health;
 
-	kgw_health_init(&health, now);
+	kgw_circuit_breaker_init(&health, now);
 	return health;
 }
 
@@ -33,7 +33,7 @@ static void
 note_many(KgwHealth *health, KgwSign sign, int count, int64_t now)
 {
 	for (int i = 0; i < count; i++)
-		kgw_health_note(health, sign, 1, now);
+		kgw_circuit_breaker_note(health, sign, 1, now);
 }
 
 /* One whose breaker has just opened. */
@@ -50,7 +50,7 @@ static void
 test_window_opens(void)
 {
 	KgwHealth	health = fresh(START);
-	int			first = kgw_health_limit(&health, NO_CAP, START);
+	int			first = kgw_circuit_breaker_limit(&health, NO_CAP, START);
 	int			by_one = 0;
 
 	ok(first >= 1, "a stranger is asked a little");
@@ -58,19 +58,19 @@ test_window_opens(void)
 	ok(!health.open, "its breaker is closed");
 	for (int i = 1; i <= 100; i++)
 	{
-		kgw_health_note(&health, KGW_SIGN_SUCCESS, i, START);
-		if (kgw_health_limit(&health, NO_CAP, START) == first + i)
+		kgw_circuit_breaker_note(&health, KGW_SIGN_SUCCESS, i, START);
+		if (kgw_circuit_breaker_limit(&health, NO_CAP, START) == first + i)
 			by_one++;
 	}
 	is_int(by_one, 100, "each success opens the window by one");
-	is_int(kgw_health_limit(&health, 32, START), 32, "the cap holds");
-	is_int(kgw_health_limit(&health, 1, START), 1, "the smallest cap, too");
+	is_int(kgw_circuit_breaker_limit(&health, 32, START), 32, "the cap holds");
+	is_int(kgw_circuit_breaker_limit(&health, 1, START), 1, "the smallest cap, too");
 
 	note_many(&health, KGW_SIGN_SUCCESS, 1000000, START);
-	is_int(kgw_health_limit(&health, 10000, START), 10000,
+	is_int(kgw_circuit_breaker_limit(&health, 10000, START), 10000,
 		   "after a million successes the greatest setting is reached");
 	note_many(&health, KGW_SIGN_FAILED, 1, START);
-	ok(kgw_health_limit(&health, 10000, START) < 10000,
+	ok(kgw_circuit_breaker_limit(&health, 10000, START) < 10000,
 	   "but the window isn't so wide that a failure can't be felt");
 }
 
@@ -81,25 +81,25 @@ test_window_halves(void)
 	int			before;
 
 	note_many(&health, KGW_SIGN_SUCCESS, 100, START);
-	before = kgw_health_limit(&health, NO_CAP, START);
+	before = kgw_circuit_breaker_limit(&health, NO_CAP, START);
 	note_many(&health, KGW_SIGN_FAILED, 1, START);
-	is_int(kgw_health_limit(&health, NO_CAP, START), before / 2, "a failure halves it");
+	is_int(kgw_circuit_breaker_limit(&health, NO_CAP, START), before / 2, "a failure halves it");
 	note_many(&health, KGW_SIGN_FAILED, 1, START);
-	is_int(kgw_health_limit(&health, NO_CAP, START), before / 4, "another halves it again");
+	is_int(kgw_circuit_breaker_limit(&health, NO_CAP, START), before / 4, "another halves it again");
 
-	before = kgw_health_limit(&health, NO_CAP, START);
+	before = kgw_circuit_breaker_limit(&health, NO_CAP, START);
 	note_many(&health, KGW_SIGN_REFUSED, 3, START);
-	is_int(kgw_health_limit(&health, NO_CAP, START), before,
+	is_int(kgw_circuit_breaker_limit(&health, NO_CAP, START), before,
 		   "one that is well but refuses keeps its window");
 	note_many(&health, KGW_SIGN_NONE, 3, START);
-	is_int(kgw_health_limit(&health, NO_CAP, START), before,
+	is_int(kgw_circuit_breaker_limit(&health, NO_CAP, START), before,
 		   "what was never sent says nothing");
 
 	note_many(&health, KGW_SIGN_FAILED, 50, START);
 	ok(!health.open, "one object fails 52 times");
-	is_int(kgw_health_limit(&health, NO_CAP, START), 1, "the window stays at one");
+	is_int(kgw_circuit_breaker_limit(&health, NO_CAP, START), 1, "the window stays at one");
 	note_many(&health, KGW_SIGN_SUCCESS, 1, START);
-	is_int(kgw_health_limit(&health, NO_CAP, START), 2, "from which it opens again");
+	is_int(kgw_circuit_breaker_limit(&health, NO_CAP, START), 2, "from which it opens again");
 }
 
 static void
@@ -112,16 +112,16 @@ test_suspects(void)
 	is_int(health.failures, 100, "all of which are counted");
 
 	for (uint64_t object = 2; object < KGW_HEALTH_SUSPECTS; object++)
-		kgw_health_note(&health, KGW_SIGN_REFUSED, object, START);
+		kgw_circuit_breaker_note(&health, KGW_SIGN_REFUSED, object, START);
 	note_many(&health, KGW_SIGN_REFUSED, 100, START);
 	ok(!health.open, "so are a few");
-	kgw_health_note(&health, KGW_SIGN_SUCCESS, 99, START);
+	kgw_circuit_breaker_note(&health, KGW_SIGN_SUCCESS, 99, START);
 	is_int(health.failures, 0, "a success forgets failures");
-	kgw_health_note(&health, KGW_SIGN_REFUSED, 100, START);
+	kgw_circuit_breaker_note(&health, KGW_SIGN_REFUSED, 100, START);
 	ok(!health.open, "and suspects");
 
 	for (uint64_t object = 101; object < 100 + KGW_HEALTH_SUSPECTS; object++)
-		kgw_health_note(&health, KGW_SIGN_FAILED, object, START);
+		kgw_circuit_breaker_note(&health, KGW_SIGN_FAILED, object, START);
 	ok(health.open, "%d objects in a row: the destination is ill", KGW_HEALTH_SUSPECTS);
 	is_int(health.failures, KGW_HEALTH_SUSPECTS, "after as many failures");
 
@@ -153,11 +153,11 @@ test_unreachable(void)
 static void
 is_probe_at(const KgwHealth *health, int64_t at, const char *when)
 {
-	is_int(kgw_health_limit(health, 32, at - 1), 0, "nothing before %s", when);
-	ok(!kgw_health_probe_due(health, at - 1), "no probe is due");
-	is_int(kgw_health_limit(health, 32, at), 1, "one at %s", when);
-	ok(kgw_health_probe_due(health, at), "a probe is due");
-	is_int(kgw_health_limit(health, 32, at + 240 * HOUR), 1, "still one, days later");
+	is_int(kgw_circuit_breaker_limit(health, 32, at - 1), 0, "nothing before %s", when);
+	ok(!kgw_circuit_breaker_probe_due(health, at - 1), "no probe is due");
+	is_int(kgw_circuit_breaker_limit(health, 32, at), 1, "one at %s", when);
+	ok(kgw_circuit_breaker_probe_due(health, at), "a probe is due");
+	is_int(kgw_circuit_breaker_limit(health, 32, at + 240 * HOUR), 1, "still one, days later");
 }
 
 static void
@@ -177,7 +177,7 @@ test_probes(void)
 		snprintf(when, sizeof(when), "%lld ms", (long long) (pauses[i] / MS));
 		now += pauses[i];
 		is_probe_at(&health, now, when);
-		kgw_health_note(&health, i % 2 ? KGW_SIGN_DOWN : KGW_SIGN_REFUSED, i, now);
+		kgw_circuit_breaker_note(&health, i % 2 ? KGW_SIGN_DOWN : KGW_SIGN_REFUSED, i, now);
 		ok(health.open, "a probe that fails leaves it open");
 	}
 
@@ -208,13 +208,13 @@ test_recovery(void)
 	note_many(&health, KGW_SIGN_DOWN, 1, START + 500 * MS);
 	note_many(&health, KGW_SIGN_SUCCESS, 1, now);
 	ok(!health.open, "a probe that succeeds closes it");
-	ok(!kgw_health_probe_due(&health, now), "no probe is due any more");
+	ok(!kgw_circuit_breaker_probe_due(&health, now), "no probe is due any more");
 	is_int(health.failures, 0, "the failures are over");
-	is_int(kgw_health_limit(&health, 32, now), 1, "it is asked for one");
+	is_int(kgw_circuit_breaker_limit(&health, 32, now), 1, "it is asked for one");
 	note_many(&health, KGW_SIGN_SUCCESS, 1, now);
-	is_int(kgw_health_limit(&health, 32, now), 2, "then for two");
+	is_int(kgw_circuit_breaker_limit(&health, 32, now), 2, "then for two");
 	note_many(&health, KGW_SIGN_SUCCESS, 29, now);
-	is_int(kgw_health_limit(&health, 32, now), 31, "and so on");
+	is_int(kgw_circuit_breaker_limit(&health, 32, now), 31, "and so on");
 
 	note_many(&health, KGW_SIGN_DOWN, KGW_HEALTH_SUSPECTS - 1, now);
 	ok(!health.open, "it takes as much as before to open it");
@@ -225,10 +225,10 @@ test_recovery(void)
 	health = fresh(now);
 	note_many(&health, KGW_SIGN_SUCCESS, 100, now);
 	for (uint64_t object = 1; object <= KGW_HEALTH_SUSPECTS; object++)
-		kgw_health_note(&health, KGW_SIGN_REFUSED, object, now);
+		kgw_circuit_breaker_note(&health, KGW_SIGN_REFUSED, object, now);
 	ok(health.open, "one that refuses everything is ill");
 	note_many(&health, KGW_SIGN_SUCCESS, 1, now + SECOND);
-	is_int(kgw_health_limit(&health, 32, now + SECOND), 1, "and comes back with one, too");
+	is_int(kgw_circuit_breaker_limit(&health, 32, now + SECOND), 1, "and comes back with one, too");
 
 	/* an answer that comes late is an answer */
 	health = opened(now);
@@ -241,25 +241,25 @@ test_closed_time(void)
 {
 	KgwHealth	health = fresh(START);
 
-	is_int(kgw_health_closed_time(&health, START), 0, "closed for no time yet");
-	is_int(kgw_health_closed_time(&health, START + 10 * SECOND), 10 * SECOND,
+	is_int(kgw_circuit_breaker_closed_time(&health, START), 0, "closed for no time yet");
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 10 * SECOND), 10 * SECOND,
 		   "it passes while all is well");
 	note_many(&health, KGW_SIGN_DOWN, KGW_HEALTH_SUSPECTS, START + 10 * SECOND);
-	is_int(kgw_health_closed_time(&health, START + 96 * HOUR), 10 * SECOND,
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 96 * HOUR), 10 * SECOND,
 		   "it stands still while the breaker is open");
 	note_many(&health, KGW_SIGN_DOWN, 1, START + 50 * HOUR);
-	is_int(kgw_health_closed_time(&health, START + 96 * HOUR), 10 * SECOND,
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 96 * HOUR), 10 * SECOND,
 		   "whatever the probes do");
 	note_many(&health, KGW_SIGN_SUCCESS, 1, START + 96 * HOUR);
-	is_int(kgw_health_closed_time(&health, START + 96 * HOUR), 10 * SECOND,
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 96 * HOUR), 10 * SECOND,
 		   "four days later it is closed again");
-	is_int(kgw_health_closed_time(&health, START + 97 * HOUR), HOUR + 10 * SECOND,
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 97 * HOUR), HOUR + 10 * SECOND,
 		   "and time goes on from there");
 	note_many(&health, KGW_SIGN_SUCCESS, 1, START + 97 * HOUR);
-	is_int(kgw_health_closed_time(&health, START + 97 * HOUR), HOUR + 10 * SECOND,
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 97 * HOUR), HOUR + 10 * SECOND,
 		   "a success while it is closed changes nothing");
 	note_many(&health, KGW_SIGN_DOWN, KGW_HEALTH_SUSPECTS, START + 98 * HOUR);
-	is_int(kgw_health_closed_time(&health, START + 200 * HOUR), 2 * HOUR + 10 * SECOND,
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 200 * HOUR), 2 * HOUR + 10 * SECOND,
 		   "the next outage doesn't count either");
 }
 

@@ -71,10 +71,10 @@ main(void)
 
 	is_str(signers_at(&keyring, 1000), "", "nothing signs for an empty one");
 	ok(!kgw_keyring_retired(&keyring, 1000), "in which nothing retires");
-	keyring.current = kgw_signer_new("the old secret", 14);
+	keyring.current = kgw_signature_signer_new("the old secret", 14);
 	is_str(signers_at(&keyring, 1000), "a", "one secret signs all");
 	ok(!kgw_keyring_retired(&keyring, 1000), "and doesn't retire");
-	keyring.next = kgw_signer_new("the new secret", 14);
+	keyring.next = kgw_signature_signer_new("the new secret", 14);
 	test_phases(&keyring);
 	test_short_ones(&keyring);
 	kgw_keyring_clear(&keyring);

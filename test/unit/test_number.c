@@ -11,7 +11,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/number.h"
+#include "pure/jcs/number.h"
 #include "tap.h"
 
 #include <locale.h>
@@ -60,7 +60,7 @@ test_appendix_b(void)
 		int			len;
 
 		memcpy(&value, &table[i].bits, sizeof(value));
-		len = kgw_number_format(value, out);
+		len = kgw_jcs_number_format(value, out);
 		is_str(out, table[i].text, "appendix B: %s", table[i].text);
 		is_int(len, strlen(out), "... and its length");
 	}
@@ -88,7 +88,7 @@ test_powers_of_two(void)
 	{
 		char		out[KGW_NUMBER_SIZE];
 
-		kgw_number_format(table[i].value, out);
+		kgw_jcs_number_format(table[i].value, out);
 		is_str(out, table[i].text, "a power of two: %s", table[i].text);
 	}
 }
@@ -152,7 +152,7 @@ test_accepted(void)
 		char		out[KGW_NUMBER_SIZE];
 		int			len;
 
-		len = kgw_number_canonical(table[i][0], strlen(table[i][0]), out);
+		len = kgw_jcs_number_canonical(table[i][0], strlen(table[i][0]), out);
 		if (!is_int(len, strlen(table[i][1]), "%s is accepted", table[i][0]))
 			continue;
 		is_str(out, table[i][1], "... as %s", table[i][1]);
@@ -189,7 +189,7 @@ test_refused(void)
 	{
 		char		out[KGW_NUMBER_SIZE];
 
-		is_int(kgw_number_canonical(table[i], strlen(table[i]), out), -1,
+		is_int(kgw_jcs_number_canonical(table[i], strlen(table[i]), out), -1,
 			   "%s is refused", table[i]);
 	}
 }
@@ -206,7 +206,7 @@ canonical_long(const char *head, size_t zeros, const char *tail, char *out)
 	memcpy(text, head, head_len);
 	memset(text + head_len, '0', zeros);
 	memcpy(text + head_len + zeros, tail, tail_len);
-	len = kgw_number_canonical(text, head_len + zeros + tail_len, out);
+	len = kgw_jcs_number_canonical(text, head_len + zeros + tail_len, out);
 	free(text);
 	return len;
 }
@@ -245,9 +245,9 @@ test_not_terminated(void)
 	char	   *text = malloc(3);
 
 	memcpy(text, "4.5", 3);
-	is_int(kgw_number_canonical(text, 3, out), 3, "no NUL is needed");
+	is_int(kgw_jcs_number_canonical(text, 3, out), 3, "no NUL is needed");
 	is_str(out, "4.5", "... nor looked for");
-	is_int(kgw_number_canonical(text, 1, out), 1, "the length counts");
+	is_int(kgw_jcs_number_canonical(text, 1, out), 1, "the length counts");
 	is_str(out, "4", "... and ends the literal");
 	free(text);
 }
@@ -262,7 +262,7 @@ test_locale(void)
 		ok(true, "a decimal comma does no harm # SKIP no such locale here");
 		return;
 	}
-	kgw_number_canonical("0.30000000000000004", 19, out);
+	kgw_jcs_number_canonical("0.30000000000000004", 19, out);
 	is_str(out, "0.30000000000000004", "a decimal comma does no harm");
 	setlocale(LC_NUMERIC, "C");
 }

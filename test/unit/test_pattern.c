@@ -5,20 +5,20 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/pattern.h"
+#include "pure/event_pattern.h"
 
 #include "tap.h"
 
 static void
 accepts(const char *pattern)
 {
-	is_str(kgw_pattern_judge(pattern, strlen(pattern)), NULL, "accepts \"%s\"", pattern);
+	is_str(kgw_event_pattern_judge(pattern, strlen(pattern)), NULL, "accepts \"%s\"", pattern);
 }
 
 static void
 refuses(const char *pattern, const char *fault)
 {
-	is_str(kgw_pattern_judge(pattern, strlen(pattern)), fault, "refuses \"%s\"", pattern);
+	is_str(kgw_event_pattern_judge(pattern, strlen(pattern)), fault, "refuses \"%s\"", pattern);
 }
 
 static void
@@ -38,19 +38,19 @@ test_judge(void)
 	refuses("*.*", "it has more than one *");
 	refuses(" a.b", "it begins or ends with a space");
 	refuses("a.b ", "it begins or ends with a space");
-	is_str(kgw_pattern_judge("a.\nb", 4), "it contains a control character", "refuses a line feed");
-	is_str(kgw_pattern_judge("a.\x7f", 3), "it contains a control character", "refuses DEL");
-	is_str(kgw_pattern_judge("*a\0b", 4), "it contains a control character", "refuses NUL");
+	is_str(kgw_event_pattern_judge("a.\nb", 4), "it contains a control character", "refuses a line feed");
+	is_str(kgw_event_pattern_judge("a.\x7f", 3), "it contains a control character", "refuses DEL");
+	is_str(kgw_event_pattern_judge("*a\0b", 4), "it contains a control character", "refuses NUL");
 	memset(longest, '.', sizeof(longest));
-	is_str(kgw_pattern_judge(longest, KGW_PATTERN_MAX), NULL, "accepts 200 bytes");
-	is_str(kgw_pattern_judge(longest, KGW_PATTERN_MAX + 1), "it is longer than 200 bytes",
+	is_str(kgw_event_pattern_judge(longest, KGW_PATTERN_MAX), NULL, "accepts 200 bytes");
+	is_str(kgw_event_pattern_judge(longest, KGW_PATTERN_MAX + 1), "it is longer than 200 bytes",
 		   "refuses 201");
 }
 
 static void
 matches(const char *pattern, const char *event, bool expected)
 {
-	ok(kgw_pattern_matches(pattern, event) == expected, "\"%s\" is %sfor \"%s\"", pattern,
+	ok(kgw_event_pattern_matches(pattern, event) == expected, "\"%s\" is %sfor \"%s\"", pattern,
 	   expected ? "" : "not ", event);
 }
 

@@ -5,7 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/retry.h"
+#include "pure/retry_schedule.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ schedule(const char *text)
 	KgwSchedule out;
 	char		problem[128] = "";
 
-	ok(kgw_schedule_parse(text, &out, problem, sizeof(problem)),
+	ok(kgw_retry_schedule_parse(text, &out, problem, sizeof(problem)),
 	   "schedule '%s' parses%s", text, problem);
 	return out;
 }
@@ -56,7 +56,7 @@ test_parse(void)
 	is_int(out.delay_us[0], 5 * SECOND, "the first is 5 seconds");
 	is_int(out.delay_us[2], 120 * SECOND, "the third is 2 minutes");
 	is_int(out.delay_us[10], 24 * HOUR, "the last is 24 hours");
-	is_int(kgw_schedule_span(&out), 75 * HOUR + (42 * 60 + 35) * SECOND,
+	is_int(kgw_retry_schedule_span(&out), 75 * HOUR + (42 * 60 + 35) * SECOND,
 		   "together they span three days");
 
 	for (i = 0; i < COUNT(one); i++)
@@ -67,7 +67,7 @@ test_parse(void)
 	}
 	out = schedule("");
 	is_int(out.n, 0, "it is no delay");
-	is_int(kgw_schedule_span(&out), 0, "and spans nothing");
+	is_int(kgw_retry_schedule_span(&out), 0, "and spans nothing");
 	is_int(schedule("  ").n, 0, "blanks are no delay");
 	is_int(schedule(" 1s , 2s ").n, 2, "blanks may stand around items");
 }
@@ -91,22 +91,22 @@ test_parse_refused(void)
 	for (i = 0; i < COUNT(bad); i++)
 	{
 		problem[0] = '\0';
-		ok(!kgw_schedule_parse(bad[i], &out, problem, sizeof(problem)) &&
+		ok(!kgw_retry_schedule_parse(bad[i], &out, problem, sizeof(problem)) &&
 		   problem[0] != '\0', "no schedule: '%s'", bad[i]);
 	}
-	kgw_schedule_parse("5s, 10", &out, problem, sizeof(problem));
+	kgw_retry_schedule_parse("5s, 10", &out, problem, sizeof(problem));
 	is_str(problem, "\"10\" is not a number with a unit of us, ms, s, min, h or d.",
 		   "the sentence says what is missing");
-	kgw_schedule_parse("5s,31d", &out, problem, sizeof(problem));
+	kgw_retry_schedule_parse("5s,31d", &out, problem, sizeof(problem));
 	is_str(problem, "\"31d\" is not more than 0 and at most 30 days.",
 		   "or what is too much");
 
 	for (i = 0; i < KGW_SCHEDULE_MAX; i++)
 		strcat(many, i == 0 ? "1s" : ",1s");
-	ok(kgw_schedule_parse(many, &out, problem, sizeof(problem)) &&
+	ok(kgw_retry_schedule_parse(many, &out, problem, sizeof(problem)) &&
 	   out.n == KGW_SCHEDULE_MAX, "64 delays parse");
 	strcat(many, ",1s");
-	ok(!kgw_schedule_parse(many, &out, problem, sizeof(problem)),
+	ok(!kgw_retry_schedule_parse(many, &out, problem, sizeof(problem)),
 	   "65 do not");
 	is_str(problem, "There are more than 64 delays.", "and it is said");
 }
@@ -117,34 +117,34 @@ test_delay(void)
 	KgwSchedule out = schedule("10s,20s,30d");
 	KgwSchedule never = schedule("");
 
-	is_int(kgw_schedule_delay(&out, 1, 0, 0.7), 10 * SECOND,
+	is_int(kgw_retry_schedule_delay(&out, 1, 0, 0.7), 10 * SECOND,
 		   "after the first attempt, the first delay");
-	is_int(kgw_schedule_delay(&out, 2, 0, 0.7), 20 * SECOND,
+	is_int(kgw_retry_schedule_delay(&out, 2, 0, 0.7), 20 * SECOND,
 		   "after the second, the second");
-	is_int(kgw_schedule_delay(&out, 3, 0, 0.7), 720 * HOUR, "then the last");
-	is_int(kgw_schedule_delay(&out, 4, 0, 0.7), -1, "then no more");
-	is_int(kgw_schedule_delay(&out, 2147483647, 0, 0.7), -1, "ever");
-	is_int(kgw_schedule_delay(&never, 1, 0, 0.7), -1,
+	is_int(kgw_retry_schedule_delay(&out, 3, 0, 0.7), 720 * HOUR, "then the last");
+	is_int(kgw_retry_schedule_delay(&out, 4, 0, 0.7), -1, "then no more");
+	is_int(kgw_retry_schedule_delay(&out, 2147483647, 0, 0.7), -1, "ever");
+	is_int(kgw_retry_schedule_delay(&never, 1, 0, 0.7), -1,
 		   "an empty schedule gives no second attempt");
-	is_int(kgw_schedule_delay(&never, 0, 0, 0.7), -1, "whatever is asked");
-	is_int(kgw_schedule_delay(&out, 0, 0, 0.7), 10 * SECOND,
+	is_int(kgw_retry_schedule_delay(&never, 0, 0, 0.7), -1, "whatever is asked");
+	is_int(kgw_retry_schedule_delay(&out, 0, 0, 0.7), 10 * SECOND,
 		   "no attempt counts as the first");
-	is_int(kgw_schedule_delay(&out, -2147483647 - 1, 0, 0), 10 * SECOND,
+	is_int(kgw_retry_schedule_delay(&out, -2147483647 - 1, 0, 0), 10 * SECOND,
 		   "fewer too");
 
-	is_int(kgw_schedule_delay(&out, 1, 0.2, 0), 8 * SECOND,
+	is_int(kgw_retry_schedule_delay(&out, 1, 0.2, 0), 8 * SECOND,
 		   "chance shortens by the jitter at most");
-	is_int(kgw_schedule_delay(&out, 1, 0.2, 0.5), 10 * SECOND,
+	is_int(kgw_retry_schedule_delay(&out, 1, 0.2, 0.5), 10 * SECOND,
 		   "and not in the middle");
-	is_int(kgw_schedule_delay(&out, 1, 0.2, 1 - 1e-9), 12 * SECOND,
+	is_int(kgw_retry_schedule_delay(&out, 1, 0.2, 1 - 1e-9), 12 * SECOND,
 		   "and lengthens as much");
-	is_int(kgw_schedule_delay(&out, 1, 1, 0), 0, "full jitter goes down to 0");
-	is_int(kgw_schedule_delay(&out, 3, 1, 1), 1440 * HOUR, "and up to twice");
-	is_int(kgw_schedule_delay(&out, 3, 1e300, 1e300), 1440 * HOUR,
+	is_int(kgw_retry_schedule_delay(&out, 1, 1, 0), 0, "full jitter goes down to 0");
+	is_int(kgw_retry_schedule_delay(&out, 3, 1, 1), 1440 * HOUR, "and up to twice");
+	is_int(kgw_retry_schedule_delay(&out, 3, 1e300, 1e300), 1440 * HOUR,
 		   "shares above 1 count as 1");
-	is_int(kgw_schedule_delay(&out, 1, -1, -1), 10 * SECOND,
+	is_int(kgw_retry_schedule_delay(&out, 1, -1, -1), 10 * SECOND,
 		   "shares below 0 count as 0");
-	is_int(kgw_schedule_delay(&out, 1, NAN, NAN), 10 * SECOND,
+	is_int(kgw_retry_schedule_delay(&out, 1, NAN, NAN), 10 * SECOND,
 		   "what is not a number counts as 0");
 }
 
@@ -157,7 +157,7 @@ retry_after(const char *value, int64_t now)
 	int64_t		seconds;
 
 	memcpy(copy, value, len);
-	seconds = kgw_retry_after(copy, len, now);
+	seconds = kgw_retry_schedule_parse_after(copy, len, now);
 	free(copy);
 	return seconds;
 }
@@ -183,7 +183,7 @@ test_retry_after_seconds(void)
 	for (i = 0; i < COUNT(cases); i++)
 		is_int(retry_after(cases[i].value, EXAMPLE), cases[i].seconds,
 			   "seconds, case %d", (int) i);
-	is_int(kgw_retry_after("120\0" "0", 5, EXAMPLE), -1, "NUL ends nothing");
+	is_int(kgw_retry_schedule_parse_after("120\0" "0", 5, EXAMPLE), -1, "NUL ends nothing");
 }
 
 static void
@@ -347,14 +347,14 @@ test_retry_after_against_schedule(void)
 {
 	const int64_t five = 5000000;
 
-	is_int(kgw_retry_delay(five, -1), five, "no wish: the schedule");
-	is_int(kgw_retry_delay(five, 0), five, "0, or a date that has passed: the schedule");
-	is_int(kgw_retry_delay(five, 1), five, "sooner than the schedule: the schedule");
-	is_int(kgw_retry_delay(five, 5), five, "as the schedule has it");
-	is_int(kgw_retry_delay(five, 6), 6000000, "later than the schedule: the wish");
-	is_int(kgw_retry_delay(five, 86400), INT64_C(86400000000), "a day");
-	is_int(kgw_retry_delay(five, INT64_MAX), INT64_C(86400000000), "and no more");
-	is_int(kgw_retry_delay(INT64_C(90000000000), 86400), INT64_C(90000000000),
+	is_int(kgw_retry_schedule_lengthened(five, -1), five, "no wish: the schedule");
+	is_int(kgw_retry_schedule_lengthened(five, 0), five, "0, or a date that has passed: the schedule");
+	is_int(kgw_retry_schedule_lengthened(five, 1), five, "sooner than the schedule: the schedule");
+	is_int(kgw_retry_schedule_lengthened(five, 5), five, "as the schedule has it");
+	is_int(kgw_retry_schedule_lengthened(five, 6), 6000000, "later than the schedule: the wish");
+	is_int(kgw_retry_schedule_lengthened(five, 86400), INT64_C(86400000000), "a day");
+	is_int(kgw_retry_schedule_lengthened(five, INT64_MAX), INT64_C(86400000000), "and no more");
+	is_int(kgw_retry_schedule_lengthened(INT64_C(90000000000), 86400), INT64_C(90000000000),
 		   "a schedule that is longer than a day stays as it is");
 }
 

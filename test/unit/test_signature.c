@@ -21,12 +21,12 @@ static const char *
 body(const char *secret, size_t len, const char *message)
 {
 	static char hex[KGW_SIGNATURE_HEX_SIZE];
-	KgwSigner  *signer = kgw_signer_new(secret, len);
+	KgwSigner  *signer = kgw_signature_signer_new(secret, len);
 
 	if (signer == NULL ||
-		!kgw_signer_body(signer, message, strlen(message), hex))
+		!kgw_signature_signer_body(signer, message, strlen(message), hex))
 		hex[0] = '\0';
-	kgw_signer_free(signer);
+	kgw_signature_signer_free(signer);
 	return hex;
 }
 
@@ -111,11 +111,11 @@ test_header_keys(void)
 		KgwSigner  *signer;
 
 		memcpy(secret, table[i][0], len);
-		signer = kgw_signer_new(secret, len);
+		signer = kgw_signature_signer_new(secret, len);
 		free(secret);
 		if (signer != NULL)
-			kgw_signer_header(signer, "msg_1", 1614265330, "{\"a\":1}", 7, out);
-		kgw_signer_free(signer);
+			kgw_signature_signer_header(signer, "msg_1", 1614265330, "{\"a\":1}", 7, out);
+		kgw_signature_signer_free(signer);
 		is_str(out, table[i][1], "the header's key of secret %d", (int) i + 1);
 	}
 }
@@ -126,27 +126,27 @@ test_specification(void)
 {
 	static const char secret[] = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 	static const char payload[] = "{\"test\": 2432232314}";
-	KgwSigner  *signer = kgw_signer_new(secret, strlen(secret));
+	KgwSigner  *signer = kgw_signature_signer_new(secret, strlen(secret));
 	char		out[KGW_SIGNATURE_HEADER_SIZE];
 	char		hex[KGW_SIGNATURE_HEX_SIZE];
 	char		again[KGW_SIGNATURE_HEX_SIZE];
 	int			i;
 
-	kgw_signer_body(signer, payload, strlen(payload), hex);
+	kgw_signature_signer_body(signer, payload, strlen(payload), hex);
 	for (i = 0; i < 3; i++)
 	{
-		kgw_signer_header(signer, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330,
+		kgw_signature_signer_header(signer, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330,
 						  payload, strlen(payload), out);
 		is_str(out, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
 			   "Standard Webhooks' own example, time %d", i + 1);
-		kgw_signer_body(signer, payload, strlen(payload), again);
+		kgw_signature_signer_body(signer, payload, strlen(payload), again);
 		is_str(again, hex, "... and one signer signs alike each time");
 	}
-	kgw_signer_header(signer, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265331,
+	kgw_signature_signer_header(signer, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265331,
 					  payload, strlen(payload), out);
 	ok(strcmp(out, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=") != 0,
 	   "a second later it is another signature");
-	kgw_signer_free(signer);
+	kgw_signature_signer_free(signer);
 }
 
 static void
@@ -167,7 +167,7 @@ test_secret(void)
 
 	for (i = 0; i < KGW_SECRET_BYTES; i++)
 		random[i] = (unsigned char) (255 - i);
-	kgw_secret_format(random, out);
+	kgw_signature_format_secret(random, out);
 	is_str(out, "whsec_//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=",
 		   "a secret is its bytes in base64");
 	is_int(strlen(out), KGW_SECRET_SIZE - 1, "... and fills its buffer");
@@ -176,7 +176,7 @@ test_secret(void)
 static void
 test_no_signer(void)
 {
-	kgw_signer_free(NULL);
+	kgw_signature_signer_free(NULL);
 	ok(true, "freeing no signer does nothing");
 }
 

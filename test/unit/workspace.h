@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * workspace.h
- *	  What the tests of the canonicaliser share: one workspace, and short
+ *	  What the tests of the canonicalizer share: one workspace, and short
  *	  ways to run it.
  *
  * Inputs are handed over in a buffer of exactly their size, so that the
@@ -14,26 +14,26 @@
 #ifndef KGW_WORKSPACE_H
 #define KGW_WORKSPACE_H
 
-#include "pure/canonical.h"
+#include "pure/jcs/jcs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static KgwCanonical *workspace;
+static KgwJcs *workspace;
 
-static inline KgwCanonicalStatus
+static inline KgwJcsStatus
 run(const char *json, size_t len, const KgwMembers *members)
 {
 	char	   *exact = malloc(len);
-	KgwCanonicalStatus status;
+	KgwJcsStatus status;
 
 	memcpy(exact, json, len);
-	status = kgw_canonical_run(workspace, exact, len, members);
+	status = kgw_jcs_run(workspace, exact, len, members);
 	free(exact);
 	return status;
 }
 
-static inline KgwCanonicalStatus
+static inline KgwJcsStatus
 run_string(const char *json, const KgwMembers *members)
 {
 	return run(json, strlen(json), members);
@@ -46,8 +46,8 @@ canonical(const char *json, const KgwMembers *members)
 	size_t		len;
 
 	if (run_string(json, members) != KGW_CANONICAL_OK)
-		return kgw_canonical_problem(workspace);
-	return kgw_canonical_text(workspace, &len);
+		return kgw_jcs_problem(workspace);
+	return kgw_jcs_text(workspace, &len);
 }
 
 /* A JSON string of len bytes, quotes included. */

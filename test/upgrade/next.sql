@@ -1,7 +1,7 @@
 /*
  * kgwebhook--1.0--NEXT.sql
  *
- * What an upgrade script looks like, and what test/t/030_upgrade.pl upgrades
+ * What an upgrade script looks like, and what test/t/033_upgrade.pl upgrades
  * by: a new column, a new function, a view that shows more.  The test gives
  * it the name of the next version.  How to make a real one is told in
  * CONTRIBUTING.md.

@@ -3,7 +3,7 @@
 # test/perl/Kgwebhook/SmallWorld.pm
 #	  A network of the test's own for a server to live in: a name server that
 #	  answers what the test wants, and public addresses that are all this
-#	  machine's.  See test/network/small_world.c and
+#	  machine's.  See test/preload/small_world.c and
 #	  test/receivers/nameserver.mjs.
 #
 #	  use Kgwebhook::SmallWorld;
@@ -51,7 +51,7 @@ sub create
 	}, $class;
 
 	system('gcc', '-shared', '-fPIC', '-o', "$dir/small_world.so",
-		"$here/../../network/small_world.c") == 0
+		"$here/../../preload/small_world.c") == 0
 	  or die 'could not build the small world';
 	$self->names;
 	$self->launch($dir, 'node', "$here/../../receivers/nameserver.mjs",

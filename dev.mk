@@ -1,0 +1,83 @@
+#-------------------------------------------------------------------------
+#
+# dev.mk
+#	  What people type: the demo, the tests, the benchmarks.
+#
+# These goals start on a machine that has neither pg_config nor a compiler: a
+# script installs what is missing, copies the tree to a scratch folder and
+# builds there by a make of its own.  PGXS is left out when one of them is
+# asked for, which also keeps it from warning that its own "check", of no use
+# to an extension, is overridden.
+#
+#-------------------------------------------------------------------------
+
+PEOPLE_GOALS = deps demo check check-unit check-exports check-regress \
+	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model fuzz bench matrix
+
+ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
+
+ifneq ($(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
+$(error run "make $(filter-out $(PEOPLE_GOALS),$(MAKECMDGOALS))" and "make $(filter $(PEOPLE_GOALS),$(MAKECMDGOALS))" one after the other)
+endif
+
+.PHONY: $(PEOPLE_GOALS) monitoring-tools languages
+
+deps:
+	@scripts/deps.sh check
+
+demo:
+	@scripts/in-scratch.sh demo/demo.sh
+
+check:
+	@scripts/in-scratch.sh scripts/check.sh
+
+check-unit check-exports check-regress check-isolation check-tap: check-%:
+	@scripts/in-scratch.sh scripts/check.sh $*
+
+# What runs the TAP tests needs them.
+check check-tap check-sanitized: monitoring-tools languages
+monitoring-tools:
+	@scripts/monitoring-tools.sh
+languages:
+	@scripts/deps.sh check
+
+# A minute each, or FUZZ_SECONDS; one of test/fuzz: make fuzz FUZZ=url.
+fuzz:
+	@scripts/deps.sh fuzz
+	@scripts/in-scratch.sh scripts/fuzz.sh
+
+# SECONDS means something else to a shell.
+checker mutants:
+	@KGW_SECONDS=$(SECONDS) SEED=$(SEED) MUTANT=$(MUTANT) scripts/in-scratch.sh scripts/check.sh $@
+
+# Every run of the model that spin can reach with a few GB; make check has a short one.
+model:
+	@scripts/deps.sh check
+	@KGW_DEEP=1 KGW_MODEL_MEMORY=6000 scripts/in-scratch.sh scripts/check.sh model
+
+# The suites that need a server, with the module under gcc's sanitizers.
+check-sanitized:
+	@KGW_SANITIZE=1 scripts/in-scratch.sh scripts/check.sh \
+		$(or $(SUITES),regress isolation tap)
+
+# A worker under valgrind, over 10,000 deliveries.
+check-valgrind:
+	@scripts/deps.sh valgrind
+	@scripts/in-scratch.sh test/valgrind/run.sh
+
+# A million deliveries and a retention run: are the tables as small as before?
+check-space:
+	@KGW_DELIVERIES=$(or $(DELIVERIES),1000000) PG_TEST_TIMEOUT_DEFAULT=3600 TAP=test/t/074_table_bloat.pl \
+		scripts/in-scratch.sh scripts/check.sh tap
+	@cat check-output/space.md
+
+# One row of the bench: make bench ROW=drain; a quick look: SCALE=0.05.
+bench:
+	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
+		$(addprefix --scale=,$(SCALE))
+
+# Other Debians, with other versions of PostgreSQL; see scripts/matrix.sh.
+matrix:
+	@scripts/matrix.sh $(SUITES)
+
+endif

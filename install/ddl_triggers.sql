@@ -1,0 +1,71 @@
+/*
+ * install/ddl_triggers.sql
+ *		What happens when a watched table is altered or dropped.
+ */
+
+/*
+ * Whoever drops a table has no right on ours, and needs none.  Event triggers,
+ * because they work in a session that never loads the library, too.
+ */
+CREATE FUNCTION kgwebhook.dropped() RETURNS pg_catalog.event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    DELETE FROM kgwebhook.watch w
+     USING pg_event_trigger_dropped_objects() d
+     WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND w.relation = d.objid;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.dropped() IS
+  'event trigger: a table that is dropped is watched no more';
+
+/* Looks at catalogs only: a lock on somebody's table would hold up all others. */
+CREATE FUNCTION kgwebhook.altered() RETURNS pg_catalog.event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    watched regclass;
+    fault text;
+BEGIN
+    WITH RECURSIVE part AS (
+        SELECT w.relation AS watched, w.relation::oid AS relid FROM kgwebhook.watch w
+        UNION ALL
+        SELECT p.watched, i.inhrelid
+          FROM part p
+          JOIN pg_inherits i ON i.inhparent = p.relid
+          JOIN pg_class c ON c.oid = i.inhrelid AND c.relispartition)
+    SELECT f.watched, f.fault INTO watched, fault
+      FROM (SELECT w.relation, i.inhrelid, i.inhparent,
+                   'Its trigger would not see the rows of the other tables in an inheritance tree.'
+              FROM kgwebhook.watch w
+              JOIN pg_inherits i ON w.relation IN (i.inhrelid, i.inhparent)
+              JOIN pg_class c ON c.oid = i.inhrelid AND NOT c.relispartition
+            UNION ALL
+            SELECT p.watched, p.relid, i.inhparent,
+                   'A crash would empty an unlogged table and leave events without their payments.'
+              FROM part p
+              JOIN pg_class c ON c.oid = p.relid AND c.relpersistence = 'u'
+              LEFT JOIN pg_inherits i ON i.inhrelid = p.relid) f (watched, relid, parent, fault)
+     WHERE EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid IN (f.watched, f.relid, f.parent))
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'table "%" is watched, and can''t be altered like this', watched
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = fault,
+                  HINT = 'Call kg_unwatch() first, if its status changes are to be events no more.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.altered() IS
+  'event trigger: refuses what would let status changes of a watched table go unseen';
+
+CREATE EVENT TRIGGER kgwebhook_dropped ON sql_drop
+    EXECUTE FUNCTION kgwebhook.dropped();
+ALTER EVENT TRIGGER kgwebhook_dropped ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER kgwebhook_dropped IS 'a table that is dropped is watched no more';
+
+CREATE EVENT TRIGGER kgwebhook_altered ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
+    EXECUTE FUNCTION kgwebhook.altered();
+ALTER EVENT TRIGGER kgwebhook_altered ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER kgwebhook_altered IS 'refuses what would let status changes of a watched table go unseen';

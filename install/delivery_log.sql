@@ -1,0 +1,85 @@
+/*
+ * install/delivery_log.sql
+ *		Every attempt of every delivery.
+ */
+
+CREATE SEQUENCE kgwebhook.attempt_id_seq;
+COMMENT ON SEQUENCE kgwebhook.attempt_id_seq IS 'numbers attempts';
+
+CREATE TABLE kgwebhook.delivery_log (
+    attempt_id       pg_catalog.int8 NOT NULL DEFAULT pg_catalog.nextval('kgwebhook.attempt_id_seq'::pg_catalog.regclass),
+    delivery_id      pg_catalog.int8 NOT NULL,
+    webhook_id       pg_catalog.text NOT NULL,
+    org_id           pg_catalog.text NOT NULL,
+    event            pg_catalog.text NOT NULL,
+    kind             pg_catalog.text NOT NULL DEFAULT '',
+    object_id        pg_catalog.text NOT NULL,
+    url              pg_catalog.text NOT NULL,
+    destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    attempt          pg_catalog.int4 NOT NULL,
+    outcome          pg_catalog.text NOT NULL,
+    final            pg_catalog.bool NOT NULL,
+    response_status  pg_catalog.int4,
+    response_body    pg_catalog.text,
+    error            pg_catalog.text,
+    request_body     pg_catalog.text,
+    started_at       pg_catalog.timestamptz NOT NULL,
+    duration_ms      pg_catalog.float8,
+    is_test          pg_catalog.bool NOT NULL DEFAULT false,
+    subscription_id  pg_catalog.int8,
+    CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
+) PARTITION BY RANGE (started_at);
+
+ALTER TABLE kgwebhook.delivery_log REPLICA IDENTITY FULL;
+
+CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log DEFAULT;
+
+ALTER TABLE kgwebhook.delivery_log_default REPLICA IDENTITY FULL;
+
+/*
+ * Indexes are the partitions' own: those of the parent would be made anew when a
+ * restore attaches a day, and be in the way of the ones that the dump has.
+ * Attempts are written in the order of their numbers, so a block range will do: one
+ * of 1 MB, as autovacuum remembers 256 of them to summarize, and logs each one more.
+ */
+CREATE FUNCTION kgwebhook.index_partition(partition pg_catalog.name) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I USING brin (attempt_id) WITH (autosummarize = on)',
+                   partition || '_attempt_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id, attempt)', partition || '_delivery_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id, kind, attempt_id)', partition || '_object_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WHERE outcome <> ''acknowledged''', partition || '_failed_idx', partition);
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_attempt_id_idx', 'one attempt, by its number');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_delivery_id_idx', 'the attempts of one delivery');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_object_id_idx', 'the attempts for one object');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_failed_idx', 'what was not acknowledged, by its time');
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.index_partition(pg_catalog.name) IS
+  'makes the indexes of a partition of the log';
+
+SELECT kgwebhook.index_partition('delivery_log_default');
+COMMENT ON TABLE kgwebhook.delivery_log IS 'every attempt of every delivery';
+COMMENT ON TABLE kgwebhook.delivery_log_default IS 'attempts of days that have no partition of their own';
+COMMENT ON COLUMN kgwebhook.delivery_log.attempt_id IS 'the attempt';
+COMMENT ON COLUMN kgwebhook.delivery_log.delivery_id IS 'the delivery it was an attempt of';
+COMMENT ON COLUMN kgwebhook.delivery_log.webhook_id IS 'the event, as the receiver saw it';
+COMMENT ON COLUMN kgwebhook.delivery_log.org_id IS 'the organization whose secret signed';
+COMMENT ON COLUMN kgwebhook.delivery_log.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.delivery_log.kind IS 'kind of the object: the event that kg_watch() was given; empty in a row that was put here by hand without one';
+COMMENT ON COLUMN kgwebhook.delivery_log.object_id IS 'the object whose status changed; with org_id and kind it is one object';
+COMMENT ON COLUMN kgwebhook.delivery_log.url IS 'where it went';
+COMMENT ON COLUMN kgwebhook.delivery_log.destination IS 'scheme://host:port of the URL; empty when the URL has none';
+COMMENT ON COLUMN kgwebhook.delivery_log.attempt IS '1, 2, ... within the delivery';
+COMMENT ON COLUMN kgwebhook.delivery_log.outcome IS 'acknowledged, rejected, timed_out, unreachable, blocked, invalid or superseded';
+COMMENT ON COLUMN kgwebhook.delivery_log.final IS 'true when this attempt settled the delivery';
+COMMENT ON COLUMN kgwebhook.delivery_log.response_status IS 'HTTP status of the answer; NULL when there was none';
+COMMENT ON COLUMN kgwebhook.delivery_log.response_body IS 'beginning of the answer, made valid text; capped by kgwebhook.response_body_limit';
+COMMENT ON COLUMN kgwebhook.delivery_log.error IS 'why it was not acknowledged, in words';
+COMMENT ON COLUMN kgwebhook.delivery_log.request_body IS 'the exact bytes that were sent';
+COMMENT ON COLUMN kgwebhook.delivery_log.started_at IS 'when the attempt began';
+COMMENT ON COLUMN kgwebhook.delivery_log.duration_ms IS 'milliseconds from its beginning to its outcome';
+COMMENT ON COLUMN kgwebhook.delivery_log.is_test IS 'true for kg_send_test()';
+COMMENT ON COLUMN kgwebhook.delivery_log.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';

@@ -1,0 +1,17 @@
+/*
+ * install/dump.sql
+ *		What pg_dump keeps.
+ */
+
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.instance', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.paused', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.secret', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.subscription_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.subscription', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.attempt_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.queue', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_log_default', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.dead_letter', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.amendment', '');

@@ -1,0 +1,115 @@
+/*
+ * install/explain.sql
+ *		What happened to a delivery, and what is next.
+ */
+
+CREATE FUNCTION @extschema@.kg_explain(delivery_id pg_catalog.int8) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    it kgwebhook.deliveries;
+    last kgwebhook.delivery_log;
+    dead kgwebhook.dead_letter;
+    destination kgwebhook.destinations;
+    subscription kgwebhook.subscription;
+    worker text;
+    ahead int8;
+    told text;
+    next text;
+BEGIN
+    SELECT * INTO it FROM kgwebhook.deliveries d WHERE d.delivery_id = kg_explain.delivery_id;
+    IF NOT FOUND THEN
+        RETURN format('Delivery %s is not known: it is not in the queue, the dead letters or the log. '
+                      'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',
+                      kg_explain.delivery_id);
+    END IF;
+    SELECT * INTO last FROM kgwebhook.delivery_log l
+     WHERE l.delivery_id = kg_explain.delivery_id ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1;
+    SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
+    told := format('Delivery %s is %s of %s %s of organization %s, to %s%s.',
+                   it.delivery_id, it.event, coalesce(nullif(it.kind, ''), 'object'), it.object_id, it.org_id, it.url,
+                   coalesce(' (subscription ' || it.subscription_id || ')', ''))
+            || CASE WHEN it.enqueued_at IS NULL THEN '' ELSE format(E'\nIt was queued at %s.', date_trunc('second', it.enqueued_at)) END
+            || CASE WHEN last.attempt_id IS NULL THEN E'\nNo attempt has been made.'
+                    ELSE format(E'\nThe last attempt, number %s, began at %s and was %s after %s ms%s.',
+                                last.attempt, date_trunc('second', last.started_at), last.outcome,
+                                round(coalesce(last.duration_ms, 0)::numeric),
+                                coalesce(': ' || last.error, format(' with HTTP status %s', last.response_status), '')) END;
+
+    IF it.state = 'acknowledged' THEN
+        RETURN told || E'\nThe receiver has it; nothing is left to do.';
+    ELSIF it.state = 'superseded' THEN
+        RETURN told || format(E'\nIt made way for a newer status of the object.\nNothing happens by itself. SELECT kg_redeliver(%s) sends it all the same.',
+                              it.delivery_id);
+    ELSIF it.state = 'dead' THEN
+        SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = kg_explain.delivery_id;
+        told := told || format(E'\nIt was given up at %s: %s.\nNothing happens by itself.',
+                               date_trunc('second', dead.died_at), dead.reason);
+        IF it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
+            RETURN told || format(' Subscription %s was removed, so it can''t be sent again.', it.subscription_id);
+        END IF;
+        RETURN told || format(' Mend what is wrong; then %sSELECT kg_redeliver(%s) sends it again.',
+                              CASE WHEN subscription.disabled_at IS NULL THEN ''
+                                   ELSE format('enable the subscription by SELECT kg_resume_subscription(%s); after that ', it.subscription_id) END,
+                              it.delivery_id);
+    END IF;
+
+    SELECT * INTO destination FROM kgwebhook.destinations d WHERE d.destination = it.destination;
+    SELECT s.worker_state INTO worker FROM kgwebhook.worker_stats() s;
+    SELECT min(q.delivery_id) INTO ahead FROM kgwebhook.queue q
+     WHERE q.destination = it.destination AND q.delivery_id < it.delivery_id
+       AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
+       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id;
+    next := format('attempt %s, %s', it.attempts + 1,
+                   CASE WHEN NOT isfinite(it.next_attempt_at) THEN 'which waits'
+                        WHEN it.next_attempt_at <= now() THEN 'which is due now'
+                        ELSE format('at %s, in %s', date_trunc('second', it.next_attempt_at),
+                                    date_trunc('second', it.next_attempt_at - now())) END);
+    RETURN told || E'\n' || CASE
+        WHEN worker NOT IN ('idle', 'busy') THEN
+            format('Nothing is sent at present, for the worker is: %s. Next is %s, when that is mended.', worker, next)
+        WHEN destination.state = 'paused' THEN
+            format('Its destination %s is paused. Next is %s, after kg_resume().', it.destination, next)
+        WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
+            format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id)
+        WHEN subscription.disabled_at IS NOT NULL THEN
+            format('Its subscription %s is disabled: it becomes a dead letter when its turn comes.', it.subscription_id)
+        WHEN subscription.paused_at IS NOT NULL THEN
+            format('Its subscription %s is paused. Next is %s, after kg_resume_subscription(%s).',
+                   it.subscription_id, next, it.subscription_id)
+        WHEN NOT isfinite(it.next_attempt_at) THEN
+            kgwebhook.secret_wanted(it.org_id)
+        WHEN ahead IS NOT NULL THEN
+            format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
+        WHEN destination.state = 'backing_off' THEN
+            format('Its destination %s is ill (%s failures in a row) and is tried again at %s. It goes when that has worked.',
+                   it.destination, destination.failures_in_a_row,
+                   date_trunc('second', greatest(destination.next_try, it.next_attempt_at)))
+        ELSE format('Next is %s.', next) END;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.int8) IS
+  'what happened to a delivery, what is next and when, in words';
+
+CREATE FUNCTION @extschema@.kg_explain(
+    object_id pg_catalog.text,
+    org_id pg_catalog.text DEFAULT NULL,
+    kind pg_catalog.text DEFAULT NULL) RETURNS SETOF pg_catalog.text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    ids int8[] := kgwebhook.deliveries_of(object_id, org_id, kind);
+BEGIN
+    IF ids = '{}' THEN
+        RETURN NEXT format('No delivery of an object "%s" is known%s: none is in the queue, the dead letters or the log. '
+                           'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',
+                           object_id,
+                           CASE WHEN coalesce(org_id, kind) IS NULL THEN ''
+                                ELSE format(' for %s', concat_ws(' and ', 'organization ' || org_id, 'kind ' || kind)) END);
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT @extschema@.kg_explain(i.id) FROM unnest(ids) WITH ORDINALITY AS i(id, n) ORDER BY i.n;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'what happened to each delivery of an object, oldest first, in words';

@@ -1,0 +1,46 @@
+/*
+ * install/identity.sql
+ *		Which database this is, so that a copy of it sends nothing.
+ */
+
+/*
+ * What is watched, and the secrets that sign for it
+ */
+
+/*
+ * Which database this is: not one row but any number, because a restore adds the
+ * original's to the one that is written here, and both have to be seen.
+ */
+CREATE TABLE kgwebhook.instance (
+    system_identifier pg_catalog.int8 NOT NULL,
+    database          pg_catalog.oid NOT NULL,
+    recorded_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+
+ALTER TABLE kgwebhook.instance REPLICA IDENTITY FULL;
+COMMENT ON TABLE kgwebhook.instance IS
+  'the database that this one is; a copy has its original''s row, and waits for kg_adopt()';
+COMMENT ON COLUMN kgwebhook.instance.system_identifier IS 'of the server, as pg_control_system() has it';
+COMMENT ON COLUMN kgwebhook.instance.database IS 'OID of the database';
+COMMENT ON COLUMN kgwebhook.instance.recorded_at IS 'when CREATE EXTENSION or kg_adopt() wrote this';
+
+CREATE FUNCTION kgwebhook.origin() RETURNS pg_catalog.int8
+    LANGUAGE c STABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_origin';
+COMMENT ON FUNCTION kgwebhook.origin() IS
+  'the number of this database, which its deliveries carry';
+
+CREATE FUNCTION kgwebhook.record_instance() RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    DELETE FROM kgwebhook.instance;
+    INSERT INTO kgwebhook.instance (system_identifier, database)
+        SELECT s.system_identifier, d.oid
+          FROM pg_control_system() s, pg_database d WHERE d.datname = current_database();
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.record_instance() IS
+  'records that this database is the one it is';
+
+SELECT kgwebhook.record_instance();

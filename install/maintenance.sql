@@ -1,0 +1,68 @@
+/*
+ * install/maintenance.sql
+ *		Maintenance jobs for pg_cron.
+ */
+
+/*
+ * What kg_reconcile() would list, of any age and for each receiver, but for what
+ * was queued within the hour and is on its way.  Who looks at the log should see a
+ * thing once as a WARNING: what was there an hour ago is told at level LOG from
+ * then on.  An hour has 65 minutes here, as no job begins on the second: news may
+ * be told twice, but is never left out.  Nothing is written down, so a sweep more
+ * or less does no harm.  Beyond 10,000 the number doesn't matter any more; as
+ * news may then be among what wasn't looked at, that is always a WARNING.
+ */
+CREATE FUNCTION kgwebhook.sweep() RETURNS pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most CONSTANT int8 := 10000;
+    found RECORD;
+    told text;
+    more text;
+    advice CONSTANT text := 'SELECT * FROM kgwebhook.unacknowledged shows them; kg_explain() says what became of one, and kg_recover() sends again what was given up.';
+BEGIN
+    SELECT count(*) AS deliveries,
+           count(*) FILTER (WHERE u.state IN ('pending', 'retrying')) AS waiting,
+           count(*) FILTER (WHERE u.state = 'dead') AS dead,
+           count(*) FILTER (WHERE u.state = 'superseded') AS superseded,
+           min(u.since) AS oldest,
+           count(*) FILTER (WHERE CASE u.state
+               WHEN 'dead' THEN EXISTS (SELECT FROM kgwebhook.dead_letter d
+                                         WHERE d.delivery_id = u.delivery_id AND d.died_at > now() - interval '65 minutes')
+               WHEN 'superseded' THEN u.since > now() - interval '65 minutes'
+               ELSE u.since > now() - interval '125 minutes' END) AS news
+      INTO found
+      FROM (SELECT a.delivery_id, a.state, a.since FROM kgwebhook.unacknowledged a
+             WHERE a.state IN ('dead', 'superseded') OR a.since <= now() - interval '1 hour'
+             LIMIT most) u;
+    IF found.deliveries = 0 THEN
+        RETURN 0;
+    END IF;
+    told := format('kgwebhook: %s deliveries%s of an object''s latest status were never acknowledged',
+                   found.deliveries, CASE WHEN found.deliveries = most THEN ' or more' ELSE '' END);
+    more := format('In database "%s": %s have waited for more than an hour, %s were given up, %s were superseded. The oldest is of %s; %s are new in the last hour.',
+                   current_database(), found.waiting, found.dead, found.superseded,
+                   date_trunc('second', found.oldest), found.news);
+    IF found.news > 0 OR found.deliveries = most THEN
+        RAISE WARNING '%', told USING DETAIL = more, HINT = advice;
+    ELSE
+        RAISE LOG '%', told USING DETAIL = more, HINT = advice;
+    END IF;
+    RETURN found.deliveries;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.sweep() IS
+  'says in the server''s log how many deliveries of an object''s latest status were never acknowledged; returns how many';
+
+CREATE FUNCTION @extschema@.kg_schedule_maintenance() RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_schedule_maintenance';
+COMMENT ON FUNCTION @extschema@.kg_schedule_maintenance() IS
+  'has pg_cron run retention, expiry of intents and a sweep for what was not acknowledged';
+
+CREATE FUNCTION @extschema@.kg_unschedule_maintenance() RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_unschedule_maintenance';
+COMMENT ON FUNCTION @extschema@.kg_unschedule_maintenance() IS
+  'takes the jobs of kg_schedule_maintenance() away';

@@ -1,0 +1,189 @@
+/*
+ * install/recover.sql
+ *		Sending again what an outage has left unacknowledged.
+ */
+
+/*
+ * What was acknowledged once is not missed, also where it was superseded when it
+ * was sent again.  A delivery that a newer acknowledged one of its object has
+ * overtaken stays away: sending it would show the receiver an older status after a newer one.
+ */
+CREATE FUNCTION kgwebhook.missed(
+    since pg_catalog.timestamptz,
+    until pg_catalog.timestamptz,
+    org_id pg_catalog.text,
+    destination pg_catalog.text,
+    OUT delivery_id pg_catalog.int8,
+    OUT due pg_catalog.timestamptz,
+    OUT overtaken pg_catalog.bool,
+    OUT taken pg_catalog.bool) RETURNS SETOF pg_catalog.record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    RETURN QUERY
+        WITH candidate AS (
+            SELECT q.delivery_id, q.org_id, q.kind, q.object_id, q.destination, q.subscription_id
+              FROM kgwebhook.queue q
+             WHERE q.enqueued_at <= missed.until AND q.attempts > q.attempts_before
+               AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
+            UNION ALL
+            SELECT d.delivery_id, d.org_id, d.kind, d.object_id, d.destination, d.subscription_id
+              FROM kgwebhook.dead_letter d
+             WHERE d.enqueued_at <= missed.until AND d.died_at >= missed.since
+            UNION ALL
+            SELECT l.delivery_id, l.org_id, l.kind, l.object_id, l.destination, l.subscription_id
+              FROM kgwebhook.delivery_log l
+             WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test
+               AND l.started_at BETWEEN missed.since AND missed.until
+               AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
+                                WHERE a.delivery_id = l.delivery_id AND a.attempt > l.attempt)
+               AND EXISTS (SELECT FROM kgwebhook.delivery_log a
+                            WHERE a.delivery_id = l.delivery_id AND a.request_body IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
+                                WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged')
+               AND NOT EXISTS (SELECT FROM kgwebhook.queue q WHERE q.delivery_id = l.delivery_id)),
+        judged AS (
+            SELECT c.delivery_id, c.destination, kgwebhook.is_taken(c.subscription_id) AS taken,
+                   EXISTS (SELECT FROM kgwebhook.delivery_log l
+                            WHERE l.object_id = c.object_id AND l.org_id = c.org_id AND l.kind = c.kind
+                              AND l.destination = c.destination
+                              AND l.subscription_id IS NOT DISTINCT FROM c.subscription_id
+                              AND l.delivery_id > c.delivery_id
+                              AND l.outcome = 'acknowledged' AND NOT l.is_test) AS overtaken
+              FROM candidate c
+             WHERE (c.subscription_id IS NULL
+                    OR EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.subscription_id = c.subscription_id))
+               AND (missed.org_id IS NULL OR c.org_id = missed.org_id)
+               AND (missed.destination IS NULL OR c.destination = lower(missed.destination)))
+        /* 200 a second to each destination: its receiver has just been ill */
+        SELECT j.delivery_id,
+               now() + make_interval(secs => (row_number() OVER (PARTITION BY j.destination, j.overtaken, j.taken
+                                                                 ORDER BY j.delivery_id) - 1) / 200.0),
+               j.overtaken, j.taken
+          FROM judged j;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.missed(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text) IS
+  'what was not acknowledged in a span, and when kg_recover() would send it';
+
+CREATE FUNCTION @extschema@.kg_recover(
+    since pg_catalog.timestamptz,
+    until pg_catalog.timestamptz DEFAULT pg_catalog.now(),
+    org_id pg_catalog.text DEFAULT NULL,
+    destination pg_catalog.text DEFAULT NULL,
+    dry_run pg_catalog.bool DEFAULT false) RETURNS pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    ids int8[];
+    times timestamptz[];
+    left_out int8;
+    not_taken int8;
+    recovered int8;
+BEGIN
+    IF since IS NULL OR until IS NULL OR dry_run IS NULL THEN
+        RAISE EXCEPTION 'since, until and dry_run must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Only org_id and destination may be null, which stands for all of them.';
+    END IF;
+    IF since > until THEN
+        RAISE EXCEPTION 'the span to recover ends before it begins'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is from %s until %s.', since, until);
+    END IF;
+    /* of a name that no destination can have, "0" would read as: nothing was lost */
+    IF kg_recover.destination <> '' AND lower(kg_recover.destination) !~ '^https?://[^/]+:[0-9]+$' THEN
+        RAISE EXCEPTION '"%" is not a destination', kg_recover.destination
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A destination is scheme://host:port, with its port.',
+                  HINT = 'SELECT DISTINCT destination FROM kgwebhook.dead_letter shows those that have something to recover.';
+    END IF;
+    /* before looking: what another session recovers is not missed any more */
+    IF NOT dry_run THEN
+        LOCK TABLE kgwebhook.dead_letter IN SHARE UPDATE EXCLUSIVE MODE;
+    END IF;
+    SELECT array_agg(m.delivery_id ORDER BY m.delivery_id) FILTER (WHERE m.taken AND NOT m.overtaken),
+           array_agg(m.due ORDER BY m.delivery_id) FILTER (WHERE m.taken AND NOT m.overtaken),
+           count(*) FILTER (WHERE m.taken AND m.overtaken), count(*) FILTER (WHERE NOT m.taken)
+      INTO ids, times, left_out, not_taken
+      FROM kgwebhook.missed(since, until, kg_recover.org_id, kg_recover.destination) m;
+    IF left_out > 0 THEN
+        RAISE NOTICE '% deliveries were left out', left_out
+            USING DETAIL = 'A newer status of the same object has been acknowledged; the older one must not come after it.',
+                  HINT = 'kg_redeliver() sends one all the same.';
+    END IF;
+    IF not_taken > 0 THEN
+        RAISE NOTICE '% deliveries were left out', not_taken
+            USING DETAIL = 'They are for subscriptions that are disabled.',
+                  HINT = 'kg_resume_subscription() enables one; kgwebhook.subscriptions says why it is disabled.';
+    END IF;
+    IF ids IS NULL OR dry_run THEN
+        RETURN coalesce(cardinality(ids), 0);
+    END IF;
+    SELECT count(*) INTO recovered FROM kgwebhook.requeue(ids, times);
+    RETURN recovered;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_recover(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
+  'queues again everything not acknowledged in a span, in order and throttled; returns how many';
+
+CREATE FUNCTION @extschema@.kg_reconcile(
+    since pg_catalog.interval DEFAULT '1 day',
+    OUT org_id pg_catalog.text,
+    OUT event pg_catalog.text,
+    OUT kind pg_catalog.text,
+    OUT object_id pg_catalog.text,
+    OUT url pg_catalog.text,
+    OUT delivery_id pg_catalog.int8,
+    OUT webhook_id pg_catalog.text,
+    OUT state pg_catalog.text,
+    OUT attempts pg_catalog.int4,
+    OUT enqueued_at pg_catalog.timestamptz,
+    OUT why pg_catalog.text,
+    OUT subscription_id pg_catalog.int8) RETURNS SETOF pg_catalog.record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    IF since IS NULL THEN
+        RAISE EXCEPTION 'since must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Give an age such as ''1 day'': what was queued longer ago isn''t looked at.';
+    ELSIF since < '0' THEN
+        RAISE EXCEPTION 'since is negative'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is %s; nothing was queued since then.', since),
+                  HINT = 'Give an age such as ''1 day''.';
+    END IF;
+    RETURN QUERY
+        WITH known AS (
+            SELECT d.org_id, d.event, d.kind, d.object_id, d.url, d.delivery_id, d.webhook_id, d.state, d.attempts,
+                   coalesce(d.enqueued_at, d.last_attempt_at) AS at, d.last_error, d.next_attempt_at, d.subscription_id
+              FROM kgwebhook.deliveries d
+             WHERE coalesce(d.enqueued_at, d.last_attempt_at) >= now() - since),
+        latest AS (
+            SELECT DISTINCT ON (k.object_id, k.org_id, k.kind, k.url) k.*
+              FROM known k
+             ORDER BY k.object_id, k.org_id, k.kind, k.url, k.delivery_id DESC)
+        SELECT l.org_id, l.event, l.kind, l.object_id, l.url, l.delivery_id, l.webhook_id, l.state, l.attempts, l.at,
+               CASE WHEN l.state IN ('pending', 'retrying') AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL
+                    THEN format('its subscription %s is paused', s.subscription_id)
+                    ELSE CASE l.state
+                    WHEN 'dead' THEN (SELECT d.reason FROM kgwebhook.dead_letter d WHERE d.delivery_id = l.delivery_id)
+                    WHEN 'superseded' THEN 'superseded, and what superseded it is gone'
+                    WHEN 'pending' THEN CASE WHEN isfinite(l.next_attempt_at) THEN 'not attempted yet'
+                                             WHEN EXISTS (SELECT FROM kgwebhook.secret e WHERE e.org_id = l.org_id)
+                                             THEN 'waits for the key to decrypt its signing secret'
+                                             ELSE 'waits for a signing secret' END
+                    ELSE CASE WHEN isfinite(l.next_attempt_at) THEN 'tried again at ' || l.next_attempt_at::text || '; '
+                              ELSE '' END || coalesce(l.last_error, 'the log has no attempt of it any more') END END,
+               l.subscription_id
+          FROM latest l
+          LEFT JOIN kgwebhook.subscription s ON s.subscription_id = l.subscription_id
+         WHERE l.state <> 'acknowledged' AND (l.subscription_id IS NULL OR s.subscription_id IS NOT NULL)
+           AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
+                            WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged')
+         ORDER BY l.delivery_id;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_reconcile(pg_catalog.interval) IS
+  'objects whose latest status was never acknowledged, and why';

@@ -1,0 +1,201 @@
+/*
+ * install/redeliver.sql
+ *		Sending again, one delivery or one object's.
+ */
+
+CREATE FUNCTION kgwebhook.destination_of(url pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_destination_of';
+COMMENT ON FUNCTION kgwebhook.destination_of(pg_catalog.text) IS
+  'scheme://host:port of a URL; empty when it has none';
+
+/*
+ * Sending again
+ *
+ * A delivery keeps its number and its webhook-id, so that the order of an
+ * object's transitions holds and receivers can drop what they have already.  One
+ * that is settled comes back out of the dead letters or, if only the log
+ * remembers it, out of the bytes of its last request; then it has the whole
+ * schedule before it again.
+ */
+
+CREATE FUNCTION kgwebhook.is_taken(subscription_id pg_catalog.int8) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT is_taken.subscription_id IS NULL
+        OR EXISTS (SELECT FROM kgwebhook.subscription s
+                    WHERE s.subscription_id = is_taken.subscription_id AND s.disabled_at IS NULL)
+$$;
+COMMENT ON FUNCTION kgwebhook.is_taken(pg_catalog.int8) IS
+  'false for a subscription that is disabled or was removed: what is queued for it becomes dead letters';
+
+/*
+ * What is queued already is only hurried: done twice, this does nothing more.
+ * What nobody takes stays where it is.  One session at a time, so that a second
+ * one finds in the queue what the first has put there; the lock is in the way of
+ * neither the worker nor whoever reads.
+ */
+CREATE FUNCTION kgwebhook.requeue(ids pg_catalog.int8[], due pg_catalog.timestamptz[]) RETURNS SETOF pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    LOCK TABLE kgwebhook.dead_letter IN SHARE UPDATE EXCLUSIVE MODE;
+    RETURN QUERY
+        UPDATE kgwebhook.queue q
+           SET next_attempt_at = CASE WHEN isfinite(q.next_attempt_at) THEN least(q.next_attempt_at, w.due)
+                                      ELSE q.next_attempt_at END
+          FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
+         WHERE q.delivery_id = w.delivery_id
+        RETURNING q.delivery_id;
+
+    RETURN QUERY
+        WITH back AS (
+            DELETE FROM kgwebhook.dead_letter d
+             USING unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
+             WHERE d.delivery_id = w.delivery_id AND kgwebhook.is_taken(d.subscription_id)
+            RETURNING d.*, w.due,
+                      (SELECT max(l.attempt) FROM kgwebhook.delivery_log l WHERE l.delivery_id = d.delivery_id) AS logged)
+        INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
+                                     payload, problem, attempts, attempts_before, next_attempt_at, subscription_id)
+        SELECT b.delivery_id, b.webhook_id, b.org_id, b.event, b.kind, b.object_id, b.url, kgwebhook.destination_of(b.url),
+               b.payload, b.problem, greatest(b.attempts, b.logged), greatest(b.attempts, b.logged), b.due, b.subscription_id
+          FROM back b
+            ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
+        RETURNING queue.delivery_id;
+
+    RETURN QUERY
+        INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
+                                     payload, attempts, attempts_before, next_attempt_at, subscription_id)
+        SELECT DISTINCT ON (l.delivery_id)
+               l.delivery_id, l.webhook_id, l.org_id, l.event, l.kind, l.object_id, l.url, l.destination,
+               l.request_body::jsonb - 'timestamp' - 'signature', n.attempts, n.attempts, w.due, l.subscription_id
+          FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
+          JOIN kgwebhook.delivery_log l ON l.delivery_id = w.delivery_id,
+               LATERAL (SELECT max(a.attempt) AS attempts FROM kgwebhook.delivery_log a
+                         WHERE a.delivery_id = l.delivery_id) n
+         WHERE l.request_body IS NOT NULL AND NOT l.is_test AND kgwebhook.is_taken(l.subscription_id)
+         ORDER BY l.delivery_id, l.attempt DESC
+            ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
+        RETURNING queue.delivery_id;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]) IS
+  'puts deliveries into the queue again, or hurries those that are in it';
+
+CREATE FUNCTION @extschema@.kg_redeliver(delivery_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    it record;
+BEGIN
+    SELECT k.is_test, k.subscription_id INTO it
+      FROM (SELECT q.delivery_id, false AS is_test, q.subscription_id FROM kgwebhook.queue q
+            UNION ALL
+            SELECT d.delivery_id, false, d.subscription_id FROM kgwebhook.dead_letter d
+            UNION ALL
+            SELECT l.delivery_id, l.is_test, l.subscription_id FROM kgwebhook.delivery_log l) k
+     WHERE k.delivery_id = kg_redeliver.delivery_id LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'delivery % does not exist', kg_redeliver.delivery_id
+            USING ERRCODE = 'no_data_found',
+                  DETAIL = 'It is not in the queue, the dead letters or the log; days of the log are dropped after kgwebhook.log_retention.',
+                  HINT = 'kgwebhook.deliveries has the deliveries'' numbers; an attempt''s number (attempt_id) is not one of them.';
+    END IF;
+    IF it.is_test THEN
+        RAISE EXCEPTION 'delivery % was a test', kg_redeliver.delivery_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'No payment stands behind a test, so there is nothing to send again.',
+                  HINT = 'Use kg_send_test() for another one.';
+    END IF;
+    RETURN QUERY SELECT r.* FROM kgwebhook.requeue(ARRAY[kg_redeliver.delivery_id], ARRAY[now()]) r;
+    IF NOT FOUND AND NOT kgwebhook.is_taken(it.subscription_id) THEN
+        RAISE EXCEPTION 'delivery % can''t be sent again', kg_redeliver.delivery_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = coalesce((SELECT format('Subscription %s is disabled: %s.', s.subscription_id, s.disabled_reason)
+                                       FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id),
+                                    format('Subscription %s was removed.', it.subscription_id)),
+                  HINT = 'kg_resume_subscription() enables one that is disabled; one that was removed can''t be had back.';
+    ELSIF NOT FOUND THEN
+        RAISE EXCEPTION 'delivery % can''t be sent again', kg_redeliver.delivery_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'It is settled, and no row of the log has the bytes that were sent.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_redeliver(pg_catalog.int8) IS
+  'sends a delivery again, with the same webhook-id';
+
+/*
+ * One object is what organization, kind and identifier name.  The identifier alone
+ * will do as long as only one object has it; otherwise whoever asks is told which
+ * there are, for what one organization is sent again is nothing for another.
+ */
+CREATE FUNCTION kgwebhook.deliveries_of(object_id pg_catalog.text, org_id pg_catalog.text, kind pg_catalog.text) RETURNS pg_catalog.int8[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    few CONSTANT int4 := 10;
+    ids int8[];
+    names text;
+    objects int8;
+BEGIN
+    IF object_id IS NULL THEN
+        RAISE EXCEPTION 'object_id must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = 'Only org_id and kind may be null, where object_id alone names one object.';
+    END IF;
+    WITH known AS (
+        SELECT q.delivery_id, q.org_id, q.kind FROM kgwebhook.queue q
+         WHERE q.object_id = deliveries_of.object_id
+        UNION
+        SELECT d.delivery_id, d.org_id, d.kind FROM kgwebhook.dead_letter d
+         WHERE d.object_id = deliveries_of.object_id
+        UNION
+        SELECT l.delivery_id, l.org_id, l.kind FROM kgwebhook.delivery_log l
+         WHERE l.object_id = deliveries_of.object_id AND NOT l.is_test),
+    meant AS (
+        SELECT k.* FROM known k
+         WHERE k.org_id = coalesce(deliveries_of.org_id, k.org_id)
+           AND k.kind = coalesce(deliveries_of.kind, k.kind)),
+    object AS (
+        SELECT m.org_id, m.kind, row_number() OVER (ORDER BY m.org_id, m.kind) AS n
+          FROM meant m GROUP BY m.org_id, m.kind)
+    SELECT (SELECT coalesce(array_agg(m.delivery_id ORDER BY m.delivery_id), '{}') FROM meant m),
+           count(*),
+           string_agg(format('%s of organization %s', coalesce(nullif(o.kind, ''), '(no kind)'), o.org_id), ', ' ORDER BY o.n)
+               FILTER (WHERE o.n <= few)
+      INTO ids, objects, names FROM object o;
+    IF objects > 1 THEN
+        RAISE EXCEPTION '% objects have the identifier "%"', objects, object_id
+            USING ERRCODE = 'cardinality_violation',
+                  DETAIL = format('They are: %s%s.', names, CASE WHEN objects > few THEN format(', and %s more', objects - few) ELSE '' END),
+                  HINT = 'Say which one by org_id and kind.';
+    END IF;
+    RETURN ids;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.deliveries_of(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'the deliveries of one object, oldest first; an error when several objects have the identifier';
+
+CREATE FUNCTION @extschema@.kg_redeliver_object(
+    object_id pg_catalog.text,
+    org_id pg_catalog.text DEFAULT NULL,
+    kind pg_catalog.text DEFAULT NULL) RETURNS SETOF pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    ids int8[] := kgwebhook.deliveries_of(object_id, org_id, kind);
+BEGIN
+    RETURN QUERY
+        SELECT r.* FROM kgwebhook.requeue(ids, array_fill(now(), ARRAY[cardinality(ids)])) AS r
+         ORDER BY 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'nothing can be sent again for "%"', object_id
+            USING ERRCODE = 'no_data_found',
+                  DETAIL = 'No delivery of this object is in the queue, the dead letters or the log, or only for subscriptions that are disabled or were removed.',
+                  HINT = 'Identifiers, organizations and kinds are compared exactly; kgwebhook.deliveries has them.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_redeliver_object(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'sends all deliveries of an object again, oldest first, with the same webhook-ids';

@@ -1,0 +1,17 @@
+/*
+ * install/send_test.sql
+ *		A synthetic delivery, now.
+ */
+
+/*
+ * Operating
+ */
+
+CREATE FUNCTION @extschema@.kg_send_test(
+    url pg_catalog.text DEFAULT NULL,
+    org_id pg_catalog.text DEFAULT 'default',
+    status pg_catalog.text DEFAULT 'success') RETURNS SETOF kgwebhook.delivery_log
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_send_test';
+COMMENT ON FUNCTION @extschema@.kg_send_test(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'sends one synthetic, signed callback now, to a URL or to all active subscriptions; returns its rows of the log';

@@ -1,0 +1,43 @@
+/*
+ * install/subscription_table.sql
+ *		The table of subscriptions.
+ */
+
+/*
+ * Subscriptions
+ *
+ * Organization and URL go by their bytes: the trigger finds them through the
+ * index without knowing a collation.
+ */
+
+CREATE SEQUENCE kgwebhook.subscription_id_seq;
+COMMENT ON SEQUENCE kgwebhook.subscription_id_seq IS 'numbers subscriptions';
+
+CREATE TABLE kgwebhook.subscription (
+    subscription_id  pg_catalog.int8 NOT NULL DEFAULT pg_catalog.nextval('kgwebhook.subscription_id_seq'::pg_catalog.regclass),
+    org_id           pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    url              pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    destination      pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    events           pg_catalog.text[] NOT NULL,
+    description      pg_catalog.text,
+    created_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    paused_at        pg_catalog.timestamptz,
+    disabled_at      pg_catalog.timestamptz,
+    disabled_reason  pg_catalog.text,
+    failing_since    pg_catalog.timestamptz,
+    CONSTRAINT subscription_pkey PRIMARY KEY (subscription_id),
+    CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url)
+);
+COMMENT ON TABLE kgwebhook.subscription IS
+  'who gets the events of an organization, besides the objects'' own URLs; readable by its owner only';
+COMMENT ON COLUMN kgwebhook.subscription.subscription_id IS 'the subscription';
+COMMENT ON COLUMN kgwebhook.subscription.org_id IS 'the organization whose events it gets';
+COMMENT ON COLUMN kgwebhook.subscription.url IS 'where they go';
+COMMENT ON COLUMN kgwebhook.subscription.destination IS 'scheme://host:port of the URL';
+COMMENT ON COLUMN kgwebhook.subscription.events IS 'names of events, or patterns: * stands for anything';
+COMMENT ON COLUMN kgwebhook.subscription.description IS 'for people';
+COMMENT ON COLUMN kgwebhook.subscription.created_at IS 'when kg_subscribe() was called';
+COMMENT ON COLUMN kgwebhook.subscription.paused_at IS 'since when its events wait in the queue';
+COMMENT ON COLUMN kgwebhook.subscription.disabled_at IS 'since when its events become dead letters';
+COMMENT ON COLUMN kgwebhook.subscription.disabled_reason IS 'why it was disabled';
+COMMENT ON COLUMN kgwebhook.subscription.failing_since IS 'first attempt that was not acknowledged since the last one that was';

@@ -1,0 +1,77 @@
+/*
+ * install/subscriptions.sql
+ *		Subscribing, pausing and resuming a subscription.
+ */
+
+CREATE FUNCTION @extschema@.kg_subscribe(
+    org_id pg_catalog.text,
+    url pg_catalog.text,
+    events pg_catalog.text[] DEFAULT '{*}',
+    description pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.int8
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_subscribe';
+COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
+  'has an organization''s events sent to a URL, besides the objects'' own; returns the subscription''s number';
+
+CREATE FUNCTION @extschema@.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    DELETE FROM kgwebhook.subscription s WHERE s.subscription_id = kg_unsubscribe.subscription_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', kg_unsubscribe.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_unsubscribe(pg_catalog.int8) IS
+  'removes a subscription; what is still queued for it becomes dead letters';
+
+CREATE FUNCTION @extschema@.kg_pause_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    UPDATE kgwebhook.subscription s SET paused_at = coalesce(s.paused_at, now())
+     WHERE s.subscription_id = kg_pause_subscription.subscription_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', kg_pause_subscription.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_pause_subscription(pg_catalog.int8) IS
+  'has the events of a subscription wait in the queue';
+
+CREATE FUNCTION @extschema@.kg_resume_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    former kgwebhook.subscription;
+BEGIN
+    SELECT * INTO former FROM kgwebhook.subscription s
+     WHERE s.subscription_id = kg_resume_subscription.subscription_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', kg_resume_subscription.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+    END IF;
+    IF former.paused_at IS NULL AND former.disabled_at IS NULL THEN
+        RAISE NOTICE 'nothing was resumed'
+            USING DETAIL = format('Subscription %s is neither paused nor disabled.', former.subscription_id);
+        RETURN;
+    END IF;
+    UPDATE kgwebhook.subscription s
+       SET paused_at = NULL, disabled_at = NULL, disabled_reason = NULL, failing_since = NULL
+     WHERE s.subscription_id = former.subscription_id;
+    IF former.disabled_at IS NOT NULL THEN
+        RAISE NOTICE 'subscription % is enabled again', former.subscription_id
+            USING DETAIL = 'What it has missed meanwhile is not sent by itself.',
+                  HINT = format('SELECT kg_recover(%L, org_id => %L, destination => %L) sends it.',
+                                date_trunc('second', former.disabled_at), former.org_id, former.destination);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_resume_subscription(pg_catalog.int8) IS
+  'ends what kg_pause_subscription() began, and enables a subscription that was disabled';

@@ -1,0 +1,60 @@
+/*
+ * install/view_deliveries.sql
+ *		View of deliveries.
+ */
+
+CREATE VIEW kgwebhook.deliveries AS
+    SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.kind, q.object_id, q.url, q.destination,
+           CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
+           q.attempts,
+           l.outcome AS last_outcome, l.response_status AS last_status, l.error AS last_error,
+           l.started_at AS last_attempt_at,
+           q.next_attempt_at, q.enqueued_at, q.subscription_id
+      FROM kgwebhook.queue q
+      LEFT JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a
+                          WHERE a.delivery_id OPERATOR(pg_catalog.=) q.delivery_id
+                          ORDER BY a.attempt DESC, a.attempt_id DESC LIMIT 1) l ON true
+    UNION ALL
+    SELECT d.delivery_id, d.webhook_id, d.org_id, d.event, d.kind, d.object_id, d.url, d.destination,
+           'dead', d.attempts,
+           l.outcome, l.response_status, coalesce(l.error, d.reason),
+           l.started_at,
+           NULL, d.enqueued_at, d.subscription_id
+      FROM kgwebhook.dead_letter d
+      LEFT JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a
+                          WHERE a.delivery_id OPERATOR(pg_catalog.=) d.delivery_id
+                          ORDER BY a.attempt DESC, a.attempt_id DESC LIMIT 1) l ON true
+    UNION ALL
+    SELECT l.delivery_id, l.webhook_id, l.org_id, l.event, l.kind, l.object_id, l.url, l.destination,
+           l.outcome, l.attempt,
+           l.outcome, l.response_status, l.error,
+           l.started_at,
+           NULL, NULL, l.subscription_id
+      FROM kgwebhook.delivery_log l
+     WHERE l.final AND NOT l.is_test
+       AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'superseded'])
+       /* it may have been sent again since */
+       AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log n
+                        WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id
+                          AND n.attempt OPERATOR(pg_catalog.>) l.attempt)
+       AND NOT EXISTS (SELECT FROM kgwebhook.queue n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id)
+       AND NOT EXISTS (SELECT FROM kgwebhook.dead_letter n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id);
+COMMENT ON VIEW kgwebhook.deliveries IS
+  'one row a delivery: pending, retrying, acknowledged, dead or superseded';
+COMMENT ON COLUMN kgwebhook.deliveries.delivery_id IS 'the delivery';
+COMMENT ON COLUMN kgwebhook.deliveries.webhook_id IS 'the event, as receivers see it';
+COMMENT ON COLUMN kgwebhook.deliveries.org_id IS 'the organization whose secret signs';
+COMMENT ON COLUMN kgwebhook.deliveries.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.deliveries.kind IS 'kind of the object';
+COMMENT ON COLUMN kgwebhook.deliveries.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.deliveries.url IS 'where it goes';
+COMMENT ON COLUMN kgwebhook.deliveries.destination IS 'scheme://host:port of the URL';
+COMMENT ON COLUMN kgwebhook.deliveries.state IS 'pending, retrying, acknowledged, dead or superseded';
+COMMENT ON COLUMN kgwebhook.deliveries.attempts IS 'attempts logged so far';
+COMMENT ON COLUMN kgwebhook.deliveries.last_outcome IS 'outcome of the last attempt';
+COMMENT ON COLUMN kgwebhook.deliveries.last_status IS 'HTTP status of the last answer';
+COMMENT ON COLUMN kgwebhook.deliveries.last_error IS 'why the last attempt was not acknowledged';
+COMMENT ON COLUMN kgwebhook.deliveries.last_attempt_at IS 'when the last attempt began';
+COMMENT ON COLUMN kgwebhook.deliveries.next_attempt_at IS 'when the next attempt is due; NULL when it is settled';
+COMMENT ON COLUMN kgwebhook.deliveries.enqueued_at IS 'when the status changed; NULL when only the log remembers the delivery';
+COMMENT ON COLUMN kgwebhook.deliveries.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';

@@ -1,0 +1,114 @@
+/*
+ * install/view_stats.sql
+ *		Views for monitoring.
+ */
+
+CREATE VIEW kgwebhook.stats AS
+    SELECT s.since, s.enqueued,
+           s.acknowledged, s.rejected, s.timed_out, s.unreachable, s.blocked, s.invalid, s.superseded,
+           q.queue_depth, q.oldest_pending_age, s.in_flight,
+           (SELECT pg_catalog.count(*) FROM kgwebhook.dead_letter) AS dead_letters,
+           s.workers, s.worker_state, s.last_error, s.last_error_at
+      FROM kgwebhook.worker_stats() s,
+           (SELECT pg_catalog.count(*) AS queue_depth,
+                   pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.min(enqueued_at) AS oldest_pending_age
+              FROM kgwebhook.queue) q;
+COMMENT ON VIEW kgwebhook.stats IS
+  'counters since the server started, and the backlog now';
+COMMENT ON COLUMN kgwebhook.stats.since IS 'since when the counters count';
+COMMENT ON COLUMN kgwebhook.stats.enqueued IS 'deliveries enqueued by committed transactions';
+COMMENT ON COLUMN kgwebhook.stats.acknowledged IS 'attempts that were acknowledged';
+COMMENT ON COLUMN kgwebhook.stats.rejected IS 'attempts that were answered by something else than 2xx';
+COMMENT ON COLUMN kgwebhook.stats.timed_out IS 'attempts that ran out of time';
+COMMENT ON COLUMN kgwebhook.stats.unreachable IS 'attempts that never got an answer';
+COMMENT ON COLUMN kgwebhook.stats.blocked IS 'attempts that the address guard refused';
+COMMENT ON COLUMN kgwebhook.stats.invalid IS 'attempts that could not be made';
+COMMENT ON COLUMN kgwebhook.stats.superseded IS 'deliveries settled in favor of a newer one';
+COMMENT ON COLUMN kgwebhook.stats.queue_depth IS 'deliveries not settled yet';
+COMMENT ON COLUMN kgwebhook.stats.oldest_pending_age IS 'age of the oldest of them';
+COMMENT ON COLUMN kgwebhook.stats.in_flight IS 'requests on the network now';
+COMMENT ON COLUMN kgwebhook.stats.dead_letters IS 'deliveries that were given up';
+COMMENT ON COLUMN kgwebhook.stats.workers IS 'workers running for this database';
+COMMENT ON COLUMN kgwebhook.stats.worker_state IS 'not preloaded, standby, not running, not adopted, disabled, idle or busy';
+COMMENT ON COLUMN kgwebhook.stats.last_error IS 'last error of a worker';
+COMMENT ON COLUMN kgwebhook.stats.last_error_at IS 'when that was';
+
+CREATE VIEW kgwebhook.pending AS
+    SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.kind, q.object_id, q.destination, q.attempts,
+           q.enqueued_at AS since,
+           pg_catalog.now() OPERATOR(pg_catalog.-) q.enqueued_at AS age,
+           q.next_attempt_at,
+           CASE WHEN NOT pg_catalog.isfinite(q.next_attempt_at) THEN 'secret'
+                WHEN EXISTS (SELECT FROM kgwebhook.paused p
+                              WHERE p.destination OPERATOR(pg_catalog.=) q.destination
+                                 OR p.destination OPERATOR(pg_catalog.=) '*') THEN 'resume'
+                WHEN EXISTS (SELECT FROM kgwebhook.subscription s
+                              WHERE s.subscription_id OPERATOR(pg_catalog.=) q.subscription_id
+                                AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL) THEN 'resume'
+                WHEN n.backing_off THEN 'destination'
+                WHEN q.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now() THEN 'retry'
+                ELSE 'turn' END AS waits_for,
+           q.subscription_id
+      FROM kgwebhook.queue q
+      LEFT JOIN kgwebhook.destination_notices() n ON n.destination OPERATOR(pg_catalog.=) q.destination;
+COMMENT ON VIEW kgwebhook.pending IS
+  'what is pending, since when, and what it waits for';
+COMMENT ON COLUMN kgwebhook.pending.delivery_id IS 'the delivery';
+COMMENT ON COLUMN kgwebhook.pending.webhook_id IS 'the event, as receivers see it';
+COMMENT ON COLUMN kgwebhook.pending.org_id IS 'the organization whose secret signs';
+COMMENT ON COLUMN kgwebhook.pending.event IS 'name of the event, such as payment_intent.success';
+COMMENT ON COLUMN kgwebhook.pending.kind IS 'kind of the object';
+COMMENT ON COLUMN kgwebhook.pending.object_id IS 'the object whose status changed';
+COMMENT ON COLUMN kgwebhook.pending.destination IS 'scheme://host:port of the URL; empty when the URL has none';
+COMMENT ON COLUMN kgwebhook.pending.attempts IS 'attempts logged so far';
+COMMENT ON COLUMN kgwebhook.pending.since IS 'when the status changed, or when it was queued again';
+COMMENT ON COLUMN kgwebhook.pending.age IS 'how long ago that was';
+COMMENT ON COLUMN kgwebhook.pending.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
+COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (it is ill), retry (its time) or turn (it is due)';
+COMMENT ON COLUMN kgwebhook.pending.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
+
+CREATE VIEW kgwebhook.failures AS
+    SELECT coalesce(l.error, l.outcome) AS reason, l.outcome, l.response_status,
+           pg_catalog.count(*) AS attempts,
+           pg_catalog.count(DISTINCT l.delivery_id) AS deliveries,
+           pg_catalog.count(DISTINCT l.destination) AS destinations,
+           pg_catalog.min(l.started_at) AS first_at,
+           pg_catalog.max(l.started_at) AS last_at
+      FROM kgwebhook.delivery_log l
+     WHERE l.started_at OPERATOR(pg_catalog.>=) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 hour'::pg_catalog.interval)
+       AND l.outcome OPERATOR(pg_catalog.<>) 'acknowledged' AND NOT l.is_test
+     GROUP BY 1, 2, 3;
+COMMENT ON VIEW kgwebhook.failures IS
+  'what failed in the last hour, by reason';
+COMMENT ON COLUMN kgwebhook.failures.reason IS 'why it was not acknowledged, in words';
+COMMENT ON COLUMN kgwebhook.failures.outcome IS 'rejected, timed_out, unreachable, blocked, invalid or superseded';
+COMMENT ON COLUMN kgwebhook.failures.response_status IS 'HTTP status of the answers; NULL when there were none';
+COMMENT ON COLUMN kgwebhook.failures.attempts IS 'attempts that ended so';
+COMMENT ON COLUMN kgwebhook.failures.deliveries IS 'deliveries they were attempts of';
+COMMENT ON COLUMN kgwebhook.failures.destinations IS 'destinations they went to';
+COMMENT ON COLUMN kgwebhook.failures.first_at IS 'when the first of them began';
+COMMENT ON COLUMN kgwebhook.failures.last_at IS 'when the last of them began';
+
+/* What never reached a receiver says nothing about how fast it answers. */
+CREATE VIEW kgwebhook.latency AS
+    SELECT d.destination, d.attempts, d.acknowledged,
+           d.ms[1] AS p50_ms, d.ms[2] AS p95_ms, d.ms[3] AS p99_ms, d.max_ms
+      FROM (SELECT l.destination,
+                   pg_catalog.count(*) AS attempts,
+                   pg_catalog.count(*) FILTER (WHERE l.outcome OPERATOR(pg_catalog.=) 'acknowledged') AS acknowledged,
+                   pg_catalog.percentile_cont(ARRAY[0.5, 0.95, 0.99]::pg_catalog.float8[]) WITHIN GROUP (ORDER BY l.duration_ms) AS ms,
+                   pg_catalog.max(l.duration_ms) AS max_ms
+              FROM kgwebhook.delivery_log l
+             WHERE l.started_at OPERATOR(pg_catalog.>=) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval)
+               AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out'])
+               AND NOT l.is_test
+             GROUP BY l.destination) d;
+COMMENT ON VIEW kgwebhook.latency IS
+  'how fast each destination has answered in the last day';
+COMMENT ON COLUMN kgwebhook.latency.destination IS 'scheme://host:port';
+COMMENT ON COLUMN kgwebhook.latency.attempts IS 'attempts that were answered, or ran out of time';
+COMMENT ON COLUMN kgwebhook.latency.acknowledged IS 'those of them that were acknowledged';
+COMMENT ON COLUMN kgwebhook.latency.p50_ms IS 'half of them took no longer than this, in milliseconds';
+COMMENT ON COLUMN kgwebhook.latency.p95_ms IS '95 of 100 took no longer';
+COMMENT ON COLUMN kgwebhook.latency.p99_ms IS '99 of 100 took no longer';
+COMMENT ON COLUMN kgwebhook.latency.max_ms IS 'the slowest';

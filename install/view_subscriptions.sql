@@ -1,0 +1,34 @@
+/*
+ * install/view_subscriptions.sql
+ *		View of subscriptions.
+ */
+
+CREATE VIEW kgwebhook.subscriptions AS
+    SELECT s.subscription_id, s.org_id, s.url, s.destination, s.events, s.description,
+           CASE WHEN s.disabled_at IS NOT NULL THEN 'disabled'
+                WHEN s.paused_at IS NOT NULL THEN 'paused'
+                WHEN s.failing_since IS NOT NULL THEN 'failing'
+                ELSE 'ok' END AS state,
+           CASE WHEN s.disabled_at IS NOT NULL THEN s.disabled_reason
+                WHEN s.paused_at IS NOT NULL THEN 'kg_pause_subscription() was called'
+                WHEN s.failing_since IS NOT NULL THEN 'its receiver has acknowledged nothing since' END AS reason,
+           coalesce(s.disabled_at, s.paused_at, s.failing_since) AS since,
+           coalesce(q.pending, 0) AS pending,
+           s.created_at
+      FROM kgwebhook.subscription s
+      LEFT JOIN (SELECT subscription_id, pg_catalog.count(*) AS pending
+                   FROM kgwebhook.queue WHERE subscription_id IS NOT NULL
+                  GROUP BY subscription_id) q ON q.subscription_id OPERATOR(pg_catalog.=) s.subscription_id;
+COMMENT ON VIEW kgwebhook.subscriptions IS
+  'one row a subscription: how it is and why, and what waits for it';
+COMMENT ON COLUMN kgwebhook.subscriptions.subscription_id IS 'the subscription';
+COMMENT ON COLUMN kgwebhook.subscriptions.org_id IS 'the organization whose events it gets';
+COMMENT ON COLUMN kgwebhook.subscriptions.url IS 'where they go';
+COMMENT ON COLUMN kgwebhook.subscriptions.destination IS 'scheme://host:port of the URL';
+COMMENT ON COLUMN kgwebhook.subscriptions.events IS 'names of events, or patterns: * stands for anything';
+COMMENT ON COLUMN kgwebhook.subscriptions.description IS 'for people';
+COMMENT ON COLUMN kgwebhook.subscriptions.state IS 'ok, failing, paused or disabled';
+COMMENT ON COLUMN kgwebhook.subscriptions.reason IS 'why it is failing, paused or disabled';
+COMMENT ON COLUMN kgwebhook.subscriptions.since IS 'since when';
+COMMENT ON COLUMN kgwebhook.subscriptions.pending IS 'deliveries not settled yet';
+COMMENT ON COLUMN kgwebhook.subscriptions.created_at IS 'when kg_subscribe() was called';

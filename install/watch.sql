@@ -1,0 +1,50 @@
+/*
+ * install/watch.sql
+ *		Watched tables: which tables' status changes are events.
+ */
+
+CREATE TABLE kgwebhook.watch (
+    relation       pg_catalog.regclass PRIMARY KEY,
+    event          pg_catalog.text NOT NULL,
+    id_column      pg_catalog.name NOT NULL,
+    status_column  pg_catalog.name NOT NULL,
+    url_column     pg_catalog.name,
+    org_column     pg_catalog.name,
+    payload        pg_catalog.jsonb,
+    column_numbers pg_catalog.jsonb NOT NULL,
+    numbered_for   pg_catalog.oid NOT NULL
+);
+COMMENT ON TABLE kgwebhook.watch IS
+  'tables whose status changes are events; written by kg_watch() and kg_unwatch()';
+COMMENT ON COLUMN kgwebhook.watch.relation IS 'the watched table';
+COMMENT ON COLUMN kgwebhook.watch.event IS 'first part of the event name: payment_intent in payment_intent.success';
+COMMENT ON COLUMN kgwebhook.watch.id_column IS 'column that identifies the object';
+COMMENT ON COLUMN kgwebhook.watch.status_column IS 'column whose change is the event';
+COMMENT ON COLUMN kgwebhook.watch.url_column IS 'column with the URL to call back; NULL: only subscriptions are called';
+COMMENT ON COLUMN kgwebhook.watch.org_column IS 'column with the organization; NULL: the organization "default"';
+COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column; NULL: the default of the event';
+COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by which they are found when they have been renamed';
+COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong to; another one, after a restore, goes by names';
+
+/*
+ * Setting up
+ */
+
+CREATE FUNCTION @extschema@.kg_watch(
+    relation pg_catalog.regclass,
+    event pg_catalog.text DEFAULT 'payment_intent',
+    id_column pg_catalog.name DEFAULT 'payment_intent_id',
+    status_column pg_catalog.name DEFAULT 'status',
+    url_column pg_catalog.name DEFAULT 'callback_url',
+    org_column pg_catalog.name DEFAULT 'org_id',
+    payload pg_catalog.jsonb DEFAULT NULL) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_watch';
+COMMENT ON FUNCTION @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS
+  'makes the status changes of a table events';
+
+CREATE FUNCTION @extschema@.kg_unwatch(relation pg_catalog.regclass) RETURNS pg_catalog.void
+    LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_unwatch';
+COMMENT ON FUNCTION @extschema@.kg_unwatch(pg_catalog.regclass) IS
+  'stops watching a table; what is queued already is still delivered';

@@ -1,0 +1,36 @@
+/*
+ * install/worker_stats.sql
+ *		What workers publish in shared memory.
+ */
+
+CREATE FUNCTION kgwebhook.worker_stats(
+    OUT since pg_catalog.timestamptz,
+    OUT enqueued pg_catalog.int8,
+    OUT acknowledged pg_catalog.int8,
+    OUT rejected pg_catalog.int8,
+    OUT timed_out pg_catalog.int8,
+    OUT unreachable pg_catalog.int8,
+    OUT blocked pg_catalog.int8,
+    OUT invalid pg_catalog.int8,
+    OUT superseded pg_catalog.int8,
+    OUT in_flight pg_catalog.int4,
+    OUT workers pg_catalog.int4,
+    OUT worker_state pg_catalog.text,
+    OUT last_error pg_catalog.text,
+    OUT last_error_at pg_catalog.timestamptz) RETURNS pg_catalog.record
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_worker_stats';
+COMMENT ON FUNCTION kgwebhook.worker_stats() IS
+  'counters and state of this database''s workers, from shared memory';
+
+CREATE FUNCTION kgwebhook.destination_notices(
+    OUT destination pg_catalog.text,
+    OUT backing_off pg_catalog.bool,
+    OUT in_flight pg_catalog.int4,
+    OUT failures_in_a_row pg_catalog.int4,
+    OUT last_success pg_catalog.timestamptz,
+    OUT next_try pg_catalog.timestamptz) RETURNS SETOF pg_catalog.record
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_destination_notices';
+COMMENT ON FUNCTION kgwebhook.destination_notices() IS
+  'what this database''s workers say of their destinations, from shared memory';

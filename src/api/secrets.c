@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * secrets.c
+ *	  Giving an organization a signing secret: kg_create_secret() and
+ *	  kg_set_secret(); and kg_encrypt_secrets().
+ *
+ * A secret that is made here is returned this once, over the caller's own
+ * connection, and can't be read back by any function.  One that is passed in
+ * may have been through the server's log, if statements are logged; that is
+ * the reason to prefer the first, and the caller is told when it is so.
+ *
+ * What can't be decrypted today may be tomorrow, once the right key file is back,
+ * and its receiver knows no other.  So nothing here replaces such a secret, unless
+ * the caller says in so many words that it may be lost.
+ *
+ * src/api/secrets.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "api/arguments.h"
+#include "api/secrets.h"
+#include "secrets/encryption.h"
+#include "secrets/key_file.h"
+#include "secrets/secret_cache.h"
+#include "secrets/secret_maintenance.h"
+#include "secrets/statement_redaction.h"
+
+PG_FUNCTION_INFO_V1(kg_create_secret);
+PG_FUNCTION_INFO_V1(kg_set_secret);
+PG_FUNCTION_INFO_V1(kg_encrypt_secrets);
+
+/* Longer ones than this are no secrets but mistakes. */
+#define SECRET_MAX 512
+
+/* Fewer characters than this can be guessed (Standard Webhooks: 24 bytes). */
+#define SECRET_GOOD 24
+
+/* A secret as it goes into the table; palloc'd, or the secret itself. */
+text *
+kgw_secrets_as_kept(text *org_id, text *secret)
+{
+	return kgw_key_file_set() ? kgw_encryption_seal(org_id, secret) : secret;
+}
+
+static uint64
+store(text *org_id, text *secret, const char *query)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID};
+	Datum		args[3];
+	uint64		stored;
+
+	args[0] = PointerGetDatum(org_id);
+	args[1] = PointerGetDatum(kgw_secrets_as_kept(org_id, secret));
+	args[2] = BoolGetDatum(kgw_key_file_set());
+	SPI_connect();
+	if (SPI_execute_with_args(query, 3, types, args, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write kgwebhook.secret");
+	stored = SPI_processed;
+	SPI_finish();
+	return stored;
+}
+
+/* A new secret, palloc'd. */
+text *
+kgw_secrets_make(void)
+{
+	unsigned char random[KGW_SECRET_BYTES];
+	char		secret[KGW_SECRET_SIZE];
+	text	   *result;
+
+	if (!pg_strong_random(random, sizeof(random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not make a secret"),
+				 errdetail("The source of random numbers failed.")));
+	kgw_signature_format_secret(random, secret);
+	result = cstring_to_text(secret);
+	explicit_bzero(random, sizeof(random));
+	explicit_bzero(secret, sizeof(secret));
+	return result;
+}
+
+/*
+ * kg_create_secret(org_id text) -> text
+ */
+Datum
+kg_create_secret(PG_FUNCTION_ARGS)
+{
+	text	   *org_id = kgw_arguments_org_id(fcinfo, 0);
+	text	   *secret = kgw_secrets_make();
+	KgwDiscretion discretion;
+	uint64		stored;
+
+	kgw_statement_redaction_begin(&discretion, NULL);
+	stored = store(org_id, secret,
+				   "INSERT INTO kgwebhook.secret (org_id, secret, encrypted) VALUES ($1, $2, $3)"
+				   " ON CONFLICT (org_id) DO NOTHING");
+	kgw_statement_redaction_end(&discretion);
+	if (stored == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("organization \"%s\" has a secret already", text_to_cstring(org_id)),
+				 errdetail("A secret is shown only once, when it is made."),
+				 errhint("Change it with kg_rotate_secret(), or at once with kg_set_secret().")));
+	PG_RETURN_TEXT_P(secret);
+}
+
+/* Tell the caller what will have been put into the server's log. */
+void
+kgw_secrets_warn_of_log(void)
+{
+	const char *recorder = kgw_statement_redaction_recorder();
+
+	if (recorder == NULL)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("the secret may be in the server's log"),
+			 errdetail("By the setting %s, statements are logged as they stand.", recorder),
+			 errhint("Have another one made with kg_rotate_secret(). Before you set one, log nothing:"
+					 " SET log_statement = 'none'; SET log_min_duration_statement = -1.")));
+}
+
+/* Of a row's column: nothing, if it can be decrypted; else an error. */
+static void
+check_decryptable(text *org_id, HeapTuple row, TupleDesc desc, int column)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	bool		isnull;
+	Datum		sealed = SPI_getbinval(row, desc, column, &isnull);
+	bool		by_first;
+	text	   *clear;
+
+	if (isnull)
+		return;
+	PG_TRY();
+	{
+		clear = kgw_encryption_open(org_id, DatumGetTextPP(sealed), &by_first);
+		explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("the present secret of organization \"%s\" can't be decrypted, and would be lost",
+						text_to_cstring(org_id)),
+				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+				 errhint("Restore the file of kgwebhook.key_file and reload: what waits then goes out, signed with it."
+						 " Only if its key is lost for good: kg_set_secret(org_id, secret, replace_undecryptable => true).")));
+	}
+	PG_END_TRY();
+}
+
+/* Refuse if there is a secret that somebody may yet be able to decrypt. */
+static void
+spare_undecryptable(text *org_id)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		args[1];
+
+	args[0] = PointerGetDatum(org_id);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT secret, next_secret FROM kgwebhook.secret"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND encrypted FOR UPDATE",
+							  1, types, args, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.secret");
+	if (SPI_processed == 1)
+		for (int column = 1; column <= 2; column++)
+			check_decryptable(org_id, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+	SPI_finish();
+}
+
+static void
+set_secret(FunctionCallInfo fcinfo, bool replace_undecryptable)
+{
+	text	   *org_id = kgw_arguments_org_id(fcinfo, 0);
+	text	   *secret = kgw_arguments_text(fcinfo, 1, "secret");
+	size_t		len = VARSIZE_ANY_EXHDR(secret);
+
+	if (len == 0 || len > SECRET_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("secret is %s", len == 0 ? "empty" : "too long"),
+				 errdetail("A secret has 1 to %d bytes.", SECRET_MAX),
+				 errhint("Use kg_create_secret() to have one made.")));
+	if (len < SECRET_GOOD)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("secret is short"),
+				 errdetail("It has %zu bytes; fewer than %d can be guessed.", len, SECRET_GOOD),
+				 errhint("Use kg_create_secret() to have one made.")));
+	if (!replace_undecryptable)
+		spare_undecryptable(org_id);
+	store(org_id, secret,
+		  "INSERT INTO kgwebhook.secret (org_id, secret, encrypted) VALUES ($1, $2, $3)"
+		  " ON CONFLICT (org_id) DO UPDATE SET secret = excluded.secret,"
+		  " encrypted = excluded.encrypted, created_at = pg_catalog.now(),"
+		  " next_secret = NULL, activates_at = NULL, retires_at = NULL");
+}
+
+/*
+ * kg_set_secret(org_id text, secret text)
+ * kg_set_secret(org_id text, secret text, replace_undecryptable boolean)
+ */
+Datum
+kg_set_secret(PG_FUNCTION_ARGS)
+{
+	KgwDiscretion discretion;
+
+	kgw_statement_redaction_begin(&discretion, "SELECT kg_set_secret(...)");
+	set_secret(fcinfo, PG_NARGS() == 3 && !PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
+	kgw_secrets_warn_of_log();
+	kgw_statement_redaction_end(&discretion);
+	PG_RETURN_VOID();
+}
+
+/*
+ * kg_encrypt_secrets() -> bigint
+ */
+Datum
+kg_encrypt_secrets(PG_FUNCTION_ARGS)
+{
+	KgwDiscretion discretion;
+	int64		changed;
+
+	if (!kgw_key_file_set())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("there is no key to encrypt secrets with"),
+				 errdetail("kgwebhook.key_file is not set."),
+				 errhint("Set it to a file with a key, and reload.")));
+	kgw_statement_redaction_begin(&discretion, NULL);
+	SPI_connect();
+	changed = kgw_secret_maintenance_encrypt_all();
+	SPI_finish();
+	kgw_statement_redaction_end(&discretion);
+	if (changed > 0)
+		ereport(NOTICE,
+				(errmsg("secrets of " INT64_FORMAT " organizations were encrypted", changed),
+				 errdetail("What they were is still in the table's file, in WAL and in backups."),
+				 errhint("VACUUM FULL kgwebhook.secret takes it out of the table's file; rotate what was"
+						 " in a backup.")));
+	PG_RETURN_INT64(changed);
+}

@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * subscribe.c
+ *	  kg_subscribe(): an organization's events go to a URL, besides the objects'
+ *	  own.
+ *
+ * All that can be wrong with a subscription is refused here, so that the
+ * trigger, which runs inside of payments, has nothing to judge.  An
+ * organization has a hundred at most: each is a row that every one of its
+ * payments pays for.  Two sessions at once may make it one more, which costs
+ * nobody anything; a lock against that would be waited for by others.
+ *
+ * src/api/subscribe.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "api/arguments.h"
+#include "pure/event_pattern.h"
+
+PG_FUNCTION_INFO_V1(kg_subscribe);
+
+/* Subscriptions of one organization, and patterns of one subscription. */
+#define SUBSCRIPTIONS_MAX 100
+#define PATTERNS_MAX 100
+
+/* Bytes of a description. */
+#define DESCRIPTION_MAX 1000
+
+static void
+judge_pattern(Datum element, bool isnull)
+{
+	text	   *pattern = isnull ? NULL : DatumGetTextPP(element);
+	const char *fault = isnull ? "it is null" :
+		kgw_event_pattern_judge(VARDATA_ANY(pattern), VARSIZE_ANY_EXHDR(pattern));
+
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not a pattern of events",
+						isnull ? "" : text_to_cstring(pattern)),
+				 errdetail("The pattern is refused: %s.", fault),
+				 errhint("Give names such as payment_intent.success, or patterns such as"
+						 " payment_intent.*, *.success and *.")));
+}
+
+static ArrayType *
+events_argument(FunctionCallInfo fcinfo, int n)
+{
+	ArrayType  *events;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("events must not be null"),
+				 errhint("Leave it out to have all events.")));
+	events = PG_GETARG_ARRAYTYPE_P(n);
+	deconstruct_array(events, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	if (count == 0 || count > PATTERNS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg(count == 0 ? "events is empty" : "events has too many elements"),
+				 errdetail("A subscription has 1 to %d names or patterns of events.", PATTERNS_MAX),
+				 errhint("Leave it out to have all events.")));
+	for (int i = 0; i < count; i++)
+		judge_pattern(elements[i], nulls[i]);
+
+	/* a matrix of them is a list of them */
+	return construct_array(elements, count, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+static text *
+description_argument(FunctionCallInfo fcinfo, int n)
+{
+	text	   *description = PG_ARGISNULL(n) ? NULL : PG_GETARG_TEXT_PP(n);
+
+	if (description != NULL && VARSIZE_ANY_EXHDR(description) > DESCRIPTION_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("description is too long"),
+				 errdetail("It has %d bytes at most.", DESCRIPTION_MAX)));
+	return description;
+}
+
+/* A number that a query returns; false when it returns no row. */
+static bool
+read_number(const char *query, int nargs, Oid *types, Datum *args, const char *nulls,
+			int64 *number)
+{
+	bool		isnull;
+
+	/* no limit: an INSERT that is cut short by one doesn't fire its statement trigger */
+	if (SPI_execute_with_args(query, nargs, types, args, nulls, false, 0) < 0)
+		elog(ERROR, "could not use kgwebhook.subscription");
+	if (SPI_processed == 0)
+		return false;
+	*number = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+										  &isnull));
+	return true;
+}
+
+static void
+refuse_too_many(Datum org_id)
+{
+	Oid			types[] = {TEXTOID};
+	int64		count = 0;
+
+	(void) read_number("SELECT pg_catalog.count(*) FROM kgwebhook.subscription"
+					   " WHERE org_id OPERATOR(pg_catalog.=) $1", 1, types, &org_id, NULL, &count);
+	if (count >= SUBSCRIPTIONS_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("organization \"%s\" has " INT64_FORMAT " subscriptions",
+						TextDatumGetCString(org_id), count),
+				 errdetail("Each event is a row in the queue for each of them; %d is the most there can be.",
+						   SUBSCRIPTIONS_MAX),
+				 errhint("Call kg_unsubscribe() for one that isn't needed;"
+						 " kgwebhook.subscriptions has them.")));
+}
+
+/* There is one of this organization to this URL. */
+static void
+refuse_duplicate(Datum org_id, Datum url)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		args[] = {org_id, url};
+	int64		subscription_id = 0;
+
+	(void) read_number("SELECT subscription_id FROM kgwebhook.subscription"
+					   " WHERE org_id OPERATOR(pg_catalog.=) $1 AND url OPERATOR(pg_catalog.=) $2",
+					   2, types, args, NULL, &subscription_id);
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("organization \"%s\" is subscribed to this URL already",
+					TextDatumGetCString(org_id)),
+			 errdetail("It is subscription " INT64_FORMAT ".", subscription_id),
+			 errhint("To have other events sent there, UPDATE kgwebhook.subscription SET events = ... as its owner.")));
+}
+
+/*
+ * kg_subscribe(org_id text, url text, events text[], description text) -> bigint
+ */
+Datum
+kg_subscribe(PG_FUNCTION_ARGS)
+{
+	KgwUrl		parsed;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID};
+	Datum		args[5];
+	char		nulls[] = "     ";
+	text	   *description;
+	int64		subscription_id;
+
+	args[0] = PointerGetDatum(kgw_arguments_org_id(fcinfo, 0));
+	args[1] = CStringGetTextDatum(kgw_arguments_url(fcinfo, 1, &parsed));
+	args[2] = CStringGetTextDatum(parsed.destination);
+	args[3] = PointerGetDatum(events_argument(fcinfo, 2));
+	description = description_argument(fcinfo, 3);
+	args[4] = PointerGetDatum(description);
+	if (description == NULL)
+		nulls[4] = 'n';
+
+	SPI_connect();
+	refuse_too_many(args[0]);
+	if (!read_number("INSERT INTO kgwebhook.subscription (org_id, url, destination, events, description)"
+					 " VALUES ($1, $2, $3, $4, $5)"
+					 " ON CONFLICT ON CONSTRAINT subscription_org_id_url_key DO NOTHING"
+					 " RETURNING subscription_id", 5, types, args, nulls, &subscription_id))
+		refuse_duplicate(args[0], args[1]);
+	SPI_finish();
+	PG_RETURN_INT64(subscription_id);
+}

@@ -1,0 +1,337 @@
+/*-------------------------------------------------------------------------
+ *
+ * event_order.c
+ *	  The order of an object's events within one transaction: that in which the
+ *	  versions of its row were made, which isn't that in which triggers fire.
+ *
+ * A statement's AFTER triggers fire at its end, one after the other by name, and
+ * whatever a trigger or a function of the user's does meanwhile has fired its
+ * own by then.  So where one of them moves the row on, the newer version's event
+ * is enqueued first, and has the smaller number.  No name of our trigger helps:
+ * a nested UPDATE of several rows comes before the second row's turn anyway.
+ *
+ * What tells versions apart is the command that made them, which the heap keeps
+ * in each (cmin): numbers of commands rise throughout a transaction, whatever
+ * its savepoints do, and no command makes two versions of one row.  An event that
+ * is older than one that was enqueued before is a rare thing, and known by one
+ * comparison.  Only then are the object's newer events looked for in the
+ * queue, and given new numbers, beyond those of the one that was late.
+ *
+ * The queue doesn't hold the command of the payment's row, but its own row
+ * has one, too.  Commands nest: what was enqueued after a command began, and
+ * before that command's own events are, was done by commands within it.  So of
+ * the object's deliveries that this transaction has enqueued, those that were
+ * put there by a later command than the one that made the late version are newer,
+ * and all others are older.
+ *
+ * What was looked up is remembered by object until the transaction ends, or a
+ * statement over many rows would search all that it has enqueued for each.
+ * Nothing is remembered where no event is late.  Numbers that a savepoint has
+ * taken back are simply not found any more; a late event and those it sends
+ * behind it always belong to the same savepoint.
+ *
+ * A function that in the midst of an INSERT's own query updates an object, deletes
+ * it, and so makes way for the INSERT of the same object is not told apart: that
+ * version has the lower command, and its event goes first.
+ *
+ * src/capture/event_order.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/skey.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "commands/sequence.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
+
+#include "capture/event_order.h"
+#include "pg/extension.h"
+
+/* Columns of kgwebhook.queue, from 1. */
+enum
+{
+	QUEUE_DELIVERY_ID = 1, QUEUE_WEBHOOK_ID, QUEUE_ORG_ID, QUEUE_EVENT,
+	QUEUE_KIND, QUEUE_OBJECT_ID, QUEUE_XID = 13
+};
+
+/* Deliveries of an object, or of several whose names have the same hash. */
+typedef struct KgwEnqueued
+{
+	uint64		object;			/* hash key */
+	int			count;
+	int			room;
+	int64	   *delivery_ids;	/* ascending */
+} KgwEnqueued;
+
+/* What this transaction has enqueued; all zero in one that has nothing. */
+static struct
+{
+	FullTransactionId xid;
+	CommandId	newest;			/* version of which an event was enqueued */
+	int64		first;			/* delivery; smaller numbers were there before */
+	HTAB	   *objects;		/* NULL = none were looked up yet */
+	int64		from,
+				to;				/* deliveries that were looked up */
+	CommandId	since;			/* those below "from" are no newer than this */
+} enqueued;
+
+static void
+start_transaction(FullTransactionId xid, int64 delivery_id)
+{
+	memset(&enqueued, 0, sizeof(enqueued));
+	enqueued.xid = xid;
+	enqueued.first = delivery_id;
+}
+
+/*
+ * Which version of its object this row of an AFTER INSERT or UPDATE trigger is:
+ * a higher number is newer.  A row without a command of its own, which only the
+ * heap has, is the newest.
+ */
+CommandId
+kgw_event_order_version(Relation rel, HeapTuple row)
+{
+	HeapTupleHeader header = row->t_data;
+
+	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID || HeapTupleHeaderXminFrozen(header) ||
+		!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(header)))
+		return GetCurrentCommandId(false);
+	return HeapTupleHeaderGetCmin(header);
+}
+
+static uint64
+object_hash(const char *org_id, const char *object_id)
+{
+	return hash_combine64(hash_bytes_extended((const unsigned char *) org_id, strlen(org_id), 0),
+						  hash_bytes_extended((const unsigned char *) object_id,
+											  strlen(object_id), 0));
+}
+
+static char *
+column_text(HeapTuple row, Relation queue, int column)
+{
+	bool		isnull;
+
+	return TextDatumGetCString(heap_getattr(row, column, RelationGetDescr(queue), &isnull));
+}
+
+static int64
+delivery_number(HeapTuple row, Relation queue)
+{
+	bool		isnull;
+
+	return DatumGetInt64(heap_getattr(row, QUEUE_DELIVERY_ID, RelationGetDescr(queue), &isnull));
+}
+
+static int
+compare_numbers(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+static void
+remember(HeapTuple row, Relation queue)
+{
+	char	   *org_id = column_text(row, queue, QUEUE_ORG_ID);
+	char	   *object_id = column_text(row, queue, QUEUE_OBJECT_ID);
+	uint64		hash = object_hash(org_id, object_id);
+	bool		found;
+	KgwEnqueued *entry = hash_search(enqueued.objects, &hash, HASH_ENTER, &found);
+
+	if (!found)
+	{
+		entry->count = 0;
+		entry->room = 2;
+		entry->delivery_ids = MemoryContextAlloc(TopTransactionContext,
+												 entry->room * sizeof(int64));
+	}
+	if (entry->count == entry->room)
+	{
+		entry->room *= 2;
+		entry->delivery_ids = repalloc(entry->delivery_ids, entry->room * sizeof(int64));
+	}
+	entry->delivery_ids[entry->count++] = delivery_number(row, queue);
+	pfree(org_id);
+	pfree(object_id);
+}
+
+/*
+ * Remember this transaction's deliveries with numbers between the two, the
+ * latest first, until one was enqueued no later than the command "until".
+ */
+static void
+look_up(Relation queue, int64 above, int64 below, CommandId until)
+{
+	Relation	index = index_open(kgw_extension_relation("queue_xid_idx"), AccessShareLock);
+	ScanKeyData keys[3];
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&keys[0], QUEUE_XID, BTEqualStrategyNumber, F_XID8EQ,
+				FullTransactionIdGetDatum(enqueued.xid));
+	ScanKeyInit(&keys[1], QUEUE_DELIVERY_ID, BTGreaterStrategyNumber, F_INT8GT,
+				Int64GetDatum(above));
+	ScanKeyInit(&keys[2], QUEUE_DELIVERY_ID, BTLessStrategyNumber, F_INT8LT,
+				Int64GetDatum(below));
+	scan = systable_beginscan_ordered(queue, index, SnapshotSelf, 3, keys);
+	while (HeapTupleIsValid(row = systable_getnext_ordered(scan, BackwardScanDirection)))
+	{
+		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data)))
+			continue;			/* somebody has written our number into it */
+		if (HeapTupleHeaderGetCmin(row->t_data) <= until)
+			break;
+		remember(row, queue);
+		enqueued.from = Min(enqueued.from, delivery_number(row, queue));
+		enqueued.to = Max(enqueued.to, delivery_number(row, queue));
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+}
+
+/* Have all been looked up that may be newer than the version. */
+static void
+look_up_newer(Relation queue, CommandId version)
+{
+	HASHCTL		ctl = {0};
+
+	if (enqueued.objects == NULL)
+	{
+		ctl.keysize = sizeof(uint64);
+		ctl.entrysize = sizeof(KgwEnqueued);
+		ctl.hcxt = TopTransactionContext;
+		enqueued.objects = hash_create("kgwebhook order", 64, &ctl,
+									   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		enqueued.from = PG_INT64_MAX;
+		enqueued.to = enqueued.first - 1;
+		enqueued.since = PG_UINT32_MAX;
+	}
+	else
+		look_up(queue, enqueued.to, PG_INT64_MAX, 0);
+	if (version >= enqueued.since)
+		return;
+	look_up(queue, enqueued.first - 1, enqueued.from, version);
+	enqueued.since = version;
+}
+
+/* A delivery of this transaction by its number, or NULL: it is gone again. */
+static HeapTuple
+find_delivery(Relation queue, int64 delivery_id)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&key, QUEUE_DELIVERY_ID, BTEqualStrategyNumber, F_INT8EQ,
+				Int64GetDatum(delivery_id));
+	scan = systable_beginscan(queue, kgw_extension_relation("queue_pkey"), true, SnapshotSelf, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		row = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data)) ?
+			heap_copytuple(row) : NULL;
+	systable_endscan(scan);
+	return row;
+}
+
+static bool
+same_object(HeapTuple row, Relation queue, const KgwNewDelivery *event)
+{
+	return strcmp(column_text(row, queue, QUEUE_ORG_ID), event->org_id) == 0 &&
+		strcmp(column_text(row, queue, QUEUE_KIND), event->kind) == 0 &&
+		strcmp(column_text(row, queue, QUEUE_OBJECT_ID), event->object_id) == 0;
+}
+
+/* Give a delivery the next number. */
+static void
+number_again(Relation queue, HeapTuple row)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *target = makeNode(ResultRelInfo);
+	TupleTableSlot *old = MakeSingleTupleTableSlot(RelationGetDescr(queue), &TTSOpsHeapTuple);
+	TupleTableSlot *new = MakeSingleTupleTableSlot(RelationGetDescr(queue), &TTSOpsVirtual);
+	EPQState	epq;
+
+	EvalPlanQualInit(&epq, estate, NULL, NIL, -1
+#if PG_VERSION_NUM >= 160000
+					 ,NIL
+#endif
+		);
+	InitResultRelInfo(target, queue, 0, NULL, 0);
+	ExecOpenIndices(target, false);
+	ExecStoreHeapTuple(row, old, false);
+	ExecCopySlot(new, old);
+	new->tts_values[QUEUE_DELIVERY_ID - 1] =
+		Int64GetDatum(nextval_internal(kgw_extension_relation("delivery_id_seq"), false));
+	ExecSimpleRelationUpdate(target, estate, &epq, old, new);
+
+	ExecCloseIndices(target);
+	EvalPlanQualEnd(&epq);
+	ExecDropSingleTupleTableSlot(new);
+	ExecDropSingleTupleTableSlot(old);
+	FreeExecutorState(estate);
+}
+
+/* The event has come late: send what is newer of its object behind it. */
+static void
+put_newer_behind(const KgwNewDelivery *event, CommandId version)
+{
+	Relation	queue = table_open(kgw_extension_relation("queue"), RowExclusiveLock);
+	uint64		hash = object_hash(event->org_id, event->object_id);
+	KgwEnqueued *entry;
+	int			left = 0;
+
+	/* or the last command's deliveries could be seen, but not changed */
+	CommandCounterIncrement();
+	look_up_newer(queue, version);
+	entry = hash_search(enqueued.objects, &hash, HASH_FIND, NULL);
+	if (entry != NULL)
+		qsort(entry->delivery_ids, entry->count, sizeof(int64), compare_numbers);
+	for (int i = 0; entry != NULL && i < entry->count; i++)
+	{
+		int64		delivery_id = entry->delivery_ids[i];
+		HeapTuple	row = find_delivery(queue, delivery_id);
+
+		if (row == NULL)
+			continue;			/* taken back, or numbered again */
+		if (same_object(row, queue, event) &&
+			HeapTupleHeaderGetCmin(row->t_data) > version &&
+			strcmp(column_text(row, queue, QUEUE_WEBHOOK_ID), event->webhook_id) != 0)
+			number_again(queue, row);
+		else
+			entry->delivery_ids[left++] = delivery_id;
+	}
+	if (entry != NULL)
+		entry->count = left;
+	table_close(queue, NoLock);
+}
+
+/*
+ * Called after an event was enqueued, with the number of one of its deliveries
+ * and the version that it tells of: has its object's events in order.
+ */
+void
+kgw_event_order_keep(const KgwNewDelivery *event, CommandId version, int64 delivery_id)
+{
+	FullTransactionId xid = GetTopFullTransactionId();
+
+	if (!FullTransactionIdEquals(enqueued.xid, xid))
+		start_transaction(xid, delivery_id);
+	if (version >= enqueued.newest)
+		enqueued.newest = version;
+	else
+		put_newer_behind(event, version);
+}

@@ -1,0 +1,276 @@
+/*-------------------------------------------------------------------------
+ *
+ * fanout.c
+ *	  Who gets an event besides the object's own URL: the organization's
+ *	  subscriptions, as a writer of a watched table knows them.
+ *
+ * It runs inside of every payment, so a backend remembers whether there is any
+ * subscription at all, which is one comparison where there is none; and else
+ * those of the organizations that it has lately met.  Both are kept until the
+ * relation cache says that kgwebhook.subscription has changed, which its
+ * statement trigger sees to.
+ *
+ * The table is read as a catalog is: without SQL, without a right of the
+ * writer's, and by the newest snapshot rather than the transaction's, so that
+ * REPEATABLE READ doesn't leave out who subscribed meanwhile.
+ *
+ * Only the URL and the patterns count here.  Whether a subscription is paused
+ * or disabled is for the worker to say when the delivery's turn comes: what
+ * a backend remembers may be a moment old, and an event that was left out
+ * because of that would be lost.
+ *
+ * Nothing here refuses a row: a payment must not fail because of who listens.
+ *
+ * src/capture/fanout.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "capture/fanout.h"
+#include "pg/extension.h"
+#include "pure/event_pattern.h"
+#include "secrets/secret_cache.h"
+
+/* Organizations remembered at a time; past that, all are forgotten. */
+#define REMEMBERED_MAX 256
+
+/* Columns of kgwebhook.subscription. */
+enum
+{
+	SUBSCRIPTION_ID = 1, SUBSCRIPTION_ORG_ID, SUBSCRIPTION_URL,
+	SUBSCRIPTION_DESTINATION, SUBSCRIPTION_EVENTS
+};
+
+typedef struct KgwSubscription
+{
+	KgwReceiver receiver;
+	int			pattern_count;
+	char	  **patterns;
+} KgwSubscription;
+
+typedef struct KgwOrganization
+{
+	char		org_id[KGW_ORG_ID_MAX + 1]; /* hash key */
+	List	   *subscriptions;	/* by number */
+} KgwOrganization;
+
+static Oid	subscription_table; /* when it was last looked for */
+static bool known;				/* "any" is up to date */
+static bool any;
+static bool stale;				/* what is remembered of organizations isn't */
+static HTAB *organizations;
+static MemoryContext memory;	/* of the above */
+static uint64 invalidations;	/* how often anything was forgotten */
+
+/* What is in use is only marked: this may be called in the midst of a read. */
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	if (relid != InvalidOid && relid != subscription_table)
+		return;
+	known = false;
+	stale = true;
+	invalidations++;
+}
+
+/* The table, open; NULL when there is none: the extension is being dropped. */
+static Relation
+open_table(void)
+{
+	static bool registered;
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	registered = true;
+	subscription_table = kgw_extension_relation("subscription");
+	return OidIsValid(subscription_table) ? table_open(subscription_table, AccessShareLock) : NULL;
+}
+
+/* Whether there is any subscription, of whomever. */
+static bool
+look_for_any(void)
+{
+	uint64		before = invalidations;
+	Relation	table = open_table();
+	SysScanDesc scan;
+
+	if (table == NULL)
+		return false;
+	scan = systable_beginscan(table, InvalidOid, false, NULL, 0, NULL);
+	any = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+
+	/* what was forgotten meanwhile is looked for again next time */
+	known = before == invalidations;
+	return any;
+}
+
+static void
+take_patterns(KgwSubscription *subscription, ArrayType *events)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+
+	deconstruct_array(events, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	subscription->patterns = palloc(Max(count, 1) * sizeof(char *));
+	for (int i = 0; i < count; i++)
+	{
+		if (!nulls[i])
+			subscription->patterns[subscription->pattern_count++] =
+				TextDatumGetCString(elements[i]);
+	}
+}
+
+static KgwSubscription *
+make_subscription(HeapTuple tuple, TupleDesc desc)
+{
+	KgwSubscription *subscription = palloc0(sizeof(KgwSubscription));
+	bool		isnull;
+
+	subscription->receiver.subscription_id =
+		DatumGetInt64(heap_getattr(tuple, SUBSCRIPTION_ID, desc, &isnull));
+	subscription->receiver.url =
+		TextDatumGetCString(heap_getattr(tuple, SUBSCRIPTION_URL, desc, &isnull));
+	take_patterns(subscription,
+				  DatumGetArrayTypeP(heap_getattr(tuple, SUBSCRIPTION_EVENTS, desc, &isnull)));
+	return subscription;
+}
+
+static int
+compare_ids(const ListCell *a, const ListCell *b)
+{
+	int64		x = ((const KgwSubscription *) lfirst(a))->receiver.subscription_id;
+	int64		y = ((const KgwSubscription *) lfirst(b))->receiver.subscription_id;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Read an organization's subscriptions, in the current memory context. */
+static List *
+read_subscriptions(const char *org_id)
+{
+	Relation	table = open_table();
+	List	   *subscriptions = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			index;
+
+	if (table == NULL)
+		return NIL;
+	index = kgw_extension_relation("subscription_org_id_url_key");
+	ScanKeyInit(&key, SUBSCRIPTION_ORG_ID, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(org_id));
+	scan = systable_beginscan(table, index, OidIsValid(index), NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		subscriptions = lappend(subscriptions, make_subscription(tuple, RelationGetDescr(table)));
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	list_sort(subscriptions, compare_ids);
+	return subscriptions;
+}
+
+static void
+start_memory(void)
+{
+	HASHCTL		ctl = {0};
+
+	organizations = NULL;
+	if (memory != NULL)
+		MemoryContextDelete(memory);
+	memory = NULL;				/* should there be none for a new one */
+	memory = AllocSetContextCreate(CacheMemoryContext, "kgwebhook subscriptions",
+								   ALLOCSET_SMALL_SIZES);
+	ctl.keysize = sizeof(((KgwOrganization *) 0)->org_id);
+	ctl.entrysize = sizeof(KgwOrganization);
+	ctl.hcxt = memory;
+	organizations = hash_create("kgwebhook organizations", 16, &ctl,
+								HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+/* An organization's subscriptions: ours, and good until the next call. */
+static List *
+subscriptions_of(const char *org_id)
+{
+	KgwOrganization *organization;
+	MemoryContext caller;
+	List	   *subscriptions;
+	bool		found;
+
+	/* a name that doesn't fit can't have been subscribed */
+	if (strlen(org_id) > KGW_ORG_ID_MAX)
+		return NIL;
+	if (organizations == NULL || stale ||
+		hash_get_num_entries(organizations) >= REMEMBERED_MAX)
+	{
+		stale = false;
+		start_memory();
+	}
+	organization = hash_search(organizations, org_id, HASH_FIND, NULL);
+	if (organization != NULL)
+		return organization->subscriptions;
+
+	caller = MemoryContextSwitchTo(memory);
+	subscriptions = read_subscriptions(org_id);
+	organization = hash_search(organizations, org_id, HASH_ENTER, &found);
+	organization->subscriptions = subscriptions;
+	MemoryContextSwitchTo(caller);
+	return subscriptions;
+}
+
+static bool
+is_for(const KgwSubscription *subscription, const char *event)
+{
+	for (int i = 0; i < subscription->pattern_count; i++)
+	{
+		if (kgw_event_pattern_matches(subscription->patterns[i], event))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The subscriptions of the organization that an event is for, oldest first, as a
+ * list of KgwReceiver in the current memory context; without one to the
+ * object's own URL (or NULL), which gets the event anyway.
+ */
+List *
+kgw_fanout(const char *org_id, const char *event, const char *own_url)
+{
+	List	   *receivers = NIL;
+	ListCell   *lc;
+
+	if (known ? !any : !look_for_any())
+		return NIL;
+	foreach(lc, subscriptions_of(org_id))
+	{
+		const KgwSubscription *subscription = lfirst(lc);
+		KgwReceiver *receiver;
+
+		if (!is_for(subscription, event) ||
+			(own_url != NULL && strcmp(own_url, subscription->receiver.url) == 0))
+			continue;
+
+		/* a copy: what is remembered may be forgotten while they are enqueued */
+		receiver = palloc(sizeof(KgwReceiver));
+		receiver->subscription_id = subscription->receiver.subscription_id;
+		receiver->url = pstrdup(subscription->receiver.url);
+		receivers = lappend(receivers, receiver);
+	}
+	return receivers;
+}

@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * table_changed.c
+ *	  Noticing that somebody has written our tables.
+ *
+ * A worker remembers secrets, pauses, subscriptions and the queue.  When another session has
+ * changed them, by our functions or by hand, it reads them again at that session's
+ * commit: of the queue everything, for nobody can say what else was written; of the
+ * others only what they have a say in (loop_read.c).  Statement triggers see every way of writing; the
+ * workers' own writing doesn't fire them, and the enqueuing trigger of a
+ * watched table goes below them.
+ *
+ * Subscriptions are remembered by every writer of a watched table as well, who
+ * hears of it as of a change of a table's definition.
+ *
+ * src/capture/table_changed.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+
+#include "pg/extension.h"
+#include "shmem/commit_callback.h"
+
+PG_FUNCTION_INFO_V1(kg_changed);
+
+/* What workers remember of this table. */
+static KgwChanged
+what_of(Relation table)
+{
+	Oid			relid = RelationGetRelid(table);
+
+	if (relid == kgw_extension_relation("secret"))
+		return KGW_CHANGED_SECRETS;
+	if (relid == kgw_extension_relation("subscription"))
+		return KGW_CHANGED_SUBSCRIPTIONS;
+	if (relid == kgw_extension_relation("paused"))
+		return KGW_CHANGED_PAUSES;
+	return KGW_CHANGED_ALL;
+}
+
+/*
+ * kgwebhook.changed(): statement trigger of the tables that workers remember.
+ */
+Datum
+kg_changed(PG_FUNCTION_ARGS)
+{
+	Relation	table;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.changed")));
+	table = ((TriggerData *) fcinfo->context)->tg_relation;
+	if (RelationGetRelid(table) == kgw_extension_relation("subscription"))
+		CacheInvalidateRelcache(table);
+	kgw_commit_callback_changed(what_of(table));
+	return PointerGetDatum(NULL);
+}

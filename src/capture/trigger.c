@@ -1,0 +1,260 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger.c
+ *	  Where a delivery begins: the trigger of a watched table.
+ *
+ * It runs after the row is final (AFTER ... FOR EACH ROW, without a column
+ * list), so that a status set by somebody's BEFORE trigger is seen like any
+ * other, and it compares the statuses itself.  It writes in the user's
+ * transaction and does nothing else: it never validates, resolves or signs.
+ * Whatever is wrong with an event travels along as the delivery's problem.
+ *
+ * A partitioned table's fires for DELETE too, which is never an event: it is
+ * how a row that moves to another partition is told from a new one (partition_move.c).
+ *
+ * The one thing it refuses is to serve a table that kg_watch() wasn't called
+ * for.  Somebody who can create triggers must not thereby get events signed.
+ *
+ * src/capture/trigger.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "mb/pg_wchar.h"
+#include "utils/rel.h"
+
+#include "capture/enqueue.h"
+#include "capture/event_order.h"
+#include "capture/fanout.h"
+#include "capture/partition_move.h"
+#include "capture/payload.h"
+#include "capture/watch_cache.h"
+#include "secrets/secret_cache.h"
+
+PG_FUNCTION_INFO_V1(kg_enqueue);
+
+/* Bytes of an object's identifier. */
+#define OBJECT_ID_MAX 1024
+
+static void
+check_called_right(FunctionCallInfo fcinfo)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.enqueue")));
+	if (!TRIGGER_FIRED_AFTER(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger function \"%s\" was fired in a wrong way", "kgwebhook.enqueue"),
+				 errdetail("It has to be an AFTER trigger FOR EACH ROW."),
+				 errhint("Use kg_watch() to watch a table.")));
+}
+
+static const KgwWatch *
+watch_or_refuse(Relation rel)
+{
+	const KgwWatch *watch = kgw_watch_cache_lookup(rel);
+
+	if (watch == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not watched", RelationGetRelationName(rel)),
+				 errdetail("It has a trigger of kgwebhook, but kg_watch() was not called for it."),
+				 errhint("Call kg_watch() for the table, or drop the trigger.")));
+	return watch;
+}
+
+/*
+ * Whether the row had a status before, which is then in *old (NULL = a null);
+ * false for a new row.
+ */
+static bool
+existed_before(const KgwWatch *watch, TriggerData *data, HeapTuple row, const char **old)
+{
+	Relation	rel = data->tg_relation;
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+	{
+		*old = kgw_payload_column_text(&watch->status, data->tg_trigtuple, desc);
+		return true;
+	}
+	return kgw_partition_move_any() &&
+		kgw_partition_move_here(watch->relation, rel, row,
+					   kgw_payload_column_text(&watch->id, row, desc), old);
+}
+
+/* Whether the row's new status differs from the old one's; *status is the new. */
+static bool
+status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **status)
+{
+	const char *old;
+	bool		created = !existed_before(watch, data, row, &old);
+
+	*status = kgw_payload_column_text(&watch->status, row, RelationGetDescr(data->tg_relation));
+
+	/* without the column only a creation is known to be a transition */
+	if (watch->status_gone && created)
+		*status = "unknown";
+	if (*status == NULL)
+		return false;
+	return created || old == NULL || strcmp(old, *status) != 0;
+}
+
+/*
+ * The organization, for what it is good for; one that is longer than any can be
+ * has no secret and never will, and wouldn't fit into the log's index.
+ */
+static const char *
+org_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
+{
+	char	   *id = kgw_payload_column_text(&watch->org, row, desc);
+
+	if (id == NULL)
+		return "default";
+	if (strlen(id) > KGW_ORG_ID_MAX)
+	{
+		if (*problem == NULL)
+			*problem = "the organization's identifier is longer than 255 bytes";
+		id[pg_mbcliplen(id, strlen(id), KGW_ORG_ID_MAX)] = '\0';
+	}
+	return id;
+}
+
+/*
+ * The object's identifier, for what it is good for; *problem says what is wrong
+ * with it.  The log has an index by it, which takes no more than a third of a
+ * page: a longer one could be delivered, but never be settled.
+ */
+static const char *
+object_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
+{
+	char	   *id = kgw_payload_column_text(&watch->id, row, desc);
+	char	   *fault = NULL;
+
+	if (id == NULL)
+		fault = "the column that identifies the object is null";
+	else if (strlen(id) > OBJECT_ID_MAX)
+	{
+		fault = "the object's identifier is longer than 1024 bytes";
+		id[pg_mbcliplen(id, strlen(id), OBJECT_ID_MAX)] = '\0';
+	}
+	if (fault != NULL && *problem == NULL)
+		*problem = fault;
+	return id != NULL ? id : "";
+}
+
+/* The row goes; if to another partition, its arrival there will ask for this. */
+static void
+note_departure(const KgwWatch *watch, TriggerData *data)
+{
+	HeapTuple	row = data->tg_trigtuple;
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+
+	if (kgw_partition_move_away(data->tg_relation, row))
+		kgw_partition_move_remember(watch->relation, row,
+						   kgw_payload_column_text(&watch->id, row, desc),
+						   kgw_payload_column_text(&watch->status, row, desc));
+}
+
+/* Where the event goes because the object says so, or NULL. */
+static const char *
+own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
+{
+	const char *url = kgw_payload_column_text(&watch->url, row, desc);
+
+	return url == NULL && watch->url_gone ? "" : url;
+}
+
+/*
+ * Enqueue an event for the object's own URL, and for who has subscribed to it.
+ * Returns the number of the last of its deliveries.
+ */
+static int64
+enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribers)
+{
+	ListCell   *lc;
+	int64		delivery_id = 0;
+
+	delivery->url = url;
+	delivery->subscription_id = 0;
+	if (url != NULL)
+		delivery_id = kgw_enqueue(delivery);
+	foreach(lc, subscribers)
+	{
+		const KgwReceiver *receiver = lfirst(lc);
+
+		delivery->url = receiver->url;
+		delivery->subscription_id = receiver->subscription_id;
+		delivery_id = kgw_enqueue(delivery);
+	}
+	return delivery_id;
+}
+
+/*
+ * Enqueue the deliveries of a row's transition, if it is one.  All receivers get
+ * the same event: one webhook-id, one payload.
+ */
+static void
+enqueue_transition(const KgwWatch *watch, TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
+	KgwNewDelivery delivery;
+	char		webhook_id[KGW_WEBHOOK_ID_SIZE];
+	char	   *status;
+	char	   *problem = watch->problem;
+	const char *url;
+	List	   *subscribers;
+	CommandId	version = kgw_event_order_version(data->tg_relation, row);
+
+	if (!status_changed(watch, data, row, &status))
+		return;
+	delivery.org_id = org_id(watch, row, desc, &problem);
+	delivery.kind = watch->event;
+	delivery.event = psprintf("%s.%s", watch->event, status);
+	url = own_url(watch, row, desc);
+	subscribers = kgw_fanout(delivery.org_id, delivery.event, url);
+	if (url == NULL && subscribers == NIL)
+		return;
+	delivery.object_id = object_id(watch, row, desc, &problem);
+	delivery.payload = kgw_payload_build(watch, row, desc, &problem);
+	delivery.problem = problem;
+	kgw_enqueue_webhook_id(webhook_id);
+	delivery.webhook_id = webhook_id;
+	kgw_event_order_keep(&delivery, version, enqueue_for_all(&delivery, url, subscribers));
+}
+
+/*
+ * kgwebhook.enqueue(): trigger function of a watched table.
+ */
+Datum
+kg_enqueue(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	const KgwWatch *watch;
+	KgwPayloadStyle session;
+
+	check_called_right(fcinfo);
+	watch = watch_or_refuse(data->tg_relation);
+	kgw_payload_style_begin(&session);
+	PG_TRY();
+	{
+		if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
+			note_departure(watch, data);
+		else
+			enqueue_transition(watch, data);
+	}
+	PG_FINALLY();
+	{
+		kgw_payload_style_end(&session);
+		kgw_watch_cache_release(watch);
+	}
+	PG_END_TRY();
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,79 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch_cache.h
+ *	  What is to be read from a row of a watched table.
+ *
+ * src/capture/watch_cache.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_CAPTURE_WATCH_CACHE_H
+#define KGW_CAPTURE_WATCH_CACHE_H
+
+#include "access/attnum.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/rel.h"
+
+/* How a column becomes a JSON value (design A2, kg_watch). */
+typedef enum KgwColumnKind
+{
+	KGW_COLUMN_STRING,			/* its text: also numeric and bigint */
+	KGW_COLUMN_NUMBER,			/* smallint, integer */
+	KGW_COLUMN_FLOAT,
+	KGW_COLUMN_BOOL,
+	KGW_COLUMN_TIMESTAMP,		/* RFC 3339, UTC */
+	KGW_COLUMN_JSONB,
+	KGW_COLUMN_CONVERTED		/* to_jsonb(); may raise an error */
+} KgwColumnKind;
+
+typedef struct KgwColumn
+{
+	AttrNumber	attnum;			/* InvalidAttrNumber = none */
+	KgwColumnKind kind;
+	Oid			type;			/* base type */
+	bool		text_can_fail;	/* to make it recurses, or takes what it has inside */
+	FmgrInfo	output;
+} KgwColumn;
+
+typedef struct KgwMember
+{
+	char	   *name;			/* of the payload's member */
+	KgwColumn	column;
+} KgwMember;
+
+typedef struct KgwWatch
+{
+	Oid			relation;		/* the watched table, also for a partition */
+	char	   *event;			/* first part of the event's name */
+	Oid			owner;			/* of the table: its types' casts run as him */
+	KgwColumn	id;
+	KgwColumn	status;
+	KgwColumn	url;
+	KgwColumn	org;
+	int			member_count;
+	KgwMember  *members;
+	bool		can_fail;		/* some member is KGW_COLUMN_CONVERTED */
+	char	   *problem;		/* what kg_watch() named and is gone, or NULL */
+	bool		status_gone;	/* the column of that name is what is gone */
+	bool		url_gone;
+} KgwWatch;
+
+/* One row of kgwebhook.watch, as text. */
+typedef struct KgwWatchRow
+{
+	char	   *event;
+	char	   *id_column;
+	char	   *status_column;
+	char	   *url_column;		/* or NULL */
+	char	   *org_column;		/* or NULL */
+	struct varlena *payload;	/* jsonb or NULL */
+	Oid			relation;		/* the watched table */
+	struct varlena *numbers;	/* jsonb: its columns' numbers, or NULL */
+} KgwWatchRow;
+
+extern const KgwWatch *kgw_watch_cache_lookup(Relation rel);
+extern void kgw_watch_cache_release(const KgwWatch *watch);
+extern KgwWatch *kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel);
+
+#endif							/* KGW_CAPTURE_WATCH_CACHE_H */

@@ -1,0 +1,274 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch_columns.c
+ *	  From names in kgwebhook.watch to columns of a table and members of a payload.
+ *
+ * Columns go by their numbers, so that one that has been renamed is still found;
+ * in a restored copy, where numbers can be others, by the names they had.  A
+ * partition's are found by name, since partitions number their columns as they
+ * like.
+ *
+ * A column that kg_watch() was told of and that is gone is not an error here:
+ * the payment has to commit.  It is kept as the watch's problem, and becomes
+ * the reason of an invalid delivery.
+ *
+ * src/capture/watch_columns.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#include "capture/watch_cache.h"
+
+/* The members of a payment intent (design A1), which are its default payload. */
+static const char *const payment_intent_members[] = {
+	"payment_intent_id", "status", "payment_chain_id", "symbol",
+	"fiat_amount", "fiat_currency", "crypto_amount",
+	"received_crypto_amount", "payment_tx_hash", "order_data", "callback_url"
+};
+
+static KgwColumnKind
+column_kind(Oid type)
+{
+	switch (type)
+	{
+		case INT2OID:
+		case INT4OID:
+			return KGW_COLUMN_NUMBER;
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return KGW_COLUMN_FLOAT;
+		case BOOLOID:
+			return KGW_COLUMN_BOOL;
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return KGW_COLUMN_TIMESTAMP;
+		case JSONBOID:
+			return KGW_COLUMN_JSONB;
+		case JSONOID:
+			return KGW_COLUMN_CONVERTED;
+			/* to write these recurses, as deep as they are */
+		case TSQUERYOID:
+		case JSONPATHOID:
+			return KGW_COLUMN_CONVERTED;
+			/* what these say depends on search_path, which is pinned for those */
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGTYPEOID:
+		case REGCOLLATIONOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+			return KGW_COLUMN_CONVERTED;
+	}
+	if (get_typtype(type) == TYPTYPE_ENUM)
+		return KGW_COLUMN_STRING;
+	if (type < FirstNormalObjectId && get_typtype(type) == TYPTYPE_BASE &&
+		!OidIsValid(get_element_type(type)))
+		return KGW_COLUMN_STRING;
+	return KGW_COLUMN_CONVERTED;
+}
+
+static bool
+text_can_fail(Oid type)
+{
+	return type == TSQUERYOID || type == JSONPATHOID || OidIsValid(get_element_type(type)) ||
+		(get_typtype(type) != TYPTYPE_BASE && get_typtype(type) != TYPTYPE_ENUM);
+}
+
+/* Resolve a column by name; false when the table doesn't have it. */
+static bool
+resolve_column(Relation rel, const char *name, KgwColumn *column)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Oid			output;
+	bool		is_varlena;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+
+		if (attr->attisdropped || strcmp(NameStr(attr->attname), name) != 0)
+			continue;
+		column->attnum = attr->attnum;
+		column->type = getBaseType(attr->atttypid);
+		column->kind = column_kind(column->type);
+		column->text_can_fail = text_can_fail(column->type);
+		getTypeOutputInfo(column->type, &output, &is_varlena);
+		fmgr_info(output, &column->output);
+		return true;
+	}
+	return false;
+}
+
+/* What a column that kg_watch() was told of is called now. */
+static const char *
+present_name(const KgwWatchRow *row, const char *name)
+{
+	JsonbValue *number;
+	char	   *present;
+
+	if (row->numbers == NULL)
+		return name;
+	number = getKeyJsonValueFromContainer(&((Jsonb *) row->numbers)->root, name,
+										  strlen(name), NULL);
+	if (number == NULL || number->type != jbvNumeric)
+		return name;
+	present = get_attname(row->relation,
+						  DatumGetInt16(DirectFunctionCall1(numeric_int2,
+															NumericGetDatum(number->val.numeric))),
+						  true);
+	return present != NULL ? present : name;
+}
+
+/* As above, for a column that must be there: its absence is the problem. */
+static void
+require_column(KgwWatch *watch, const KgwWatchRow *row, Relation rel, const char *name,
+			   KgwColumn *column)
+{
+	if (name == NULL || resolve_column(rel, present_name(row, name), column))
+		return;
+	column->attnum = InvalidAttrNumber;
+	if (watch->problem == NULL)
+		watch->problem = psprintf("column \"%s\" of the watched table does not exist any more", name);
+}
+
+static void
+add_member(KgwWatch *watch, const char *name, const KgwColumn *column)
+{
+	KgwMember  *member = &watch->members[watch->member_count++];
+
+	member->name = pstrdup(name);
+	member->column = *column;
+	if (column->kind == KGW_COLUMN_CONVERTED)
+		watch->can_fail = true;
+}
+
+/*
+ * The default payload of a payment intent: A1's members, of which id, status
+ * and URL are taken from the columns that were named for them.
+ */
+static void
+add_payment_intent_members(KgwWatch *watch, Relation rel)
+{
+	watch->members = palloc0(lengthof(payment_intent_members) * sizeof(KgwMember));
+	for (size_t i = 0; i < lengthof(payment_intent_members); i++)
+	{
+		const char *name = payment_intent_members[i];
+		KgwColumn	column = {0};
+
+		if (strcmp(name, "payment_intent_id") == 0)
+			column = watch->id;
+		else if (strcmp(name, "status") == 0)
+			column = watch->status;
+		else if (strcmp(name, "callback_url") == 0)
+			column = watch->url;
+		else
+			resolve_column(rel, name, &column);
+		if (column.attnum != InvalidAttrNumber)
+			add_member(watch, name, &column);
+	}
+}
+
+/* Another event's default payload: every column but org_id. */
+static void
+add_all_columns(KgwWatch *watch, Relation rel, const char *org_column)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	watch->members = palloc0(desc->natts * sizeof(KgwMember));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+		KgwColumn	column = {0};
+
+		if (attr->attisdropped)
+			continue;
+		if (strcmp(NameStr(attr->attname), org_column ? org_column : "org_id") == 0)
+			continue;
+		if (resolve_column(rel, NameStr(attr->attname), &column))
+			add_member(watch, NameStr(attr->attname), &column);
+	}
+}
+
+static void
+add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel)
+{
+	Jsonb	   *payload = (Jsonb *) row->payload;
+	JsonbIterator *it = JsonbIteratorInit(&payload->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *name = NULL;
+
+	watch->members = palloc0(Max(JB_ROOT_COUNT(payload), 1) * sizeof(KgwMember));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		KgwColumn	column = {0};
+
+		if (token == WJB_KEY)
+			name = pnstrdup(value.val.string.val, value.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		require_column(watch, row, rel,
+					   pnstrdup(value.val.string.val, value.val.string.len), &column);
+		if (column.attnum != InvalidAttrNumber)
+			add_member(watch, name, &column);
+	}
+}
+
+/* The order in which jsonb keeps its keys: shorter ones first. */
+static int
+compare_members(const void *a, const void *b)
+{
+	const char *x = ((const KgwMember *) a)->name;
+	const char *y = ((const KgwMember *) b)->name;
+	size_t		x_len = strlen(x);
+	size_t		y_len = strlen(y);
+
+	if (x_len != y_len)
+		return x_len < y_len ? -1 : 1;
+	return memcmp(x, y, x_len);
+}
+
+/*
+ * Resolve a row of kgwebhook.watch against a table or one of its partitions.
+ * The result is allocated in the current memory context.
+ */
+KgwWatch *
+kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel)
+{
+	KgwWatch   *watch = palloc0(sizeof(KgwWatch));
+
+	watch->relation = row->relation;
+	watch->event = pstrdup(row->event);
+	watch->owner = rel->rd_rel->relowner;
+	require_column(watch, row, rel, row->id_column, &watch->id);
+	require_column(watch, row, rel, row->status_column, &watch->status);
+	require_column(watch, row, rel, row->url_column, &watch->url);
+	require_column(watch, row, rel, row->org_column, &watch->org);
+	watch->status_gone = watch->status.attnum == InvalidAttrNumber;
+	watch->url_gone = row->url_column != NULL && watch->url.attnum == InvalidAttrNumber;
+	if (row->payload != NULL)
+		add_mapped_members(watch, row, rel);
+	else if (strcmp(row->event, "payment_intent") == 0)
+		add_payment_intent_members(watch, rel);
+	else
+		add_all_columns(watch, rel, row->org_column);
+
+	/* jsonb then finds them in order, and has nothing to sort for each event */
+	qsort(watch->members, watch->member_count, sizeof(KgwMember), compare_members);
+	return watch;
+}

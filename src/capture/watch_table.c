@@ -1,0 +1,392 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch_table.c
+ *	  Beginning and ending to watch a table: its row in kgwebhook.watch and its
+ *	  triggers.
+ *
+ * Whoever watches a table gets events signed in the name of its organizations,
+ * so only the table's owner may.  The rest is done as the extension's owner,
+ * whose functions the triggers call.
+ *
+ * The triggers depend on the extension, not only on its functions: DROP
+ * EXTENSION takes them along and leaves the payments' table as it was.
+ *
+ * src/capture/watch_table.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "capture/watch_table.h"
+#include "pg/extension.h"
+
+#define ENQUEUE_TRIGGER "kgwebhook_enqueue"
+#define CHECK_TRIGGER "kgwebhook_check"
+
+/* Before a lock is taken, too: who has no business here must not block others. */
+static void
+check_owner(Oid relid)
+{
+#if PG_VERSION_NUM >= 160000
+	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
+#else
+	if (!pg_class_ownercheck(relid, GetUserId()))
+#endif
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of table %s", get_rel_name(relid)),
+				 errdetail("Watching a table gets its events signed in the name of its organizations."),
+				 errhint("Call the function as the table's owner.")));
+}
+
+/* Whether a crash would empty the table, or a partition of it. */
+static bool
+has_unlogged(Relation rel)
+{
+	ListCell   *lc;
+
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+		return true;
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL))
+	{
+		if (get_rel_persistence(lfirst_oid(lc)) == RELPERSISTENCE_UNLOGGED)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_kind(Relation rel)
+{
+	const char *why = NULL;
+
+	if (rel->rd_rel->relkind != RELKIND_RELATION &&
+		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		why = "It is not a table.";
+	else if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		why = "It is a temporary table, which only its own session sees.";
+	else if (has_unlogged(rel))
+		why = "It is unlogged, or a partition of it is: a crash would leave events without their payments.";
+	else if (IsCatalogRelation(rel) ||
+			 RelationGetNamespace(rel) == get_namespace_oid("kgwebhook", true))
+		why = "It belongs to the system or to kgwebhook.";
+	else if (rel->rd_rel->relispartition)
+		why = "It is a partition.";
+	else if (rel->rd_rel->relkind == RELKIND_RELATION &&
+			 (has_superclass(RelationGetRelid(rel)) || has_subclass(RelationGetRelid(rel))))
+		why = "It is part of an inheritance tree, where one table's triggers don't see the others' rows.";
+	if (why != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" can't be watched", RelationGetRelationName(rel)),
+				 errdetail("%s", why),
+				 errhint("Watch an ordinary table, or a partitioned table as a whole.")));
+}
+
+static void
+check_event(const char *event)
+{
+	size_t		len = strlen(event);
+
+	if (len > 0 && len <= 100 &&
+		strspn(event, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == len)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" can't be the name of an event", event),
+			 errdetail("It has 1 to 100 characters: letters, digits, \"_\", \"-\" and \".\"."),
+			 errhint("Name the kind of object, such as payment_intent.")));
+}
+
+static void
+check_column(Relation rel, const char *column, const char *argument)
+{
+	if (column == NULL || get_attnum(RelationGetRelid(rel), column) > 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" of table \"%s\" does not exist", column,
+					RelationGetRelationName(rel)),
+			 errdetail("It was given, or is the default, for %s.", argument),
+			 strcmp(argument, "payload") == 0 ?
+			 errhint("Map members to columns that the table has.") :
+			 strcmp(argument, "url_column") == 0 || strcmp(argument, "org_column") == 0 ?
+			 errhint("Pass %s => another column, or NULL if there is none.", argument) :
+			 errhint("Pass %s => the table's own column.", argument)));
+}
+
+static void
+check_reserved(const char *member)
+{
+	if (strcmp(member, "timestamp") != 0 && strcmp(member, "signature") != 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_RESERVED_NAME),
+			 errmsg("member \"%s\" is reserved", member),
+			 errdetail("Every attempt gets a timestamp and a signature of its own."),
+			 errhint("Pass payload => a mapping of members to columns that gives it another name.")));
+}
+
+static void
+check_payload(Relation rel, Jsonb *payload)
+{
+	JsonbIterator *it = JsonbIteratorInit(&payload->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(payload))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("payload is not an object"),
+				 errhint("Map members to columns, as in {\"id\": \"order_id\"}.")));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			check_reserved(pnstrdup(value.val.string.val, value.val.string.len));
+		if (token != WJB_VALUE)
+			continue;
+		if (value.type != jbvString)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("payload maps a member to something else than a column's name"),
+					 errhint("Map members to columns, as in {\"id\": \"order_id\"}.")));
+		check_column(rel, pnstrdup(value.val.string.val, value.val.string.len), "payload");
+	}
+}
+
+/* Refuse what the trigger could only turn into invalid deliveries. */
+static void
+check_row(Relation rel, const KgwWatchRow *row)
+{
+	KgwWatch   *watch;
+
+	check_event(row->event);
+	check_column(rel, row->id_column, "id_column");
+	check_column(rel, row->status_column, "status_column");
+	check_column(rel, row->url_column, "url_column");
+	check_column(rel, row->org_column, "org_column");
+	if (row->payload != NULL)
+		check_payload(rel, (Jsonb *) row->payload);
+	watch = kgw_watch_columns_resolve(row, rel);
+	for (int i = 0; i < watch->member_count; i++)
+		check_reserved(watch->members[i].name);
+}
+
+static Datum
+name_datum(const char *name, char *null)
+{
+	*null = name == NULL ? 'n' : ' ';
+	return name == NULL ? (Datum) 0 :
+		DirectFunctionCall1(namein, CStringGetDatum(name));
+}
+
+static void
+write_row(Oid relid, const KgwWatchRow *row)
+{
+	Oid			types[] = {REGCLASSOID, TEXTOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, JSONBOID};
+	Datum		args[7];
+	char		nulls[] = "       ";
+
+	args[0] = ObjectIdGetDatum(relid);
+	args[1] = CStringGetTextDatum(row->event);
+	args[2] = name_datum(row->id_column, &nulls[2]);
+	args[3] = name_datum(row->status_column, &nulls[3]);
+	args[4] = name_datum(row->url_column, &nulls[4]);
+	args[5] = name_datum(row->org_column, &nulls[5]);
+	args[6] = PointerGetDatum(row->payload);
+	if (row->payload == NULL)
+		nulls[6] = 'n';
+	if (SPI_execute_with_args("INSERT INTO kgwebhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7)"
+							  " ON CONFLICT (relation) DO UPDATE SET event = excluded.event,"
+							  " id_column = excluded.id_column,"
+							  " status_column = excluded.status_column,"
+							  " url_column = excluded.url_column,"
+							  " org_column = excluded.org_column,"
+							  " payload = excluded.payload,"
+							  " column_numbers = excluded.column_numbers,"
+							  " numbered_for = excluded.numbered_for",
+							  7, types, args, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write kgwebhook.watch");
+}
+
+static char *
+qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+/* Whether the table has our trigger; an error if it is another under its name. */
+static bool
+has_trigger(Oid relid, const char *trigger)
+{
+	Relation	rel = table_open(relid, NoLock);
+	bool		found = false;
+	bool		ours = false;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *t = &rel->trigdesc->triggers[i];
+
+		if (strcmp(t->tgname, trigger) != 0)
+			continue;
+		found = true;
+		ours = get_func_namespace(t->tgfoid) == get_namespace_oid("kgwebhook", false);
+	}
+	table_close(rel, NoLock);
+	if (found && !ours)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("table \"%s\" has a trigger of its own called \"%s\"",
+						get_rel_name(relid), trigger),
+				 errdetail("A trigger of kgwebhook has to have that name."),
+				 errhint("Rename the trigger, and call the function again.")));
+	return found;
+}
+
+/* Create a trigger that goes with the extension, unless it is there. */
+static void
+create_trigger(Oid relid, const char *trigger, const char *when, const char *function)
+{
+	char	   *table = qualified_name(relid);
+
+	if (has_trigger(relid, trigger))
+		return;
+	SPI_execute(psprintf("CREATE TRIGGER %s %s ON %s"
+						 " FOR EACH ROW EXECUTE FUNCTION %s",
+						 trigger, when, table, function), false, 0);
+	SPI_execute(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION kgwebhook",
+						 trigger, table), false, 0);
+	SPI_execute(psprintf("COMMENT ON TRIGGER %s ON %s IS 'of kgwebhook; see kg_watch()'",
+						 trigger, table), false, 0);
+}
+
+/*
+ * Creating or attaching a partition copies the trigger, for which PostgreSQL asks
+ * whether the partition's creator may execute its function.  The owner of a
+ * watched table may; another table of his still isn't watched.
+ */
+static void
+grant_trigger(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class class;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	class = (Form_pg_class) GETSTRUCT(tuple);
+	if (class->relkind == RELKIND_PARTITIONED_TABLE && class->relowner != GetUserId())
+		SPI_execute(psprintf("GRANT EXECUTE ON FUNCTION kgwebhook.enqueue() TO %s",
+							 quote_identifier(GetUserNameFromId(class->relowner, false))),
+					false, 0);
+	ReleaseSysCache(tuple);
+}
+
+static Relation
+open_checked(Oid relid)
+{
+	Relation	rel;
+
+	check_owner(relid);
+	rel = table_open(relid, ShareRowExclusiveLock);
+	check_owner(relid);
+	check_kind(rel);
+	return rel;
+}
+
+/*
+ * Watch a table as "row" says; one that is watched already gets the new row.
+ * Raises an error for what the caller may not do or has named wrongly.
+ */
+void
+kgw_watch_table_begin(Oid relid, const KgwWatchRow *row)
+{
+	Relation	rel = open_checked(relid);
+	KgwOwnerSection section;
+
+	check_row(rel, row);
+	table_close(rel, NoLock);
+
+	kgw_extension_owner_begin(&section);
+	SPI_connect();
+	write_row(relid, row);
+	create_trigger(relid, ENQUEUE_TRIGGER,
+				   get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
+				   "AFTER INSERT OR UPDATE OR DELETE" : "AFTER INSERT OR UPDATE",
+				   "kgwebhook.enqueue()");
+	grant_trigger(relid);
+	SPI_finish();
+	CacheInvalidateRelcacheByRelid(kgw_extension_relation("watch"));
+	kgw_extension_owner_end(&section);
+}
+
+/* Put the checks of a ready-made table on it. */
+void
+kgw_watch_table_guard(Oid relid, const char *machine)
+{
+	Relation	rel = open_checked(relid);
+	KgwOwnerSection section;
+
+	table_close(rel, NoLock);
+	kgw_extension_owner_begin(&section);
+	SPI_connect();
+	create_trigger(relid, CHECK_TRIGGER, "BEFORE INSERT OR UPDATE",
+				   psprintf("kgwebhook.check_transition(%s)", quote_literal_cstr(machine)));
+	SPI_finish();
+	kgw_extension_owner_end(&section);
+}
+
+/*
+ * Stop watching a table.  The checks of a ready-made table stay.  Raises an
+ * error when the table isn't watched.
+ */
+void
+kgw_watch_table_end(Oid relid)
+{
+	Relation	rel;
+	Oid			types[] = {REGCLASSOID};
+	Datum		args[1];
+	KgwOwnerSection section;
+
+	check_owner(relid);
+	rel = table_open(relid, ShareRowExclusiveLock);
+	check_owner(relid);
+	args[0] = ObjectIdGetDatum(relid);
+	kgw_extension_owner_begin(&section);
+	SPI_connect();
+	if (SPI_execute_with_args("DELETE FROM kgwebhook.watch"
+							  " WHERE relation OPERATOR(pg_catalog.=) $1",
+							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not write kgwebhook.watch");
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not watched", RelationGetRelationName(rel)),
+				 errhint("SELECT relation FROM kgwebhook.watch shows those that are.")));
+	if (OidIsValid(get_trigger_oid(relid, ENQUEUE_TRIGGER, true)))
+		SPI_execute(psprintf("DROP TRIGGER %s ON %s", ENQUEUE_TRIGGER,
+							 qualified_name(relid)), false, 0);
+	SPI_finish();
+	CacheInvalidateRelcacheByRelid(kgw_extension_relation("watch"));
+	kgw_extension_owner_end(&section);
+	table_close(rel, NoLock);
+}

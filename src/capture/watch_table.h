@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * watch_table.h
+ *	  Beginning and ending to watch a table.
+ *
+ * src/capture/watch_table.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_CAPTURE_WATCH_TABLE_H
+#define KGW_CAPTURE_WATCH_TABLE_H
+
+#include "capture/watch_cache.h"
+
+extern void kgw_watch_table_begin(Oid relid, const KgwWatchRow *row);
+extern void kgw_watch_table_end(Oid relid);
+extern void kgw_watch_table_guard(Oid relid, const char *machine);
+
+#endif							/* KGW_CAPTURE_WATCH_TABLE_H */

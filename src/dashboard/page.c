@@ -1,0 +1,164 @@
+/*-------------------------------------------------------------------------
+ *
+ * page.c
+ *	  kg_dashboard(): the delivery page, one HTML document that needs nothing
+ *	  else.
+ *
+ * Much of what it shows was written by strangers, and it is opened by the very
+ * people who may do everything.  So there are two walls.  What isn't ours
+ * becomes text in one place, dashboard/html.c.  And the document's own policy
+ * lets a browser run the one script and apply the one style whose hashes it
+ * names, and fetch nothing, so that even a slip of the first wall could not run.
+ * (Therefore no element has a style, and none an event handler.)
+ *
+ * It has to be made while things are at their worst, so it is bounded in time and
+ * size, whatever log and queue hold; each part says how.  It works where
+ * nothing is preloaded, on a standby and in a copy, and says so.
+ *
+ * src/dashboard/page.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <openssl/evp.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/rls.h"
+
+#include "dashboard/html.h"
+#include "dashboard/page.h"
+#include "pg/extension.h"
+
+PG_FUNCTION_INFO_V1(kg_dashboard);
+
+/* Made of page.css and page.js by the Makefile. */
+static const char style[] =
+#include "dashboard/page.css.inc"
+;
+static const char script[] =
+#include "dashboard/page.js.inc"
+;
+
+/* The hash of a style or script, as a policy names it. */
+static void
+append_hash(StringInfo out, const char *content)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned char base64[EVP_MAX_MD_SIZE * 2];
+	unsigned int len = 0;
+
+	if (EVP_Digest(content, strlen(content), digest, &len, EVP_sha256(), NULL) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute a hash")));
+	(void) EVP_EncodeBlock(base64, digest, (int) len);
+	appendStringInfo(out, "'sha256-%s'", (const char *) base64);
+}
+
+static void
+append_head(KgwPage *page, const char *database, const char *verdict)
+{
+	StringInfo	out = &page->out;
+
+	appendStringInfoString(out,
+						   "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+						   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src ");
+	append_hash(out, style);
+	appendStringInfoString(out, "; script-src ");
+	append_hash(out, script);
+	appendStringInfoString(out,
+						   "; img-src data:; base-uri 'none'; form-action 'none'\">\n"
+						   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+						   "<meta name=\"referrer\" content=\"no-referrer\">\n"
+						   "<meta name=\"robots\" content=\"noindex\">\n"
+						   "<link rel=\"icon\" href=\"data:,\">\n<title>");
+	appendStringInfo(out, "%s - ", verdict);
+	kgw_html_text(out, database, NAMEDATALEN);
+	appendStringInfo(out, "</title>\n<style>%s</style>\n</head>\n<body data-made=\"" INT64_FORMAT "\">\n<header><h1>Webhooks of ",
+					 style, page->now / USECS_PER_SEC +
+					 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
+	kgw_html_text(out, database, NAMEDATALEN);
+	appendStringInfoString(out, "</h1><p>as of ");
+	kgw_html_time(out, page->now, DT_NOBEGIN);
+	appendStringInfoString(out, " UTC, like all times here &middot; kgwebhook " KGW_VERSION "</p>"
+						   "<nav><a href=\"#destinations\">Destinations</a> <a href=\"#failures\">Failures, search</a> "
+						   "<a href=\"#deliveries\">Deliveries</a></nav></header>\n");
+}
+
+/* The parts of the page, in the order of their urgency; returns the verdict. */
+static const char *
+append_body(KgwPage *page)
+{
+	const char *verdict = kgw_findings_draw(page);
+
+	kgw_traffic_draw(page);
+	kgw_destinations_draw(page);
+	appendStringInfoString(&page->out,
+						   "<form id=\"search\" role=\"search\" hidden><input id=\"field\" type=\"search\" autocomplete=\"off\" "
+						   "spellcheck=\"false\" placeholder=\"Search by object id\" aria-label=\"Search by object id\">"
+						   "<p id=\"found\" role=\"status\"></p></form>\n");
+	kgw_deliveries_draw_failures(page);
+	kgw_deliveries_draw(page);
+	return verdict;
+}
+
+/*
+ * What was sent and answered is in the log.  Who may read that, all of it, may
+ * read it here.  The function runs as its owner; who calls is asked about.
+ */
+static bool
+may_read_bodies(void)
+{
+	Oid			log = kgw_extension_relation("delivery_log");
+
+	return pg_class_aclcheck(log, GetOuterUserId(), ACL_SELECT) == ACLCHECK_OK &&
+		check_enable_rls(log, GetOuterUserId(), true) != RLS_ENABLED;
+}
+
+/* Compiling takes longer than these queries do. */
+static int
+without_jit(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+/*
+ * kg_dashboard() -> text.  ASCII, whatever the encodings.
+ */
+Datum
+kg_dashboard(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	KgwPage		body = {.now = GetCurrentTransactionStartTimestamp()};
+	KgwPage		page = body;
+	const char *verdict;
+	text	   *result;
+	int			level = without_jit();
+
+	SPI_connect();
+	body.bodies = may_read_bodies();
+	initStringInfo(&body.out);
+	verdict = append_body(&body);
+	initStringInfo(&page.out);
+	append_head(&page, get_database_name(MyDatabaseId), verdict);
+	appendStringInfo(&page.out,
+					 "<p id=\"stale\" role=\"status\" hidden></p>\n<main>\n%s</main>\n<script>%s</script>\n</body>\n</html>\n",
+					 body.out.data, script);
+	caller = MemoryContextSwitchTo(caller);
+	result = cstring_to_text_with_len(page.out.data, page.out.len);
+	MemoryContextSwitchTo(caller);
+	SPI_finish();
+	AtEOXact_GUC(true, level);
+	PG_RETURN_TEXT_P(result);
+}

@@ -1,0 +1,312 @@
+/*-------------------------------------------------------------------------
+ *
+ * traffic.c
+ *	  The delivery page's charts: how many attempts, and how long they took.
+ *
+ * The log is read once, and no more than the last day and the last million
+ * attempts of it, so that the page costs as much with a large log as with a
+ * huge one: the days' partitions and the block ranges of attempt_id lead
+ * there.  Where a million doesn't reach back a day, the chart says so.
+ *
+ * Durations are counted in steps of 4 % rather than sorted, so a percentile is
+ * right to 2 %, which no drawing shows, and the read can be shared by parallel
+ * workers.  What never reached a receiver says nothing about how fast it is.
+ *
+ * src/dashboard/traffic.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+
+#include "dashboard/html.h"
+#include "dashboard/page.h"
+#include "dashboard/svg_chart.h"
+
+#define ATTEMPTS_READ 1000000
+
+#define QUARTER (15 * USECS_PER_MINUTE)
+#define QUARTERS 96
+#define MINUTES 60
+
+/* Steps of 4 %, from 0.01 ms (-116) to 10 h (436). */
+#define STEPS_PER_E 25
+#define FIRST_STEP (-116)
+#define STEPS 560
+
+typedef struct Traffic
+{
+	int			buckets;
+	int64		acknowledged[QUARTERS];
+	int64		failed[QUARTERS];
+	int64		answered[QUARTERS];
+	int64		took[QUARTERS][STEPS];
+} Traffic;
+
+/* Which attempt is the last that isn't read, 0 if all are. */
+static const char last_unread[] =
+"SELECT greatest(s.last_value - $1, 0) FROM kgwebhook.attempt_id_seq s";
+
+static const char is_cut[] =
+"SELECT EXISTS (SELECT FROM kgwebhook.delivery_log l"
+"                WHERE l.started_at >= $1 AND l.attempt_id <= $2 AND l.attempt_id > $2 - 1000)";
+
+static const char attempts[] =
+"SELECT (date_part('epoch', date_bin('15 min', l.started_at, $1) - $1) / 900)::int8,"
+"       CASE WHEN l.started_at >= $2"
+"            THEN (date_part('epoch', date_bin('1 min', l.started_at, $2) - $2) / 60)::int8 END,"
+"       l.outcome = 'acknowledged',"
+"       CASE WHEN l.outcome IN ('acknowledged', 'rejected', 'timed_out')"
+"            THEN floor(ln(least(greatest(l.duration_ms, 0.01), 3.6e7)) * 25)::int8 END,"
+"       count(*)"
+"  FROM kgwebhook.delivery_log l"
+" WHERE l.started_at >= $1 AND l.attempt_id > $3"
+"   AND NOT l.is_test AND l.outcome <> 'superseded'"
+" GROUP BY 1, 2, 3, 4";
+
+static const double shares[KGW_CHART_LINES] = {0.5, 0.95, 0.99};
+static const char *const names[KGW_CHART_LINES] = {"p50", "p95", "p99"};
+
+static Traffic *
+new_traffic(int buckets)
+{
+	Traffic    *traffic = palloc0(sizeof(Traffic));
+
+	traffic->buckets = buckets;
+	return traffic;
+}
+
+/* The clock may have been set back since an attempt: it is counted as of now. */
+static void
+add_attempts(Traffic *traffic, int64 bucket, const KgwFacts *facts)
+{
+	int64		count = kgw_query_rows_count(facts, 5);
+
+	bucket = Min(bucket, traffic->buckets - 1);
+	if (kgw_query_rows_flag(facts, 3))
+		traffic->acknowledged[bucket] += count;
+	else
+		traffic->failed[bucket] += count;
+	if (!kgw_query_rows_null(facts, 4))
+	{
+		int64		step = kgw_query_rows_count(facts, 4) - FIRST_STEP;
+
+		traffic->answered[bucket] += count;
+		traffic->took[bucket][Min(Max(step, 0), STEPS - 1)] += count;
+	}
+}
+
+/* Milliseconds that "share" of a bucket's answers took no longer than; or NaN. */
+static double
+percentile(const Traffic *traffic, int bucket, double share)
+{
+	int64		left = (int64) ceil(traffic->answered[bucket] * share);
+
+	if (traffic->answered[bucket] == 0)
+		return NAN;
+	for (int step = 0; step < STEPS; step++)
+	{
+		left -= traffic->took[bucket][step];
+		if (left <= 0)
+			return Max(exp((step + FIRST_STEP + 0.5) / STEPS_PER_E), 0.01);
+	}
+	return NAN;
+}
+
+static void
+append_ms(StringInfo out, const char *name, double ms)
+{
+	appendStringInfo(out, ", %s %.3g %s", name, ms >= 1000 ? ms / 1000 : ms, ms >= 1000 ? "s" : "ms");
+}
+
+static const char *
+describe_counts(const KgwChart *chart, const Traffic *traffic)
+{
+	StringInfoData out;
+	int64		acknowledged = 0;
+	int64		failed = 0;
+	int			most = 0;
+
+	for (int i = 0; i < traffic->buckets; i++)
+	{
+		acknowledged += traffic->acknowledged[i];
+		failed += traffic->failed[i];
+		if (traffic->acknowledged[i] + traffic->failed[i] >
+			traffic->acknowledged[most] + traffic->failed[most])
+			most = i;
+	}
+	initStringInfo(&out);
+	kgw_html_count(&out, acknowledged);
+	appendStringInfoString(&out, " attempts were acknowledged and ");
+	kgw_html_count(&out, failed);
+	appendStringInfoString(&out, " failed");
+	if (acknowledged + failed > 0)
+	{
+		appendStringInfoString(&out, "; most at ");
+		kgw_html_clock(&out, chart->start + chart->bucket * most);
+		appendStringInfoString(&out, " UTC: ");
+		kgw_html_count(&out, traffic->acknowledged[most] + traffic->failed[most]);
+	}
+	appendStringInfoString(&out, ".");
+	return out.data;
+}
+
+static const char *
+describe_times(const KgwChart *chart, double *const values[KGW_CHART_LINES])
+{
+	StringInfoData out;
+	int			slowest = -1;
+
+	for (int i = 0; i < chart->buckets; i++)
+		if (!isnan(values[1][i]) && (slowest < 0 || values[1][i] > values[1][slowest]))
+			slowest = i;
+	initStringInfo(&out);
+	if (slowest < 0)
+		appendStringInfoString(&out, "No answer in this time.");
+	else
+	{
+		appendStringInfoString(&out, "Slowest at ");
+		kgw_html_clock(&out, chart->start + chart->bucket * slowest);
+		appendStringInfoString(&out, " UTC");
+		for (int n = 0; n < KGW_CHART_LINES; n++)
+			append_ms(&out, names[n], values[n][slowest]);
+		appendStringInfoChar(&out, '.');
+	}
+	return out.data;
+}
+
+static void
+figure_begin(KgwPage *page, const KgwChart *chart)
+{
+	appendStringInfo(&page->out, "<figure><figcaption>%s</figcaption>", chart->title);
+}
+
+static void
+draw_counts(KgwPage *page, KgwChart chart, const Traffic *traffic)
+{
+	chart.empty = "no attempts in this time";
+	chart.description = describe_counts(&chart, traffic);
+	figure_begin(page, &chart);
+	appendStringInfoString(&page->out,
+						   "<p class=\"legend\"><span class=\"k good\">acknowledged</span> "
+						   "<span class=\"k bad\">failed</span></p>");
+	kgw_svg_chart_bars(&page->out, &chart, traffic->acknowledged, traffic->failed,
+				   "acknowledged", "failed");
+	appendStringInfo(&page->out, "<p class=\"said\">%s</p></figure>\n", chart.description);
+}
+
+static void
+draw_times(KgwPage *page, KgwChart chart, const Traffic *traffic)
+{
+	double	   *values[KGW_CHART_LINES];
+
+	for (int n = 0; n < KGW_CHART_LINES; n++)
+	{
+		values[n] = palloc(sizeof(double) * traffic->buckets);
+		for (int i = 0; i < traffic->buckets; i++)
+			values[n][i] = percentile(traffic, i, shares[n]);
+	}
+	chart.unit = "time to the answer, logarithmic";
+	chart.empty = "no answers in this time";
+	chart.description = describe_times(&chart, values);
+	figure_begin(page, &chart);
+	appendStringInfoString(&page->out, "<p class=\"legend\">");
+	for (int n = 0; n < KGW_CHART_LINES; n++)
+		appendStringInfo(&page->out, "<span class=\"k l%d\">%s</span> ", n, names[n]);
+	appendStringInfoString(&page->out, "</p>");
+	kgw_svg_chart_lines(&page->out, &chart, values);
+	appendStringInfo(&page->out, "<p class=\"said\">%s</p></figure>\n", chart.description);
+}
+
+/* Buckets at the beginning that were not counted, or not wholly. */
+static int
+unknown_buckets(const Traffic *traffic)
+{
+	for (int i = 0; i < traffic->buckets; i++)
+		if (traffic->acknowledged[i] + traffic->failed[i] > 0)
+			return i + 1;
+	return traffic->buckets;
+}
+
+static void
+draw(KgwPage *page, const Traffic *hour, TimestampTz hour_start,
+	 const Traffic *day, TimestampTz day_start, bool cut)
+{
+	KgwChart	chart = {.start = hour_start, .bucket = USECS_PER_MINUTE, .buckets = MINUTES,
+	.tick = QUARTER};
+
+	if (cut && unknown_buckets(day) == QUARTERS)
+		chart.unknown = unknown_buckets(hour);
+	appendStringInfoString(&page->out,
+						   "<section id=\"traffic\"><h2>Throughput and latency</h2>\n<div class=\"charts\">\n");
+	chart.id = "hour-count";
+	chart.title = "Attempts, the last hour";
+	chart.unit = "attempts a minute";
+	draw_counts(page, chart, hour);
+	chart.id = "hour-time";
+	chart.title = "Latency, the last hour";
+	draw_times(page, chart, hour);
+
+	chart.start = day_start;
+	chart.bucket = QUARTER;
+	chart.buckets = QUARTERS;
+	chart.tick = 6 * USECS_PER_HOUR;
+	chart.unknown = cut ? unknown_buckets(day) : 0;
+	chart.id = "day-count";
+	chart.title = "Attempts, the last 24 hours";
+	chart.unit = "attempts in 15 minutes";
+	draw_counts(page, chart, day);
+	chart.id = "day-time";
+	chart.title = "Latency, the last 24 hours";
+	draw_times(page, chart, day);
+	appendStringInfoString(&page->out, "</div>\n");
+	if (cut)
+	{
+		appendStringInfoString(&page->out, "<p class=\"note\">Only the latest ");
+		kgw_html_count(&page->out, ATTEMPTS_READ);
+		appendStringInfoString(&page->out, " attempts are counted; they don&#39;t reach back a whole day.</p>\n");
+	}
+	appendStringInfoString(&page->out, "<p class=\"note\">Times of the axes are UTC. Tests are left out.</p></section>\n");
+}
+
+static int64
+read_last_unread(void)
+{
+	Datum		arg = Int64GetDatum(ATTEMPTS_READ);
+	Oid			type = INT8OID;
+	KgwFacts	facts = {kgw_query_rows_read(last_unread, 1, &type, &arg), 0};
+
+	return kgw_query_rows_count(&facts, 1);
+}
+
+/*
+ * The charts.
+ */
+void
+kgw_traffic_draw(KgwPage *page)
+{
+	TimestampTz hour_start = page->now - page->now % USECS_PER_MINUTE - (MINUTES - 1) * USECS_PER_MINUTE;
+	TimestampTz day_start = page->now - page->now % QUARTER - (QUARTERS - 1) * QUARTER;
+	int64		unread = read_last_unread();
+	Oid			types[3] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID};
+	Datum		args[3] = {TimestampTzGetDatum(day_start), TimestampTzGetDatum(hour_start), Int64GetDatum(unread)};
+	Oid			cut_types[2] = {TIMESTAMPTZOID, INT8OID};
+	Datum		cut_args[2] = {args[0], args[2]};
+	Traffic    *hour = new_traffic(MINUTES);
+	Traffic    *day = new_traffic(QUARTERS);
+	KgwFacts	facts = {kgw_query_rows_read(attempts, 3, types, args), 0};
+	KgwFacts	cut = {NULL, 0};
+
+	for (; facts.row < facts.table->numvals; facts.row++)
+	{
+		add_attempts(day, kgw_query_rows_count(&facts, 1), &facts);
+		if (!kgw_query_rows_null(&facts, 2))
+			add_attempts(hour, kgw_query_rows_count(&facts, 2), &facts);
+	}
+	SPI_freetuptable(facts.table);
+	cut.table = kgw_query_rows_read(is_cut, 2, cut_types, cut_args);
+	draw(page, hour, hour_start, day, day_start, unread > 0 && kgw_query_rows_flag(&cut, 1));
+}

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * saved_plan.h
+ *	  Queries that are planned once a process.
+ *
+ * src/pg/saved_plan.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_PG_SAVED_PLAN_H
+#define KGW_PG_SAVED_PLAN_H
+
+#include "executor/spi.h"
+
+extern SPIPlanPtr kgw_saved_plan(SPIPlanPtr *kept, const char *query, int nargs, const Oid *types);
+
+#endif							/* KGW_PG_SAVED_PLAN_H */

@@ -1,0 +1,269 @@
+/*-------------------------------------------------------------------------
+ *
+ * jcs.c
+ *	  Canonical JSON (RFC 8785): the workspace and what a caller sees of it.
+ *
+ * A signature is over bytes, but receivers parse the body and hold values.
+ * Both sides get the same bytes again by writing the values in the one form
+ * that RFC 8785 allows.  Hence the rule of this canonicalizer: a document
+ * that some receiver's parser could read as another value (a name given
+ * twice, a number no double holds, broken Unicode) is refused, not mended.
+ *
+ * Every delivery goes through here, at each attempt.  So the buffers are
+ * kept from run to run and a document of common size costs no allocation.  A
+ * document of a megabyte should not cost memory for ever, though: what grew
+ * beyond 64 kB is given back when the next run begins.
+ *
+ * How it is done is told in jcs_internal.h.
+ *
+ * src/pure/jcs/jcs.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "pure/jcs/jcs_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Only numbers grow: at worst 1e20 and its comma from 5 bytes to 22 ... */
+#define WORST_GROWTH 5
+
+/* ... or without a comma to 21, and a "timestamp" may be added. */
+#define EXTRA_BYTES 64
+
+/* The worst that input can ask for: a KgwMember of 24 bytes for {"":0,... */
+#define MAX_BUFFER_BYTES (8 * (size_t) KGW_CANONICAL_MAX_BYTES)
+
+#define FIRST_BUFFER_BYTES 1024
+
+bool
+kgw_jcs_reserve(KgwBuffer *b, size_t bytes)
+{
+	size_t		capacity = b->capacity ? b->capacity : FIRST_BUFFER_BYTES;
+	void	   *data;
+
+	if (bytes <= b->capacity)
+		return true;
+	if (bytes > MAX_BUFFER_BYTES)
+		return false;
+	while (capacity < bytes)
+		capacity *= 2;
+	data = realloc(b->data, capacity);
+	if (data == NULL)
+		return false;
+	b->data = data;
+	b->capacity = capacity;
+	return true;
+}
+
+static void
+release(KgwBuffer *b, size_t keep)
+{
+	if (b->capacity <= keep)
+		return;
+	free(b->data);
+	b->data = NULL;
+	b->capacity = 0;
+}
+
+static void
+release_all(KgwJcs *c, size_t keep)
+{
+	release(&c->draft, keep);
+	release(&c->open, keep);
+	release(&c->kept, keep);
+	release(&c->moved, keep);
+	release(&c->ordered, keep);
+	release(&c->signature, keep);
+}
+
+KgwJcs *
+kgw_jcs_new(void)
+{
+	return calloc(1, sizeof(KgwJcs));
+}
+
+void
+kgw_jcs_free(KgwJcs *c)
+{
+	if (c == NULL)
+		return;
+	release_all(c, 0);
+	free(c);
+}
+
+/* Sets everything to the state before the first byte of this input. */
+static void
+begin(KgwJcs *c, const char *json, size_t len, const KgwMembers *members)
+{
+	release_all(c, KGW_CANONICAL_KEEP_BYTES);
+	c->json = c->p = len > 0 ? json : "";
+	c->end = c->json + len;
+	c->members = members;
+	c->stamped = false;
+	c->used = 0;
+	c->depth = 0;
+	c->nopen = 0;
+	c->nkept = 0;
+	c->nmoved = 0;
+	c->status = KGW_CANONICAL_OK;
+	c->text = NULL;
+	c->sealable = false;
+	c->signature_len = 0;
+	c->has_signature = KGW_ABSENT;
+	c->has_timestamp = false;
+	c->problem[0] = '\0';
+}
+
+/* Reserves the draft once, so that it never moves while it is written. */
+static KgwJcsStatus
+reserve_draft(KgwJcs *c, size_t len)
+{
+	size_t		limit = len * WORST_GROWTH + EXTRA_BYTES;
+
+	if (limit > KGW_CANONICAL_MAX_BYTES)
+		limit = KGW_CANONICAL_MAX_BYTES;
+	c->limit = (uint32_t) limit;
+	if (!kgw_jcs_reserve(&c->draft, limit + KGW_CANONICAL_SEAL_BYTES))
+		return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
+	return KGW_CANONICAL_OK;
+}
+
+/* The time to stamp, as it will be written: a number like any other. */
+static KgwJcsStatus
+prepare_stamp(KgwJcs *c)
+{
+	char		text[KGW_NUMBER_SIZE];
+	int			len;
+
+	len = snprintf(text, sizeof(text), "%" PRId64, c->members->timestamp);
+	c->stamp_len = kgw_jcs_number_canonical(text, len, c->stamp);
+	if (c->stamp_len < 0)
+		return kgw_jcs_error_inexact(c, text, len);
+	return KGW_CANONICAL_OK;
+}
+
+/* Makes the text of the draft. */
+static KgwJcsStatus
+finish(KgwJcs *c)
+{
+	c->text = c->draft.data;
+	if (c->nmoved > 0)
+	{
+		if (!kgw_jcs_reserve(&c->ordered,
+								c->used + KGW_CANONICAL_SEAL_BYTES))
+			return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
+		c->text = c->ordered.data;
+		kgw_jcs_sort_emit(c, c->text + c->used);
+	}
+	c->text[c->used] = '\0';
+	c->sealable = c->text[0] == '{' &&
+		(c->has_signature == KGW_ABSENT ||
+		 (c->members != NULL && c->members->drop_signature));
+	return KGW_CANONICAL_OK;
+}
+
+static KgwJcsStatus
+run(KgwJcs *c, size_t len)
+{
+	KgwJcsStatus status;
+
+	if (len > KGW_CANONICAL_MAX_BYTES)
+		return kgw_jcs_error_fail(c, KGW_CANONICAL_TOO_LARGE);
+	status = reserve_draft(c, len);
+	if (status == KGW_CANONICAL_OK && c->members != NULL && c->members->stamp)
+		status = prepare_stamp(c);
+	if (status == KGW_CANONICAL_OK)
+		status = kgw_jcs_parse(c);
+	if (status == KGW_CANONICAL_OK && c->members != NULL &&
+		*(char *) c->draft.data != '{')
+		status = kgw_jcs_error_fail(c, KGW_CANONICAL_NOT_OBJECT);
+	if (status == KGW_CANONICAL_OK)
+		status = finish(c);
+	return status;
+}
+
+KgwJcsStatus
+kgw_jcs_run(KgwJcs *c, const char *json, size_t len,
+				  const KgwMembers *members)
+{
+	begin(c, json, len, members);
+	c->status = run(c, len);
+	/* Neither belongs to us: whoever looks later must not find them. */
+	c->json = c->p = c->end = NULL;
+	c->members = NULL;
+	return c->status;
+}
+
+const char *
+kgw_jcs_text(const KgwJcs *c, size_t *len)
+{
+	*len = c->used;
+	return c->text;
+}
+
+const char *
+kgw_jcs_seal(KgwJcs *c, const char signature_hex[64], size_t *len)
+{
+	static const char name[] = "\"signature\":\"";
+	char	   *p;
+
+	if (c->status != KGW_CANONICAL_OK || !c->sealable)
+		return NULL;
+	p = c->text + c->used - 1;
+	if (c->used > 2)
+		*p++ = ',';
+	memcpy(p, name, sizeof(name) - 1);
+	p += sizeof(name) - 1;
+	memcpy(p, signature_hex, 64);
+	memcpy(p + 64, "\"}", 3);
+	c->used = (uint32_t) (p + 66 - c->text);
+	c->sealable = false;
+	*len = c->used;
+	return c->text;
+}
+
+bool
+kgw_jcs_signature(const KgwJcs *c, const char **sig, size_t *len)
+{
+	*sig = c->has_signature == KGW_STRING ? c->signature.data : NULL;
+	*len = c->signature_len;
+	return c->has_signature != KGW_ABSENT;
+}
+
+bool
+kgw_jcs_timestamp(const KgwJcs *c, int64_t *ts)
+{
+	if (c->has_timestamp)
+		*ts = c->timestamp;
+	return c->has_timestamp;
+}
+
+const char *
+kgw_jcs_problem(const KgwJcs *c)
+{
+	return c->problem;
+}
+
+const char *
+kgw_jcs_hint(const KgwJcs *c)
+{
+	return kgw_jcs_status_hint(c->status);
+}
+
+const char *
+kgw_jcs_status_hint(KgwJcsStatus status)
+{
+	switch (status)
+	{
+		case KGW_CANONICAL_INEXACT_NUMBER:
+			return "Send it as a string.";
+		case KGW_CANONICAL_TOO_DEEP:
+			return "Send the deep part as a string.";
+		case KGW_CANONICAL_TOO_LARGE:
+			return "Keep the document elsewhere and send a reference to it.";
+		default:
+			return "";
+	}
+}

@@ -1,0 +1,188 @@
+/*-------------------------------------------------------------------------
+ *
+ * jcs_internal.h
+ *	  What the files of the canonicalizer share; nobody else includes it.
+ *
+ * The input is read once, left to right, and its canonical tokens are
+ * appended to the "draft".  The draft is canonical JSON but for the order of
+ * members.  Reordering never changes the length of a text, and an object
+ * whose members come in order needs none, so only the others are written
+ * down: each as a KgwMoved with its members, in the order in which they
+ * close.  Without any, the draft is the result.  Otherwise one pass, from the
+ * end of the draft to its beginning, writes the result (sort.c).
+ * So the work is linear but for sorting, and a document needs no tree.
+ *
+ * jcs.c			workspace, run, body, what the caller may ask
+ * parse.c	grammar (RFC 8259)
+ * members.c	the changes to members of the top level
+ * string.c	strings: UTF-8, escapes
+ * sort.c	order of members, duplicates, the final pass
+ * error.c	sentences about failures
+ *
+ * src/pure/jcs/jcs_internal.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_PURE_JCS_JCS_INTERNAL_H
+#define KGW_PURE_JCS_JCS_INTERNAL_H
+
+#include "pure/jcs/jcs.h"
+#include "pure/jcs/number.h"
+
+#include <string.h>
+
+/* A buffer with more than this is given back when the next run begins. */
+#define KGW_CANONICAL_KEEP_BYTES (64 * 1024)
+
+/* Bytes that ,"signature":"<64 hex>"} takes; always free after the text. */
+#define KGW_CANONICAL_SEAL_BYTES 80
+
+/* Caps of what a sentence quotes, and of the sentence; in bytes. */
+#define KGW_CANONICAL_QUOTE_BYTES 40
+#define KGW_CANONICAL_PATH_BYTES 200
+#define KGW_CANONICAL_PROBLEM_BYTES 400
+
+/* An array that grows, and is kept from run to run. */
+typedef struct KgwBuffer
+{
+	void	   *data;
+	size_t		capacity;		/* in bytes */
+} KgwBuffer;
+
+/* One member of an object; all offsets are into the draft. */
+typedef struct KgwMember
+{
+	const char *key;			/* canonical, without its quotes */
+	uint32_t	key_len;
+	uint32_t	end;			/* end of the value */
+	uint32_t	moved;			/* objects moved before that end */
+	bool		plain;			/* key sorts by bytes, as it stands */
+} KgwMember;
+
+/* An object whose members change places. */
+typedef struct KgwMoved
+{
+	uint32_t	start;			/* just after its "{" */
+	uint32_t	end;			/* just before its "}" */
+	uint32_t	first;			/* its members in "kept", in order ... */
+	uint32_t	count;			/* ... and how many */
+	uint32_t	before;			/* objects moved before it opened */
+} KgwMoved;
+
+/* An array or object that is being read. */
+typedef struct KgwFrame
+{
+	bool		object;
+	uint32_t	start;			/* in the draft, just after its bracket */
+	uint32_t	moved;			/* objects moved before it opened */
+	uint32_t	base;			/* its first member in "open" */
+	uint32_t	index;			/* of the element being read, in an array */
+	uint32_t	member_start;	/* draft before the member and its comma */
+	const char *value;			/* where the member's value begins, input */
+} KgwFrame;
+
+typedef enum KgwPresence
+{
+	KGW_ABSENT,
+	KGW_NOT_STRING,
+	KGW_STRING
+} KgwPresence;
+
+struct KgwJcs
+{
+	/* the run's input; p is what is read next */
+	const char *json;
+	const char *p;
+	const char *end;
+	const KgwMembers *members;
+	char		stamp[KGW_NUMBER_SIZE];
+	int			stamp_len;
+	bool		stamped;		/* has replaced a "timestamp" */
+
+	KgwBuffer	draft;			/* char */
+	uint32_t	used;
+	uint32_t	limit;
+
+	KgwFrame	frames[KGW_CANONICAL_MAX_DEPTH];
+	int			depth;
+
+	KgwBuffer	open;			/* KgwMember, of objects being read */
+	uint32_t	nopen;
+	KgwBuffer	kept;			/* KgwMember, of moved objects */
+	uint32_t	nkept;
+	KgwBuffer	moved;			/* KgwMoved, in order of their ends */
+	uint32_t	nmoved;
+
+	/* results */
+	KgwJcsStatus status;
+	KgwBuffer	ordered;		/* char; the text if anything moved */
+	char	   *text;			/* in "draft" or in "ordered" */
+	bool		sealable;
+	KgwBuffer	signature;		/* char, unescaped */
+	size_t		signature_len;
+	KgwPresence has_signature;
+	bool		has_timestamp;
+	int64_t		timestamp;
+	char		problem[KGW_CANONICAL_PROBLEM_BYTES];
+};
+
+/* jcs.c */
+
+/* Makes room for that many bytes, keeping what is there; false: no memory. */
+extern bool kgw_jcs_reserve(KgwBuffer *b, size_t bytes);
+
+/* parse.c: reads the input into the draft. */
+extern KgwJcsStatus kgw_jcs_parse(KgwJcs *c);
+
+/* members.c */
+
+/* Ends the innermost object's last member, whose value is complete. */
+extern KgwJcsStatus kgw_jcs_members_end_member(KgwJcs *c);
+
+/* Before the top-level object closes: adds "timestamp" if it is missing. */
+extern KgwJcsStatus kgw_jcs_members_end_top(KgwJcs *c);
+
+/* string.c */
+
+/*
+ * Reads a string, c->p being at its opening quote, into the draft.  *plain
+ * tells whether its UTF-16 order is that of its canonical bytes.
+ */
+extern KgwJcsStatus kgw_jcs_string(KgwJcs *c, bool *plain);
+
+/* Takes one unescaped byte from a canonical string that has more. */
+extern unsigned char kgw_jcs_string_next_byte(const char **p);
+
+/* sort.c */
+
+/* Orders the members of the innermost object, and refuses duplicates. */
+extern KgwJcsStatus kgw_jcs_sort(KgwJcs *c);
+
+/* Writes the draft in order to the length bytes that end before "end". */
+extern void kgw_jcs_sort_emit(const KgwJcs *c, char *end);
+
+/* error.c: all set the sentence and return the status. */
+extern KgwJcsStatus kgw_jcs_error_malformed(KgwJcs *c,
+												  const char *what);
+extern KgwJcsStatus kgw_jcs_error_bad_unicode(KgwJcs *c,
+													const char *what);
+extern KgwJcsStatus kgw_jcs_error_inexact(KgwJcs *c,
+												const char *number,
+												size_t len);
+extern KgwJcsStatus kgw_jcs_error_duplicate(KgwJcs *c,
+												  const KgwMember *member);
+extern KgwJcsStatus kgw_jcs_error_fail(KgwJcs *c,
+											 KgwJcsStatus status);
+
+/* Appends to the draft. */
+static inline KgwJcsStatus
+kgw_canonical_put(KgwJcs *c, const char *bytes, size_t len)
+{
+	if (len > c->limit - c->used)
+		return kgw_jcs_error_fail(c, KGW_CANONICAL_TOO_LARGE);
+	memcpy((char *) c->draft.data + c->used, bytes, len);
+	c->used += len;
+	return KGW_CANONICAL_OK;
+}
+
+#endif							/* KGW_PURE_JCS_JCS_INTERNAL_H */

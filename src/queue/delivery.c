@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.c
+ *	  From a tuple of kgwebhook.queue to a delivery in memory.
+ *
+ * A worker keeps thousands of rows, and each for as long as its receiver wants.
+ * So a row is one piece of memory, which is counted by its size and freed at
+ * once, and has nothing that would have to be asked of the server again: its
+ * texts are in UTF-8 already, as they go over the wire, whatever the database
+ * has.
+ *
+ * What can't be made fit is not an error here, because that would stop
+ * everybody's deliveries: it becomes the row's problem, and that the reason of
+ * an invalid attempt.
+ *
+ * src/queue/delivery.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "pg/database_identity.h"
+#include "pg/encoding.h"
+#include "pg/value_weight.h"
+#include "pure/jcs/jcs.h"
+#include "queue/delivery.h"
+
+/* At most so many times as large as its text is a jsonb. */
+#define JSONB_OVERHEAD 16
+
+/* Columns of KGW_ROW_COLUMNS, from 1. */
+enum
+{
+	ROW_PLACE = 1, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
+	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
+	ROW_KIND, ROW_OBJECT_ID, ROW_URL, ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
+};
+
+/*
+ * Append text to the piece in UTF-8, and say where it begins.  What has no
+ * UTF-8 form (possible only in a database of another encoding) is left empty,
+ * and *unfit is set.
+ */
+static Size
+append_wire(StringInfo piece, const char *text, size_t *len, bool *unfit)
+{
+	Size		offset = piece->len;
+	const char *wire = kgw_encoding_to_wire(text, len);
+
+	if (wire == NULL)
+	{
+		wire = "";
+		*len = 0;
+		*unfit = true;
+	}
+	appendBinaryStringInfo(piece, wire, *len);
+	appendStringInfoChar(piece, '\0');
+	return offset;
+}
+
+/* Append a text column; offset 0 stands for NULL. */
+static Size
+append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool *unfit)
+{
+	bool		isnull;
+	size_t		len;
+	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+	text	   *unpacked;
+
+	if (isnull)
+		return 0;
+	unpacked = DatumGetTextPP(value);
+	len = VARSIZE_ANY_EXHDR(unpacked);
+	return append_wire(piece, VARDATA_ANY(unpacked), &len, unfit);
+}
+
+/*
+ * Why a payload can't be taken, as constant text, or NULL: its text would be far
+ * longer than any body, or has a number that none could hold.  A jsonb is larger
+ * than its text by less than JSONB_OVERHEAD; beyond that it isn't even read.
+ */
+static const char *
+weigh_payload(Datum value, Jsonb **jsonb)
+{
+	static KgwWeight weight;
+
+	kgw_value_weight_begin(&weight, KGW_CANONICAL_MAX_BYTES);
+	if (toast_raw_datum_size(value) > JSONB_OVERHEAD * (Size) KGW_CANONICAL_MAX_BYTES)
+	{
+		(void) kgw_value_weight_bytes(&weight, SIZE_MAX);
+		return weight.fault;
+	}
+	*jsonb = DatumGetJsonbP(value);
+	return kgw_value_weight_jsonb(&weight, *jsonb) ? NULL : weight.fault;
+}
+
+static Size
+append_payload(StringInfo piece, HeapTuple tuple, TupleDesc desc, size_t *len, bool *unfit,
+			   const char **fault)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, ROW_PAYLOAD, desc, &isnull);
+	Jsonb	   *jsonb;
+	StringInfoData json;
+
+	*fault = weigh_payload(value, &jsonb);
+	if (*fault != NULL)
+	{
+		*len = 0;
+		appendStringInfoChar(piece, '\0');
+		return piece->len - 1;
+	}
+
+	/* into the piece itself, unless it has to be converted */
+	if (GetDatabaseEncoding() == PG_UTF8)
+	{
+		Size		offset = piece->len;
+
+		(void) JsonbToCString(piece, &jsonb->root, 0);
+		*len = piece->len - offset;
+		appendStringInfoChar(piece, '\0');
+		return offset;
+	}
+	initStringInfo(&json);
+	(void) JsonbToCString(&json, &jsonb->root, VARSIZE(jsonb));
+	*len = json.len;
+	return append_wire(piece, json.data, len, unfit);
+}
+
+static Datum
+get_value(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+
+	return heap_getattr(tuple, column, desc, &isnull);
+}
+
+/*
+ * Make a row out of a tuple that has KGW_ROW_COLUMNS: one palloc'd piece in
+ * "context".  Scratch memory is the current context's.
+ */
+KgwDelivery *
+kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
+{
+	StringInfoData piece;
+	KgwDelivery		head = {0};
+	KgwDelivery	   *row;
+	Size		offset[ROW_PAYLOAD + 1] = {0};
+	bool		unfit = false;
+	const char *fault;
+	Datum		value;
+	bool		none;
+
+	head.place = *(ItemPointer) DatumGetPointer(get_value(tuple, desc, ROW_PLACE));
+	head.delivery_id = DatumGetInt64(get_value(tuple, desc, ROW_DELIVERY_ID));
+	head.attempts = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS));
+	head.attempts_before = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS_BEFORE));
+	head.next_attempt_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_NEXT_ATTEMPT_AT));
+	head.enqueued_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_ENQUEUED_AT));
+	head.xid = DatumGetFullTransactionId(get_value(tuple, desc, ROW_XID));
+	value = heap_getattr(tuple, ROW_SUBSCRIPTION_ID, desc, &none);
+	head.subscription_id = none ? 0 : DatumGetInt64(value);
+
+	initStringInfo(&piece);
+	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));
+	for (int column = ROW_WEBHOOK_ID; column <= ROW_PROBLEM; column++)
+		offset[column] = append_text(&piece, tuple, desc, column, &unfit);
+	offset[ROW_PAYLOAD] = append_payload(&piece, tuple, desc, &head.payload_len, &unfit, &fault);
+	if (fault != NULL && offset[ROW_PROBLEM] == 0)
+	{
+		offset[ROW_PROBLEM] = piece.len;
+		appendStringInfoString(&piece, fault);
+		appendStringInfoChar(&piece, '\0');
+	}
+
+	row = MemoryContextAlloc(context, piece.len);
+	memcpy(row, piece.data, piece.len);
+	row->payload_len = head.payload_len;
+	row->size = piece.len;
+	row->webhook_id = (char *) row + offset[ROW_WEBHOOK_ID];
+	row->org_id = (char *) row + offset[ROW_ORG_ID];
+	row->event = (char *) row + offset[ROW_EVENT];
+	row->kind = (char *) row + offset[ROW_KIND];
+	row->object_id = (char *) row + offset[ROW_OBJECT_ID];
+	row->url = (char *) row + offset[ROW_URL];
+	row->destination = (char *) row + offset[ROW_DESTINATION];
+	row->problem = offset[ROW_PROBLEM] ? (char *) row + offset[ROW_PROBLEM] : NULL;
+	if (unfit && row->problem == NULL)
+		row->problem = "some of its text has no UTF-8 form";
+	row->payload = (char *) row + offset[ROW_PAYLOAD];
+	pfree(piece.data);
+	return row;
+}
+
+/* Whether a tuple was enqueued in another database, and came here by a restore. */
+bool
+kgw_delivery_is_foreign(HeapTuple tuple, TupleDesc desc)
+{
+	return DatumGetInt64(get_value(tuple, desc, ROW_ORIGIN)) != kgw_database_identity_origin();
+}

@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * delivery.h
+ *	  A delivery in memory.
+ *
+ * src/queue/delivery.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_QUEUE_DELIVERY_H
+#define KGW_QUEUE_DELIVERY_H
+
+#include "access/htup.h"
+#include "access/transam.h"
+#include "access/tupdesc.h"
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+
+/*
+ * A delivery as read from the queue: one palloc'd piece, freed by pfree().
+ * Texts are in UTF-8, as they go over the wire, and NUL-terminated.
+ */
+typedef struct KgwDelivery
+{
+	int64		delivery_id;
+	int			attempts;
+	int			attempts_before;	/* of these, before it was queued again */
+	TimestampTz next_attempt_at;
+	TimestampTz enqueued_at;
+	FullTransactionId xid;
+	ItemPointerData place;		/* in the table, when it was read */
+	int64		subscription_id;	/* 0 = the object's own URL */
+	const char *webhook_id;
+	const char *org_id;
+	const char *event;
+	const char *kind;
+	const char *object_id;		/* with org_id and kind: one object */
+	const char *url;
+	const char *destination;
+	const char *problem;		/* or NULL */
+	const char *payload;
+	size_t		payload_len;
+	Size		size;			/* of the whole piece, bytes */
+} KgwDelivery;
+
+/* What a query has to return for kgw_delivery_make(). */
+#define KGW_ROW_COLUMNS \
+	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, subscription_id, " \
+	"webhook_id, org_id, event, kind, object_id, url, destination, problem, payload"
+
+extern KgwDelivery *kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context);
+extern bool kgw_delivery_is_foreign(HeapTuple tuple, TupleDesc desc);
+
+#endif							/* KGW_QUEUE_DELIVERY_H */

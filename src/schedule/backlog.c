@@ -1,0 +1,448 @@
+/*-------------------------------------------------------------------------
+ *
+ * backlog.c
+ *	  What of the queue is in memory, and what stays in the table (design B2).
+ *
+ * A destination's "cursor" divides its deliveries: all up to it that aren't
+ * settled are known here; if "more", there are others beyond it in the table,
+ * and a page of them is read as it gets room.  So memory is bounded, whatever
+ * the backlog, and nothing is ever forgotten.  What a page or an arrival may bring
+ * into it is counted in bytes (run_queues.c).
+ *
+ * A destination whose breaker is open is unloaded: it has nothing in memory but
+ * what is in flight, and reads a few rows when a probe is due.
+ *
+ * src/schedule/backlog.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/pg_list.h"
+
+#include "schedule/scheduler_internal.h"
+
+/* Rows of a page, and of one for a destination that is ill. */
+#define PAGE_ROWS 256
+#define PAGE_ROWS_ILL 2
+
+/* Rows read again at a time when all memory is taken. */
+#define ROWS_WHEN_FULL 16
+
+static KgwDestination *
+find_destination(KgwScheduler *s, const char *name)
+{
+	KgwDestination *d;
+	bool		found;
+
+	d = hash_search(s->destinations, name, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) d + sizeof(d->name), 0, sizeof(KgwDestination) - sizeof(d->name));
+		kgw_circuit_breaker_init(&d->health, s->now);
+		dlist_init(&d->ready);
+		dlist_init(&d->all);
+	}
+	return d;
+}
+
+static bool
+is_away(const KgwEntry *entry)
+{
+	return entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING;
+}
+
+/* Forget an entry; its chain is put right by the caller. */
+static void
+discard(KgwScheduler *s, KgwEntry *entry)
+{
+	kgw_object_order_leave_state(s, entry);
+	kgw_object_order_drop_row(s, entry);
+	dlist_delete(&entry->all_node);
+	entry->destination->entries--;
+	hash_search(s->entries, &entry->delivery_id, HASH_REMOVE, NULL);
+}
+
+/* Remove an entry that is the head of its chain: it has left the queue. */
+void
+kgw_backlog_remove(KgwScheduler *s, KgwEntry *entry)
+{
+	KgwDestination *d = entry->destination;
+
+	kgw_object_order_leave(s, entry);
+	discard(s, entry);
+	kgw_run_queues_place(s, d);
+}
+
+/* Break a chain up: its head stays if it is away, all others are on their own. */
+static void
+break_chain(KgwScheduler *s, KgwEntry *head)
+{
+	KgwObject  *object = head->object;
+
+	if (is_away(head))
+	{
+		head->newer = NULL;
+		object->tail = head;
+	}
+	else
+		kgw_object_order_forget(s, object);
+}
+
+/*
+ * Let go of what a destination has in memory; it is read again from the table, from
+ * the first of these.  All up to the cursor was known here, so nothing lies before
+ * it but what has left the queue, and may be kept there in great number by an old
+ * snapshot: that isn't walked again.
+ */
+void
+kgw_backlog_unload(KgwScheduler *s, KgwDestination *d)
+{
+	dlist_mutable_iter iter;
+	int64		from = d->skipped ? 0 : d->cursor;
+
+	dlist_foreach_modify(iter, &d->all)
+	{
+		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
+
+		from = Min(from, entry->delivery_id - 1);
+		if (entry->state != KGW_ENTRY_BLOCKED)
+			break_chain(s, entry);
+	}
+	dlist_foreach_modify(iter, &d->all)
+	{
+		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
+
+		if (!is_away(entry))
+			discard(s, entry);
+	}
+	d->cursor = from;
+	d->more = true;
+	d->skipped = d->keyless = d->subscribed = false;
+}
+
+/*
+ * Forget everything that isn't on its way: the queue was changed by others.
+ * The caller then names the backlog anew.
+ */
+void
+kgw_backlog_forget(KgwScheduler *s)
+{
+	HASH_SEQ_STATUS scan;
+	KgwDestination *d;
+
+	s->all_paused = false;
+	hash_seq_init(&scan, s->destinations);
+	while ((d = hash_seq_search(&scan)) != NULL)
+	{
+		kgw_backlog_unload(s, d);
+		d->cursor = 0;
+		d->more = false;
+		d->paused = false;
+		kgw_run_queues_place(s, d);
+	}
+}
+
+/* A destination is not to be sent to; NULL stands for all of them. */
+void
+kgw_backlog_pause(KgwScheduler *s, const char *name)
+{
+	KgwDestination *d;
+
+	if (name == NULL)
+	{
+		s->all_paused = true;
+		return;
+	}
+	d = find_destination(s, name);
+	d->paused = true;
+	kgw_run_queues_place(s, d);
+}
+
+/*
+ * These are paused from now on, or all of them, and nobody else.  What has just
+ * been paused is let go of here, and read again when it is resumed.
+ */
+void
+kgw_backlog_pauses(KgwScheduler *s, const List *names, bool all)
+{
+	HASH_SEQ_STATUS scan;
+	KgwDestination *d;
+	ListCell   *lc;
+
+	s->all_paused = all;
+	foreach(lc, names)
+		find_destination(s, lfirst(lc))->to_pause = true;
+	hash_seq_init(&scan, s->destinations);
+	while ((d = hash_seq_search(&scan)) != NULL)
+	{
+		if (d->to_pause == d->paused)
+		{
+			d->to_pause = false;
+			continue;
+		}
+		if (d->to_pause)
+			kgw_backlog_unload(s, d);
+		d->paused = d->to_pause;
+		d->to_pause = false;
+		kgw_run_queues_place(s, d);
+	}
+}
+
+/*
+ * Let go of what waits for a secret, or is for a subscription, together with all
+ * that its destination has here: it is judged again as it is read again.
+ */
+void
+kgw_backlog_judge_again(KgwScheduler *s, bool keyless, bool subscribed)
+{
+	HASH_SEQ_STATUS scan;
+	KgwDestination *d;
+
+	hash_seq_init(&scan, s->destinations);
+	while ((d = hash_seq_search(&scan)) != NULL)
+	{
+		if (!(keyless && d->keyless) && !(subscribed && (d->subscribed || d->skipped)))
+			continue;
+		kgw_backlog_unload(s, d);
+		kgw_run_queues_place(s, d);
+	}
+}
+
+/*
+ * A destination has deliveries that have become visible and were not read, from
+ * this number on.  Beyond the cursor they are read in their turn.  Before it there
+ * may be one that is older than what is here of its object: so all is read again,
+ * and nothing is sent meanwhile but what is met.
+ */
+void
+kgw_backlog_overflow(KgwScheduler *s, const char *name, int64 first)
+{
+	KgwDestination *d = find_destination(s, name);
+
+	if (first <= d->cursor)
+	{
+		kgw_backlog_unload(s, d);
+		d->cursor = Min(d->cursor, first - 1);
+	}
+	d->more = true;
+	kgw_run_queues_place(s, d);
+}
+
+/* A destination has deliveries in the table; all of them are to be paged in. */
+void
+kgw_backlog_page_in(KgwScheduler *s, const char *name)
+{
+	KgwDestination *d = find_destination(s, name);
+
+	d->cursor = 0;
+	d->more = true;
+	kgw_run_queues_place(s, d);
+}
+
+static bool
+has_room(const KgwScheduler *s, const KgwDestination *d)
+{
+	return !d->health.open && d->entries < DESTINATION_ENTRIES &&
+		kgw_run_queues_has_memory(s, d, DESTINATION_ROWS);
+}
+
+static KgwEntry *
+add_entry(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, KgwTicks expires)
+{
+	KgwEntry   *entry = hash_search(s->entries, &row->delivery_id, HASH_ENTER, NULL);
+
+	memset((char *) entry + sizeof(entry->delivery_id), 0,
+		   sizeof(KgwEntry) - sizeof(entry->delivery_id));
+	entry->destination = d;
+	d->entries++;
+	dlist_push_tail(&d->all, &entry->all_node);
+	if (d->cursor < row->delivery_id)
+		d->cursor = row->delivery_id;
+	kgw_object_order_take_row(s, entry, row, due, expires);
+	kgw_object_order_join(s, entry, row);
+	return entry;
+}
+
+/*
+ * A row from behind the cursor for which there is no room.  It can't stay in the
+ * table: a newer transition of its object may be here already, and would go
+ * first.  So its entry is kept, and its row let go.
+ */
+static void
+add_late(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, KgwTicks expires)
+{
+	KgwEntry   *entry = add_entry(s, d, row, due, expires);
+
+	if (entry->state == KGW_ENTRY_READY)
+	{
+		kgw_object_order_leave_state(s, entry);
+		kgw_object_order_drop_row(s, entry);
+		kgw_object_order_activate(s, entry);
+	}
+	else
+		kgw_object_order_drop_row(s, entry);
+}
+
+/*
+ * A row that has just become visible.  It is ours from here on; "due" is when
+ * it may be sent, "expires" when an ill destination has had its time.
+ */
+void
+kgw_backlog_arrival(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expires)
+{
+	KgwDestination *d = find_destination(s, row->destination);
+	bool		beyond = row->delivery_id > d->cursor;
+
+	if ((d->more && beyond) ||
+		hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL)
+		pfree(row);				/* will be paged in, or is here already */
+	else if (has_room(s, d))
+		add_entry(s, d, row, due, expires);
+	else if (beyond)
+	{
+		d->more = true;
+		pfree(row);
+	}
+	else
+		add_late(s, d, row, due, expires);
+	kgw_run_queues_place(s, d);
+}
+
+/* A row of a page, as above; false when there is no room for another. */
+bool
+kgw_backlog_paged(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expires)
+{
+	KgwDestination *d = find_destination(s, row->destination);
+	KgwEntry   *entry;
+
+	d->skipping = false;
+	if (d->cursor < row->delivery_id)
+		d->cursor = row->delivery_id;
+	if (hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL)
+	{
+		pfree(row);
+		return true;
+	}
+	entry = add_entry(s, d, row, due, expires);
+
+	/* what can't go yet needs no payload yet */
+	if (entry->state == KGW_ENTRY_BLOCKED)
+		kgw_object_order_drop_row(s, entry);
+	return kgw_run_queues_has_memory(s, d, DESTINATION_ROWS);
+}
+
+/*
+ * A row of a page that can't go before everything is read anew, because its
+ * subscription is paused: it stays in the table and costs no memory.
+ */
+void
+kgw_backlog_skip(KgwScheduler *s, KgwDelivery *row)
+{
+	KgwDestination *d = find_destination(s, row->destination);
+
+	d->skipping = true;
+	d->skipped = true;
+	if (d->cursor < row->delivery_id)
+		d->cursor = row->delivery_id;
+	pfree(row);
+}
+
+/* The same of a row that wasn't read in its turn: the cursor stays. */
+void
+kgw_backlog_leave(KgwScheduler *s, KgwDelivery *row)
+{
+	find_destination(s, row->destination)->skipped = true;
+	pfree(row);
+}
+
+/*
+ * A row that kgw_backlog_want_rows() asked for.  False when it is the last that
+ * there is room for.  Its time has come by the
+ * monotonic clock, whatever the row says by the other.
+ */
+bool
+kgw_backlog_fetched(KgwScheduler *s, KgwDelivery *row, KgwTicks expires)
+{
+	KgwEntry   *entry = hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL);
+
+	if (entry == NULL || entry->state != KGW_ENTRY_FETCHING)
+	{
+		pfree(row);
+		return true;
+	}
+	dlist_delete(&entry->node);
+	kgw_object_order_take_row(s, entry, row, entry->due, expires);
+	kgw_object_order_activate(s, entry);
+	kgw_run_queues_place(s, entry->destination);
+	return s->row_bytes < ROW_BYTES + ROW_BYTES / 8;
+}
+
+/*
+ * A destination to read a page of: up to *limit rows from beyond *after.  NULL
+ * when none wants one.
+ */
+const char *
+kgw_backlog_want_page(KgwScheduler *s, int64 *after, int *limit)
+{
+	KgwDestination *d;
+
+	if (dlist_is_empty(&s->paging))
+		return NULL;
+	d = dlist_head_element(KgwDestination, page_node, &s->paging);
+	dlist_delete(&d->page_node);
+	dlist_push_tail(&s->paging, &d->page_node);
+	*after = d->cursor;
+	if (d->health.open && !d->skipping)
+		*limit = PAGE_ROWS_ILL;
+	else
+		*limit = s->row_bytes < ROW_BYTES ? PAGE_ROWS : DESTINATION_SHARE;
+	return d->name;
+}
+
+/* The page has been read; "more" when there may be another. */
+void
+kgw_backlog_page_end(KgwScheduler *s, const char *name, bool more)
+{
+	KgwDestination *d = hash_search(s->destinations, name, HASH_FIND, NULL);
+
+	if (d == NULL)
+		return;
+	d->more = more;
+	kgw_run_queues_place(s, d);
+}
+
+/* Numbers of entries whose rows are needed, up to "room". */
+int
+kgw_backlog_want_rows(KgwScheduler *s, int64 *ids, int room)
+{
+	dlist_iter	iter;
+	int			count = 0;
+
+	if (s->row_bytes >= ROW_BYTES)
+		room = Min(room, ROWS_WHEN_FULL);
+	dlist_foreach(iter, &s->fetching)
+	{
+		KgwEntry   *entry = dlist_container(KgwEntry, node, iter.cur);
+
+		if (count == room)
+			break;
+		if (kgw_run_queues_has_memory(s, entry->destination, DESTINATION_ENTRIES))
+			ids[count++] = entry->delivery_id;
+	}
+	s->fetch_stalled = count == 0;
+	return count;
+}
+
+/* Those rows have been read: what is still without one has left the queue. */
+void
+kgw_backlog_rows_end(KgwScheduler *s, const int64 *ids, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		KgwEntry   *entry = hash_search(s->entries, &ids[i], HASH_FIND, NULL);
+
+		if (entry != NULL && entry->state == KGW_ENTRY_FETCHING)
+			kgw_backlog_remove(s, entry);
+	}
+}

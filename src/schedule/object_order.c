@@ -1,0 +1,346 @@
+/*-------------------------------------------------------------------------
+ *
+ * object_order.c
+ *	  Order within an object, and the states of a delivery (design B4).
+ *
+ * The transitions of one object to one destination form a chain, oldest first,
+ * and only the head of the chain ever goes.  An object is organization, kind and
+ * identifier: payment 7 has nothing to do with payout 7, nor with payment 7 of
+ * another organization, whoever answers for them.  Those for a subscription are a chain
+ * of their own: of several who listen at a destination, one that refuses
+ * holds up only itself.
+ *
+ *	 ARRIVED ──► BLOCKED (behind an older transition of its object)
+ *	    │           │ becomes head
+ *	    ▼           ▼
+ *	 WAITING ──► FETCHING ──► READY ──► SENDING ──► SETTLING ──► gone
+ *	 (for its     (row is      (in its                 │
+ *	  time)        read again)  destination's line)    │
+ *	    ▲───────────────────── retry ──────────────────┘
+ *
+ * A head that was refused holds its successors for kgwebhook.max_hold at most,
+ * counted while its destination's breaker is closed; then it is superseded:
+ * it goes once more through this file, but is settled instead of sent.
+ *
+ * src/schedule/object_order.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "nodes/pg_list.h"
+#include "utils/memutils.h"
+
+#include "pg/guc.h"
+#include "schedule/scheduler_internal.h"
+
+/* Give an entry its row, which is ours from here on. */
+void
+kgw_object_order_take_row(KgwScheduler *s, KgwEntry *entry, KgwDelivery *row, KgwTicks due,
+				   KgwTicks expires)
+{
+	entry->row = row;
+	entry->due = entry->superseded ? KGW_OVERDUE : due;
+	entry->expires = expires;
+	entry->refused = row->attempts > row->attempts_before;
+	entry->destination->rows++;
+	entry->destination->row_bytes += row->size;
+	entry->destination->keyless |= due == KGW_NEVER;
+	entry->destination->subscribed |= row->subscription_id != 0;
+	s->row_bytes += row->size;
+}
+
+/* Let the row go, if there is one. */
+void
+kgw_object_order_drop_row(KgwScheduler *s, KgwEntry *entry)
+{
+	if (entry->row == NULL)
+		return;
+	s->row_bytes -= entry->row->size;
+	s->fetch_stalled = false;
+	entry->destination->row_bytes -= entry->row->size;
+	entry->destination->rows--;
+	pfree(entry->row);
+	entry->row = NULL;
+}
+
+/* Take an entry out of whatever its state keeps it in. */
+void
+kgw_object_order_leave_state(KgwScheduler *s, KgwEntry *entry)
+{
+	if (entry->state == KGW_ENTRY_WAITING)
+		pairingheap_remove(s->waiting, &entry->heap_node);
+	else if (entry->state == KGW_ENTRY_FETCHING || entry->state == KGW_ENTRY_READY)
+		dlist_delete(&entry->node);
+	if (entry->holding)
+	{
+		pairingheap_remove(s->holds, &entry->hold_node);
+		entry->holding = false;
+	}
+}
+
+/* Find the next state of an entry that is the head of its chain. */
+void
+kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry)
+{
+	if (entry->due > s->now)
+	{
+		entry->state = KGW_ENTRY_WAITING;
+		kgw_object_order_drop_row(s, entry);
+		pairingheap_add(s->waiting, &entry->heap_node);
+	}
+	else if (entry->row == NULL)
+	{
+		entry->state = KGW_ENTRY_FETCHING;
+		s->fetch_stalled = false;
+		dlist_push_tail(&s->fetching, &entry->node);
+	}
+	else
+	{
+		entry->state = KGW_ENTRY_READY;
+		dlist_push_tail(&entry->destination->ready, &entry->node);
+	}
+	kgw_object_order_hold(s, entry);
+}
+
+static int64
+hold_left(KgwScheduler *s, KgwEntry *entry)
+{
+	return (int64) kgw_settings.max_hold * 1000 -
+		(kgw_circuit_breaker_closed_time(&entry->destination->health, s->now) - entry->held_since);
+}
+
+/*
+ * Begin to count how long a refused head holds its successors, if it has any.
+ * One that waits for a secret holds nobody: its successors wait for the same.
+ */
+void
+kgw_object_order_hold(KgwScheduler *s, KgwEntry *entry)
+{
+	if (entry->holding || entry->superseded || !entry->refused ||
+		entry->newer == NULL || entry->due == KGW_NEVER)
+		return;
+	entry->holding = true;
+	entry->held_since = kgw_circuit_breaker_closed_time(&entry->destination->health, s->now);
+	entry->hold_until = s->now + hold_left(s, entry);
+	pairingheap_add(s->holds, &entry->hold_node);
+}
+
+/* Supersede a head; one that is on its way first comes back. */
+static void
+supersede(KgwScheduler *s, KgwEntry *entry)
+{
+	bool		away = entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING;
+
+	entry->superseded = true;
+	if (away)
+		return;
+	kgw_object_order_leave_state(s, entry);
+	entry->due = KGW_OVERDUE;
+	kgw_object_order_activate(s, entry);
+	kgw_run_queues_place(s, entry->destination);
+}
+
+/* Supersede the heads that have held their successors for long enough. */
+void
+kgw_object_order_release_holds(KgwScheduler *s)
+{
+	while (!pairingheap_is_empty(s->holds))
+	{
+		KgwEntry   *entry = pairingheap_container(KgwEntry, hold_node,
+												  pairingheap_first(s->holds));
+		int64		left;
+
+		if (entry->hold_until > s->now)
+			return;
+		pairingheap_remove_first(s->holds);
+		left = hold_left(s, entry);
+		entry->holding = left > 0;
+		if (left <= 0)
+		{
+			supersede(s, entry);
+			continue;
+		}
+
+		/* the breaker was open for a while */
+		entry->hold_until = s->now + Max(left, 1000);
+		pairingheap_add(s->holds, &entry->hold_node);
+	}
+}
+
+/* kgwebhook.max_hold has changed: reckon anew how long each hold has left. */
+void
+kgw_object_order_reckon_holds(KgwScheduler *s)
+{
+	List	   *held = NIL;
+	ListCell   *lc;
+
+	while (!pairingheap_is_empty(s->holds))
+		held = lappend(held, pairingheap_remove_first(s->holds));
+	foreach(lc, held)
+	{
+		KgwEntry   *entry = pairingheap_container(KgwEntry, hold_node,
+												  (pairingheap_node *) lfirst(lc));
+
+		entry->hold_until = s->now + Max(hold_left(s, entry), 0);
+		pairingheap_add(s->holds, &entry->hold_node);
+	}
+	list_free(held);
+}
+
+static uint32
+hash_object(const void *key, Size size)
+{
+	return (uint32) ((const KgwObjectKey *) key)->hash;
+}
+
+static int
+compare_objects(const void *a, const void *b, Size size)
+{
+	const KgwObjectKey *x = a;
+	const KgwObjectKey *y = b;
+
+	return x->hash == y->hash && x->destination == y->destination &&
+		x->subscription_id == y->subscription_id && x->name_len == y->name_len &&
+		memcmp(x->name, y->name, x->name_len) == 0 ? 0 : 1;
+}
+
+/* An empty table of objects. */
+HTAB *
+kgw_object_order_objects(MemoryContext context)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = sizeof(KgwObjectKey);
+	ctl.entrysize = sizeof(KgwObject);
+	ctl.hash = hash_object;
+	ctl.match = compare_objects;
+	ctl.hcxt = context;
+	return hash_create("kgwebhook objects", 1024, &ctl,
+					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
+}
+
+/* Append a text and its NUL. */
+static char *
+append_name(char *end, const char *text, Size len)
+{
+	memcpy(end, text, len + 1);
+	return end + len + 1;
+}
+
+/*
+ * The object of a row of this destination, made if it isn't there; it has no head
+ * then.
+ */
+static KgwObject *
+find_object(KgwScheduler *s, KgwDestination *destination, const KgwDelivery *row)
+{
+	Size		org_len = strlen(row->org_id);
+	Size		kind_len = strlen(row->kind);
+	Size		id_len = strlen(row->object_id);
+	Size		len = org_len + kind_len + id_len + 3;
+	char	   *name = MemoryContextAlloc(GetMemoryChunkContext(s), len);
+	KgwObjectKey key;
+	KgwObject  *object;
+	bool		found;
+
+	append_name(append_name(append_name(name, row->org_id, org_len), row->kind, kind_len),
+				row->object_id, id_len);
+	memset(&key, 0, sizeof(key));
+	key.destination = destination;
+	key.subscription_id = row->subscription_id;
+	key.name_len = len;
+	key.name = name;
+	key.hash = hash_bytes_extended((const unsigned char *) name, len,
+								   hash_bytes_extended((const unsigned char *) destination->name,
+													   strlen(destination->name),
+													   row->subscription_id));
+	object = hash_search(s->objects, &key, HASH_ENTER, &found);
+	if (found)
+		pfree(name);
+	else
+		object->head = object->tail = NULL;
+	return object;
+}
+
+/* Forget an object that has no transitions any more. */
+void
+kgw_object_order_forget(KgwScheduler *s, KgwObject *object)
+{
+	char	   *name = unconstify(char *, object->key.name);
+
+	hash_search(s->objects, &object->key, HASH_REMOVE, NULL);
+	pfree(name);
+}
+
+/* Put an entry in front of a head that isn't on its way. */
+static void
+become_head(KgwScheduler *s, KgwObject *object, KgwEntry *entry)
+{
+	KgwEntry   *former = object->head;
+
+	kgw_object_order_leave_state(s, former);
+	former->state = KGW_ENTRY_BLOCKED;
+	entry->newer = former;
+	object->head = entry;
+	kgw_object_order_activate(s, entry);
+}
+
+/* Put an entry behind the head, by number. */
+static void
+join_behind(KgwObject *object, KgwEntry *entry)
+{
+	KgwEntry   *before = object->head;
+
+	if (object->tail->delivery_id < entry->delivery_id)
+		before = object->tail;
+	while (before->newer != NULL && before->newer->delivery_id < entry->delivery_id)
+		before = before->newer;
+	entry->newer = before->newer;
+	before->newer = entry;
+	if (entry->newer == NULL)
+		object->tail = entry;
+}
+
+/*
+ * Put an entry into its object's chain, by number.  It is blocked unless it
+ * becomes the head; a head that is on its way already stays the head.
+ */
+void
+kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
+{
+	KgwObject  *object = find_object(s, entry->destination, row);
+
+	entry->object = object;
+	entry->newer = NULL;
+	entry->state = KGW_ENTRY_BLOCKED;
+	if (object->head == NULL)
+	{
+		object->head = object->tail = entry;
+		kgw_object_order_activate(s, entry);
+	}
+	else if (object->head->delivery_id > entry->delivery_id &&
+			 object->head->state != KGW_ENTRY_SENDING &&
+			 object->head->state != KGW_ENTRY_SETTLING)
+		become_head(s, object, entry);
+	else
+	{
+		join_behind(object, entry);
+		kgw_object_order_hold(s, object->head);
+	}
+}
+
+/* Take the head of a chain out of it; the next one becomes the head. */
+void
+kgw_object_order_leave(KgwScheduler *s, KgwEntry *entry)
+{
+	KgwObject  *object = entry->object;
+
+	Assert(object->head == entry);
+	object->head = entry->newer;
+	if (object->head == NULL)
+		kgw_object_order_forget(s, object);
+	else
+		kgw_object_order_activate(s, object->head);
+}

@@ -1,0 +1,204 @@
+/*-------------------------------------------------------------------------
+ *
+ * run_queues.c
+ *	  The lines that destinations stand in (design B3).
+ *
+ * A destination is the unit of fairness.  Whatever happens to one of its
+ * deliveries or to its health, kgw_run_queues_place() puts it into the lines it
+ * belongs to now: those who can send, those who want a page of the table, those
+ * who wait for their next probe.  Everybody who changes a destination calls it,
+ * and nobody else moves one from line to line.
+ *
+ * A request holds a slot until its timeout, if its receiver wants that: it may
+ * hang, or acknowledge and let the body trickle.  So slots are shared out:
+ *
+ *	- those that have not lately acknowledged anything, or were slow about it, get
+ *	  half of them at most, all together;
+ *	- a quarter is for those that have nothing in flight and aren't known as slow,
+ *	  so that each gets on even when many that were prompt turn slow at the same
+ *	  moment, with full windows.  Half of that quarter is out of reach of those
+ *	  that have yet to acknowledge something, and they have the other half before
+ *	  those that are slow.
+ *
+ * src/schedule/run_queues.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "pg/guc.h"
+#include "schedule/scheduler_internal.h"
+
+/* This part of kgwebhook.request_timeout may be taken before it is called slow. */
+#define SLOW_PART 4
+
+/* Whether it has something to send, and room in its window. */
+static bool
+can_run(const KgwScheduler *s, KgwDestination *d)
+{
+	return !dlist_is_empty(&d->ready) && !d->paused &&
+		d->in_flight < kgw_circuit_breaker_limit(&d->health,
+										kgw_settings.max_in_flight_per_destination, s->now);
+}
+
+/*
+ * Whether it may have one more row, of "rows" at most.  Bytes are counted and not
+ * rows: all destinations share what memory there is, and when that is taken, each
+ * may still have a few small rows, or one, however large.
+ */
+bool
+kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int rows)
+{
+	if (d->rows == 0 ||
+		(d->rows < DESTINATION_SHARE && d->row_bytes < DESTINATION_SHARE_BYTES))
+		return true;
+	return d->rows < rows && s->row_bytes < ROW_BYTES;
+}
+
+static bool
+wants_page(const KgwScheduler *s, KgwDestination *d)
+{
+	if (!d->more || d->paused || d->entries >= DESTINATION_ENTRIES)
+		return false;
+	if (d->health.open)
+		return d->in_flight == 0 && dlist_is_empty(&d->ready) && d->rows == 0 &&
+			kgw_circuit_breaker_probe_due(&d->health, s->now);
+	return kgw_run_queues_has_memory(s, d, DESTINATION_LOW);
+}
+
+/* Whether a destination waits for the time of its next probe. */
+static bool
+waits_for_probe(const KgwScheduler *s, KgwDestination *d)
+{
+	return d->health.open && !kgw_circuit_breaker_probe_due(&d->health, s->now) &&
+		(d->more || !dlist_is_empty(&d->ready));
+}
+
+static void
+enlist(dlist_head *list, dlist_node *node, bool *listed, bool wanted)
+{
+	if (wanted && !*listed)
+		dlist_push_tail(list, node);
+	else if (!wanted && *listed)
+		dlist_delete(node);
+	*listed = wanted;
+}
+
+/* Whether an acknowledgement that has taken so long was slow in coming. */
+bool
+kgw_run_queues_is_slow(KgwTicks taken)
+{
+	return taken > (KgwTicks) kgw_settings.request_timeout * 1000 / SLOW_PART;
+}
+
+/*
+ * Requests to a destination that has not lately acknowledged anything may each
+ * take until their timeout, and so may those to one that took long about it: an
+ * answer whose body trickles is an acknowledgement as good as any, and holds its
+ * slot all the while.  So these stand in lines of their own.
+ */
+static KgwLine
+line_of(const KgwDestination *d)
+{
+	bool		proven = d->last_success != 0 && d->health.failures == 0 && !d->slow;
+
+	if (proven)
+		return d->in_flight > 0 ? KGW_LINE_PROVEN_BUSY : KGW_LINE_PROVEN;
+	return d->in_flight > 0 || d->slow ? KGW_LINE_UNPROVEN_BUSY : KGW_LINE_UNPROVEN;
+}
+
+static void
+place_to_run(KgwScheduler *s, KgwDestination *d)
+{
+	KgwLine		line = line_of(d);
+
+	if (d->running && d->line != line)
+	{
+		dlist_delete(&d->run_node);
+		d->running = false;
+	}
+	d->line = line;
+	enlist(&s->lines[line], &d->run_node, &d->running, can_run(s, d));
+}
+
+/*
+ * Slots that are kept for destinations with nothing in flight.  What has been
+ * prompt may turn slow in a moment, with its whole window full, and so may many at
+ * once; each of the others has a slot all the same.  One alone may have its cap.
+ */
+static int
+reserve(const KgwScheduler *s)
+{
+	return Min(s->limit / 4, Max(s->limit - kgw_settings.max_in_flight_per_destination, 0));
+}
+
+/* Whether the first of a line may send now. */
+static bool
+has_turn(KgwScheduler *s, KgwLine line)
+{
+	bool		busy = line == KGW_LINE_PROVEN_BUSY || line == KGW_LINE_UNPROVEN_BUSY;
+	bool		unproven = line == KGW_LINE_UNPROVEN || line == KGW_LINE_UNPROVEN_BUSY;
+	int			kept = busy ? reserve(s) : unproven ? reserve(s) / 2 : 0;
+
+	if (dlist_is_empty(&s->lines[line]) || s->in_flight >= s->limit - kept)
+		return false;
+	if (!unproven)
+		return true;
+	kept = busy ? reserve(s) / 2 : 0;
+	return s->unproven_in_flight + s->hanging < Max(s->limit / 2 - kept, 1);
+}
+
+/* Whether kgw_run_queues_take() has one to return. */
+bool
+kgw_run_queues_can_send(KgwScheduler *s)
+{
+	for (int line = 0; line < LINES; line++)
+	{
+		if (has_turn(s, line))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The destination whose turn it is, out of its line; there has to be one.  Proven
+ * and unproven ones take turns; of each, those with nothing in flight go first.
+ */
+KgwDestination *
+kgw_run_queues_take(KgwScheduler *s)
+{
+	static const KgwLine orders[2][LINES] = {
+		{KGW_LINE_PROVEN, KGW_LINE_PROVEN_BUSY, KGW_LINE_UNPROVEN, KGW_LINE_UNPROVEN_BUSY},
+		{KGW_LINE_UNPROVEN, KGW_LINE_UNPROVEN_BUSY, KGW_LINE_PROVEN, KGW_LINE_PROVEN_BUSY}
+	};
+	const KgwLine *line = orders[s->unproven_next];
+	KgwDestination *d;
+
+	while (!has_turn(s, *line))
+		line++;
+	s->unproven_next = *line < KGW_LINE_UNPROVEN;
+	d = dlist_container(KgwDestination, run_node, dlist_pop_head_node(&s->lines[*line]));
+	d->running = false;
+	return d;
+}
+
+/*
+ * Put a destination into, or out of, the lines it belongs to now, and note that
+ * it has changed.
+ */
+void
+kgw_run_queues_place(KgwScheduler *s, KgwDestination *d)
+{
+	bool		ill = waits_for_probe(s, d);
+
+	place_to_run(s, d);
+	enlist(&s->paging, &d->page_node, &d->paging, wants_page(s, d));
+	if (ill && !d->ill)
+		pairingheap_add(s->ill, &d->ill_node);
+	else if (!ill && d->ill)
+		pairingheap_remove(s->ill, &d->ill_node);
+	d->ill = ill;
+	if (!d->changed)
+		dlist_push_tail(&s->changed, &d->changed_node);
+	d->changed = true;
+}

@@ -1,0 +1,359 @@
+/*-------------------------------------------------------------------------
+ *
+ * scheduler.c
+ *	  What a worker remembers of its deliveries, and which goes next.
+ *
+ * A worker owns its destinations, so this memory, and no claim in a table, says
+ * what is being sent.
+ *
+ *	destination	 Unit of fairness (design B3).  Destinations take turns, each
+ *				 with its own window and breaker (circuit_breaker.c).  One that is ill
+ *				 costs nothing but its probes.
+ *	object		 Unit of order: a chain of transitions (object_order.c).
+ *	entry		 A delivery.  What has no room stays in the table (backlog.c).
+ *
+ * No SQL, no network, no clock: the worker brings rows, times and outcomes.
+ *
+ * src/schedule/scheduler.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "pg/guc.h"
+#include "schedule/scheduler_internal.h"
+
+/* Destinations past which those without deliveries are forgotten. */
+#define REMEMBERED 16384
+
+static int
+compare_due(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	KgwTicks	x = pairingheap_const_container(KgwEntry, heap_node, a)->due;
+	KgwTicks	y = pairingheap_const_container(KgwEntry, heap_node, b)->due;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int
+compare_hold(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	KgwTicks	x = pairingheap_const_container(KgwEntry, hold_node, a)->hold_until;
+	KgwTicks	y = pairingheap_const_container(KgwEntry, hold_node, b)->hold_until;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static int
+compare_probe(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	KgwTicks	x = pairingheap_const_container(KgwDestination, ill_node, a)->health.probe_at;
+	KgwTicks	y = pairingheap_const_container(KgwDestination, ill_node, b)->health.probe_at;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static HTAB *
+create_table(const char *name, Size key, Size entry, int flags)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = key;
+	ctl.entrysize = entry;
+	ctl.hcxt = CurrentMemoryContext;
+	return hash_create(name, 1024, &ctl, HASH_ELEM | HASH_CONTEXT | flags);
+}
+
+/* An empty memory, in a context of its own below the current one. */
+KgwScheduler *
+kgw_scheduler_new(void)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook scheduler",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	KgwScheduler *s = palloc0(sizeof(KgwScheduler));
+
+	s->entries = create_table("kgwebhook deliveries", sizeof(int64), sizeof(KgwEntry), HASH_BLOBS);
+	s->objects = kgw_object_order_objects(context);
+	s->destinations = create_table("kgwebhook destinations", KGW_DESTINATION_SIZE,
+								   sizeof(KgwDestination), HASH_STRINGS);
+	s->waiting = pairingheap_allocate(compare_due, NULL);
+	s->holds = pairingheap_allocate(compare_hold, NULL);
+	s->ill = pairingheap_allocate(compare_probe, NULL);
+	dlist_init(&s->fetching);
+	dlist_init(&s->paging);
+	for (int i = 0; i < LINES; i++)
+		dlist_init(&s->lines[i]);
+	dlist_init(&s->changed);
+	MemoryContextSwitchTo(caller);
+	return s;
+}
+
+static void
+wake_ill(KgwScheduler *s)
+{
+	while (!pairingheap_is_empty(s->ill))
+	{
+		KgwDestination *d = pairingheap_container(KgwDestination, ill_node,
+												  pairingheap_first(s->ill));
+
+		if (d->health.probe_at > s->now)
+			return;
+		kgw_run_queues_place(s, d);
+	}
+}
+
+/* It is "now": what has waited long enough is activated. */
+void
+kgw_scheduler_tick(KgwScheduler *s, KgwTicks now)
+{
+	s->now = now;
+	while (!pairingheap_is_empty(s->waiting))
+	{
+		KgwEntry   *entry = pairingheap_container(KgwEntry, heap_node,
+												  pairingheap_first(s->waiting));
+
+		if (entry->due > now)
+			break;
+		pairingheap_remove_first(s->waiting);
+		kgw_object_order_activate(s, entry);
+		kgw_run_queues_place(s, entry->destination);
+	}
+	kgw_object_order_release_holds(s);
+	wake_ill(s);
+}
+
+/* When the next tick has something to do; KGW_NEVER when nothing waits. */
+KgwTicks
+kgw_scheduler_due(const KgwScheduler *s)
+{
+	KgwScheduler *m = unconstify(KgwScheduler *, s);
+	KgwTicks	due = KGW_NEVER;
+
+	if (!pairingheap_is_empty(m->waiting))
+		due = pairingheap_container(KgwEntry, heap_node, pairingheap_first(m->waiting))->due;
+	if (!pairingheap_is_empty(m->holds))
+		due = Min(due, pairingheap_container(KgwEntry, hold_node,
+											 pairingheap_first(m->holds))->hold_until);
+	if (!pairingheap_is_empty(m->ill))
+		due = Min(due, pairingheap_container(KgwDestination, ill_node,
+											 pairingheap_first(m->ill))->health.probe_at);
+	return due;
+}
+
+/* Whether pages or rows are wanted. */
+bool
+kgw_scheduler_wants_to_read(const KgwScheduler *s)
+{
+	KgwScheduler *m = unconstify(KgwScheduler *, s);
+
+	return !dlist_is_empty(&m->paging) ||
+		(!dlist_is_empty(&m->fetching) && !s->fetch_stalled);
+}
+
+/* The most requests that there will be in flight. */
+void
+kgw_scheduler_limit(KgwScheduler *s, int limit)
+{
+	s->limit = limit;
+}
+
+/*
+ * Lookups of names that were given up and still hold a thread each.  They count
+ * as if they were in flight, to destinations that have not lately acknowledged
+ * anything: a name server that doesn't answer is no way to have more and more
+ * threads, and holds up nobody whose name is known.
+ */
+void
+kgw_scheduler_hanging(KgwScheduler *s, int hanging)
+{
+	s->hanging = hanging;
+}
+
+/* Whether kgw_scheduler_next() has something to return. */
+bool
+kgw_scheduler_can_send(KgwScheduler *s)
+{
+	return !s->all_paused && kgw_run_queues_can_send(s);
+}
+
+/*
+ * Whether a delivery has had its time: its destination is ill, and was found so
+ * once more after the end of it.  Without that it is worth a probe.
+ */
+static bool
+has_expired(const KgwDestination *d, const KgwEntry *entry)
+{
+	return d->health.open && entry->expires <= d->health.failed_at;
+}
+
+/*
+ * The delivery whose turn it is, and what to do with it; or NULL.  It counts as
+ * in flight until kgw_scheduler_concluded().
+ */
+KgwEntry *
+kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
+{
+	KgwDestination *d;
+	KgwEntry   *entry;
+
+	if (!kgw_scheduler_can_send(s))
+		return NULL;
+	d = kgw_run_queues_take(s);
+	entry = dlist_container(KgwEntry, node, dlist_pop_head_node(&d->ready));
+	*turn = entry->superseded ? KGW_TURN_SUPERSEDE :
+		has_expired(d, entry) ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
+	entry->state = KGW_ENTRY_SENDING;
+	entry->begun = s->now;
+	entry->unproven = d->line >= KGW_LINE_UNPROVEN;
+	s->unproven_in_flight += entry->unproven;
+	s->in_flight++;
+	d->in_flight++;
+	kgw_run_queues_place(s, d);
+	return entry;
+}
+
+/* The row of an entry that kgw_scheduler_next() returned; ours. */
+KgwDelivery *
+kgw_scheduler_row(const KgwEntry *entry)
+{
+	return entry->row;
+}
+
+/* Note whether the entry's attempt was answered, whatever the answer. */
+void
+kgw_scheduler_answered(KgwEntry *entry, bool answered)
+{
+	entry->answered = answered ? 1 : -1;
+}
+
+/*
+ * Whether the entry goes by a connection that nothing went by before: after an
+ * attempt that nobody answered, for there may be others like its connection.
+ * What isn't known any more is taken for that.
+ */
+bool
+kgw_scheduler_wants_fresh(const KgwEntry *entry)
+{
+	if (entry->answered == 0)
+		return entry->row->attempts > entry->row->attempts_before;
+	return entry->answered < 0;
+}
+
+/*
+ * Whom a failure makes a suspect: the object.  But when the destination has
+ * acknowledged others' deliveries since this subscription began to fail, it
+ * is the subscription's own illness, and no reason to keep the others waiting.
+ */
+static uint64
+suspect(const KgwEntry *entry, TimestampTz failing_since)
+{
+	if (failing_since != 0 && entry->destination->last_success > failing_since)
+		return (uint64) entry->row->subscription_id;
+	return entry->object->key.hash;
+}
+
+/*
+ * The turn is over, and what it says of the destination.  "failing_since" is
+ * since when the delivery's subscription has acknowledged nothing; 0 = it isn't
+ * known to be failing.
+ */
+void
+kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign,
+						TimestampTz failing_since)
+{
+	KgwDestination *d = entry->destination;
+	bool		was_open = d->health.open;
+
+	entry->state = KGW_ENTRY_SETTLING;
+	s->unproven_in_flight -= entry->unproven;
+	s->in_flight--;
+	d->in_flight--;
+
+	/* the heap is ordered by what is about to change */
+	if (d->ill)
+		pairingheap_remove(s->ill, &d->ill_node);
+	d->ill = false;
+	kgw_circuit_breaker_note(&d->health, sign, suspect(entry, failing_since), s->now);
+	if (sign == KGW_SIGN_SUCCESS)
+	{
+		d->last_success = GetCurrentTimestamp();
+		d->slow = kgw_run_queues_is_slow(s->now - entry->begun);
+	}
+	if (d->health.open && !was_open)
+		kgw_backlog_unload(s, d);
+	kgw_run_queues_place(s, d);
+}
+
+/* The delivery has left the queue, durably. */
+void
+kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry)
+{
+	kgw_backlog_remove(s, entry);
+}
+
+/* The delivery stays and is due then. */
+void
+kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due)
+{
+	entry->destination->keyless |= due == KGW_NEVER;
+	kgw_object_order_drop_row(s, entry);
+	entry->refused = true;
+	entry->due = entry->superseded ? KGW_OVERDUE : due;
+	kgw_object_order_activate(s, entry);
+	kgw_run_queues_place(s, entry->destination);
+}
+
+/* A setting that limits destinations or holds has changed. */
+void
+kgw_scheduler_limits_changed(KgwScheduler *s)
+{
+	HASH_SEQ_STATUS scan;
+	KgwDestination *d;
+
+	kgw_object_order_reckon_holds(s);
+	hash_seq_init(&scan, s->destinations);
+	while ((d = hash_seq_search(&scan)) != NULL)
+		kgw_run_queues_place(s, d);
+}
+
+/*
+ * Whether nothing of a destination has to be remembered.  How it was is worth
+ * remembering as long as there aren't too many.
+ */
+static bool
+is_forgettable(const KgwScheduler *s, const KgwDestination *d)
+{
+	return d->entries == 0 && !d->more && !d->paused && !d->skipped &&
+		hash_get_num_entries(s->destinations) > REMEMBERED;
+}
+
+/*
+ * The next destination whose state has changed since it was last asked for;
+ * false when there is none.  The name is good until the next call.
+ */
+bool
+kgw_scheduler_changed(KgwScheduler *s, KgwDestinationState *state)
+{
+	static char name[KGW_DESTINATION_SIZE];
+	KgwDestination *d;
+
+	if (dlist_is_empty(&s->changed))
+		return false;
+	d = dlist_container(KgwDestination, changed_node, dlist_pop_head_node(&s->changed));
+	d->changed = false;
+	strlcpy(name, d->name, sizeof(name));
+	state->name = name;
+	state->backing_off = d->health.open;
+	state->in_flight = d->in_flight;
+	state->failures = d->health.failures;
+	state->last_success = d->last_success;
+	state->next_try = d->health.probe_at;
+	state->forgotten = is_forgettable(s, d);
+	if (state->forgotten)
+		hash_search(s->destinations, d->name, HASH_REMOVE, NULL);
+	return true;
+}

@@ -1,0 +1,298 @@
+/*-------------------------------------------------------------------------
+ *
+ * secret_cache.c
+ *	  The signing secrets of organizations.
+ *
+ * A worker keeps a keyring for each organization it has lately sent for; the
+ * text of a secret is wiped as soon as its signer has been made.  That an
+ * organization has none, or one that can't be decrypted at present, is
+ * remembered too.  kgw_secret_cache_forget() is called when somebody has changed a
+ * secret, and at a reload, which may bring another key file.
+ *
+ * A secret that can't be decrypted is an operator's matter and must not stop the
+ * others: the worker says so once, and the organization's deliveries wait.
+ *
+ * A secret must never reach a log line, an error message or a column other
+ * than its own: nothing here formats one.
+ *
+ * src/secrets/secret_cache.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "pg/clock.h"
+#include "secrets/encryption.h"
+#include "secrets/secret_cache.h"
+#include "shmem/counters.h"
+
+/* Organizations remembered at a time; past that, all are forgotten. */
+#define REMEMBERED_MAX 1024
+
+/* Columns of the query below, from 1. */
+enum
+{
+	SECRET = 1, NEXT_SECRET, ACTIVATES_AT, RETIRES_AT, ENCRYPTED
+};
+
+typedef struct KgwRemembered
+{
+	char		org_id[KGW_ORG_ID_MAX + 1]; /* hash key */
+	KgwKeyring	keyring;
+} KgwRemembered;
+
+static const char no_secret[] = "the organization has no signing secret yet";
+static const char not_decrypted[] =
+"the organization's signing secret can't be decrypted at present";
+
+static HTAB *remembered;
+static bool unreadable;			/* one that is remembered could not be decrypted */
+static bool retired;			/* one that was remembered has retired */
+static char complaint[256];		/* what has been logged since the last forgetting */
+
+static KgwSigner *
+make_signer(text *org_id, Datum secret, bool encrypted)
+{
+	bool		by_first;
+	text	   *value = encrypted ? kgw_encryption_open(org_id, DatumGetTextPP(secret), &by_first) :
+		DatumGetTextPP(secret);
+	KgwSigner  *signer = kgw_signature_signer_new(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+
+	explicit_bzero(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	if (signer == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not prepare a signing secret")));
+	return signer;
+}
+
+/* The first whole Unix second that isn't before a time. */
+static int64_t
+second_of(Datum value)
+{
+	TimestampTz when = DatumGetTimestampTz(value);
+
+	if (TIMESTAMP_IS_NOEND(when))
+		return INT64_MAX;
+	if (TIMESTAMP_IS_NOBEGIN(when))
+		return INT64_MIN;
+	return (when + USECS_PER_SEC - 1) / USECS_PER_SEC +
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64_t) SECS_PER_DAY;
+}
+
+static void
+fill_keyring(text *org_id, HeapTuple row, TupleDesc desc, KgwKeyring *keyring)
+{
+	Datum		values[ENCRYPTED + 1];
+	bool		nulls[ENCRYPTED + 1];
+	bool		encrypted;
+
+	for (int i = SECRET; i <= ENCRYPTED; i++)
+		values[i] = SPI_getbinval(row, desc, i, &nulls[i]);
+	encrypted = DatumGetBool(values[ENCRYPTED]);
+	if (!nulls[NEXT_SECRET])
+	{
+		keyring->activates_at = nulls[ACTIVATES_AT] ? INT64_MAX : second_of(values[ACTIVATES_AT]);
+		keyring->retires_at = nulls[RETIRES_AT] ? INT64_MAX : second_of(values[RETIRES_AT]);
+		keyring->next = make_signer(org_id, values[NEXT_SECRET], encrypted);
+	}
+	if (!kgw_keyring_retired(keyring, kgw_clock_unix()))
+		keyring->current = make_signer(org_id, values[SECRET], encrypted);
+	else
+	{
+		keyring->current = keyring->next;
+		keyring->next = NULL;
+		retired = true;
+	}
+}
+
+/*
+ * The organization's keyring; the caller clears it.  It has a fault when there is
+ * no secret.  Needs SPI to be connected and rights on kgwebhook.secret.  An error
+ * when a secret can't be decrypted.
+ */
+void
+kgw_secret_cache_read(const char *org_id, KgwKeyring *keyring)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		args[1];
+
+	memset(keyring, 0, sizeof(*keyring));
+	args[0] = CStringGetTextDatum(org_id);
+	if (SPI_execute_with_args("SELECT secret, next_secret, activates_at, retires_at, encrypted"
+							  " FROM kgwebhook.secret WHERE org_id OPERATOR(pg_catalog.=) $1",
+							  1, types, args, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.secret");
+	if (SPI_processed == 0)
+		keyring->fault = no_secret;
+	else
+	{
+		PG_TRY();
+		{
+			fill_keyring(DatumGetTextPP(args[0]), SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+						 keyring);
+		}
+		PG_CATCH();
+		{
+			kgw_keyring_clear(keyring);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/*
+ * Put an error that keeps a secret from being used into the log, unless the same
+ * has just been said of another one.
+ */
+void
+kgw_secret_cache_complain(const ErrorData *error)
+{
+	const char *fault = error->detail != NULL ? error->detail : error->message;
+
+	kgw_counters_error(error->message);
+	if (strncmp(complaint, fault, sizeof(complaint) - 1) == 0)
+		return;
+	strlcpy(complaint, fault, sizeof(complaint));
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg_internal("%s", error->message),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 error->hint != NULL ? errhint("%s", error->hint) : 0));
+}
+
+/* As kgw_secret_cache_read(), but what can't be decrypted is the keyring's fault. */
+static void
+read_guarded(const char *org_id, KgwKeyring *keyring)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		kgw_secret_cache_read(org_id, keyring);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
+			ReThrowError(error);
+		keyring->fault = not_decrypted;
+		unreadable = true;
+		kgw_secret_cache_complain(error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+}
+
+static void
+create_memory(void)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = sizeof(((KgwRemembered *) 0)->org_id);
+	ctl.entrysize = sizeof(KgwRemembered);
+	remembered = hash_create("kgwebhook signers", 64, &ctl, HASH_ELEM | HASH_STRINGS);
+}
+
+/*
+ * The keyring of an organization that is remembered, else NULL.  One in which a
+ * secret has retired since isn't: it has to be read again.
+ */
+const KgwKeyring *
+kgw_secret_cache_known(const char *org_id)
+{
+	KgwRemembered *entry = NULL;
+
+	if (remembered != NULL && strlen(org_id) < sizeof(entry->org_id))
+		entry = hash_search(remembered, org_id, HASH_FIND, NULL);
+	if (entry == NULL || kgw_keyring_retired(&entry->keyring, kgw_clock_unix()))
+		return NULL;
+	return &entry->keyring;
+}
+
+/*
+ * Read an organization's secrets and remember them.  The keyring is ours; it is
+ * good until kgw_secret_cache_forget() or the next load.
+ */
+const KgwKeyring *
+kgw_secret_cache_load(const char *org_id)
+{
+	static const KgwKeyring none = {.fault = no_secret};
+	KgwKeyring	keyring;
+	KgwRemembered *entry;
+	bool		found;
+
+	if (remembered == NULL)
+		create_memory();
+	if (hash_get_num_entries(remembered) >= REMEMBERED_MAX)
+		kgw_secret_cache_forget();
+
+	/* an organization whose name doesn't fit can't have been given a secret */
+	if (strlen(org_id) >= sizeof(entry->org_id))
+		return &none;
+	read_guarded(org_id, &keyring);
+	entry = hash_search(remembered, org_id, HASH_ENTER, &found);
+	if (found)
+		kgw_keyring_clear(&entry->keyring);
+	entry->keyring = keyring;
+	return &entry->keyring;
+}
+
+/* Forget all of them and wipe their keys. */
+void
+kgw_secret_cache_forget(void)
+{
+	HASH_SEQ_STATUS scan;
+	KgwRemembered *entry;
+
+	unreadable = false;
+	complaint[0] = '\0';
+	if (remembered == NULL)
+		return;
+	hash_seq_init(&scan, remembered);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		kgw_keyring_clear(&entry->keyring);
+		hash_search(remembered, entry->org_id, HASH_REMOVE, NULL);
+	}
+}
+
+/* Whether a secret that is remembered could not be decrypted. */
+bool
+kgw_secret_cache_unreadable(void)
+{
+	return unreadable;
+}
+
+/* Whether a secret has been met since the last call that has retired. */
+bool
+kgw_secret_cache_retired(void)
+{
+	bool		result = retired;
+
+	retired = false;
+	return result;
+}

@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * secret_cache.h
+ *	  The signing secrets of organizations.
+ *
+ * src/secrets/secret_cache.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SECRETS_SECRET_CACHE_H
+#define KGW_SECRETS_SECRET_CACHE_H
+
+#include "pure/keyring.h"
+
+/* Bytes of an organization's identifier, if it is to have a secret. */
+#define KGW_ORG_ID_MAX 255
+
+extern void kgw_secret_cache_read(const char *org_id, KgwKeyring *keyring);
+extern const KgwKeyring *kgw_secret_cache_known(const char *org_id);
+extern const KgwKeyring *kgw_secret_cache_load(const char *org_id);
+extern void kgw_secret_cache_forget(void);
+extern bool kgw_secret_cache_unreadable(void);
+extern bool kgw_secret_cache_retired(void);
+extern void kgw_secret_cache_complain(const ErrorData *error);
+
+#endif							/* KGW_SECRETS_SECRET_CACHE_H */

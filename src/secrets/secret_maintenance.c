@@ -1,0 +1,305 @@
+/*-------------------------------------------------------------------------
+ *
+ * secret_maintenance.c
+ *	  Keeping the table of secrets in order.
+ *
+ * Two things happen to secrets without anybody's asking: the old one of a
+ * rotation that has ended is taken out, and once kgwebhook.key_file is set,
+ * what is still in the clear is encrypted.  The worker does both when it starts
+ * over from the tables, so at a reload, and the first also at the time itself:
+ * it learns of it when it starts over, as it does at each change of the table, and
+ * sleeps until then, so a secret leaves where nothing is sent, too.  Should the
+ * clock be set forward meanwhile, the first attempt that meets such a secret has it
+ * taken out.  Signing never waits for any of that: a secret that has retired
+ * signs nothing any more, wherever it still stands.
+ *
+ * It must never keep the worker from delivering: what fails is logged and left
+ * for the next time, and a row that somebody is changing is left to them.
+ *
+ * src/secrets/secret_maintenance.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "pg/clock.h"
+#include "pg/extension.h"
+#include "secrets/encryption.h"
+#include "secrets/key_file.h"
+#include "secrets/secret_cache.h"
+#include "secrets/secret_maintenance.h"
+#include "secrets/statement_redaction.h"
+
+/* Which rows a pass is about. */
+typedef enum KgwPass
+{
+	PASS_RETIRED,				/* an old secret to be taken out */
+	PASS_CLEAR,					/* to be encrypted */
+	PASS_ALL					/* encrypted by the file's first key, all of them */
+} KgwPass;
+
+static const char *const pass_queries[] = {
+	[PASS_RETIRED] = (" WHERE retires_at OPERATOR(pg_catalog.<=) $1"
+	" AND activates_at OPERATOR(pg_catalog.<=) $1 FOR UPDATE SKIP LOCKED"),
+	[PASS_CLEAR] = " WHERE NOT encrypted FOR UPDATE SKIP LOCKED",
+	[PASS_ALL] = " FOR UPDATE"
+};
+
+/* After a pass that failed, or left a row to somebody who holds it. */
+#define PAUSE_AFTER_FAILURE ((KgwTicks) 10 * USECS_PER_MINUTE)
+
+/* When a secret retires next. */
+static KgwTicks due = KGW_NEVER;
+
+/* One row of kgwebhook.secret. */
+typedef struct KgwCustody
+{
+	text	   *org_id;
+	text	   *secret;
+	text	   *next;			/* or NULL */
+	bool		encrypted;
+	bool		over;			/* the rotation is */
+	bool		changed;
+} KgwCustody;
+
+/* The secret encrypted by the first key, if it isn't already. */
+static text *
+encrypt(KgwCustody *row, text *secret)
+{
+	bool		by_first = false;
+	text	   *clear;
+	text	   *sealed;
+
+	if (secret == NULL)
+		return NULL;
+	clear = row->encrypted ? kgw_encryption_open(row->org_id, secret, &by_first) : secret;
+	if (!by_first)
+	{
+		sealed = kgw_encryption_seal(row->org_id, clear);
+		row->changed = true;
+	}
+	else
+		sealed = secret;
+	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
+	return sealed;
+}
+
+static text *
+text_column(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, desc, column, &isnull);
+
+	return isnull ? NULL : DatumGetTextPP(value);
+}
+
+static void
+read_row(HeapTuple tuple, TupleDesc desc, KgwCustody *row)
+{
+	bool		isnull;
+
+	row->org_id = text_column(tuple, desc, 1);
+	row->secret = text_column(tuple, desc, 2);
+	row->next = text_column(tuple, desc, 3);
+	row->encrypted = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
+	row->over = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull)) && !isnull;
+	row->changed = false;
+}
+
+static void
+write_row(const KgwCustody *row)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID};
+	Datum		args[5];
+	char		nulls[] = "     ";
+
+	args[0] = PointerGetDatum(row->org_id);
+	args[1] = PointerGetDatum(row->secret);
+	args[2] = PointerGetDatum(row->next);
+	nulls[2] = row->next == NULL ? 'n' : ' ';
+	args[3] = BoolGetDatum(row->encrypted);
+	args[4] = BoolGetDatum(row->over);
+	if (SPI_execute_with_args("UPDATE kgwebhook.secret SET secret = $2, next_secret = $3,"
+							  " encrypted = $4,"
+							  " activates_at = CASE WHEN NOT $5 THEN activates_at END,"
+							  " retires_at = CASE WHEN NOT $5 THEN retires_at END"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1",
+							  5, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write kgwebhook.secret");
+}
+
+static void
+tidy_row(KgwPass pass, KgwCustody *row)
+{
+	if (row->over)
+	{
+		row->secret = row->next;
+		row->next = NULL;
+		row->changed = true;
+	}
+	if (pass != PASS_RETIRED)
+	{
+		row->secret = encrypt(row, row->secret);
+		row->next = encrypt(row, row->next);
+		row->encrypted = true;
+	}
+	if (row->changed)
+		write_row(row);
+}
+
+/* Make a pass over the rows that it is about; how many were changed. */
+static int64
+make_pass(KgwPass pass)
+{
+	Oid			types[] = {TIMESTAMPTZOID};
+	Datum		args[1];
+	SPITupleTable *table;
+	uint64		count;
+	int64		changed = 0;
+	int64		now = kgw_clock_unix() -
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
+
+	args[0] = TimestampTzGetDatum(now * USECS_PER_SEC);
+	if (SPI_execute_with_args(psprintf("SELECT org_id, secret, next_secret, encrypted,"
+									   " retires_at OPERATOR(pg_catalog.<=) $1"
+									   " AND activates_at OPERATOR(pg_catalog.<=) $1"
+									   " FROM kgwebhook.secret%s", pass_queries[pass]),
+							  1, types, args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.secret");
+	table = SPI_tuptable;
+	count = SPI_processed;
+	for (uint64 i = 0; i < count; i++)
+	{
+		KgwCustody	row;
+
+		read_row(table->vals[i], table->tupdesc, &row);
+		tidy_row(pass, &row);
+		changed += row.changed;
+	}
+	SPI_freetuptable(table);
+	return changed;
+}
+
+/*
+ * Encrypt everything by the first key of the key file, which must be set.
+ * Returns how many organizations' secrets were not yet.  Needs SPI to be
+ * connected, and rights on kgwebhook.secret.
+ */
+int64
+kgw_secret_maintenance_encrypt_all(void)
+{
+	return make_pass(PASS_ALL);
+}
+
+/* When a secret retires next, if one does; the pass has left what is overdue. */
+static KgwTicks
+next_retirement(void)
+{
+	KgwTicks	now = kgw_clock_ticks();
+	KgwTicks	next;
+	Datum		when;
+	bool		isnull;
+
+	if (SPI_execute("SELECT pg_catalog.min(GREATEST(retires_at, activates_at))"
+					" FROM kgwebhook.secret"
+					" WHERE retires_at IS NOT NULL AND activates_at IS NOT NULL",
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.secret");
+	when = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	next = isnull ? KGW_NEVER :
+		kgw_clock_due(DatumGetTimestampTz(when), GetCurrentTimestamp(), now);
+	SPI_freetuptable(SPI_tuptable);
+	return next == KGW_OVERDUE ? now + PAUSE_AFTER_FAILURE : next;
+}
+
+static void
+pass_in_transaction(KgwPass pass)
+{
+	KgwDiscretion discretion;
+	int64		changed = 0;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	kgw_statement_redaction_begin(&discretion, NULL);
+	if (kgw_extension_hold() && OidIsValid(kgw_extension_relation("secret")))
+	{
+		changed = make_pass(pass);
+		due = next_retirement();
+	}
+	kgw_statement_redaction_end(&discretion);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (changed > 0 && pass == PASS_CLEAR)
+		ereport(LOG,
+				(errmsg("encrypted the secrets of " INT64_FORMAT " organizations", changed),
+				 errhint("VACUUM FULL kgwebhook.secret takes what they were out of the table's file.")));
+}
+
+/* As above; what fails is logged. */
+static void
+try_pass(KgwPass pass)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		pass_in_transaction(pass);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		kgw_secret_cache_complain(error);
+		FreeErrorData(error);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+}
+
+/*
+ * What a worker does for the table, in transactions of its own.  Where secrets
+ * are to be encrypted on disk, its memory mustn't get there by way of a core
+ * file either.
+ */
+void
+kgw_secret_maintenance_run(void)
+{
+	due = kgw_clock_ticks() + PAUSE_AFTER_FAILURE;	/* unless the pass knows better */
+	try_pass(PASS_RETIRED);
+	if (!kgw_key_file_set())
+		return;
+#ifdef __linux__
+	(void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+	try_pass(PASS_CLEAR);
+}
+
+/* When kgw_secret_maintenance_run() has something to do next, as far as anybody knows. */
+KgwTicks
+kgw_secret_maintenance_due(void)
+{
+	return due;
+}

@@ -1,0 +1,92 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement_redaction.c
+ *	  Handling a secret without a word of it in log or activity.
+ *
+ * A secret that is passed in as a literal or a parameter is in the hands of
+ * everything that shows statements.  From the moment that we are called:
+ *
+ * - an error's STATEMENT line and pg_stat_activity show a substitute, also after
+ *   the statement has ended;
+ * - an error has no context: that of a portal may quote its parameters
+ *   (log_parameter_max_length_on_error), that of PL/pgSQL the statement;
+ * - auto_explain doesn't log the queries inside, with their parameters.
+ *
+ * What was written before the call (log_statement) or will be by a copy that we
+ * can't reach (log_min_duration_statement) can only be told of:
+ * kgw_statement_redaction_recorder().
+ *
+ * An error inside needs no cleaning up: PG_TRY of whoever catches it and the
+ * abort of the transaction restore all of it.
+ *
+ * src/secrets/statement_redaction.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "pgstat.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+
+#include "secrets/statement_redaction.h"
+
+/* A setting of a module that may not be there. */
+static const char *
+setting(const char *name)
+{
+	const char *value = GetConfigOption(name, true, false);
+
+	return value != NULL ? value : "";
+}
+
+/*
+ * From here to kgw_statement_redaction_end() nothing is told of what happens.  With a
+ * statement, which has to be a constant, that is what is shown instead of the
+ * current one.
+ */
+void
+kgw_statement_redaction_begin(KgwDiscretion *discretion, const char *statement)
+{
+	discretion->context = error_context_stack;
+	error_context_stack = NULL;
+	discretion->guc_level = NewGUCNestLevel();
+	if (strcmp(setting("auto_explain.log_nested_statements"), "on") == 0)
+		(void) set_config_option("auto_explain.log_nested_statements", "off",
+								 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (statement == NULL)
+		return;
+	debug_query_string = statement;
+	pgstat_report_activity(STATE_RUNNING, statement);
+}
+
+void
+kgw_statement_redaction_end(KgwDiscretion *discretion)
+{
+	AtEOXact_GUC(false, discretion->guc_level);
+	error_context_stack = discretion->context;
+}
+
+/*
+ * The setting by which the current statement has been or will be put into the
+ * server's log as it stands, or NULL.
+ */
+const char *
+kgw_statement_redaction_recorder(void)
+{
+	const char *duration;
+
+	if (log_statement == LOGSTMT_ALL)
+		return "log_statement";
+	if (log_min_duration_statement >= 0)
+		return "log_min_duration_statement";
+	if (log_min_duration_sample >= 0 && log_statement_sample_rate > 0)
+		return "log_min_duration_sample";
+	if (xact_is_sampled)
+		return "log_transaction_sample_rate";
+	duration = setting("auto_explain.log_min_duration");
+	if (duration[0] != '\0' && duration[0] != '-')
+		return "auto_explain.log_min_duration";
+	return NULL;
+}

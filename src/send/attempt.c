@@ -1,0 +1,395 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.c
+ *	  From a row of the queue to a signed request, and from the answer to a
+ *	  verdict (design A1).
+ *
+ * The same code serves the worker and kg_send_test(), so that a test proves
+ * what it seems to.  It runs outside of any transaction and must not use SPI,
+ * nor raise errors: whatever is wrong with a delivery becomes an "invalid"
+ * attempt of that one delivery, and memory is malloc's, because an attempt
+ * outlives every transaction.
+ *
+ * Every attempt is stamped and signed anew: receivers refuse what is older than
+ * five minutes.
+ *
+ * src/send/attempt.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "pg/guc.h"
+#include "pg/jsonb_canonical.h"
+#include "pure/retry_schedule.h"
+#include "pure/url.h"
+#include "send/attempt.h"
+
+/* Room for a body that is kept from one attempt to the next, bytes. */
+#define ROOM_KEPT 4096
+
+/* A malloc'd, NUL-terminated copy, or NULL when there is no memory. */
+static char *
+copy_bytes(const char *bytes, size_t len)
+{
+	char	   *copy = malloc(len + 1);
+
+	if (copy != NULL)
+	{
+		memcpy(copy, bytes, len);
+		copy[len] = '\0';
+	}
+	return copy;
+}
+
+static void
+make_invalid(KgwAttempt *attempt, const char *reason)
+{
+	attempt->outcome = KGW_INVALID;
+	attempt->give_up = true;
+	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
+/* Conclude an attempt that could not even be begun; there is another chance. */
+void
+kgw_attempt_abandon(KgwAttempt *attempt, const char *error)
+{
+	attempt->outcome = KGW_UNREACHABLE;
+	attempt->error = copy_bytes(error, strlen(error));
+}
+
+/* What is wrong with the row before its payload is even looked at, or NULL. */
+static const char *
+find_fault(const KgwDelivery *row)
+{
+	static char reason[160];
+	KgwUrl		url;
+	const char *fault;
+
+	if (row->problem != NULL)
+		return row->problem;
+	fault = kgw_url_parse(row->url, strlen(row->url), &url);
+	if (fault == NULL)
+		fault = kgw_url_judge(&url, kgw_settings.allow_http, kgw_settings.allowed_ports);
+	if (fault == NULL)
+		return NULL;
+	snprintf(reason, sizeof(reason), "the URL can't be called: %s", fault);
+	return reason;
+}
+
+/* Begin a header line; returns where its value goes, and there is room for one. */
+static char *
+begin_header(char line[KGW_HEADER_SIZE], const char *name)
+{
+	size_t		len = strlen(name);
+
+	memcpy(line, name, len);
+	memcpy(line + len, ": ", 3);
+	return line + len + 2;
+}
+
+/*
+ * A header line.  What a header can't carry (controls, other than ASCII) is
+ * percent-encoded: a status is any text, and must not add headers of its own.
+ */
+static void
+format_header(char line[KGW_HEADER_SIZE], const char *name, const char *value)
+{
+	char	   *at = begin_header(line, name);
+	char	   *end = line + KGW_HEADER_SIZE;
+
+	for (; *value != '\0' && at < end - 4; value++)
+	{
+		unsigned char c = (unsigned char) *value;
+
+		if (c > 0x20 && c < 0x7f && c != '%')
+			*at++ = c;
+		else
+			at += snprintf(at, end - at, "%%%02X", c);
+	}
+	*at = '\0';
+}
+
+/* The header with a signature of each signer, space separated. */
+static bool
+sign_header(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count, int64 now)
+{
+	char	   *at = begin_header(attempt->headers[2], "webhook-signature");
+
+	for (int i = 0; i < count; i++)
+	{
+		if (i > 0)
+			*at++ = ' ';
+		if (!kgw_signature_signer_header(signers[i], row->webhook_id, now, attempt->body,
+							   attempt->body_len, at))
+			return false;
+		at += KGW_SIGNATURE_HEADER_SIZE - 1;
+	}
+	return true;
+}
+
+static bool
+make_headers(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count, int64 now)
+{
+	char	   *id = begin_header(attempt->headers[0], "webhook-id");
+
+	if (!sign_header(attempt, row, signers, count, now))
+		return false;
+	strlcpy(id, row->webhook_id, attempt->headers[0] + KGW_HEADER_SIZE - id);
+	pg_lltoa(now, begin_header(attempt->headers[1], "webhook-timestamp"));
+	format_header(attempt->headers[3], "webhook-event", row->event);
+	pg_ltoa(attempt->number, begin_header(attempt->headers[4], "webhook-attempt"));
+	return true;
+}
+
+/* False when there is no memory. */
+static bool
+keep_body(KgwAttempt *attempt, const char *text, size_t len)
+{
+	if (attempt->room_size <= len)
+	{
+		char	   *room = realloc(attempt->room, len + 1);
+
+		if (room == NULL)
+			return false;
+		attempt->room = room;
+		attempt->room_size = len + 1;
+	}
+	memcpy(attempt->room, text, len);
+	attempt->room[len] = '\0';
+	attempt->body = attempt->room;
+	attempt->body_len = len;
+	return true;
+}
+
+/* Canonicalize, sign and seal the body.  False with the reason noted. */
+static bool
+make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 now)
+{
+	KgwJcs *canonical = kgw_jsonb_canonical_workspace();
+	KgwMembers	members = {.stamp = true, .timestamp = now, .drop_signature = true};
+	char		signature[KGW_SIGNATURE_HEX_SIZE];
+	const char *text;
+	size_t		len;
+	KgwJcsStatus result;
+
+	result = kgw_jcs_run(canonical, row->payload, row->payload_len, &members);
+	if (result == KGW_CANONICAL_NO_MEMORY)
+	{
+		kgw_attempt_abandon(attempt, "out of memory");
+		return false;
+	}
+	if (result != KGW_CANONICAL_OK)
+	{
+		make_invalid(attempt, kgw_jcs_problem(canonical));
+		return false;
+	}
+	text = kgw_jcs_text(canonical, &len);
+	if (!kgw_signature_signer_body(signer, text, len, signature))
+	{
+		make_invalid(attempt, "the payload could not be signed");
+		return false;
+	}
+	text = kgw_jcs_seal(canonical, signature, &len);
+	if (keep_body(attempt, text, len))
+		return true;
+	kgw_attempt_abandon(attempt, "out of memory");
+	return false;
+}
+
+/* An attempt that nothing is known of yet; the headers are left as they are. */
+static void
+begin(KgwAttempt *attempt, const KgwDelivery *row)
+{
+	memset(&attempt->number, 0, offsetof(KgwAttempt, headers) - offsetof(KgwAttempt, number));
+	memset(&attempt->outcome, 0, sizeof(*attempt) - offsetof(KgwAttempt, outcome));
+	attempt->number = row->attempts + 1;
+	attempt->started_at = GetCurrentTimestamp();
+	attempt->retry_after = -1;
+}
+
+/*
+ * Stamp and sign a new attempt of the delivery.  True when it can be sent; the
+ * request is then made by kgw_attempt_request().  False when the attempt is
+ * over already, because the delivery is invalid.
+ */
+bool
+kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyring *keyring)
+{
+	int64		now = kgw_clock_unix();
+	const char *fault = find_fault(row);
+	KgwSigner  *signers[KGW_KEYRING_MAX];
+	int			count = kgw_keyring_signers(keyring, now, signers);
+
+	begin(attempt, row);
+	if (fault != NULL)
+		make_invalid(attempt, fault);
+	else if (count == 0)
+	{
+		make_invalid(attempt, keyring->fault);
+		attempt->give_up = false;
+		attempt->no_secret = true;
+	}
+	else if (make_body(attempt, row, signers[0], now))
+	{
+		if (make_headers(attempt, row, signers, count, now))
+			return true;
+		make_invalid(attempt, "the payload could not be signed");
+	}
+	return false;
+}
+
+/* The request of a prepared attempt; it points into attempt and row. */
+void
+kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *row, KgwRequest *request)
+{
+	request->url = row->url;
+	request->body = attempt->body;
+	request->body_len = attempt->body_len;
+	request->fresh = false;
+	memset(request->headers, 0, sizeof(request->headers));
+	for (size_t i = 0; i < lengthof(attempt->headers); i++)
+		request->headers[i] = attempt->headers[i];
+}
+
+static void
+judge_answer(KgwAttempt *attempt, const KgwResponse *response)
+{
+	int			status = response->status;
+	char		error[64];
+
+	attempt->response_status = status;
+	if (status >= 200 && status <= 299)
+	{
+		attempt->outcome = KGW_ACKNOWLEDGED;
+		return;
+	}
+	attempt->outcome = KGW_REJECTED;
+	attempt->give_up = (status == 410);
+	if (status == 429 || status == 503)
+		attempt->retry_after = kgw_retry_schedule_parse_after(response->retry_after,
+											   strlen(response->retry_after),
+											   kgw_clock_unix());
+	snprintf(error, sizeof(error), "answered with status %d%s", status,
+			 status / 100 == 3 ? "; redirects are not followed" : "");
+	attempt->error = copy_bytes(error, strlen(error));
+}
+
+/* Conclude a sent attempt from its response. */
+void
+kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
+{
+	attempt->duration_ms = response->duration / 1000.0;
+	attempt->dropped = response->dropped;
+	switch (response->transport)
+	{
+		case KGW_HTTP_ANSWERED:
+			judge_answer(attempt, response);
+			attempt->response_body = copy_bytes(response->body, response->body_len);
+			attempt->response_len = attempt->response_body ? response->body_len : 0;
+			return;
+		case KGW_HTTP_TIMED_OUT:
+			attempt->outcome = KGW_TIMED_OUT;
+			break;
+		case KGW_HTTP_UNREACHABLE:
+			attempt->outcome = KGW_UNREACHABLE;
+			break;
+		case KGW_HTTP_BLOCKED:
+			attempt->outcome = KGW_BLOCKED;
+			/* how long a name took to resolve is what a scanner wants to know */
+			attempt->duration_ms = 0;
+			break;
+	}
+	attempt->error = copy_bytes(response->error, strlen(response->error));
+}
+
+/* Instead of an attempt: newer transitions of the object have waited enough. */
+void
+kgw_attempt_supersede(KgwAttempt *attempt, const KgwDelivery *row)
+{
+	static const char reason[] = "newer transitions of the object have waited for kgwebhook.max_hold";
+
+	begin(attempt, row);
+	attempt->outcome = KGW_SUPERSEDED;
+	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
+/* Instead of an attempt: the destination has been ill for the whole schedule. */
+void
+kgw_attempt_expire(KgwAttempt *attempt, const KgwDelivery *row)
+{
+	static const char reason[] = "not tried again: the destination was unavailable for the whole"
+		" span of kgwebhook.retry_schedule";
+
+	begin(attempt, row);
+	attempt->outcome = KGW_UNREACHABLE;
+	attempt->not_made = true;
+	attempt->give_up = true;
+	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
+/* Instead of an attempt: its subscription takes no deliveries, for this reason. */
+void
+kgw_attempt_withhold(KgwAttempt *attempt, const KgwDelivery *row, const char *reason)
+{
+	begin(attempt, row);
+	make_invalid(attempt, reason);
+	attempt->not_made = true;
+	attempt->withheld = true;
+}
+
+/* What the attempt says about its destination. */
+KgwSign
+kgw_attempt_sign(const KgwAttempt *attempt)
+{
+	int			status = attempt->response_status;
+
+	if (attempt->not_made || attempt->dropped)
+		return KGW_SIGN_NONE;
+	switch (attempt->outcome)
+	{
+		case KGW_ACKNOWLEDGED:
+			return KGW_SIGN_SUCCESS;
+		case KGW_REJECTED:
+			if (status == 410)
+				return KGW_SIGN_NONE;
+			return status == 408 || status == 425 || status == 429 || status >= 500 ?
+				KGW_SIGN_FAILED : KGW_SIGN_REFUSED;
+		case KGW_TIMED_OUT:
+			return KGW_SIGN_FAILED;
+		case KGW_UNREACHABLE:
+		case KGW_BLOCKED:
+			return KGW_SIGN_DOWN;
+		default:
+			return KGW_SIGN_NONE;
+	}
+}
+
+/* Forget the attempt; room for the next one's body is kept unless it is large. */
+void
+kgw_attempt_clear(KgwAttempt *attempt)
+{
+	free(attempt->response_body);
+	free(attempt->error);
+	attempt->response_body = NULL;
+	attempt->error = NULL;
+	attempt->body = NULL;
+	if (attempt->room_size > ROOM_KEPT)
+	{
+		free(attempt->room);
+		attempt->room = NULL;
+		attempt->room_size = 0;
+	}
+}
+
+/* Free what the attempt holds, not the attempt itself. */
+void
+kgw_attempt_free(KgwAttempt *attempt)
+{
+	free(attempt->room);
+	free(attempt->response_body);
+	free(attempt->error);
+}

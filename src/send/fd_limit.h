@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * fd_limit.h
+ *	  How many sockets this process can have.
+ *
+ * src/send/fd_limit.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SEND_FD_LIMIT_H
+#define KGW_SEND_FD_LIMIT_H
+
+extern int	kgw_fd_limit_for(int wanted);
+
+#endif							/* KGW_SEND_FD_LIMIT_H */

@@ -1,0 +1,208 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_error.c
+ *	  Why a request got no answer, in words.
+ *
+ * What stands in delivery_log's "error" may be shown to the merchant whose URL
+ * it was, and whoever chooses URLs may be probing.  So the words are ours, from
+ * a fixed list: no address that a name led to, no number of milliseconds, and
+ * nothing that the other side said about itself, all of which libcurl's own
+ * messages have in them.  For a request that the guard blocked there is one
+ * sentence only: which network it was, or whether it was this very host, is
+ * what a scanner wants to know.
+ *
+ * Whoever repairs things needs to know the step that failed, and for a
+ * certificate exactly what is wrong with it, so that is told.  What libcurl said
+ * is read to find that out, never passed on.  What is spoken on a port where
+ * HTTP/1.1 was expected is everybody's to see who connects to it.
+ *
+ * src/send/http_error.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <openssl/x509_vfy.h>
+
+#include "send/http_error.h"
+
+/* What was being waited for when the time was over. */
+static const char *
+late(const KgwHttpRequest *transfer)
+{
+	if (transfer->sent)
+		return "no answer came in time";
+	if (!transfer->opened)
+		return "the host's name was not resolved in time";
+	return transfer->connected ? "the TLS handshake was not done in time" :
+		"no connection was made in time";
+}
+
+static const char *
+not_connected(const KgwHttpRequest *transfer)
+{
+	long		os_error = 0;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_OS_ERRNO, &os_error);
+	switch (os_error)
+	{
+		case ECONNREFUSED:
+			return "the connection was refused";
+		case ENETUNREACH:
+		case EHOSTUNREACH:
+			return "there is no route to the host";
+		case EMFILE:
+		case ENFILE:
+			return "there are no file descriptors left";
+		default:
+			return "no connection could be made";
+	}
+}
+
+/* What is wrong with a certificate; the numbers are OpenSSL's. */
+static const char *
+not_verified(const KgwHttpRequest *transfer)
+{
+	long		verdict = X509_V_OK;
+
+	/* the name is checked last, and has no verdict of its own */
+	if (strstr(transfer->error, "subject name") != NULL ||
+		strstr(transfer->error, "common name") != NULL)
+		return "the certificate is for another host";
+	curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
+	switch (verdict)
+	{
+		case X509_V_ERR_CERT_HAS_EXPIRED:
+			return "the certificate, or one that it depends on, has expired";
+		case X509_V_ERR_CERT_NOT_YET_VALID:
+			return "the certificate, or one that it depends on, is not valid yet";
+		case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+			return "the certificate is self-signed";
+		case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+			return "the certificate's authority is not trusted";
+		case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+		case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+		case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+			return "the certificate's issuer is not known: its authority is not trusted,"
+				" or the receiver leaves an intermediate certificate out";
+		case X509_V_ERR_CERT_REVOKED:
+			return "the certificate was revoked";
+		case X509_V_ERR_HOSTNAME_MISMATCH:
+		case X509_V_ERR_IP_ADDRESS_MISMATCH:
+			return "the certificate is for another host";
+		case X509_V_ERR_INVALID_PURPOSE:
+			return "the certificate is not for a server";
+		case X509_V_ERR_EE_KEY_TOO_SMALL:
+		case X509_V_ERR_CA_KEY_TOO_SMALL:
+		case X509_V_ERR_CA_MD_TOO_WEAK:
+			return "the certificate, or one that it depends on, is too weak";
+		default:
+			return "the certificate could not be verified";
+	}
+}
+
+static const char needs_certificate[] =
+	"the other side requires a client certificate, and kgwebhook has none";
+
+/* As the other side's alert has it. */
+static bool
+wants_certificate(const KgwHttpRequest *transfer)
+{
+	return strstr(transfer->error, "certificate required") != NULL ||
+		strstr(transfer->error, "alert bad certificate") != NULL;
+}
+
+static const char *
+no_handshake(const KgwHttpRequest *transfer)
+{
+	if (strstr(transfer->error, "protocol version") != NULL ||
+		strstr(transfer->error, "unsupported protocol") != NULL)
+		return "the other side does not offer TLS 1.2 or newer";
+	if (strstr(transfer->error, "wrong version number") != NULL ||
+		strstr(transfer->error, "packet length too long") != NULL)
+		return "the other side does not speak TLS on this port";
+	if (strstr(transfer->error, "no application protocol") != NULL)
+		return "the other side does not speak HTTP/1.1, by its TLS handshake";
+	if (wants_certificate(transfer))
+		return needs_certificate;
+	if (strstr(transfer->error, "handshake failure") != NULL)
+		return "the other side refused the TLS handshake: it may require a client"
+			" certificate, which kgwebhook has none of, or have no cipher in common";
+	return "the TLS handshake failed";
+}
+
+/* It connected, sent the request, and got something that is no answer. */
+static const char *
+not_http(const KgwHttpRequest *transfer)
+{
+	switch (transfer->speech)
+	{
+		case KGW_SPEAKS_TLS:
+			return "the other side speaks TLS on this port: its URL has to begin with https";
+		case KGW_SPEAKS_HTTP2:
+			return "the other side speaks HTTP/2 on this port, and not HTTP/1.1";
+		default:
+			return "the answer is not HTTP/1.1";
+	}
+}
+
+static const char *
+broken_off(const KgwHttpRequest *transfer)
+{
+	/* by TLS 1.3 it says so only after the handshake */
+	return wants_certificate(transfer) ? needs_certificate : "the connection broke";
+}
+
+/*
+ * A static text for a transfer that ended with "code" and without an answer.
+ * Good for the eyes of the URL's author.
+ */
+const char *
+kgw_http_error_text(const KgwHttpRequest *transfer, CURLcode code)
+{
+	if (transfer->blocked != NULL)
+		return "the host's address is not allowed";
+	if (transfer->resent || transfer->dropped)
+		return "the kept-alive connection was closed before an answer came";
+	if (transfer->too_long)
+		return "the answer's headers are too long";
+	if (transfer->garbled)
+		return not_http(transfer);
+	switch (code)
+	{
+		case CURLE_OK:
+			return "the answer ended within its headers";
+		case CURLE_COULDNT_RESOLVE_HOST:
+			return "the host's name could not be resolved";
+		case CURLE_COULDNT_CONNECT:
+			return not_connected(transfer);
+		case CURLE_OPERATION_TIMEDOUT:
+			return late(transfer);
+		case CURLE_PEER_FAILED_VERIFICATION:
+			return not_verified(transfer);
+		case CURLE_SSL_CONNECT_ERROR:
+			return no_handshake(transfer);
+		case CURLE_SSL_CACERT_BADFILE:
+			return "the certificate authorities of kgwebhook.ca_file could not be read";
+		case CURLE_GOT_NOTHING:
+			return "the connection was closed without an answer";
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+			return broken_off(transfer);
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_WEIRD_SERVER_REPLY:
+			return not_http(transfer);
+#if LIBCURL_VERSION_NUM >= 0x080600
+		case CURLE_TOO_LARGE:
+			return "the answer's headers are too long";
+#endif
+		case CURLE_PARTIAL_FILE:
+			return "the answer ended within its headers";
+		case CURLE_URL_MALFORMAT:
+			return "the URL could not be read";
+		case CURLE_OUT_OF_MEMORY:
+			return "out of memory";
+		default:
+			return "the request could not be made";
+	}
+}

@@ -1,0 +1,479 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_request.c
+ *	  One request on its way: an easy handle and what is collected for it.
+ *
+ * Here is what we tell libcurl about a request; what we let a stranger tell us
+ * is in http_response.c.  Nothing of libcurl's helpfulness is wanted: no redirect,
+ * proxy, netrc, cookie, alternative service, content decoding or HTTP/0.9; a
+ * request goes where its URL says, once.
+ *
+ * The address guard judges the resolved address when a socket is opened and
+ * again before each request on a connection, so neither a name that changes
+ * its address nor a kept-alive connection gets around it.
+ *
+ * libcurl sends a request a second time, unasked, when a reused connection dies
+ * under it.  The log has one row for each attempt on the wire; so the second
+ * sending of one transfer is refused, a new connection for it and in the
+ * pre-request callback its use of another kept one.  Another attempt is ours to
+ * make.
+ *
+ * What waits on a kept connection before it carries the next request is no
+ * answer to it: such a connection is refused before anything is sent, and the
+ * request goes by another.
+ *
+ * A kept connection that dies under a request says nothing of the receiver,
+ * only that somebody has closed or forgotten it meanwhile.  The response says
+ * that it was so.  Connections are not kept for long: less than what lies
+ * between remembers an idle one, and not longer than a name's owner may expect
+ * until a new address is found.
+ *
+ * Callbacks run inside libcurl: they must never palloc, ereport or longjmp.
+ *
+ * src/send/http_request.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "pg/guc.h"
+#include "pure/ip_filter.h"
+#include "send/ca_file.h"
+#include "send/http_error.h"
+#include "send/http_request.h"
+#include "send/local_addresses.h"
+
+StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
+				 "libcurl 7.80.0 or newer is needed for CURLOPT_PREREQFUNCTION");
+
+/* Bodies larger than this are announced by libcurl, unless it is told not to. */
+#define EXPECT_FROM (512 * 1024)
+
+/* What libcurl reads at once: it allocates as much for every request. */
+#define READ_AT_ONCE 4096
+
+/* Seconds that a kept connection may have been idle, and that it may be old. */
+#define IDLE_MAX 45L
+#define AGE_MAX 60L
+
+/* Seconds that a name's addresses are believed. */
+#define NAME_AGE 5L
+
+/*
+ * Up to this size a body fits into what a kernel takes in for a receiver that
+ * does not read yet; so if it isn't acknowledged, nobody is there.
+ */
+#define BODY_TAKEN (16 * 1024)
+
+/* How long this host's own addresses are believed, microseconds. */
+#define INTERFACES_AGE 1000000
+
+/* This host's addresses, or NULL when they can't be told. */
+static const KgwNetworks *
+own_addresses(void)
+{
+	static KgwNetworks own;
+	static bool known;
+	static KgwTicks read_at;
+	KgwTicks	now = kgw_clock_ticks();
+
+	if (read_at == 0 || now - read_at > INTERFACES_AGE)
+	{
+		known = kgw_local_addresses_list(&own);
+		read_at = now;
+	}
+	return known ? &own : NULL;
+}
+
+/* Why a connection to this address is refused, or NULL. */
+static const char *
+judge(const struct sockaddr *address, socklen_t len)
+{
+	const KgwNetworks *own = own_addresses();
+
+	if (own == NULL)
+		return "this host's own addresses are not known";
+	return kgw_ip_filter_judge(address, len, kgw_settings.allowed_networks, own);
+}
+
+static int
+before_lookup(void *resolver, void *reserved, void *arg)
+{
+	KgwHttpRequest *transfer = arg;
+
+	transfer->resolving = true;
+	return 0;
+}
+
+static curl_socket_t
+open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	KgwHttpRequest *transfer = arg;
+	const char *reason = judge(&address->addr, address->addrlen);
+	curl_socket_t fd;
+
+	transfer->resolving = false;
+	if (transfer->sent)
+	{
+		transfer->resent = true;
+		return CURL_SOCKET_BAD;
+	}
+	if (purpose != CURLSOCKTYPE_IPCXN)
+		reason = "connection is not an outgoing one";
+	if (reason != NULL)
+	{
+		/* of several addresses, one that may be tried decides the outcome */
+		if (!transfer->opened)
+			transfer->blocked = reason;
+		return CURL_SOCKET_BAD;
+	}
+	transfer->opened = true;
+	transfer->connected = false;
+	transfer->blocked = NULL;
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd != CURL_SOCKET_BAD && !kgw_connection_opened(fd))
+	{
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
+	return fd;
+}
+
+/* Look at the kept connection between these; false when it is not fit. */
+static bool
+take_kept(KgwHttpRequest *transfer, const struct sockaddr *remote, int remote_port,
+		  int local_port)
+{
+	int			fd = kgw_connection_find(remote, remote_port, local_port);
+
+	transfer->fd = fd;
+	if (fd < 0 || kgw_connection_callback(fd)->doubtful || !kgw_connection_is_silent(fd))
+		return false;
+	transfer->kept = true;
+	transfer->peer = kgw_connection_callback(fd)->peer;
+	kgw_connection_be_patient(fd, transfer->body_sent <= BODY_TAKEN ?
+						  kgw_settings.connect_timeout : 0);
+	return true;
+}
+
+static int
+before_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	KgwHttpRequest *transfer = arg;
+	struct sockaddr_storage address;
+	size_t		len;
+
+	if (transfer->sent)
+	{
+		transfer->resent = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	if (!kgw_ip_filter_parse_address(remote_ip, &address, &len))
+		transfer->blocked = "address can't be read";
+	else
+		transfer->blocked = judge((struct sockaddr *) &address, len);
+	if (transfer->blocked != NULL)
+		return CURL_PREREQFUNC_ABORT;
+	if (!transfer->opened && !take_kept(transfer, (struct sockaddr *) &address,
+										remote_port, local_port))
+	{
+		transfer->unfit = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	transfer->sent = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+static void
+set_manners(CURL *easy)
+{
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) READ_AT_ONCE);
+	curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_MAX);
+	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, AGE_MAX);
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "kgwebhook/" KGW_VERSION);
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_PROXY, "");
+	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+
+static void
+set_callbacks(KgwHttpRequest *transfer, curl_closesocket_callback on_close)
+{
+	CURL	   *easy = transfer->easy;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, before_lookup);
+	curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+	kgw_http_response_listen(transfer);
+}
+
+/*
+ * A transfer with its easy handle, to be used for one request after another:
+ * a new handle each costs a quarter of the rate.  on_close is called in place
+ * of close() for its sockets.  NULL when there is no memory.
+ */
+KgwHttpRequest *
+kgw_http_request_new(curl_closesocket_callback on_close)
+{
+	KgwHttpRequest *transfer = calloc(1, sizeof(KgwHttpRequest));
+
+	if (transfer == NULL)
+		return NULL;
+	transfer->easy = curl_easy_init();
+	if (transfer->easy == NULL)
+	{
+		free(transfer);
+		return NULL;
+	}
+	set_manners(transfer->easy);
+	set_callbacks(transfer, on_close);
+	return transfer;
+}
+
+/*
+ * The transfer of this handle, or NULL.  libcurl 8 has handles of its own
+ * besides, for lookups and shutdowns, which are no transfers of ours.
+ */
+KgwHttpRequest *
+kgw_http_request_of(CURL *easy)
+{
+	KgwHttpRequest *transfer = NULL;
+
+	return curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK ? transfer : NULL;
+}
+
+static bool
+is_plain(const KgwHttpRequest *transfer)
+{
+	return strncmp(transfer->url, "https:", 6) != 0;
+}
+
+/* The transfer waits for this socket: for CURL_POLL_IN, CURL_POLL_OUT or both. */
+void
+kgw_http_request_waits(KgwHttpRequest *transfer, int fd, int what)
+{
+	KgwSocket  *socket = kgw_connection_callback(fd);
+
+	transfer->fd = fd;
+	if (!socket->ours || (what & CURL_POLL_IN) == 0)
+		return;
+	if (!transfer->sent)
+		transfer->connected = true;
+	else if (!transfer->kept && is_plain(transfer) && transfer->received == 0)
+		socket->asker = transfer;
+}
+
+/*
+ * The first answer over a connection has come: see what is spoken there.  From
+ * libcurl one only learns that it isn't HTTP/1.1.
+ */
+void
+kgw_http_request_sniff(KgwHttpRequest *transfer, int fd)
+{
+	unsigned char begin[9];
+	ssize_t		len = recv(fd, begin, sizeof(begin), MSG_PEEK | MSG_DONTWAIT);
+
+	/* a record of TLS 1.x; a SETTINGS or GOAWAY frame of HTTP/2's stream 0 */
+	if (len >= 3 && begin[0] >= 0x14 && begin[0] <= 0x17 && begin[1] == 3)
+		transfer->speech = KGW_SPEAKS_TLS;
+	else if (len == 9 && begin[0] == 0 && (begin[3] == 4 || begin[3] == 7) &&
+			 memcmp(begin + 5, "\0\0\0\0", 4) == 0)
+		transfer->speech = KGW_SPEAKS_HTTP2;
+}
+
+/* Free a transfer that no multi handle knows any more. */
+void
+kgw_http_request_free(KgwHttpRequest *transfer)
+{
+	curl_easy_cleanup(transfer->easy);
+	free(transfer->url);
+	free(transfer->body);
+	free(transfer);
+}
+
+/*
+ * libcurl only reads the list, while the request lasts; so it is made of our own
+ * nodes, which point at the request's lines, rather than of a dozen allocations.
+ */
+static void
+set_headers(KgwHttpRequest *transfer, const KgwRequest *request)
+{
+	static char content_type[] = "Content-Type: application/json";
+	static char no_expect[] = "Expect:";
+	struct curl_slist *node = transfer->headers;
+
+	node->data = content_type;
+	/* libcurl would wait for a "100 Continue" before a large body */
+	if (request->body_len > EXPECT_FROM)
+	{
+		node->next = node + 1;
+		(++node)->data = no_expect;
+	}
+	for (int i = 0; i < KGW_HTTP_HEADERS && request->headers[i] != NULL; i++)
+	{
+		node->next = node + 1;
+		(++node)->data = unconstify(char *, request->headers[i]);
+	}
+	node->next = NULL;
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+}
+
+/* False when there is no memory. */
+static bool
+set_url(KgwHttpRequest *transfer, const char *url)
+{
+	if (transfer->url != NULL && strcmp(transfer->url, url) == 0)
+		return true;
+	free(transfer->url);
+	transfer->url = strdup(url);
+	return transfer->url != NULL &&
+		curl_easy_setopt(transfer->easy, CURLOPT_URL, url) == CURLE_OK;
+}
+
+static bool
+reserve_body(KgwHttpRequest *transfer)
+{
+	size_t		room = kgw_settings.response_body_limit;
+
+	if (transfer->body == NULL || transfer->body_room != room)
+	{
+		free(transfer->body);
+		transfer->body = malloc(room + 1);
+		transfer->body_room = transfer->body ? room : 0;
+	}
+	return transfer->body != NULL;
+}
+
+/*
+ * Make the transfer ready for this request, by the settings of the moment.
+ * False when there is no memory.
+ */
+bool
+kgw_http_request_prepare(KgwHttpRequest *transfer, const KgwRequest *request)
+{
+	CURL	   *easy = transfer->easy;
+
+	transfer->stranded = false;
+	transfer->resolving = false;
+	transfer->opened = false;
+	transfer->connected = false;
+	transfer->kept = false;
+	transfer->sent = false;
+	transfer->speech = KGW_SPEAKS_ANY;
+	transfer->blocked = NULL;
+	transfer->unfit = false;
+	transfer->resent = false;
+	transfer->dropped = false;
+	transfer->too_long = false;
+	transfer->garbled = false;
+	transfer->lines = 0;
+	transfer->looks = 0;
+	transfer->fd = -1;
+	transfer->headers_done = false;
+	transfer->received = 0;
+	transfer->body_len = 0;
+	transfer->retry_after[0] = '\0';
+	transfer->error[0] = '\0';
+
+	transfer->body_sent = request->body_len;
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long) request->fresh);
+	curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, request->fresh ? 0L : NAME_AGE);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) kgw_settings.request_timeout);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) kgw_settings.connect_timeout);
+	if (kgw_ca_file_path()[0] != '\0')
+		curl_easy_setopt(easy, CURLOPT_CAINFO, kgw_ca_file_path());
+	set_headers(transfer, request);
+	return reserve_body(transfer) && set_url(transfer, request->url);
+}
+
+/*
+ * Whether a kept connection ended under the request before anything of an
+ * answer came.  Late is another thing: the receiver may be what is slow.
+ */
+static bool
+was_dropped(const KgwHttpRequest *transfer, CURLcode code)
+{
+	if (!transfer->kept || transfer->received > 0 || transfer->blocked != NULL)
+		return false;
+	return transfer->resent || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
+		code == CURLE_GOT_NOTHING;
+}
+
+static KgwTransport
+transport_of(const KgwHttpRequest *transfer, CURLcode code)
+{
+	if (transfer->blocked != NULL)
+		return KGW_HTTP_BLOCKED;
+	return code == CURLE_OPERATION_TIMEDOUT ? KGW_HTTP_TIMED_OUT : KGW_HTTP_UNREACHABLE;
+}
+
+/* What this says of connections that are kept. */
+static void
+judge_kept(const KgwHttpRequest *transfer, const KgwResponse *response)
+{
+	if (response->dropped ||
+		(response->transport == KGW_HTTP_TIMED_OUT && transfer->received == 0))
+		kgw_connection_doubt(&transfer->peer);
+	else if (response->transport == KGW_HTTP_ANSWERED && transfer->fd >= 0)
+		kgw_connection_callback(transfer->fd)->doubtful = false;
+}
+
+/*
+ * What became of the transfer.  The status line and the headers decide; the body
+ * is for the log, and one that is cut off, too long or late changes nothing.
+ * The response points into the transfer.
+ */
+void
+kgw_http_request_result(KgwHttpRequest *transfer, CURLcode code, KgwResponse *response)
+{
+	long		status = 0;
+
+	response->body = transfer->body;
+	response->body_len = transfer->body_len;
+	response->retry_after = transfer->retry_after;
+	response->duration = kgw_clock_ticks() - transfer->started;
+	transfer->dropped = !transfer->headers_done && was_dropped(transfer, code);
+	response->dropped = transfer->dropped;
+	if (transfer->headers_done)
+	{
+		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+		response->transport = KGW_HTTP_ANSWERED;
+		response->error = "";
+	}
+	else
+	{
+		response->transport = transport_of(transfer, code);
+		response->error = kgw_http_error_text(transfer, code);
+	}
+	response->status = (int) status;
+	if (transfer->kept)
+		judge_kept(transfer, response);
+}

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * local_addresses.h
+ *	  The addresses of this host's own network interfaces.
+ *
+ * src/send/local_addresses.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SEND_LOCAL_ADDRESSES_H
+#define KGW_SEND_LOCAL_ADDRESSES_H
+
+#include "pure/ip_filter.h"
+
+extern bool kgw_local_addresses_list(KgwNetworks *out);
+
+#endif							/* KGW_SEND_LOCAL_ADDRESSES_H */

@@ -1,0 +1,332 @@
+/*-------------------------------------------------------------------------
+ *
+ * settle.c
+ *	  Writing down how attempts ended.
+ *
+ * Many outcomes go into one transaction: the log first, then what leaves the
+ * queue and what stays, each kind by one set-based statement over arrays, or
+ * without any (queue_delete.c).  The log is written from memory and not from the
+ * queue's rows, so that an attempt is logged even if somebody has deleted its
+ * delivery meanwhile.
+ *
+ * The caller brings the transaction.  It must commit durably before the worker
+ * sends the next transition of the same object: until then the delivery is in
+ * flight, and a crash sends it once more.
+ *
+ * A row that somebody holds can be left out of a batch, so that one session's
+ * open transaction isn't everybody's.
+ *
+ * src/settle/settle.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "pg/encoding.h"
+#include "pg/saved_plan.h"
+#include "queue/queue_delete.h"
+#include "settle/delivery_log.h"
+#include "settle/settle.h"
+#include "settle/subscription_state.h"
+
+/* An array parameter that is being filled. */
+typedef struct KgwArray
+{
+	Oid			type;			/* of the elements */
+	int			count;
+	Datum	   *values;
+} KgwArray;
+
+static void
+array_init(KgwArray *array, Oid type, int room)
+{
+	array->type = type;
+	array->count = 0;
+	array->values = palloc(room * sizeof(Datum));
+}
+
+static void
+array_add(KgwArray *array, Datum value)
+{
+	array->values[array->count++] = value;
+}
+
+static Datum
+array_datum(const KgwArray *array)
+{
+	int			length = 8;
+	bool		by_value = FLOAT8PASSBYVAL;
+	char		align = TYPALIGN_DOUBLE;
+
+	if (array->type == TEXTOID)
+	{
+		length = -1;
+		by_value = false;
+		align = TYPALIGN_INT;
+	}
+	else if (array->type == INT4OID)
+	{
+		length = 4;
+		by_value = true;
+		align = TYPALIGN_INT;
+	}
+	return PointerGetDatum(construct_array(array->values, array->count, array->type,
+										   length, by_value, align));
+}
+
+static void
+execute(SPIPlanPtr which, Datum *args, int expected)
+{
+	if (SPI_execute_plan(which, args, NULL, false, 0) != expected)
+		elog(ERROR, "could not settle: %s", SPI_result_code_string(SPI_result));
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* Run a plan that returns numbers of deliveries; they are sorted. */
+static int64 *
+read_ids(SPIPlanPtr which, Datum *args, bool read_only, int *count)
+{
+	int64	   *ids;
+
+	if (SPI_execute_plan(which, args, NULL, read_only, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not settle: %s", SPI_result_code_string(SPI_result));
+	*count = SPI_processed;
+	ids = palloc(Max(*count, 1) * sizeof(int64));
+	for (int i = 0; i < *count; i++)
+	{
+		bool		isnull;
+
+		ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1,
+											 &isnull));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	qsort(ids, *count, sizeof(int64), compare_ids);
+	return ids;
+}
+
+static bool
+is_among(int64 id, const int64 *ids, int count)
+{
+	return bsearch(&id, ids, count, sizeof(int64), compare_ids) != NULL;
+}
+
+/*
+ * Mark those whose rows in the queue somebody else holds.  They are left out of
+ * what follows in the same transaction, and the others can't be held any more.
+ */
+void
+kgw_settle_mark_locked(KgwSettlement *settlements, int count)
+{
+	static SPIPlanPtr kept_all;
+	static SPIPlanPtr kept_free;
+	Oid			types[] = {INT8ARRAYOID};
+	KgwArray	ids;
+	Datum		args[1];
+	int64	   *all,
+			   *unheld;
+	int			all_count,
+				unheld_count;
+
+	array_init(&ids, INT8OID, count);
+	for (int i = 0; i < count; i++)
+		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
+	args[0] = array_datum(&ids);
+	kgw_saved_plan(&kept_all,
+			 "SELECT delivery_id FROM kgwebhook.queue"
+			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+	kgw_saved_plan(&kept_free,
+			 "SELECT delivery_id FROM kgwebhook.queue"
+			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED", 1, types);
+	all = read_ids(kept_all, args, true, &all_count);
+	unheld = read_ids(kept_free, args, false, &unheld_count);
+	for (int i = 0; i < count; i++)
+	{
+		int64		id = settlements[i].row->delivery_id;
+
+		settlements[i].locked = is_among(id, all, all_count) &&
+			!is_among(id, unheld, unheld_count);
+	}
+}
+
+/*
+ * Write the attempts' rows of the log; sets their attempt_id.
+ */
+void
+kgw_settle_log(KgwSettlement *settlements, int count)
+{
+	KgwLogWriter *writer = kgw_delivery_log_begin();
+
+	for (int i = 0; i < count; i++)
+	{
+		KgwSettlement *settlement = &settlements[i];
+		KgwLogEntry entry = {
+			.row = settlement->row,
+			.attempt = settlement->attempt,
+			.final = settlement->fate != KGW_FATE_RETRY,
+			.is_test = settlement->is_test
+		};
+
+		if (settlement->locked)
+			continue;
+		settlement->attempt_id = kgw_delivery_log_write(writer, &entry);
+	}
+	kgw_delivery_log_end(writer);
+}
+
+static bool
+has_fate(const KgwSettlement *settlement, KgwFate fate)
+{
+	return settlement->fate == fate && !settlement->locked;
+}
+
+/*
+ * Take what is done out of the queue: where it was read, or else by number.
+ */
+static void
+settle_done(KgwSettlement *settlements, int count)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {INT8ARRAYOID};
+	KgwDequeuer *dequeuer = kgw_queue_delete_begin();
+	KgwArray	ids;
+	Datum		args[1];
+
+	array_init(&ids, INT8OID, count);
+	for (int i = 0; i < count; i++)
+	{
+		if (has_fate(&settlements[i], KGW_FATE_DONE) &&
+			!kgw_queue_delete(dequeuer, settlements[i].row))
+			array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
+	}
+	kgw_queue_delete_end(dequeuer);
+	if (ids.count == 0)
+		return;
+	kgw_saved_plan(&kept,
+			 "DELETE FROM kgwebhook.queue"
+			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
+	args[0] = array_datum(&ids);
+	execute(kept, args, SPI_OK_DELETE);
+}
+
+/* Note when the deliveries that stay are tried again. */
+static void
+settle_retries(KgwSettlement *settlements, int count)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID};
+	KgwArray	ids,
+				attempts,
+				undone,
+				times;
+	Datum		args[4];
+
+	array_init(&ids, INT8OID, count);
+	array_init(&attempts, INT4OID, count);
+	array_init(&undone, INT4OID, count);
+	array_init(&times, TIMESTAMPTZOID, count);
+	for (int i = 0; i < count; i++)
+	{
+		if (!has_fate(&settlements[i], KGW_FATE_RETRY))
+			continue;
+		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
+		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number));
+		array_add(&undone, Int32GetDatum(settlements[i].undone ? 1 : 0));
+		array_add(&times, TimestampTzGetDatum(settlements[i].next_attempt_at));
+	}
+	if (ids.count == 0)
+		return;
+	kgw_saved_plan(&kept,
+			 "UPDATE kgwebhook.queue q"
+			 "   SET attempts = v.attempts, next_attempt_at = v.next_attempt_at,"
+			 "       attempts_before = q.attempts_before OPERATOR(pg_catalog.+) v.undone"
+			 "  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
+			 "                  pg_catalog.unnest($4))"
+			 "    AS v(delivery_id, attempts, undone, next_attempt_at)"
+			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 4, types);
+	args[0] = array_datum(&ids);
+	args[1] = array_datum(&attempts);
+	args[2] = array_datum(&undone);
+	args[3] = array_datum(&times);
+	execute(kept, args, SPI_OK_UPDATE);
+}
+
+/*
+ * Move what is given up from the queue to the dead letters.  One that was put
+ * back by hand may still be among them, and must not be stuck for that.
+ */
+static void
+settle_dead(KgwSettlement *settlements, int count)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID};
+	KgwArray	ids,
+				attempts,
+				reasons;
+	Datum		args[3];
+
+	array_init(&ids, INT8OID, count);
+	array_init(&attempts, INT4OID, count);
+	array_init(&reasons, TEXTOID, count);
+	for (int i = 0; i < count; i++)
+	{
+		if (!has_fate(&settlements[i], KGW_FATE_DEAD))
+			continue;
+		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
+		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number -
+											(settlements[i].attempt->not_made ? 1 : 0)));
+		array_add(&reasons, CStringGetTextDatum(kgw_encoding_from_wire(settlements[i].reason,
+														   strlen(settlements[i].reason))));
+	}
+	if (ids.count == 0)
+		return;
+	kgw_saved_plan(&kept,
+			 "WITH gone AS ("
+			 " DELETE FROM kgwebhook.queue q"
+			 "  USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+			 "    AS v(delivery_id, attempts, reason)"
+			 "  WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id"
+			 " RETURNING q.*, v.attempts AS made, v.reason)"
+			 " INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event,"
+			 " kind, object_id, url, destination, payload, attempts, attempts_before, next_attempt_at,"
+			 " enqueued_at, xid, problem, reason, subscription_id)"
+			 " SELECT delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,"
+			 " payload, made, attempts_before, next_attempt_at, enqueued_at, xid, problem, reason,"
+			 " subscription_id FROM gone"
+			 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
+			 " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason,"
+			 " died_at = excluded.died_at",
+			 3, types);
+	args[0] = array_datum(&ids);
+	args[1] = array_datum(&attempts);
+	args[2] = array_datum(&reasons);
+	execute(kept, args, SPI_OK_INSERT);
+}
+
+/*
+ * Log the attempts and do to the queue what became of their deliveries.  Needs
+ * SPI to be connected, in a transaction of its own.
+ */
+void
+kgw_settle(KgwSettlement *settlements, int count)
+{
+	kgw_settle_log(settlements, count);
+	settle_done(settlements, count);
+	settle_dead(settlements, count);
+	settle_retries(settlements, count);
+	kgw_subscription_state_settle(settlements, count);
+}

@@ -1,0 +1,375 @@
+/*-------------------------------------------------------------------------
+ *
+ * subscription_state.c
+ *	  How a subscription stands, as a worker knows it: paused, disabled, gone,
+ *	  and since when its receiver has acknowledged nothing.
+ *
+ * The trigger enqueues for every subscription there is; what becomes of a
+ * delivery is decided here, when its turn comes.  A worker remembers those that
+ * it has lately met, and forgets them when somebody has written the table.
+ *
+ * A subscription is disabled when its receiver says that it is gone (410), and
+ * when one of its deliveries is given up and nothing has been acknowledged for
+ * the whole span of kgwebhook.retry_schedule.  That is written in the
+ * transaction that settles the delivery.  In between only changes are written:
+ * the first failure, and the first acknowledgement after it.  So who is well
+ * costs nothing.
+ *
+ * A row that somebody holds (he is pausing it, say) is left as it is, and the
+ * next outcome tries again: one session's open transaction must not hold up
+ * what others get.
+ *
+ * src/settle/subscription_state.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "pg/encoding.h"
+#include "pg/guc.h"
+#include "pg/saved_plan.h"
+#include "pure/retry_schedule.h"
+#include "settle/subscription_state.h"
+#include "shmem/commit_callback.h"
+
+/* Subscriptions remembered at a time; past that, all are forgotten. */
+#define REMEMBERED_MAX 4096
+
+/* Room for a reason; it is cut if it is longer. */
+#define REASON_SIZE 400
+
+/* How one stands after some of a batch's outcomes. */
+typedef struct KgwChange
+{
+	int64		subscription_id;
+	bool		changed;
+	TimestampTz failing_since;
+	char	   *disabled;		/* the reason, if that's what it comes to */
+} KgwChange;
+
+static HTAB *remembered;
+
+/* Whether one by which rows may have been judged is remembered no more. */
+static bool unsure;
+
+/* How a subscription stands, if that is remembered, else NULL. */
+const KgwSubscriptionState *
+kgw_subscription_state_known(int64 subscription_id)
+{
+	return remembered == NULL ? NULL :
+		hash_search(remembered, &subscription_id, HASH_FIND, NULL);
+}
+
+static void
+forget_one(KgwSubscriptionState *standing)
+{
+	if (standing->refusal != NULL)
+		pfree(standing->refusal);
+	hash_search(remembered, &standing->subscription_id, HASH_REMOVE, NULL);
+}
+
+/* Somebody has written the table: forget all of them. */
+void
+kgw_subscription_state_forget(void)
+{
+	HASH_SEQ_STATUS scan;
+	KgwSubscriptionState *standing;
+
+	unsure = false;
+	if (remembered == NULL)
+		return;
+	hash_seq_init(&scan, remembered);
+	while ((standing = hash_seq_search(&scan)) != NULL)
+		forget_one(standing);
+}
+
+static void
+create_memory(void)
+{
+	HASHCTL		ctl = {0};
+
+	ctl.keysize = sizeof(int64);
+	ctl.entrysize = sizeof(KgwSubscriptionState);
+	remembered = hash_create("kgwebhook subscriptions", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+}
+
+/* Read the row of a subscription; refusal is in the current memory context. */
+static void
+read_standing(KgwSubscriptionState *standing)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {INT8OID};
+	Datum		args[1];
+	Datum		value;
+	bool		isnull;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+
+	kgw_saved_plan(&kept,
+			 "SELECT paused_at IS NOT NULL, failing_since,"
+			 " pg_catalog.format('subscription %s is disabled since %s UTC: %s', subscription_id,"
+			 " pg_catalog.to_char(disabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
+			 " disabled_reason), disabled_at IS NOT NULL"
+			 "  FROM kgwebhook.subscription WHERE subscription_id OPERATOR(pg_catalog.=) $1",
+			 1, types);
+	args[0] = Int64GetDatum(standing->subscription_id);
+	if (SPI_execute_plan(kept, args, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.subscription");
+	if (SPI_processed == 0)
+	{
+		standing->refusal = psprintf("subscription " INT64_FORMAT " was removed",
+									 standing->subscription_id);
+		SPI_freetuptable(SPI_tuptable);
+		return;
+	}
+	tuple = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	standing->paused = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
+	value = SPI_getbinval(tuple, desc, 2, &isnull);
+	standing->failing_since = isnull ? 0 : DatumGetTimestampTz(value);
+	if (DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull)))
+		standing->refusal = SPI_getvalue(tuple, desc, 3);
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Whether rows that were judged by one of these are judged the same by the other. */
+static bool
+is_same(const KgwSubscriptionState *a, const KgwSubscriptionState *b)
+{
+	return a->paused == b->paused && (a->refusal == NULL) == (b->refusal == NULL);
+}
+
+/*
+ * Somebody has written the table: read again what is remembered.  True when rows
+ * that were judged by it may have to be judged again.  Needs SPI to be connected.
+ */
+bool
+kgw_subscription_state_reread(void)
+{
+	HASH_SEQ_STATUS scan;
+	KgwSubscriptionState *standing;
+	bool		changed = unsure;
+
+	unsure = false;
+	if (remembered == NULL)
+		return changed;
+	hash_seq_init(&scan, remembered);
+	while ((standing = hash_seq_search(&scan)) != NULL)
+	{
+		KgwSubscriptionState read = {.subscription_id = standing->subscription_id};
+
+		if (!changed)
+		{
+			read_standing(&read);
+			changed = !is_same(standing, &read);
+		}
+		forget_one(standing);
+	}
+	return changed;
+}
+
+/*
+ * Read how a subscription stands and remember it; one that isn't there refuses.
+ * Needs SPI to be connected.  It is ours, and good until the next load or
+ * kgw_subscription_state_forget().
+ */
+const KgwSubscriptionState *
+kgw_subscription_state_load(int64 subscription_id)
+{
+	KgwSubscriptionState read = {.subscription_id = subscription_id};
+	KgwSubscriptionState *standing;
+	bool		found;
+
+	if (remembered == NULL)
+		create_memory();
+	if (hash_get_num_entries(remembered) >= REMEMBERED_MAX)
+	{
+		kgw_subscription_state_forget();
+		unsure = true;
+	}
+	read_standing(&read);
+	if (read.refusal != NULL)
+		read.refusal = MemoryContextStrdup(TopMemoryContext, read.refusal);
+	standing = hash_search(remembered, &subscription_id, HASH_ENTER, &found);
+	if (found && standing->refusal != NULL)
+		pfree(standing->refusal);
+	*standing = read;
+	return standing;
+}
+
+/* Whether the outcome says something of the receiver. */
+static bool
+speaks_of_receiver(const KgwSettlement *settlement)
+{
+	if (settlement->attempt->dropped)
+		return false;
+	switch (settlement->attempt->outcome)
+	{
+		case KGW_INVALID:
+		case KGW_SUPERSEDED:
+			return false;
+		default:
+			return settlement->row->subscription_id != 0 && !settlement->locked;
+	}
+}
+
+/* The change of a subscription, from how it stands in memory; NULL: it is off already. */
+static KgwChange *
+change_of(KgwChange *changes, int *count, int64 subscription_id)
+{
+	const KgwSubscriptionState *standing;
+
+	for (int i = 0; i < *count; i++)
+	{
+		if (changes[i].subscription_id == subscription_id)
+			return &changes[i];
+	}
+	standing = kgw_subscription_state_known(subscription_id);
+	if (standing == NULL)
+		standing = kgw_subscription_state_load(subscription_id);
+	if (standing->refusal != NULL)
+		return NULL;
+	changes[*count] = (KgwChange) {
+		.subscription_id = subscription_id,
+		.failing_since = standing->failing_since
+	};
+	return &changes[(*count)++];
+}
+
+/*
+ * Whether it has failed for the whole span of the schedule: as it is at its
+ * shortest, because the delivery that is given up has been through it.
+ */
+static bool
+has_failed_for_long(const KgwChange *change)
+{
+	int64		span = kgw_retry_schedule_span(kgw_settings.schedule) * (1 - kgw_settings.retry_jitter);
+
+	return GetCurrentTimestamp() - change->failing_since >= span;
+}
+
+/* Take one outcome in. */
+static void
+apply(KgwChange *change, const KgwSettlement *settlement)
+{
+	const KgwAttempt *attempt = settlement->attempt;
+
+	if (change->disabled != NULL)
+		return;
+	if (attempt->outcome == KGW_ACKNOWLEDGED)
+	{
+		change->changed |= change->failing_since != 0;
+		change->failing_since = 0;
+		return;
+	}
+	if (change->failing_since == 0)
+	{
+		change->failing_since = attempt->started_at;
+		change->changed = true;
+	}
+	if (attempt->response_status == 410)
+		change->disabled = pstrdup("the receiver answered 410 Gone");
+	else if (settlement->fate == KGW_FATE_DEAD && has_failed_for_long(change))
+	{
+		change->disabled = palloc(REASON_SIZE);
+		snprintf(change->disabled, REASON_SIZE,
+				 "nothing was acknowledged for the whole span of kgwebhook.retry_schedule"
+				 "; the last attempt: %s", attempt->error ? attempt->error : "out of memory");
+	}
+	change->changed |= change->disabled != NULL;
+}
+
+/* Write a change down; false when somebody holds the row, or has removed it. */
+static bool
+write_change(const KgwChange *change, const char *reason)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID};
+	Datum		args[3] = {Int64GetDatum(change->subscription_id)};
+	char		nulls[] = "   ";
+
+	kgw_saved_plan(&kept,
+			 "UPDATE kgwebhook.subscription s SET failing_since = $2,"
+			 "   disabled_at = CASE WHEN $3 IS NOT NULL THEN pg_catalog.now() END, disabled_reason = $3"
+			 " WHERE s.subscription_id OPERATOR(pg_catalog.=) ANY (ARRAY("
+			 "   SELECT n.subscription_id FROM kgwebhook.subscription n"
+			 "    WHERE n.subscription_id OPERATOR(pg_catalog.=) $1 AND n.disabled_at IS NULL"
+			 "      FOR UPDATE SKIP LOCKED))", 3, types);
+	if (change->failing_since != 0)
+		args[1] = TimestampTzGetDatum(change->failing_since);
+	else
+		nulls[1] = 'n';
+	if (reason != NULL)
+		args[2] = CStringGetTextDatum(reason);
+	else
+		nulls[2] = 'n';
+	if (SPI_execute_plan(kept, args, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write kgwebhook.subscription");
+	return SPI_processed > 0;
+}
+
+/* Say so, and have what waits for it looked at again. */
+static void
+announce(const KgwChange *change, const char *reason)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CONNECTION_EXCEPTION),
+			 errmsg("kgwebhook has disabled subscription " INT64_FORMAT, change->subscription_id),
+			 errdetail("Its events become dead letters: %s.", reason),
+			 errhint("When its receiver is mended, call kg_resume_subscription(" INT64_FORMAT
+					 "), and kg_recover() for what it has missed.", change->subscription_id)));
+	kgw_commit_callback_changed(KGW_CHANGED_SUBSCRIPTIONS);
+}
+
+static void
+settle_change(const KgwChange *change)
+{
+	const char *reason = change->disabled == NULL ? NULL :
+		kgw_encoding_from_wire(change->disabled, strlen(change->disabled));
+	KgwSubscriptionState *standing;
+
+	if (!change->changed || !write_change(change, reason))
+		return;
+	if (reason != NULL)
+		announce(change, reason);
+
+	/* should this transaction fail, the table says what was before */
+	standing = hash_search(remembered, &change->subscription_id, HASH_FIND, NULL);
+	if (standing != NULL)
+		forget_one(standing);
+	unsure = true;
+}
+
+/*
+ * Note what these outcomes say of the subscriptions they were for.  Part of the
+ * settling transaction, in the order of their conclusion; needs SPI to be
+ * connected.
+ */
+void
+kgw_subscription_state_settle(const KgwSettlement *settlements, int count)
+{
+	KgwChange  *changes = NULL;
+	int			changed = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		KgwChange  *change;
+
+		if (!speaks_of_receiver(&settlements[i]))
+			continue;
+		if (changes == NULL)
+			changes = palloc(count * sizeof(KgwChange));
+		change = change_of(changes, &changed, settlements[i].row->subscription_id);
+		if (change != NULL)
+			apply(change, &settlements[i]);
+	}
+	for (int i = 0; i < changed; i++)
+		settle_change(&changes[i]);
+}

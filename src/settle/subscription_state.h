@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * subscription_state.h
+ *	  How a subscription stands, as a worker knows it.
+ *
+ * src/settle/subscription_state.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SETTLE_SUBSCRIPTION_STATE_H
+#define KGW_SETTLE_SUBSCRIPTION_STATE_H
+
+#include "datatype/timestamp.h"
+#include "settle/settle.h"
+
+typedef struct KgwSubscriptionState
+{
+	int64		subscription_id;	/* hash key */
+	bool		paused;
+	char	   *refusal;		/* why it takes no deliveries, or NULL */
+	TimestampTz failing_since;	/* 0 = it isn't failing */
+} KgwSubscriptionState;
+
+extern const KgwSubscriptionState *kgw_subscription_state_known(int64 subscription_id);
+extern const KgwSubscriptionState *kgw_subscription_state_load(int64 subscription_id);
+extern void kgw_subscription_state_forget(void);
+extern bool kgw_subscription_state_reread(void);
+extern void kgw_subscription_state_settle(const KgwSettlement *settlements, int count);
+
+#endif							/* KGW_SETTLE_SUBSCRIPTION_STATE_H */

@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * error_trap.h
+ *	  Errors that a worker lives with.
+ *
+ * src/worker/error_trap.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_WORKER_ERROR_TRAP_H
+#define KGW_WORKER_ERROR_TRAP_H
+
+/* How it went. */
+typedef enum KgwGuarded
+{
+	KGW_GUARDED_DONE,
+	KGW_GUARDED_LOCKED,			/* somebody holds a lock that it needs */
+	KGW_GUARDED_PASSING,		/* something else that would strike anything */
+	KGW_GUARDED_FAILED			/* it is the thing itself */
+} KgwGuarded;
+
+extern KgwGuarded kgw_error_trap_run(void (*act) (void *), void *arg);
+extern KgwGuarded kgw_error_trap_passing(void (*act) (void *), void *arg);
+
+#endif							/* KGW_WORKER_ERROR_TRAP_H */

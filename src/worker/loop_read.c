@@ -1,0 +1,483 @@
+/*-------------------------------------------------------------------------
+ *
+ * loop_read.c
+ *	  The reading in a worker's turn: what of the queue comes into memory, and
+ *	  when it is due.
+ *
+ * Each read begins with the question whether this database is a copy, in the
+ * same snapshot: what a restore has committed so far may be sent only if the
+ * original's identity isn't among it.  A worker that has found a copy neither
+ * reads nor sends until it is told to start over, as kg_adopt() does.
+ *
+ * When the queue can't be read for a reason that passes (an operator has locked
+ * it), everything that isn't on its way is forgotten, because a read that broke
+ * off may have missed what is older, and read from nothing after a pause.  What
+ * is on its way is waited for and settled meanwhile.
+ *
+ * It runs in short transactions of its own, and must never be called while a
+ * request is being handed to libcurl.
+ *
+ * src/worker/loop_read.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "pg/database_identity.h"
+#include "pg/extension.h"
+#include "pg/guc.h"
+#include "pg/version.h"
+#include "pure/retry_schedule.h"
+#include "secrets/secret_cache.h"
+#include "secrets/secret_maintenance.h"
+#include "settle/subscription_state.h"
+#include "shmem/worker_slots.h"
+#include "worker/error_trap.h"
+#include "worker/loop_internal.h"
+
+/* Rows read at a time. */
+#define READ_ROWS 256
+
+/* After a read that could not be, the next one comes so much later. */
+#define TROUBLE_PAUSE 1000000
+
+/* A wall clock that falls back by more than this was set, microseconds. */
+#define SET_BACK 1000000
+
+static bool
+is_mine(const KgwLoop *engine, const char *destination)
+{
+	uint32		hash;
+
+	if (kgw_settings.workers == 1)
+		return true;
+	hash = hash_bytes((const unsigned char *) destination, strlen(destination));
+	return hash % kgw_settings.workers == (uint32) engine->shard;
+}
+
+/*
+ * When the clock has been set back, times in the table may be far too late, by as
+ * much.  Nothing waits longer for that than its schedule has it wait.
+ */
+static TimestampTz
+latest_attempt_at(const KgwLoop *engine, const KgwDelivery *row)
+{
+	int64		pause;
+
+	if (!engine->set_back && row->enqueued_at <= engine->wall)
+		return row->next_attempt_at;
+	pause = kgw_retry_schedule_delay(kgw_settings.schedule, Max(row->attempts, 1),
+							   kgw_settings.retry_jitter, 1);
+	return Min(row->next_attempt_at, engine->wall + Max(pause, 0));
+}
+
+/* How the subscription stands that a row is for; NULL when it is for none. */
+static const KgwSubscriptionState *
+standing_of(const KgwDelivery *row)
+{
+	const KgwSubscriptionState *standing;
+
+	if (row->subscription_id == 0)
+		return NULL;
+	standing = kgw_subscription_state_known(row->subscription_id);
+	return standing != NULL ? standing : kgw_subscription_state_load(row->subscription_id);
+}
+
+/*
+ * Whether a row stays in the table until somebody resumes its subscription, of
+ * which we then hear, and read everything anew.
+ */
+static bool
+is_paused(const KgwDelivery *row)
+{
+	const KgwSubscriptionState *standing = standing_of(row);
+
+	return standing != NULL && standing->paused && standing->refusal == NULL;
+}
+
+/* When a row may be sent, by the monotonic clock. */
+static KgwTicks
+due_of(const KgwLoop *engine, const KgwDelivery *row)
+{
+	const KgwSubscriptionState *standing = standing_of(row);
+
+	/* what isn't taken needs no time of its own to be told so */
+	if (standing != NULL && standing->refusal != NULL)
+		return KGW_OVERDUE;
+
+	/* one that waits for a secret is due as soon as there is one */
+	if (TIMESTAMP_IS_NOEND(row->next_attempt_at))
+	{
+		const KgwKeyring *keyring = kgw_secret_cache_known(row->org_id);
+
+		if (keyring == NULL)
+			keyring = kgw_secret_cache_load(row->org_id);
+		return keyring->fault == NULL ? KGW_OVERDUE : KGW_NEVER;
+	}
+
+	/* nobody has put it off yet, so it is due, whatever the clock has done since */
+	if (row->attempts == 0 && row->next_attempt_at <= row->enqueued_at)
+		return KGW_OVERDUE;
+	return kgw_clock_due(latest_attempt_at(engine, row), engine->wall, engine->now);
+}
+
+/*
+ * When a delivery has had its time, by the monotonic clock: the whole span of
+ * the schedule at its longest.
+ */
+static KgwTicks
+expiry_of(const KgwLoop *engine, const KgwDelivery *row)
+{
+	int64		span = kgw_retry_schedule_span(kgw_settings.schedule) * (1 + kgw_settings.retry_jitter);
+
+	return kgw_clock_due(row->enqueued_at + span, engine->wall, engine->now);
+}
+
+static void
+take_paused(const char *destination, void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	if (strcmp(destination, "*") == 0)
+		kgw_backlog_pause(engine->scheduler, NULL);
+	else if (is_mine(engine, destination))
+		kgw_backlog_pause(engine->scheduler, destination);
+}
+
+static void
+take_backlog(const char *destination, void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	if (is_mine(engine, destination))
+		kgw_backlog_page_in(engine->scheduler, destination);
+}
+
+static void
+take_overflow(const char *destination, int64 first, void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	if (is_mine(engine, destination))
+		kgw_backlog_overflow(engine->scheduler, destination, first);
+}
+
+static bool
+take_arrival(KgwDelivery *row, void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	if (!is_mine(engine, row->destination))
+		pfree(row);
+	else if (is_paused(row))
+		kgw_backlog_leave(engine->scheduler, row);
+	else
+		kgw_backlog_arrival(engine->scheduler, row, due_of(engine, row),
+							  expiry_of(engine, row));
+	return true;
+}
+
+static bool
+take_paged(KgwDelivery *row, void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	if (!is_paused(row))
+		return kgw_backlog_paged(engine->scheduler, row, due_of(engine, row),
+								   expiry_of(engine, row));
+	kgw_backlog_skip(engine->scheduler, row);
+	return true;
+}
+
+static bool
+take_fetched(KgwDelivery *row, void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	if (!is_paused(row))
+		return kgw_backlog_fetched(engine->scheduler, row, expiry_of(engine, row));
+
+	/* its entry, left without a row, is forgotten */
+	kgw_backlog_leave(engine->scheduler, row);
+	return true;
+}
+
+static void
+read_clocks(KgwLoop *engine)
+{
+	int64		before = engine->offset;
+
+	engine->wall = GetCurrentTimestamp();
+	engine->now = kgw_clock_ticks();
+	engine->offset = engine->wall - engine->now;
+	if (before != 0 && engine->offset < before - SET_BACK)
+		engine->set_back = true;
+}
+
+/* This database is a copy of another: send nothing, and say so once. */
+static void
+raise_fence(KgwLoop *engine, const char *original)
+{
+	if (engine->fenced)
+		return;
+	engine->fenced = true;
+	if (kgw_worker_slots_worker_fenced(true) && !engine->told)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("kgwebhook sends nothing from database \"%s\": it is a copy",
+						get_database_name(MyDatabaseId)),
+				 errdetail("It was %s, and is database %u of system " UINT64_FORMAT ".",
+						   original, MyDatabaseId, GetSystemIdentifier()),
+				 errhint("If it takes the original's place, call kg_adopt() in it: "
+						 "what is in its queue is then sent.")));
+	engine->told = true;
+}
+
+/* Begin to read.  False when the extension isn't there any more. */
+static bool
+begin_read(KgwLoop *engine)
+{
+	kgw_queue_read_begin();
+	engine->unreported = true;
+	read_clocks(engine);
+	if (kgw_extension_hold() && kgw_extension_relation("queue") == engine->queue)
+	{
+		char	   *original = kgw_database_identity_foreign();
+
+		if (original != NULL)
+			raise_fence(engine, original);
+		return true;
+	}
+	kgw_queue_read_end();
+	return false;
+}
+
+/* The read is over; what it has met may be another's. */
+static void
+end_read(KgwLoop *engine)
+{
+	if (kgw_queue_read_met_foreign())
+		raise_fence(engine, "given deliveries of another database");
+	kgw_queue_read_end();
+}
+
+/* The queue can't be read now: forget what isn't on its way, and start over later. */
+void
+kgw_loop_read_stop(KgwLoop *engine)
+{
+	kgw_backlog_forget(engine->scheduler);
+	engine->again_at = kgw_clock_ticks() + TROUBLE_PAUSE;
+}
+
+/* Find the queue of this database, once. */
+static void
+find_queue(KgwLoop *engine)
+{
+	if (OidIsValid(engine->queue))
+		return;
+	StartTransactionCommand();
+	if (OidIsValid(kgw_extension_oid()))
+	{
+		kgw_version_require();
+		kgw_version_remind();
+		engine->queue = kgw_extension_relation("queue");
+	}
+	CommitTransactionCommand();
+}
+
+static void
+read_from_nothing(void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	kgw_secret_maintenance_run();
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+	if (!engine->fenced)
+	{
+		kgw_worker_slots_worker_fenced(false);
+		kgw_queue_read_paused(take_paused, engine);
+		kgw_new_rows_start(&engine->arrivals, take_backlog, engine);
+	}
+	kgw_queue_read_end();
+	engine->look = false;
+	engine->looked_at = engine->now;
+}
+
+/*
+ * Read the queue from nothing.  False when the database doesn't have the
+ * extension.
+ */
+bool
+kgw_loop_read_start(KgwLoop *engine)
+{
+	engine->again_at = KGW_NEVER;
+	kgw_backlog_forget(engine->scheduler);
+	engine->fenced = false;
+	find_queue(engine);
+	engine->there = OidIsValid(engine->queue);
+	if (!engine->there)
+		return false;
+	if (kgw_error_trap_passing(read_from_nothing, engine) != KGW_GUARDED_DONE)
+		kgw_loop_read_stop(engine);
+	return engine->there;
+}
+
+static void
+collect_paused(const char *destination, void *arg)
+{
+	List	  **names = arg;
+
+	*names = lappend(*names, pstrdup(destination));
+}
+
+/* Somebody has written the table of pauses. */
+static void
+reread_pauses(void *arg)
+{
+	KgwLoop  *engine = arg;
+	List	   *read = NIL;
+	List	   *names = NIL;
+	ListCell   *lc;
+	bool		all = false;
+
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+	kgw_queue_read_paused(collect_paused, &read);
+	foreach(lc, read)
+	{
+		if (strcmp(lfirst(lc), "*") == 0)
+			all = true;
+		else if (is_mine(engine, lfirst(lc)))
+			names = lappend(names, lfirst(lc));
+	}
+	kgw_backlog_pauses(engine->scheduler, names, all);
+	list_free(names);
+	list_free_deep(read);
+	kgw_queue_read_end();
+}
+
+/* Somebody has written the table of subscriptions. */
+static void
+reread_subscriptions(void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+	if (kgw_subscription_state_reread())
+		kgw_backlog_judge_again(engine->scheduler, false, true);
+	kgw_queue_read_end();
+}
+
+/*
+ * Somebody has changed this, which isn't the queue: what is here stays here, but for
+ * what it was judged by.  That is read again in its turn, after a look as always.
+ */
+void
+kgw_loop_read_changed(KgwLoop *engine, KgwChanged what)
+{
+	KgwGuarded	result = KGW_GUARDED_DONE;
+
+	switch (what)
+	{
+		case KGW_CHANGED_ALL:
+			break;
+		case KGW_CHANGED_SECRETS:
+			kgw_secret_cache_forget();
+			kgw_secret_maintenance_run();
+			kgw_backlog_judge_again(engine->scheduler, true, false);
+			break;
+		case KGW_CHANGED_SUBSCRIPTIONS:
+			result = kgw_error_trap_passing(reread_subscriptions, engine);
+			break;
+		case KGW_CHANGED_PAUSES:
+			result = kgw_error_trap_passing(reread_pauses, engine);
+			break;
+	}
+	if (result != KGW_GUARDED_DONE)
+		kgw_loop_read_stop(engine);
+}
+
+static void
+read_pages(KgwLoop *engine)
+{
+	const char *destination;
+	int64		after;
+	int			limit;
+
+	/* a bounded number of destinations a turn, so that sending goes on */
+	for (int i = 0; i < 16; i++)
+	{
+		destination = kgw_backlog_want_page(engine->scheduler, &after, &limit);
+		if (destination == NULL)
+			return;
+		kgw_backlog_page_end(engine->scheduler, destination,
+							   kgw_queue_read_destination(destination, after, limit,
+														  take_paged, engine));
+	}
+}
+
+static void
+read_rows(KgwLoop *engine)
+{
+	int64		ids[READ_ROWS];
+	int			count = kgw_backlog_want_rows(engine->scheduler, ids, READ_ROWS);
+
+	if (count == 0)
+		return;
+	if (kgw_queue_read_ids(ids, count, take_fetched, engine))
+		kgw_backlog_rows_end(engine->scheduler, ids, count);
+}
+
+/* Whether there is anything to read, and room for it. */
+bool
+kgw_loop_read_wants(const KgwLoop *engine, KgwTicks now)
+{
+	if (engine->again_at != KGW_NEVER)
+		return false;
+	if (engine->look &&
+		(engine->in_flight == 0 || now - engine->looked_at >= KGW_ARRIVALS_PAUSE))
+		return true;
+	return kgw_scheduler_wants_to_read(engine->scheduler);
+}
+
+/* Read what there is room for. */
+static void
+read_queue(void *arg)
+{
+	KgwLoop  *engine = arg;
+
+	engine->there = begin_read(engine);
+	if (!engine->there)
+		return;
+
+	if (!engine->fenced)
+	{
+		/* first, also when only a page is wanted: see queue_read.c */
+		kgw_new_rows_read(&engine->arrivals, take_arrival, take_overflow, engine);
+		engine->look = false;
+		engine->looked_at = engine->now;
+		read_pages(engine);
+		read_rows(engine);
+	}
+	end_read(engine);
+}
+
+/* Read what there is room for; when that can't be now, start over after a pause. */
+void
+kgw_loop_read_run(KgwLoop *engine)
+{
+	if (kgw_error_trap_passing(read_queue, engine) != KGW_GUARDED_DONE)
+		kgw_loop_read_stop(engine);
+}

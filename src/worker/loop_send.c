@@ -1,0 +1,211 @@
+/*-------------------------------------------------------------------------
+ *
+ * loop_send.c
+ *	  A worker's sending half: from whose turn it is to what came back.
+ *
+ * Before a delivery goes, its organization's keys have to be known, and whether
+ * its subscription takes it.  Both are kept in memory, and read in a short
+ * transaction when they aren't; what can't be read now gives its turn back
+ * rather than go unsigned, or to somebody who has left.
+ *
+ * Whatever becomes of a turn, it is concluded exactly once: the scheduler learns
+ * what it says of the destination, the ledger what is to be written down.
+ *
+ * src/worker/loop_send.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "pg/guc.h"
+#include "secrets/secret_cache.h"
+#include "send/attempt.h"
+#include "settle/subscription_state.h"
+#include "worker/error_trap.h"
+#include "worker/loop_internal.h"
+
+typedef struct KgwKeyringWanted
+{
+	const char *org_id;
+	const KgwKeyring *keyring;
+} KgwKeyringWanted;
+
+static void
+load_keyring(void *arg)
+{
+	KgwKeyringWanted *wanted = arg;
+
+	kgw_queue_read_begin();
+	wanted->keyring = kgw_secret_cache_load(wanted->org_id);
+	kgw_queue_read_end();
+}
+
+/* What signs a row that is about to be sent; NULL when that can't be read now. */
+static const KgwKeyring *
+keyring_for(const KgwDelivery *row)
+{
+	KgwKeyringWanted wanted = {row->org_id, kgw_secret_cache_known(row->org_id)};
+
+	if (wanted.keyring == NULL &&
+		kgw_error_trap_passing(load_keyring, &wanted) != KGW_GUARDED_DONE)
+		return NULL;
+	return wanted.keyring;
+}
+
+static void
+load_standing(void *arg)
+{
+	kgw_queue_read_begin();
+	(void) kgw_subscription_state_load(*(int64 *) arg);
+	kgw_queue_read_end();
+}
+
+/*
+ * Why a row's subscription doesn't take it, or NULL.  False when that can't be
+ * read now.
+ */
+static bool
+find_refusal(const KgwDelivery *row, const char **refusal)
+{
+	int64		subscription_id = row->subscription_id;
+
+	*refusal = NULL;
+	if (subscription_id == 0)
+		return true;
+	if (kgw_subscription_state_known(subscription_id) == NULL &&
+		kgw_error_trap_passing(load_standing, &subscription_id) != KGW_GUARDED_DONE)
+		return false;
+	*refusal = kgw_subscription_state_known(subscription_id)->refusal;
+	return true;
+}
+
+/* Since when the row's subscription is known to have acknowledged nothing, or 0. */
+static TimestampTz
+failing_since(const KgwDelivery *row)
+{
+	const KgwSubscriptionState *standing = kgw_subscription_state_known(row->subscription_id);
+
+	return standing != NULL ? standing->failing_since : 0;
+}
+
+/* An attempt has come to its end; what it means is decided and kept. */
+static void
+conclude(KgwLoop *engine, KgwJob *job)
+{
+	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt),
+							failing_since(job->row));
+	kgw_loop_settle_conclude(engine->ledger, job, kgw_clock_ticks());
+}
+
+/* Begin an attempt; true when its request is on its way. */
+static bool
+send_attempt(KgwLoop *engine, KgwJob *job, const KgwKeyring *keyring)
+{
+	KgwRequest	request;
+
+	if (!kgw_attempt_prepare(&job->attempt, job->row, keyring))
+		return false;
+	kgw_attempt_request(&job->attempt, job->row, &request);
+	request.fresh = kgw_scheduler_wants_fresh(job->entry);
+	if (kgw_http_client_send(engine->http, &request, job))
+		return true;
+	kgw_attempt_abandon(&job->attempt, "out of memory");
+	return false;
+}
+
+/* A turn that can't be taken after all. */
+static void
+give_back(KgwLoop *engine, KgwEntry *entry)
+{
+	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE, 0);
+	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE);
+	kgw_loop_read_stop(engine);
+}
+
+static void
+take_turn(KgwLoop *engine, KgwEntry *entry, KgwTurn turn)
+{
+	const KgwDelivery *row = kgw_scheduler_row(entry);
+	const KgwKeyring *keyring = NULL;
+	const char *refusal = NULL;
+	KgwJob	   *job;
+
+	if (turn == KGW_TURN_SEND)
+	{
+		if (!find_refusal(row, &refusal) ||
+			(refusal == NULL && (keyring = keyring_for(row)) == NULL))
+		{
+			give_back(engine, entry);
+			return;
+		}
+	}
+	job = kgw_loop_settle_begin(engine->ledger, entry, row);
+	switch (turn)
+	{
+		case KGW_TURN_SEND:
+			if (refusal != NULL)
+				kgw_attempt_withhold(&job->attempt, row, refusal);
+			else if (send_attempt(engine, job, keyring))
+			{
+				engine->told = false;
+				engine->in_flight++;
+				return;
+			}
+			break;
+		case KGW_TURN_SUPERSEDE:
+			kgw_attempt_supersede(&job->attempt, job->row);
+			break;
+		case KGW_TURN_EXPIRE:
+			kgw_attempt_expire(&job->attempt, job->row);
+			break;
+	}
+	conclude(engine, job);
+}
+
+/* Take in what has come back. */
+void
+kgw_loop_send_collect(KgwLoop *engine)
+{
+	KgwHttpRequest *transfer;
+	KgwResponse response;
+	void	   *owner;
+
+	while ((transfer = kgw_http_client_next(engine->http, &owner, &response)) != NULL)
+	{
+		KgwJob *job = owner;
+
+		kgw_attempt_conclude(&job->attempt, &response);
+		kgw_scheduler_answered(job->entry, response.transport == KGW_HTTP_ANSWERED);
+		kgw_http_client_release(engine->http, transfer);
+		engine->in_flight--;
+		conclude(engine, job);
+	}
+}
+
+/* Whether attempts may be made at all. */
+bool
+kgw_loop_send_allowed(const KgwLoop *engine)
+{
+	return kgw_settings.enabled && !engine->fenced;
+}
+
+/* Whether there is room for one more request. */
+bool
+kgw_loop_send_has_room(const KgwLoop *engine)
+{
+	return kgw_loop_send_allowed(engine) &&
+		engine->in_flight < engine->limit &&
+		!kgw_loop_settle_full(engine->ledger);
+}
+
+/* Send as much as limits and memory allow. */
+void
+kgw_loop_send_run(KgwLoop *engine)
+{
+	KgwEntry   *entry;
+	KgwTurn		turn;
+
+	while (kgw_loop_send_has_room(engine) &&
+		   (entry = kgw_scheduler_next(engine->scheduler, &turn)) != NULL)
+		take_turn(engine, entry, turn);
+}

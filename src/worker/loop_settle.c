@@ -1,0 +1,318 @@
+/*-------------------------------------------------------------------------
+ *
+ * loop_settle.c
+ *	  Attempts, from their beginning until they are written down.
+ *
+ * Outcomes gather here for a few milliseconds, so that hundreds share one
+ * durable commit.  A commit that fails must not lose any, and none must hold up
+ * the others:
+ *
+ *	trouble that would strike	 all of them stay here and are tried again after
+ *	any row (a full disk, a		 a pause
+ *	lock of a table)
+ *	a lock of some rows			 the others are settled, these stay
+ *	a row that can't be written	 the batch is settled one by one, each in a
+ *								 transaction of its own, and what still fails
+ *								 once more without the bodies, in which a
+ *								 stranger had a hand
+ *
+ * Until an outcome is committed its delivery counts as in flight: the next
+ * transition of the object isn't sent.
+ *
+ * src/worker/loop_settle.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "pg/extension.h"
+#include "settle/retry_policy.h"
+#include "shmem/counters.h"
+#include "shmem/wakeups.h"
+#include "worker/error_trap.h"
+#include "worker/loop_settle.h"
+
+/* Outcomes that share a transaction. */
+#define BATCH 512
+
+/* How long an outcome waits for others, microseconds. */
+#define PATIENCE 10000
+
+/* How long after a failure it is tried again, microseconds. */
+#define PAUSE_AFTER_ERROR 1000000
+
+/* Settlements for one transaction. */
+typedef struct KgwBatch
+{
+	KgwSettlement *settlements;
+	int			count;
+	bool		around_locks;	/* leave out those whose rows are locked */
+	bool		held;			/* the extension was there, and they are settled */
+} KgwBatch;
+
+struct KgwOutcomes
+{
+	slist_head	concluded;		/* newest first */
+	int			count;
+	KgwTicks	due;			/* when they have to be written down */
+	bool		failed;			/* some could not be; "due" is a pause */
+	bool		locked;			/* and that was for a lock */
+	slist_head	unused;
+	MemoryContext scratch;
+};
+
+/* An empty ledger, in the current memory context. */
+KgwOutcomes *
+kgw_loop_settle_new(void)
+{
+	KgwOutcomes  *ledger = palloc0(sizeof(KgwOutcomes));
+
+	slist_init(&ledger->concluded);
+	slist_init(&ledger->unused);
+	ledger->due = KGW_NEVER;
+	ledger->scratch = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook settling",
+											ALLOCSET_DEFAULT_SIZES);
+	return ledger;
+}
+
+/* Open a job for an attempt of this entry. */
+KgwJob *
+kgw_loop_settle_begin(KgwOutcomes *ledger, KgwEntry *entry, const KgwDelivery *row)
+{
+	KgwJob	   *job;
+
+	if (slist_is_empty(&ledger->unused))
+		job = MemoryContextAllocZero(GetMemoryChunkContext(ledger), sizeof(KgwJob));
+	else
+		job = slist_container(KgwJob, node, slist_pop_head_node(&ledger->unused));
+	job->entry = entry;
+	job->row = row;
+	job->secrets = kgw_wakeups_changes(KGW_CHANGED_SECRETS);
+	return job;
+}
+
+/* The attempt is over; it waits here to be written down. */
+void
+kgw_loop_settle_conclude(KgwOutcomes *ledger, KgwJob *job, KgwTicks now)
+{
+	if (ledger->count == 0 && !ledger->failed)
+		ledger->due = now + PATIENCE;
+	slist_push_head(&ledger->concluded, &job->node);
+	ledger->count++;
+}
+
+int
+kgw_loop_settle_count(const KgwOutcomes *ledger)
+{
+	return ledger->count;
+}
+
+/* When kgw_loop_settle_settle() has to be called; KGW_NEVER when there is nothing. */
+KgwTicks
+kgw_loop_settle_due(const KgwOutcomes *ledger)
+{
+	return ledger->count == 0 ? KGW_NEVER : ledger->due;
+}
+
+/*
+ * Whether it is time to settle; "idle" when nobody is coming whom it would pay
+ * to wait for.
+ */
+bool
+kgw_loop_settle_ready(const KgwOutcomes *ledger, KgwTicks now, bool idle)
+{
+	if (ledger->count == 0)
+		return false;
+	return ledger->due <= now || (!ledger->failed && (idle || kgw_loop_settle_full(ledger)));
+}
+
+/*
+ * Whether there are enough to be worth a commit before they are due, or, after
+ * errors, too many to go on sending.
+ */
+bool
+kgw_loop_settle_full(const KgwOutcomes *ledger)
+{
+	return ledger->count >= BATCH;
+}
+
+static void
+close_job(KgwOutcomes *ledger, KgwJob *job)
+{
+	kgw_attempt_clear(&job->attempt);
+	slist_push_head(&ledger->unused, &job->node);
+}
+
+/* Nothing is done when their extension isn't there. */
+static void
+settle_in_transaction(void *arg)
+{
+	KgwBatch   *batch = arg;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	pgstat_report_activity(STATE_RUNNING, "settling deliveries");
+	batch->held = kgw_extension_hold();
+	for (int i = 0; i < batch->count; i++)
+		batch->settlements[i].locked = false;
+	if (batch->held && batch->around_locks)
+		kgw_settle_mark_locked(batch->settlements, batch->count);
+	if (batch->held)
+		kgw_settle(batch->settlements, batch->count);
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/*
+ * Settle these.  After a lock it is tried once more, and from then on from the
+ * outset, around the rows that somebody holds.
+ */
+static KgwGuarded
+try_to_settle(KgwOutcomes *ledger, KgwSettlement *settlements, int count)
+{
+	KgwBatch	batch = {settlements, count, ledger->locked, false};
+	KgwGuarded	result = kgw_error_trap_run(settle_in_transaction, &batch);
+
+	if (result == KGW_GUARDED_LOCKED && !batch.around_locks)
+	{
+		batch.around_locks = true;
+		result = kgw_error_trap_run(settle_in_transaction, &batch);
+	}
+	ledger->locked = result == KGW_GUARDED_LOCKED;
+	if (result == KGW_GUARDED_DONE && !batch.held)
+		result = KGW_GUARDED_PASSING;
+	return result;
+}
+
+/* Settle one without what a stranger had a hand in. */
+static KgwGuarded
+settle_reduced(KgwOutcomes *ledger, KgwSettlement *settlement)
+{
+	KgwSettlement reduced = *settlement;
+	KgwAttempt	attempt = *settlement->attempt;
+	KgwGuarded	result;
+	char		note[] = "the bodies of this attempt could not be logged";
+
+	attempt.body = NULL;
+	attempt.response_body = NULL;
+	if (attempt.outcome != KGW_ACKNOWLEDGED)
+		attempt.error = note;
+	reduced.attempt = &attempt;
+	result = try_to_settle(ledger, &reduced, 1);
+	settlement->locked = reduced.locked;
+	return result;
+}
+
+/* The outcome is committed: tell the scheduler and the counters. */
+static void
+finish_job(KgwOutcomes *ledger, KgwScheduler *scheduler, KgwJob *job,
+		   const KgwSettlement *settlement)
+{
+	kgw_counters_add(job->attempt.outcome);
+	if (settlement->fate == KGW_FATE_RETRY)
+		kgw_scheduler_retry(scheduler, job->entry,
+							kgw_clock_due(settlement->next_attempt_at,
+										  GetCurrentTimestamp(), kgw_clock_ticks()));
+	else
+		kgw_scheduler_settled(scheduler, job->entry);
+	close_job(ledger, job);
+}
+
+/* Take up to a batch of the oldest outcomes, in the order of their conclusion. */
+static int
+take_batch(KgwOutcomes *ledger, KgwJob **jobs, KgwSettlement *settlements)
+{
+	slist_mutable_iter iter;
+	int			skip = Max(ledger->count - BATCH, 0);
+	int			count = ledger->count - skip;
+	int			at = count;
+
+	slist_foreach_modify(iter, &ledger->concluded)
+	{
+		KgwJob	   *job = slist_container(KgwJob, node, iter.cur);
+		KgwSettlement *settlement;
+
+		if (skip-- > 0)
+			continue;
+		slist_delete_current(&iter);
+		jobs[--at] = job;
+		settlement = &settlements[at];
+		memset(settlement, 0, sizeof(*settlement));
+		settlement->row = job->row;
+		settlement->attempt = &job->attempt;
+		kgw_retry_policy_decide(settlement);
+
+		/* the secret that it lacked may have come while it waited here */
+		if (job->attempt.no_secret && job->secrets != kgw_wakeups_changes(KGW_CHANGED_SECRETS))
+			settlement->next_attempt_at = GetCurrentTimestamp();
+	}
+	ledger->count -= count;
+	return count;
+}
+
+/* Settle one alone, whole or, if that can't be, without its bodies. */
+static KgwGuarded
+settle_alone(KgwOutcomes *ledger, KgwSettlement *settlement)
+{
+	KgwGuarded	result = try_to_settle(ledger, settlement, 1);
+
+	return result == KGW_GUARDED_FAILED ? settle_reduced(ledger, settlement) : result;
+}
+
+/* It could not be settled: it stays here for a while. */
+static void
+put_back(KgwOutcomes *ledger, KgwJob *job, bool locked)
+{
+	ledger->locked |= locked;
+	slist_push_head(&ledger->concluded, &job->node);
+	ledger->count++;
+	ledger->failed = true;
+	ledger->due = kgw_clock_ticks() + PAUSE_AFTER_ERROR;
+}
+
+/*
+ * Write down what has been concluded, in one durable commit if it can be, and
+ * tell the scheduler.
+ */
+void
+kgw_loop_settle_settle(KgwOutcomes *ledger, KgwScheduler *scheduler)
+{
+	KgwJob	   *jobs[BATCH];
+	KgwSettlement settlements[BATCH];
+	MemoryContext caller = MemoryContextSwitchTo(ledger->scratch);
+	int			count = take_batch(ledger, jobs, settlements);
+	KgwGuarded	together = try_to_settle(ledger, settlements, count);
+
+	ledger->failed = false;
+	for (int i = 0; i < count; i++)
+	{
+		KgwGuarded	result = together;
+
+		/* one of them can't be written: find out which */
+		if (together == KGW_GUARDED_FAILED)
+			result = settle_alone(ledger, &settlements[i]);
+
+		/* something is wrong that none of them can help */
+		if (result == KGW_GUARDED_LOCKED || result == KGW_GUARDED_PASSING)
+			together = result;
+		if (result == KGW_GUARDED_DONE && !settlements[i].locked)
+			finish_job(ledger, scheduler, jobs[i], &settlements[i]);
+		else
+			put_back(ledger, jobs[i], settlements[i].locked);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(ledger->scratch);
+}

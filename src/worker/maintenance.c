@@ -1,0 +1,168 @@
+/*-------------------------------------------------------------------------
+ *
+ * maintenance.c
+ *	  The days of the log: made in time, dropped when they have had theirs; and
+ *	  the room that the queue has taken, given back.
+ *
+ * Days are made when the first outcome of a day is about to be written, some of
+ * them ahead: so a worker with nothing to do has nothing to do here either, and
+ * a database that is being restored isn't interfered with (see make_days() in
+ * the install script).  Old ones are dropped after that, and then once in 24
+ * hours, which is the only timer of an idle worker; and so is the queue looked at.
+ *
+ * Nothing here may stop deliveries.  What can't be done, because somebody holds
+ * a lock or for any other reason, is left for later; until then the log's
+ * default partition takes what comes.
+ *
+ * src/worker/maintenance.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "pg/extension.h"
+#include "shmem/counters.h"
+#include "worker/maintenance.h"
+
+/* Between two droppings, and after what could not be done, microseconds. */
+#define PAUSE ((KgwTicks) USECS_PER_DAY)
+#define PAUSE_AFTER_FAILURE ((KgwTicks) 10 * USECS_PER_MINUTE)
+
+struct KgwMaintenance
+{
+	bool		drops;			/* one of a database's workers does */
+	int64		day;			/* for which days were made last, by UTC */
+	KgwTicks	make_at;		/* not before this */
+	KgwTicks	drop_at;
+};
+
+/* Upkeep that knows nothing yet, in the current memory context. */
+KgwMaintenance *
+kgw_maintenance_new(bool drops)
+{
+	KgwMaintenance  *upkeep = palloc0(sizeof(KgwMaintenance));
+
+	upkeep->drops = drops;
+	upkeep->day = PG_INT64_MIN;
+	upkeep->make_at = KGW_OVERDUE;
+	upkeep->drop_at = drops ? kgw_clock_ticks() + PAUSE : KGW_NEVER;
+	return upkeep;
+}
+
+/* The day that a moment is in, by UTC. */
+static int64
+day_of(TimestampTz moment)
+{
+	int64		day = moment / USECS_PER_DAY;
+
+	return moment % USECS_PER_DAY < 0 ? day - 1 : day;
+}
+
+/*
+ * Call one of our functions in a transaction of its own; what it returns.  False
+ * also when the extension is gone.
+ */
+static bool
+call(const char *query)
+{
+	bool		isnull = true;
+	bool		result = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	pgstat_report_activity(STATE_RUNNING, query);
+	if (kgw_extension_hold())
+	{
+		if (SPI_execute(query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+			elog(ERROR, "could not execute \"%s\"", query);
+		result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+											&isnull));
+	}
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return result && !isnull;
+}
+
+/* The same; an error is logged, and means that it could not be done. */
+static bool
+try_to_call(const char *query)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	volatile bool result = false;
+
+	PG_TRY();
+	{
+		result = call(query);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			PG_RE_THROW();
+		HOLD_INTERRUPTS();
+		kgw_counters_error(error->message);
+		EmitErrorReport();
+		AbortCurrentTransaction();
+		FlushErrorState();
+		FreeErrorData(error);
+		pgstat_report_activity(STATE_IDLE, NULL);
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	return result;
+}
+
+/* Outcomes are about to be written: see to it that the log has their day. */
+void
+kgw_maintenance_before_log(KgwMaintenance *upkeep)
+{
+	int64		today = day_of(GetCurrentTimestamp());
+	KgwTicks	now = kgw_clock_ticks();
+
+	if (today == upkeep->day || now < upkeep->make_at)
+		return;
+	if (try_to_call("SELECT kgwebhook.make_days()"))
+	{
+		upkeep->day = today;
+		if (upkeep->drops)
+			upkeep->drop_at = now;
+	}
+	else
+		upkeep->make_at = now + PAUSE_AFTER_FAILURE;
+}
+
+/* When kgw_maintenance_run() has to be called; KGW_NEVER for another worker's part. */
+KgwTicks
+kgw_maintenance_due(const KgwMaintenance *upkeep)
+{
+	return upkeep->drop_at;
+}
+
+/*
+ * Drop what is older than kgwebhook.log_retention, and give back what a backlog has
+ * left of the queue.
+ */
+void
+kgw_maintenance_run(KgwMaintenance *upkeep)
+{
+	bool		done = try_to_call("SELECT kgwebhook.drop_days()");
+
+	done &= try_to_call("SELECT kgwebhook.trim_queue()");
+	upkeep->drop_at = kgw_clock_ticks() + (done ? PAUSE : PAUSE_AFTER_FAILURE);
+}

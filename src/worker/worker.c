@@ -1,0 +1,262 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The background worker that delivers: one a database and shard.
+ *
+ * It sleeps until something happens (a commit sets its latch, the network has
+ * news, a retry is due) and then lets the engine make a turn.  Idle, it neither
+ * wakes nor queries.
+ *
+ * It runs its own short transactions as the bootstrap superuser, so it must not
+ * let a role's or database's defaults reach them: a statement_timeout or a
+ * search_path meant for people would stop deliveries.
+ *
+ * An error ends the process, and the launcher starts another after a pause;
+ * what was in flight is then sent again.  SIGTERM is handled by die(), so
+ * that a fast shutdown never waits for a receiver.
+ *
+ * src/worker/worker.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "pg/guc.h"
+#include "send/http_client.h"
+#include "shmem/counters.h"
+#include "shmem/destination_stats.h"
+#include "shmem/wakeups.h"
+#include "shmem/worker_slots.h"
+#include "worker/loop.h"
+#include "worker/worker.h"
+
+/* Slot and shard share the worker's argument. */
+#define ARGUMENT(slot, shard) Int32GetDatum((slot) * KGW_MAX_SHARDS + (shard))
+
+/*
+ * Set, whatever role and database say.  A lock is waited for no longer than the
+ * other destinations can bear, for they wait meanwhile, too (error_trap.c).  A commit is
+ * flushed here and waits for no standby: what a worker settles needs to survive a
+ * crash of this server, and a standby that was lost would keep it from settling
+ * anything, though payments go on without it (synchronous_commit = local).
+ */
+static const char *const own_settings[][2] = {
+	{"role", "none"},
+	{"search_path", "pg_catalog, pg_temp"},
+	{"synchronous_commit", "local"},
+	{"default_transaction_isolation", "read committed"},
+	{"default_transaction_read_only", "off"},
+	{"default_transaction_deferrable", "off"},
+	{"statement_timeout", "0"},
+	{"idle_in_transaction_session_timeout", "0"},
+	{"idle_session_timeout", "0"},
+	{"lock_timeout", "100ms"},
+#if PG_VERSION_NUM >= 170000
+	{"transaction_timeout", "0"},
+#endif
+	{"session_replication_role", "replica"},	/* see table_changed.c */
+	{"row_security", "off"},
+	{"jit", "off"},
+	{"plan_cache_mode", "force_generic_plan"},
+	{"max_parallel_workers_per_gather", "0"},
+	{"enable_indexscan", "on"},
+	{"enable_indexonlyscan", "on"},
+	{"enable_nestloop", "on"},
+	{"enable_sort", "on"},
+	{"enable_seqscan", "off"},
+	{"enable_bitmapscan", "off"},
+	{"enable_hashjoin", "off"},
+	{"enable_mergejoin", "off"},
+};
+
+/*
+ * Have the postmaster start a worker.  False when there is no room for one
+ * (max_worker_processes).
+ */
+bool
+kgw_worker_register(int slot, int shard, Oid dboid, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "kgwebhook worker %d of database %u", shard, dboid);
+	strlcpy(worker.bgw_type, "kgwebhook worker", BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, "kgwebhook", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "kgw_worker_main", BGW_MAXLEN);
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ARGUMENT(slot, shard);
+	worker.bgw_notify_pid = MyProcPid;
+	memcpy(worker.bgw_extra, &dboid, sizeof(dboid));
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+static void
+apply_own_settings(void)
+{
+	for (size_t i = 0; i < lengthof(own_settings); i++)
+		SetConfigOption(own_settings[i][0], own_settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Each transaction frees what it has read and settled.  By default glibc gives
+ * such pieces back to the kernel at once, only to have the next transaction
+ * fault them in again, page by page.
+ */
+static void
+keep_memory(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
+#endif
+}
+
+static WaitEventSet *
+create_wait_set(KgwLoop *engine)
+{
+#if PG_VERSION_NUM >= 170000
+	WaitEventSet *set = CreateWaitEventSet(NULL, 3);
+#else
+	WaitEventSet *set = CreateWaitEventSet(TopMemoryContext, 3);
+#endif
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, kgw_loop_fd(engine), NULL, NULL);
+	return set;
+}
+
+/* Milliseconds to sleep for, rounded up; -1 for as long as it takes. */
+static long
+sleep_time(KgwLoop *engine)
+{
+	KgwTicks	deadline;
+	KgwTicks	now;
+
+	/* what set the latch during a wait inside a transaction is set no more */
+	if (ConfigReloadPending || kgw_worker_slots_worker_dismissed())
+		return 0;
+	deadline = kgw_loop_deadline(engine);
+	now = kgw_clock_ticks();
+	if (deadline == KGW_NEVER)
+		return -1;
+	if (deadline <= now)
+		return 0;
+	return (long) Min((deadline - now + 999) / 1000, INT_MAX);
+}
+
+/* Wait until there is something to do. */
+static void
+wait_for_work(KgwLoop *engine, WaitEventSet *set)
+{
+	WaitEvent	events[3];
+	int			count;
+
+	count = WaitEventSetWait(set, sleep_time(engine), events, lengthof(events),
+							 PG_WAIT_EXTENSION);
+	for (int i = 0; i < count; i++)
+	{
+		if (events[i].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+	}
+}
+
+/* Turn after turn, until the extension is gone or the database must be left. */
+static void
+work(KgwLoop *engine)
+{
+	WaitEventSet *set = create_wait_set(engine);
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			kgw_loop_settings_changed(engine);
+		}
+		if (kgw_worker_slots_worker_dismissed() || !kgw_loop_turn(engine))
+			return;
+		kgw_wakeups_worker_state(kgw_loop_in_flight(engine), kgw_loop_busy(engine),
+								!kgw_settings.enabled || kgw_loop_fenced(engine));
+		wait_for_work(engine, set);
+	}
+}
+
+/* Start over until the database has no extension; then say so and end. */
+static void
+serve(int shard)
+{
+	KgwLoop  *engine;
+
+	kgw_http_client_init();
+	engine = kgw_loop_new(shard);
+	kgw_destination_stats_clear();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	if (kgw_loop_start(engine))
+	{
+		kgw_worker_slots_worker_present();
+		work(engine);
+	}
+	else
+		kgw_worker_slots_worker_absent();
+}
+
+/*
+ * Entry point of the process.
+ */
+void
+kgw_worker_main(Datum arg)
+{
+	int			slot = DatumGetInt32(arg) / KGW_MAX_SHARDS;
+	int			shard = DatumGetInt32(arg) % KGW_MAX_SHARDS;
+	Oid			dboid;
+
+	memcpy(&dboid, MyBgworkerEntry->bgw_extra, sizeof(dboid));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	/* attach first: the launcher counts on hearing of this process's end */
+	if (!kgw_worker_slots_worker_attach(slot, shard) || kgw_worker_slots_worker_dismissed())
+		proc_exit(0);
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+	apply_own_settings();
+	keep_memory();
+	CurrentMemoryContext = AllocSetContextCreate(TopMemoryContext, "kgwebhook worker",
+												 ALLOCSET_DEFAULT_SIZES);
+
+	PG_TRY();
+	{
+		serve(shard);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(TopMemoryContext);
+		error = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_OPERATOR_INTERVENTION)
+			kgw_counters_error(error->message);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	proc_exit(0);
+}

@@ -1,0 +1,198 @@
+#-------------------------------------------------------------------------
+#
+# test/t/080_redelivery.pl
+#	  Sending again: kg_redeliver(), kg_redeliver_object(), kg_recover(), and what
+#	  kg_reconcile() and kg_explain() say before and after.
+#
+#-------------------------------------------------------------------------
+use strict;
+use warnings;
+
+use Kgwebhook;
+use Test::More;
+
+my $node = new_node('main', 'kgwebhook.retry_schedule' => "'10ms,10ms'");
+my $secret = make_intents_table($node);
+my $receiver = start_receiver(secret => $secret);
+
+sub sql
+{
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+sub error_of
+{
+	my ($statement) = @_;
+	my ($code, $out, $err) =
+	  $node->psql('postgres', $statement, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+	return $err;
+}
+
+sub seen
+{
+	my ($id) = @_;
+
+	return $receiver->requests(if => sub { $_[0]{json}{payment_intent_id} eq $id });
+}
+
+sub told
+{
+	my ($id) = @_;
+
+	return sql("SELECT kg_explain(max(delivery_id)) FROM kgwebhook.deliveries WHERE object_id = '$id'");
+}
+
+#
+# One that was acknowledged
+#
+insert_intent($node, 'had', $receiver->url);
+wait_until_settled($node);
+my $delivery = sql(q{SELECT delivery_id FROM kgwebhook.delivery_log WHERE object_id = 'had'});
+like(told('had'), qr/of payment_intent had of organization default.*acknowledged after \d+ ms.*nothing is left to do/s, 'acknowledged, in words');
+is(sql("SELECT kg_redeliver($delivery)"), $delivery, 'kg_redeliver says which delivery it sends');
+wait_for_log_rows($node, 2, q{object_id = 'had'});
+my @had = seen('had');
+is(scalar(@had), 2, 'the receiver gets it once more');
+is($had[1]{headers}{'webhook-id'}, $had[0]{headers}{'webhook-id'}, 'with the same webhook-id');
+is($had[1]{headers}{'webhook-attempt'}, 2, 'as a new attempt');
+is( sql(q{SELECT state, attempts FROM kgwebhook.deliveries WHERE object_id = 'had'}),
+	'acknowledged|2', 'it is one delivery still');
+
+like(error_of('SELECT kg_redeliver(987654321)'),
+	qr/P0002: delivery 987654321 does not exist.*HINT:/s, 'no such delivery');
+like(error_of(q{SELECT kg_redeliver_object('nobody')}),
+	qr/P0002: nothing can be sent again for "nobody"/, 'no such object');
+my $test = sql("SELECT delivery_id FROM kg_send_test('" . $receiver->url . "')");
+like(error_of("SELECT kg_redeliver($test)"), qr/55000: delivery \d+ was a test/, 'a test is no delivery');
+
+like(error_of('SELECT kg_reconcile(NULL)'), qr/22004: since must not be null.*HINT:/s, 'since is needed');
+like(error_of(q{SELECT kg_reconcile('-1 day')}), qr/22023: since is negative.*DETAIL:  It is -1 days;.*HINT:/s,
+	'and in the past');
+
+#
+# One that was given up, and is in order again
+#
+insert_intent($node, 'dead', $receiver->url('/fail/3/ok'));
+wait_until_settled($node);
+like(told('dead'), qr/given up at .*gave up after 3 attempts.*kg_redeliver\(\d+\)/s, 'a dead letter, in words');
+is(sql(q{SELECT object_id, state, why LIKE 'gave up%' FROM kg_reconcile()}),
+	'dead|dead|t', 'kg_reconcile knows of it');
+is(sql(q{SELECT count(*) FROM kg_redeliver_object('dead')}), 1, 'back into the queue');
+wait_until_settled($node);
+is(sql(q{SELECT state, attempts FROM kgwebhook.deliveries WHERE object_id = 'dead'}),
+	'acknowledged|4', 'and delivered');
+is(sql('SELECT count(*) FROM kgwebhook.dead_letter'), 0, 'it is no dead letter any more');
+is(sql('SELECT count(*) FROM kg_reconcile()'), 0, 'nothing is unacknowledged');
+
+# It has the whole schedule before it again.
+insert_intent($node, 'long', $receiver->url('/fail/5/ok'));
+wait_until_settled($node);
+sql(q{SELECT kg_redeliver_object('long')});
+wait_until_settled($node);
+is(sql(q{SELECT state, attempts FROM kgwebhook.deliveries WHERE object_id = 'long'}),
+	'acknowledged|6', 'three more attempts, and not one');
+
+# A URL that was mended by hand
+sql(q{ALTER TABLE payment_intents DISABLE TRIGGER kgwebhook_check});
+insert_intent($node, 'typo', 'ftp://127.0.0.1/x');
+sql(q{ALTER TABLE payment_intents ENABLE TRIGGER kgwebhook_check});
+wait_until_settled($node);
+sql("UPDATE kgwebhook.dead_letter SET url = '" . $receiver->url . "' WHERE object_id = 'typo'");
+sql(q{SELECT kg_redeliver_object('typo')});
+wait_until_settled($node);
+is( sql(q{SELECT state, destination FROM kgwebhook.deliveries WHERE object_id = 'typo'}),
+	'acknowledged|' . $receiver->destination, 'its destination is that of the new URL');
+
+#
+# An outage, longer than the schedule
+#
+my $down = start_receiver(secret => $secret);
+my $since = sql('SELECT now()');
+my $url = $down->url;
+my $port = $down->port;
+$down->stop;
+foreach my $id (1 .. 5)
+{
+	insert_intent($node, "lost$id", $url);
+	set_status($node, "lost$id", 'success');
+}
+wait_until_settled($node);
+is(sql('SELECT count(*) FROM kgwebhook.dead_letter'), 10, 'all of it died');
+is(sql('SELECT count(*), count(DISTINCT object_id), min(event) FROM kg_reconcile()'),
+	'5|5|payment_intent.success', 'kg_reconcile shows the latest of each object');
+is(sql("SELECT kg_recover('$since', dry_run => true)"), 10, 'a dry run counts');
+is(sql('SELECT count(*) FROM kgwebhook.queue'), 0, 'and does nothing');
+is(sql("SELECT kg_recover('$since', destination => 'https://elsewhere.example:443')"), 0, 'another destination has lost nothing');
+is(sql("SELECT kg_recover('$since', org_id => 'other')"), 0, 'nor has another organization');
+$down = start_receiver(secret => $secret, port => $port);
+reload($node, 'kgwebhook.retry_schedule' => "'100ms,1min,1min'");
+is(sql("SELECT kg_recover('$since')"), 10, 'kg_recover queues it again');
+wait_until_settled($node);
+is(sql("SELECT kg_recover('$since')"), 0, 'once');
+my %order;
+push @{ $order{ $_->{json}{payment_intent_id} } }, $_->{json}{status} foreach $down->requests;
+is_deeply(\%order, { map { ("lost$_" => [ 'pending', 'success' ]) } 1 .. 5 }, 'everything arrives, in order');
+is(sql('SELECT count(*) FROM kg_reconcile()'), 0, 'nothing is unacknowledged');
+
+# What a newer status has overtaken stays away.
+reload($node, 'kgwebhook.retry_schedule' => "'10ms,10ms'");
+insert_intent($node, 'past', $receiver->url('/refuse/pending/ok'));
+wait_until_settled($node);
+set_status($node, 'past', 'success');
+wait_until_settled($node);
+my ($code, $out, $err) = $node->psql('postgres', "SELECT kg_recover('$since')");
+is($out, 0, 'an older status is not sent after a newer one');
+like($err, qr/1 deliveries were left out.*newer status.*kg_redeliver/s, 'which it says');
+
+like(error_of('SELECT kg_recover(NULL)'), qr/22004: since, until and dry_run must not be null/, 'since is needed');
+like(error_of(q{SELECT kg_recover(now(), now() - interval '1 day')}),
+	qr/22023: the span to recover ends before it begins/, 'and has to be before until');
+like(error_of(q{SELECT kg_recover('-infinity', destination => 'shop.example')}),
+	qr/22023: "shop\.example" is not a destination.*scheme:\/\/host:port/s, 'a host alone is no destination, which "0" would hide');
+
+#
+# What kg_explain says of what is still queued
+#
+reload($node, 'kgwebhook.retry_schedule' => "'1h,1h'");
+insert_intent($node, 'later', $receiver->url('/status/500'));
+wait_for_log_rows($node, 1, q{object_id = 'later'});
+set_status($node, 'later', 'success');
+like(told('later'), qr/No attempt has been made.*waits for delivery \d+, an older status/s, 'behind an older one');
+like(sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'later'}),
+	qr/number 1, .*rejected.*status 500.*Next is attempt 2, at .*, in 00:/s, 'its next attempt');
+sql('SELECT kg_pause()');
+like(told('later'), qr/is paused\. Next is .*kg_resume/s, 'paused');
+sql('SELECT kg_resume()');
+insert_intent($node, 'mute', $receiver->url, org_id => "'mute'");
+wait_for_log_rows($node, 1, q{object_id = 'mute'});
+like(told('mute'), qr/waits for a signing secret of organization mute/, 'without a secret');
+
+# Probes of its destination may come sooner than its own time, and aren't for it.
+my $ill = start_receiver();
+$ill->stop;
+insert_intent($node, "ill$_", $ill->url) foreach 1 .. 5;
+wait_for_log_rows($node, 5, q{object_id LIKE 'ill%'});
+set_status($node, 'ill1', 'success');
+$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM kgwebhook.destinations WHERE state = 'backing_off')});
+my ($again) = sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'ill1'})
+  =~ /is ill \(5 failures in a row\) and is tried again at (\S+ \S+)\. It goes when that has worked/;
+is(sql("SELECT '$again' > now() + interval '40 min'"), 't', 'its destination is ill');
+ok( $node->poll_query_until('postgres',
+		q{SELECT next_try > now() + interval '40 min' FROM kgwebhook.destinations WHERE state = 'backing_off'}),
+	'which has nothing to probe it with until then');
+sql(q{DELETE FROM kgwebhook.queue WHERE object_id LIKE 'ill%'});
+
+reload($node, 'kgwebhook.enabled' => 'off');
+$node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats});
+like(told('later'), qr/Nothing is sent at present, for the worker is: disabled/, 'switched off');
+like(sql('SELECT kg_explain(987654321)'), qr/^Delivery 987654321 is not known/, 'and what was never there');
+
+# A retry that waits is hurried, and twice is not more.
+is(sql(q{SELECT count(*) FROM kg_redeliver_object('later')}), 2, 'both are hurried');
+is(sql(q{SELECT count(*) FROM kg_redeliver_object('later')}), 2, 'twice');
+is(sql(q{SELECT count(*), max(next_attempt_at) <= now() FROM kgwebhook.queue WHERE object_id = 'later'}),
+	'2|t', 'and are there once');
+
+$node->stop;
+done_testing();
