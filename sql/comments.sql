@@ -60,7 +60,8 @@ SELECT p.pronamespace::regnamespace AS schema, p.proname,
        p.provolatile AS volatile, p.proparallel AS parallel, p.proisstrict AS strict
   FROM member m JOIN pg_proc p ON p.oid = m.objid
  WHERE m.classid = 'pg_proc'::regclass
- ORDER BY p.pronamespace::regnamespace::text COLLATE "C", p.proname COLLATE "C";
+ ORDER BY p.pronamespace::regnamespace::text COLLATE "C", p.proname COLLATE "C",
+          pg_get_function_identity_arguments(p.oid) COLLATE "C";
 
 SELECT p.proname AS definer_on_a_foreign_path
   FROM member m JOIN pg_proc p ON p.oid = m.objid
