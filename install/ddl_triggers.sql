@@ -19,7 +19,7 @@ $$;
 COMMENT ON FUNCTION kgwebhook.dropped() IS
   'event trigger: a table that is dropped is watched no more';
 
-/* Looks at catalogs only: a lock on somebody's table would hold up all others. */
+/* Looks at catalogs only: a lock on someone's table would hold up all others. */
 CREATE FUNCTION kgwebhook.altered() RETURNS pg_catalog.event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$

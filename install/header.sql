@@ -2,7 +2,7 @@
  * kgwebhook--1.0.sql
  *
  * What CREATE EXTENSION makes.  Plain CREATE everywhere: an object that is
- * already there under one of our names is somebody else's, and the install
+ * already there under one of our names is someone else's, and the install
  * has to fail rather than adopt it.  Every name is qualified, every function
  * that runs SQL pins its search_path, and nothing is granted to PUBLIC but the
  * three functions that a receiver needs.

@@ -16,7 +16,7 @@
  *
  * Attaching or dropping a day locks the log for a moment, and whoever waits for
  * that lock keeps the workers waiting behind it.  So nobody waits for long: the
- * default partition takes what comes until somebody succeeds.
+ * default partition takes what comes until someone succeeds.
  */
 
 CREATE FUNCTION kgwebhook.make_day(day pg_catalog.date) RETURNS pg_catalog.void
@@ -89,7 +89,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.make_days() IS
-  'makes the log''s partitions of today and the next three days; false when somebody holds a lock';
+  'makes the log''s partitions of today and the next three days; false when someone holds a lock';
 
 CREATE FUNCTION kgwebhook.log_retention() RETURNS pg_catalog.interval
     LANGUAGE c STABLE

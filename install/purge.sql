@@ -11,9 +11,9 @@ COMMENT ON FUNCTION kgwebhook.in_transaction_block() IS
 
 /*
  * Vacuum gives no page of a b-tree back, so the queue's indexes keep the size of the
- * longest backlog.  Making them anew holds up everybody who writes to the queue,
+ * longest backlog.  Making them anew holds up everyone who writes to the queue,
  * and so payments: hence only once vacuum has cut off the table itself, which
- * takes milliseconds then, and without waiting for anybody.
+ * takes milliseconds then, and without waiting for anyone.
  */
 CREATE FUNCTION kgwebhook.trim_queue() RETURNS pg_catalog.bool
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -35,7 +35,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.trim_queue() IS
-  'makes the indexes of a short queue anew that a long one has left large; false when somebody holds a lock';
+  'makes the indexes of a short queue anew that a long one has left large; false when someone holds a lock';
 
 CREATE FUNCTION kgwebhook.purge_partition(partition pg_catalog.regclass, older_than pg_catalog.timestamptz) RETURNS pg_catalog.int8
     LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -99,7 +99,7 @@ BEGIN
     DELETE FROM kgwebhook.amendment WHERE amended_at < cutoff;
     PERFORM set_config('lock_timeout', patience, true);
     PERFORM kgwebhook.make_days();
-    /* not where the transaction goes on and would keep payments waiting, be it in a function of somebody's */
+    /* not where the transaction goes on and would keep payments waiting, be it in a function of someone's */
     GET DIAGNOSTICS callers = PG_CONTEXT;
     IF NOT goes_on AND position(E'\n' IN callers) = 0 THEN
         PERFORM kgwebhook.trim_queue();
@@ -108,7 +108,7 @@ BEGIN
 EXCEPTION WHEN lock_not_available THEN
     RAISE EXCEPTION 'could not lock kgwebhook.delivery_log'
         USING ERRCODE = 'lock_not_available',
-              DETAIL = 'Somebody uses it for longer than two seconds, such as pg_dump. Nothing was removed.',
+              DETAIL = 'Someone uses it for longer than two seconds, such as pg_dump. Nothing was removed.',
               HINT = 'Run kg_purge() again later.';
 END
 $$;

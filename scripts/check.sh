@@ -341,7 +341,7 @@ show_tap_logs()
 }
 
 # Runs the checker on a build: run_checker NAME BINDIR SECONDS.  The faults are in
-# its log; the seed and the summary are for everybody.
+# its log; the seed and the summary are for everyone.
 run_checker()
 {
 	local dir=$KGW_SCRATCH/c/$1 status

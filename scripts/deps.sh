@@ -20,7 +20,7 @@
 # install: there, the page's test leaves the browser out.
 #
 # Commands are looked for through the eyes of an unprivileged user: PostgreSQL
-# won't run as root, so everything after this runs as somebody else, to whom a
+# won't run as root, so everything after this runs as someone else, to whom a
 # Node in root's home directory is of no use.
 #
 #-------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 #	  user who may run PostgreSQL, and leaves nothing behind.
 #
 # PostgreSQL refuses to run as root, and a checkout that root owns is often not
-# even readable to anybody else.  So the tree is copied, always: root then gives
+# even readable to anyone else.  So the tree is copied, always: root then gives
 # the copy to an unprivileged user and becomes that user; an ordinary user stays
 # who he is.  The environment starts empty, so that a PGHOST or a proxy of the
 # caller's can't reach into a test.

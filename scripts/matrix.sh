@@ -97,7 +97,7 @@ clean_up()
 	fi
 }
 
-# A folder for the roots.  The one that is kept has a name that anybody can
+# A folder for the roots.  The one that is kept has a name that anyone can
 # guess, so it has to be root's own.
 make_folder()
 {

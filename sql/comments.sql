@@ -1,6 +1,6 @@
 --
 -- What the extension consists of: every object says what it is for, nothing
--- runs SQL on a search_path of somebody else's, and nothing is open to PUBLIC
+-- runs SQL on a search_path of someone else's, and nothing is open to PUBLIC
 -- but the three functions for receivers.
 --
 -- (Version 18 makes the row type of a table a member, too.)

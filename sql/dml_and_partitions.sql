@@ -260,7 +260,7 @@ INSERT INTO shapes2.paid (region, id, url) VALUES ('eu', 'y', 'https://m.example
 SELECT * FROM pg_temp.take();
 
 --
--- A replica's changes are somebody else's events, unless they are asked for
+-- A replica's changes are someone else's events, unless they are asked for
 --
 CREATE TABLE applied (id text, status text, url text, region text) PARTITION BY LIST (region);
 CREATE TABLE applied_1 PARTITION OF applied FOR VALUES IN ('1');

@@ -136,7 +136,7 @@ UPDATE payment_intents SET status = 'success' WHERE payment_intent_id = 'prepare
 RESET synchronous_commit;
 SELECT * FROM pg_temp.take();
 
--- what a replica applies was somebody else's event
+-- what a replica applies was someone else's event
 SET session_replication_role = replica;
 UPDATE payment_intents SET status = 'refunded' WHERE payment_intent_id = 'prepared';
 RESET session_replication_role;

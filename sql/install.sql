@@ -1,5 +1,5 @@
 --
--- CREATE EXTENSION where somebody was before us: it fails and says why, or takes
+-- CREATE EXTENSION where someone was before us: it fails and says why, or takes
 -- no harm.  All of it is taken back again.
 --
 \getenv abs_srcdir PG_ABS_SRCDIR

@@ -42,7 +42,7 @@ SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(A
 	'pending', 'failures', 'latency', 'unacknowledged']) r;
 SELECT pg_temp.refused('INSERT INTO kgwebhook.queue DEFAULT VALUES');
 SELECT pg_temp.refused('DELETE FROM kgwebhook.secret');
--- the receivers' three are anybody's
+-- the receivers' three are anyone's
 SELECT kg_canonical_json('{"b": 1, "a": 2}'), kg_verify(kg_sign('{}', 's'), 's');
 -- our triggers are not to be had on another table
 CREATE TEMP TABLE mine (payment_intent_id text, status text, callback_url text, org_id text);

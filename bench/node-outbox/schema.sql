@@ -2,7 +2,7 @@
  * bench/node-outbox/schema.sql
  *
  * The outbox of outbox.mjs, as one would make it for oneself: what is to be
- * sent, from when on, and until when somebody has it; and a log.
+ * sent, from when on, and until when someone has it; and a log.
  */
 CREATE SCHEMA outbox;
 

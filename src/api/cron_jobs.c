@@ -11,7 +11,7 @@
  * lets a role have one job of a name, so making them again changes nothing but
  * what is not as it should be.
  *
- * Where pg_cron was loaded but never created, anybody who may create a schema can
+ * Where pg_cron was loaded but never created, anyone who may create a schema can
  * have one of the name cron, and functions in it that would run with the rights of
  * whoever calls ours.  So what is called has to be pg_cron's own.
  *

@@ -7,7 +7,7 @@
  * superuser calls: the table's triggers, row security and ours see it as they
  * see any other, and so each intent gets its callback.  Only which column is the status is read with the owner's.
  *
- * Somebody may be paying at this very moment.  So a row that is locked is passed
+ * Someone may be paying at this very moment.  So a row that is locked is passed
  * over, rather than waited for: either it isn't pending any more afterwards, or
  * it is expired next time.  A call stops at a number of intents, so that their
  * locks aren't held for long.

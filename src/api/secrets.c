@@ -165,7 +165,7 @@ check_decryptable(text *org_id, HeapTuple row, TupleDesc desc, int column)
 	PG_END_TRY();
 }
 
-/* Refuse if there is a secret that somebody may yet be able to decrypt. */
+/* Refuse if there is a secret that someone may yet be able to decrypt. */
 static void
 spare_undecryptable(text *org_id)
 {

@@ -5,7 +5,7 @@
  *	  needs to hold against an implementation of their own.
  *
  * They use the very code that signs deliveries, touch no table, and are open
- * to everybody.  kg_verify() says why it refuses, because "invalid signature"
+ * to everyone.  kg_verify() says why it refuses, because "invalid signature"
  * is what receivers' authors lose their days to.
  *
  * src/api/verify.c

@@ -8,7 +8,7 @@
  * sentence its color, all that was found follows in order of weight, each with
  * its remedy, and then come the numbers (tiles.c).  A page that looks well must mean that
  * deliveries flow: whatever stops them (not preloaded, no worker, a copy,
- * switched off, paused) is an alarm, also where somebody meant it.
+ * switched off, paused) is an alarm, also where someone meant it.
  *
  * src/dashboard/findings.c
  *
@@ -195,7 +195,7 @@ find_backlog(Findings *findings, const KgwHealth *health)
 	if (health->paused > 0)
 		find(findings, KGW_WARNING,
 			 psprintf("%s paused", number(health->paused, "destination is", "destinations are")),
-			 "Until somebody says <code>SELECT kg_resume(&#39;&hellip;&#39;);</code>. See <a href=\"#destinations\">destinations</a>.");
+			 "Until someone says <code>SELECT kg_resume(&#39;&hellip;&#39;);</code>. See <a href=\"#destinations\">destinations</a>.");
 }
 
 static void
@@ -213,7 +213,7 @@ find_subscriptions(Findings *findings, const KgwHealth *health)
 	if (health->subscriptions_paused > 0)
 		find(findings, KGW_WARNING,
 			 psprintf("%s paused", number(health->subscriptions_paused, "subscription is", "subscriptions are")),
-			 "Until somebody says <code>SELECT kg_resume_subscription(&hellip;);</code>. See <a href=\"#subscriptions\">subscriptions</a>.");
+			 "Until someone says <code>SELECT kg_resume_subscription(&hellip;);</code>. See <a href=\"#subscriptions\">subscriptions</a>.");
 }
 
 static void
@@ -224,7 +224,7 @@ find_all(Findings *findings, const KgwHealth *health)
 	find_worker(findings, health->worker_state);
 	if (health->all_paused)
 		find(findings, KGW_ALARM, "Nothing is delivered: everything is paused",
-			 since(page, "Until somebody says <code>SELECT kg_resume();</code>. Paused at", health->all_paused_at));
+			 since(page, "Until someone says <code>SELECT kg_resume();</code>. Paused at", health->all_paused_at));
 	find_backlog(findings, health);
 	if (health->last_error_at > page->now - USECS_PER_HOUR)
 	{

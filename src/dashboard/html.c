@@ -93,7 +93,7 @@ character_at(const char *s, size_t len, bool utf8, int *n)
 }
 
 /*
- * Text in the server's encoding, of anybody's making, as the content of an
+ * Text in the server's encoding, of anyone's making, as the content of an
  * element; no more than "max" characters of it.  NULL is nothing.
  */
 void

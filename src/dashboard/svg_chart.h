@@ -20,7 +20,7 @@ typedef struct KgwChart
 {
 	const char *id;				/* unique in the page, a word */
 	const char *title;			/* HTML, as all that follows */
-	const char *description;	/* what somebody who doesn't see it should know */
+	const char *description;	/* what someone who doesn't see it should know */
 	const char *unit;			/* of the vertical axis */
 	const char *empty;			/* said where there is nothing to draw */
 	TimestampTz start;			/* of the first bucket */

@@ -57,7 +57,7 @@ kgw_table_cells_end(KgwPage *page)
 	appendStringInfoString(&page->out, "</td>");
 }
 
-/* A cell with text of anybody's making. */
+/* A cell with text of anyone's making. */
 void
 kgw_table_cells_cell(KgwPage *page, const char *label, const char *class, const char *text, int max)
 {

@@ -21,7 +21,7 @@
 /* More open deliveries than these, and the money is only an upper bound. */
 #define EXACT_STAKE 20000
 
-/* More than these, and it takes longer to sum up than anybody waits. */
+/* More than these, and it takes longer to sum up than anyone waits. */
 #define MOST_STAKE 1000000
 
 /* The others are only said to be there; queries read one more. */

@@ -14,7 +14,7 @@
  *						enough to tell a copy.
  *	queue.origin		The same, hashed into a number, in every delivery.  A
  *						restore in parallel may bring the queue before the row of
- *						the instance, and somebody may bring the queue alone.
+ *						the instance, and someone may bring the queue alone.
  *
  * Physical copies have the same identity as the original, and a standby has to:
  * promoted, it goes on as the original.  They can't be told apart here.

@@ -5,7 +5,7 @@
  *
  * The launcher asks which of them can have workers: those that can be
  * connected to and are no templates.  A worker in a template would be in the way
- * of everybody who copies it, and what is queued there is nobody's payment.
+ * of everyone who copies it, and what is queued there is nobody's payment.
  * pg_database is shared, so it is read without connecting to any of them.
  *
  * A session that is about to drop, alter or copy a database is asked beforehand

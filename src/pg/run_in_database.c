@@ -8,7 +8,7 @@
  * pg_hba.conf and no other extension; like one it needs the right to connect,
  * and commits by itself, whatever becomes of the caller's transaction.
  *
- * The statement runs with the rights of somebody who may be a superuser, in a
+ * The statement runs with the rights of someone who may be a superuser, in a
  * database where others may own what it names.  So there is a guard before it: a
  * query of the catalogs alone, of which the answer is NULL, or an objection.
  *

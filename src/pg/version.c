@@ -8,7 +8,7 @@
  * in either order, one is older than the other.
  *
  * A library serves every older extension: an unattended upgrade restarts the
- * server on some night, and nobody's payments may wait until somebody has come to
+ * server on some night, and nobody's payments may wait until someone has come to
  * run ALTER EXTENSION.  It can't serve a newer one, of which it doesn't know what
  * it means: then nothing is sent, what is committed waits in the queue, and both
  * the log and kgwebhook.stats say why.  Enqueuing is never refused.

@@ -21,7 +21,7 @@
  * Administrators' exceptions come first and win over everything, this host's
  * own addresses included, or receivers on the same machine couldn't be used
  * at all.  An exception covers only its own family: 127.0.0.0/8 says nothing
- * about ::ffff:127.0.0.1, a spelling that only somebody in disguise needs.
+ * about ::ffff:127.0.0.1, a spelling that only someone in disguise needs.
  *
  * The reasons end up in a log that the URL's author may get to see.  They must
  * never tell which network was hit or what was found there.

@@ -35,7 +35,7 @@
 #define DAY_S INT64_C(86400)
 #define DELAY_MAX_US (30 * DAY_S * SECOND_US)
 
-/* More digits than these are no delay that anybody means. */
+/* More digits than these are no delay that anyone means. */
 #define DELAY_DIGITS_MAX 15
 
 /* PostgreSQL's units of time, spelled as in its settings. */

@@ -10,7 +10,7 @@
  * has.
  *
  * What can't be made fit is not an error here, because that would stop
- * everybody's deliveries: it becomes the row's problem, and that the reason of
+ * everyone's deliveries: it becomes the row's problem, and that the reason of
  * an invalid attempt.
  *
  * src/queue/delivery.c

@@ -13,8 +13,8 @@
  * it from being replaced until it is deleted.  Whatever is not as it was read is
  * left to the caller, who looks it up by number.
  *
- * It never waits for a row that somebody holds, and never goes past a trigger that
- * somebody has put on the table: what they want to see or forbid, a DELETE shows them.
+ * It never waits for a row that someone holds, and never goes past a trigger that
+ * someone has put on the table: what they want to see or forbid, a DELETE shows them.
  *
  * src/queue/queue_delete.c
  *
@@ -95,7 +95,7 @@ is_in_place(KgwDequeuer *dequeuer, const KgwDelivery *row)
 
 /*
  * Delete the row where it was read.  False when it isn't there as it was, or
- * somebody holds it, or a trigger is to see it go; nothing has been done then.
+ * someone holds it, or a trigger is to see it go; nothing has been done then.
  */
 bool
 kgw_queue_delete(KgwDequeuer *dequeuer, const KgwDelivery *row)

@@ -5,13 +5,13 @@
  *
  * AES-256 in CBC mode under a random vector, then an HMAC-SHA256 over
  * organization, vector and ciphertext: encrypt, then authenticate.  With the
- * organization under the HMAC, a secret that somebody copies into another
+ * organization under the HMAC, a secret that someone copies into another
  * organization's row is no good there.  It also tells a wrong key from a right
  * one before anything is decrypted, so that a file can have several.
  *
  * The work is pgcrypto's.  Its functions are called directly and not by a query:
  * the parameters of a query can end up in a log (auto_explain), and a name in it
- * could be somebody else's function.  A function is only taken if it is a
+ * could be someone else's function.  A function is only taken if it is a
  * member of the extension pgcrypto, wherever that was installed.
  *
  * The form is  hex(version, vector, ciphertext, HMAC).  Both keys of a line of

@@ -4,7 +4,7 @@
  *	  The file of kgwebhook.key_file: the keys that secrets are encrypted with.
  *
  * What is encrypted at rest is worth as much as the distance of its key.  So
- * this file refuses a key that others can read, that somebody else could swap,
+ * this file refuses a key that others can read, that someone else could swap,
  * or that lies in the data directory, where each backup would put it beside
  * what it locks; and it says which of these it was.  What is judged is the file
  * that was opened, not its name.

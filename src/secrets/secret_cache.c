@@ -6,7 +6,7 @@
  * A worker keeps a keyring for each organization it has lately sent for; the
  * text of a secret is wiped as soon as its signer has been made.  That an
  * organization has none, or one that can't be decrypted at present, is
- * remembered too.  kgw_secret_cache_forget() is called when somebody has changed a
+ * remembered too.  kgw_secret_cache_forget() is called when someone has changed a
  * secret, and at a reload, which may bring another key file.
  *
  * A secret that can't be decrypted is an operator's matter and must not stop the

@@ -3,7 +3,7 @@
  * secret_maintenance.c
  *	  Keeping the table of secrets in order.
  *
- * Two things happen to secrets without anybody's asking: the old one of a
+ * Two things happen to secrets without anyone's asking: the old one of a
  * rotation that has ended is taken out, and once kgwebhook.key_file is set,
  * what is still in the clear is encrypted.  The worker does both when it starts
  * over from the tables, so at a reload, and the first also at the time itself:
@@ -14,7 +14,7 @@
  * signs nothing any more, wherever it still stands.
  *
  * It must never keep the worker from delivering: what fails is logged and left
- * for the next time, and a row that somebody is changing is left to them.
+ * for the next time, and a row that someone is changing is left to them.
  *
  * src/secrets/secret_maintenance.c
  *
@@ -58,7 +58,7 @@ static const char *const pass_queries[] = {
 	[PASS_ALL] = " FOR UPDATE"
 };
 
-/* After a pass that failed, or left a row to somebody who holds it. */
+/* After a pass that failed, or left a row to someone who holds it. */
 #define PAUSE_AFTER_FAILURE ((KgwTicks) 10 * USECS_PER_MINUTE)
 
 /* When a secret retires next. */
@@ -297,7 +297,7 @@ kgw_secret_maintenance_run(void)
 	try_pass(PASS_CLEAR);
 }
 
-/* When kgw_secret_maintenance_run() has something to do next, as far as anybody knows. */
+/* When kgw_secret_maintenance_run() has something to do next, as far as anyone knows. */
 KgwTicks
 kgw_secret_maintenance_due(void)
 {

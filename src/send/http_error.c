@@ -14,7 +14,7 @@
  * Whoever repairs things needs to know the step that failed, and for a
  * certificate exactly what is wrong with it, so that is told.  What libcurl said
  * is read to find that out, never passed on.  What is spoken on a port where
- * HTTP/1.1 was expected is everybody's to see who connects to it.
+ * HTTP/1.1 was expected is everyone's to see who connects to it.
  *
  * src/send/http_error.c
  *

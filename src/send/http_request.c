@@ -23,7 +23,7 @@
  * request goes by another.
  *
  * A kept connection that dies under a request says nothing of the receiver,
- * only that somebody has closed or forgotten it meanwhile.  The response says
+ * only that someone has closed or forgotten it meanwhile.  The response says
  * that it was so.  Connections are not kept for long: less than what lies
  * between remembers an idle one, and not longer than a name's owner may expect
  * until a new address is found.

@@ -32,7 +32,7 @@
 /* Lines of headers and trailers, those of 1xx included. */
 #define LINES_MAX 512
 
-/* Count what arrives; false when it is more than anybody needs. */
+/* Count what arrives; false when it is more than anyone needs. */
 static bool
 count_received(KgwHttpRequest *transfer, size_t len)
 {

@@ -4,7 +4,7 @@
  *	  The segment of shared memory: its layout, and how a slot is found.
  *
  * For the files shared_*.c of this folder, each of which tends some of the
- * fields.  Everybody else asks them.
+ * fields.  Everyone else asks them.
  *
  * src/shmem/shmem.h
  *

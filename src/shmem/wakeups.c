@@ -102,7 +102,7 @@ kgw_wakeups_heard_all(void)
 	return pg_atomic_read_u32(&kgw_shared_my_database->wakes) == wakes_seen;
 }
 
-/* Changes whenever somebody has changed this. */
+/* Changes whenever someone has changed this. */
 uint32
 kgw_wakeups_changes(KgwChanged what)
 {

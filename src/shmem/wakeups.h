@@ -10,7 +10,7 @@
 #ifndef KGW_SHMEM_WAKEUPS_H
 #define KGW_SHMEM_WAKEUPS_H
 
-/* What somebody has changed of what workers remember. */
+/* What someone has changed of what workers remember. */
 typedef enum KgwChanged
 {
 	KGW_CHANGED_ALL,			/* start over */

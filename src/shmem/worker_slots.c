@@ -136,7 +136,7 @@ kgw_worker_slots_want(Oid dboid)
 	return database == NULL ? -1 : (int) (database - kgw_shared->databases);
 }
 
-/* Nobody is wanted in a slot's database, unless somebody asks for it again. */
+/* Nobody is wanted in a slot's database, unless someone asks for it again. */
 void
 kgw_worker_slots_set_absent(int slot)
 {
@@ -147,7 +147,7 @@ kgw_worker_slots_set_absent(int slot)
 
 /*
  * Free a slot whose database has no worker and needs none.  False, with nothing
- * done, when somebody has asked for it meanwhile or a statement keeps it closed.
+ * done, when someone has asked for it meanwhile or a statement keeps it closed.
  */
 bool
 kgw_worker_slots_forget(int slot)
@@ -279,7 +279,7 @@ kgw_worker_slots_worker_present(void)
 
 /*
  * Report that it doesn't, unless a commit has called since we last listened: it
- * may have been CREATE EXTENSION, and somebody has to look again.
+ * may have been CREATE EXTENSION, and someone has to look again.
  */
 void
 kgw_worker_slots_worker_absent(void)

@@ -14,7 +14,7 @@
 typedef enum KgwGuarded
 {
 	KGW_GUARDED_DONE,
-	KGW_GUARDED_LOCKED,			/* somebody holds a lock that it needs */
+	KGW_GUARDED_LOCKED,			/* someone holds a lock that it needs */
 	KGW_GUARDED_PASSING,		/* something else that would strike anything */
 	KGW_GUARDED_FAILED			/* it is the thing itself */
 } KgwGuarded;

@@ -126,7 +126,7 @@ settle(KgwLoop *engine)
 	engine->unreported = true;
 }
 
-/* Whether somebody has changed what we remember, and nothing was done about it. */
+/* Whether someone has changed what we remember, and nothing was done about it. */
 static bool
 is_out_of_date(const KgwLoop *engine)
 {

@@ -91,7 +91,7 @@ standing_of(const KgwDelivery *row)
 }
 
 /*
- * Whether a row stays in the table until somebody resumes its subscription, of
+ * Whether a row stays in the table until someone resumes its subscription, of
  * which we then hear, and read everything anew.
  */
 static bool
@@ -339,7 +339,7 @@ collect_paused(const char *destination, void *arg)
 	*names = lappend(*names, pstrdup(destination));
 }
 
-/* Somebody has written the table of pauses. */
+/* Someone has written the table of pauses. */
 static void
 reread_pauses(void *arg)
 {
@@ -366,7 +366,7 @@ reread_pauses(void *arg)
 	kgw_queue_read_end();
 }
 
-/* Somebody has written the table of subscriptions. */
+/* Someone has written the table of subscriptions. */
 static void
 reread_subscriptions(void *arg)
 {
@@ -381,7 +381,7 @@ reread_subscriptions(void *arg)
 }
 
 /*
- * Somebody has changed this, which isn't the queue: what is here stays here, but for
+ * Someone has changed this, which isn't the queue: what is here stays here, but for
  * what it was judged by.  That is read again in its turn, after a look as always.
  */
 void

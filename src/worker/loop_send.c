@@ -6,7 +6,7 @@
  * Before a delivery goes, its organization's keys have to be known, and whether
  * its subscription takes it.  Both are kept in memory, and read in a short
  * transaction when they aren't; what can't be read now gives its turn back
- * rather than go unsigned, or to somebody who has left.
+ * rather than go unsigned, or to someone who has left.
  *
  * Whatever becomes of a turn, it is concluded exactly once: the scheduler learns
  * what it says of the destination, the ledger what is to be written down.

@@ -178,7 +178,7 @@ settle_in_transaction(void *arg)
 
 /*
  * Settle these.  After a lock it is tried once more, and from then on from the
- * outset, around the rows that somebody holds.
+ * outset, around the rows that someone holds.
  */
 static KgwGuarded
 try_to_settle(KgwOutcomes *ledger, KgwSettlement *settlements, int count)

@@ -10,7 +10,7 @@
  * the install script).  Old ones are dropped after that, and then once in 24
  * hours, which is the only timer of an idle worker; and so is the queue looked at.
  *
- * Nothing here may stop deliveries.  What can't be done, because somebody holds
+ * Nothing here may stop deliveries.  What can't be done, because someone holds
  * a lock or for any other reason, is left for later; until then the log's
  * default partition takes what comes.
  *

@@ -4,7 +4,7 @@
  *	  Statements of others that concern our workers.
  *
  * A worker stays connected to its database, and PostgreSQL refuses to drop,
- * rename, move or copy a database that somebody is connected to.  So before
+ * rename, move or copy a database that someone is connected to.  So before
  * such a statement the database's workers are sent away, and the launcher is
  * kept from starting new ones until the statement is over.  What was in flight
  * is sent again afterwards.

@@ -11,7 +11,7 @@ seed strikes with the same faults in the same order; what they hit is up to the
 machine.
 
 It fails when a delivery is lost, invented or out of order; when one was superseded
-without a refusal, came before its time, or came late in a calm to somebody who is
+without a refusal, came before its time, or came late in a calm to someone who is
 well; when there are more duplicates than were in flight; or when the server has had
 an accident of its own: a signal that nobody sent, or a panic.
 """

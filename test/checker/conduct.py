@@ -11,7 +11,7 @@ test/checker/conduct.py
                 well, whoever is ill beside it
 
 The breaker's hold can't be seen in the log, so that the time of a hold is a lower
-bound.  What waits when somebody acknowledges is due at once; so an attempt after an
+bound.  What waits when someone acknowledges is due at once; so an attempt after an
 acknowledgement at its destination can't be early.
 """
 
@@ -127,7 +127,7 @@ class Conduct:
         return found
 
     def _released(self, key, last, this):
-        """Whether somebody acknowledged at its destination meanwhile."""
+        """Whether someone acknowledged at its destination meanwhile."""
         times = self.acknowledged[destination_of(key[4])]
         at = bisect_left(times, last.ended - ANSWER)
         return at < len(times) and times[at] <= this.began + SLACK

@@ -19,7 +19,7 @@ from pathlib import Path
 
 # fsync is for power failures; what is killed here leaves the kernel alone.  The
 # WAL writer sleeps long, so that an asynchronous commit is lost in a crash
-# unless somebody flushes it.
+# unless someone flushes it.
 CONFIGURATION = """
 shared_preload_libraries = 'kgwebhook'
 listen_addresses = ''

@@ -112,7 +112,7 @@ def is_good(url):
 
 
 class Nobody:
-    """Ports at which somebody is, and nobody answers."""
+    """Ports at which someone is, and nobody answers."""
 
     def __init__(self):
         self._refusing = socket.socket()

@@ -22,7 +22,7 @@ from world import ORGS, TABLES
 # Objects that may be changed again: those whose endpoints are well, and the others.
 REMEMBERED = {False: 400, True: 60}
 
-# How many of the inserts go to somebody who doesn't acknowledge.
+# How many of the inserts go to someone who doesn't acknowledge.
 TROUBLE = 0.04
 
 
@@ -124,7 +124,7 @@ class Writer(threading.Thread):
         return "\n".join(sql), created, False
 
     def _insert_trouble(self, token):
-        """An object for somebody who doesn't acknowledge, and one for his neighbor.
+        """An object for someone who doesn't acknowledge, and one for his neighbor.
 
         They have one id and one host, and the one that is to arrive comes last.  What
         isn't acknowledged has something newer waiting behind it at once.

@@ -170,7 +170,7 @@ packets.on('message', (message, from) => {
 		packets.send(out, from.port, from.address);
 });
 
-/* One port for both; one that is taken by somebody's UDP is left for another. */
+/* One port for both; one that is taken by someone's UDP is left for another. */
 function listen() {
 	streams.listen(0, '127.0.0.1', () => {
 		const { port } = streams.address();

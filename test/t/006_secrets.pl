@@ -92,7 +92,7 @@ insert_of('good', 'good1');
 is_signed_by((requests_of('good1', 1))[0], $good, 'other organizations go on');
 
 # All sorts of reasons to look at the queue again
-set_secret('somebody', 'a secret of somebody else');
+set_secret('someone', 'a secret of someone else');
 reload($node);
 $node->restart;
 insert_of('good', 'good2');

@@ -90,7 +90,7 @@ is(($untrusted->wait_for_requests(1))[0]{valid}, 1, 'another authority, from the
 # The connection from before was verified by what no longer counts.
 insert_intent($node, 'no_longer', $trusted->url);
 my ($no_longer) = wait_for_log_rows($node, 1, q{object_id = 'no_longer'});
-is($no_longer->{outcome}, 'unreachable', 'and the one before no longer vouches for anybody');
+is($no_longer->{outcome}, 'unreachable', 'and the one before no longer vouches for anyone');
 
 reload($node, 'kgwebhook.ca_file' => "''");
 insert_intent($node, 'system', $untrusted->url);

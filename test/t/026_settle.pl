@@ -47,7 +47,7 @@ sub last_error_is
 }
 
 #
-# A log that somebody holds
+# A log that someone holds
 #
 my $operator = $node->background_psql('postgres', on_error_die => 1);
 my ($worker) = wait_for_worker($node);
@@ -125,7 +125,7 @@ is( $node->safe_psql('postgres', q{
 is(arrivals_of('poison')->{poison}, 2, 'each transition was sent once');
 
 #
-# A delivery that somebody deletes while it is on its way
+# A delivery that someone deletes while it is on its way
 #
 $receiver->hold('deleted');
 insert_many('deleted', 5, $receiver->url('/while/deleted/ok'));

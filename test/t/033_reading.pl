@@ -70,7 +70,7 @@ costs(
 	});
 
 #
-# What is about somebody is heard by whom it is about
+# What is about someone is heard by whom it is about
 #
 insert_intent($node, 'keyless', $receiver->url, org_id => "'late'");
 wait_for_log_rows($node, 1, q{object_id = 'keyless'});

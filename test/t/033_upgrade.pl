@@ -245,7 +245,7 @@ $node->safe_psql('fresh',
 	'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
 
 # All that the extension consists of, as CREATE statements: as soon as nothing is
-# a member any more, pg_dump dumps it like anybody's.
+# a member any more, pg_dump dumps it like anyone's.
 sub whole_of
 {
 	my ($database) = @_;

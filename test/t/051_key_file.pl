@@ -155,7 +155,7 @@ refuses("$dir/public", qr/permissions are 0602/, 'writable by others');
 symlink $file, "$dir/link" or die "$!";
 refuses("$dir/link", qr/symbolic link/, 'a symbolic link');
 refuses($dir, qr/not an ordinary file/, 'a directory');
-refuses('/etc/passwd', qr/belongs to another user/, q{somebody else's});
+refuses('/etc/passwd', qr/belongs to another user/, q{someone else's});
 refuses("$dir/none", qr/can't be opened: No such file/, 'missing');
 write_key("$dir/empty", "# nothing\n\n");
 refuses("$dir/empty", qr/no key in it/, 'empty');
@@ -288,7 +288,7 @@ $secret{rotating} = $secret{rotating}[0];
 delivers('rotating', 'back', 'and with the old one alone, once it is taken back');
 
 #
-# A row of somebody else's
+# A row of someone else's
 #
 $node->safe_psql('postgres', q{
 	UPDATE kgwebhook.secret SET secret = (SELECT secret FROM kgwebhook.secret WHERE org_id = 'one')

@@ -40,7 +40,7 @@ sub with_headers
 
 # name => [path, outcome, status, what the error has to match or the body to be]
 my %cases = (
-	# more than anybody needs, before the headers are complete
+	# more than anyone needs, before the headers are complete
 	endless_status => [ '/endless/status', 'unreachable', undef ],
 	endless_line => [ '/endless/line', 'unreachable', undef ],
 	endless_headers => [ '/endless/headers', 'unreachable', undef, qr/^the answer's headers are too long$/ ],

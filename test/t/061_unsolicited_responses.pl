@@ -6,7 +6,7 @@
 #
 # Each case is two deliveries to one destination.  The first is answered with
 # more than one answer, or with another one a little later.  The second gets no
-# answer; so if it is acknowledged, that was meant for somebody else.
+# answer; so if it is acknowledged, that was meant for someone else.
 #
 #-------------------------------------------------------------------------
 use strict;

@@ -3,7 +3,7 @@
 # test/t/062_slow_bodies.pl
 #	  Receivers that acknowledge and then let their body trickle: each holds its
 #	  slot until the request's timeout and no longer, and many of them leave slots
-#	  for everybody else, those that were prompt until now included.
+#	  for everyone else, those that were prompt until now included.
 #
 # hostile.mjs has an address for each, so each is a destination of its own.
 #

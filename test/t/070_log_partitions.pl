@@ -140,7 +140,7 @@ is( $node->safe_psql('copy', "SELECT count(*) FROM pg_class WHERE relname LIKE '
 	0, 'DROP EXTENSION takes the days along');
 
 #
-# Somebody reads the log, or dumps it: deliveries go on
+# Someone reads the log, or dumps it: deliveries go on
 #
 sql(q{SELECT kgwebhook.make_day('2020-01-01')});
 sql(qq{DROP TABLE kgwebhook.delivery_log_$day});
@@ -149,12 +149,12 @@ $reader->query_safe('BEGIN; SELECT count(*) FROM kgwebhook.delivery_log');
 new_worker();
 deliver();
 deliver();
-unlike(days(), qr/$day/, 'a day can\'t be made while somebody reads the log');
+unlike(days(), qr/$day/, 'a day can\'t be made while someone reads the log');
 like(days(), qr/20200101/, 'and an old one can\'t be dropped');
 is( sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 2, 'the default partition takes what comes');
 my ($ret, $out, $err) = $node->psql('postgres', 'SELECT kg_purge()');
 is($ret, 3, 'kg_purge() fails');
-like($err, qr/ERROR:  could not lock kgwebhook.delivery_log\nDETAIL:  Somebody uses it for longer than two seconds, such as pg_dump. Nothing was removed.\nHINT:  Run kg_purge\(\) again later./,
+like($err, qr/ERROR:  could not lock kgwebhook.delivery_log\nDETAIL:  Someone uses it for longer than two seconds, such as pg_dump. Nothing was removed.\nHINT:  Run kg_purge\(\) again later./,
 	'with advice');
 $reader->quit;
 $node->restart;

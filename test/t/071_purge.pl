@@ -69,7 +69,7 @@ is(sql('SELECT kg_purge()'), 0, 'a second time there is nothing to do');
 is(rows(q{started_at < now() - interval '30 days'}), 0, 'the older ones are gone');
 is(sql(q{SELECT count(*) FROM pg_class WHERE relname ~ '^delivery_log_[0-9]*$' AND relname < to_char(now() - interval '30 days', '"delivery_log_"YYYYMMDD') COLLATE "C"}),
 	0, 'and so are their days');
-isnt(sql(q{SELECT to_regclass('by_hand')}), '', 'a partition that somebody made by hand is emptied, not dropped');
+isnt(sql(q{SELECT to_regclass('by_hand')}), '', 'a partition that someone made by hand is emptied, not dropped');
 
 #
 # Any age, to the moment
@@ -131,7 +131,7 @@ is(sql(q{SELECT kg_purge('0')}), 30000, 'and everything');
 cmp_ok(size(), '<=', $empty_days, 'the rest');
 
 #
-# What a backlog leaves of the queue.  A table that isn't vacuumed yet, somebody
+# What a backlog leaves of the queue.  A table that isn't vacuumed yet, someone
 # who holds a lock, and a transaction block: none of these is waited for or held up.
 #
 sub queue_indexes
@@ -163,7 +163,7 @@ is(queue_indexes(), $large, 'nor in a transaction that may go on');
 sql('DO $$ BEGIN PERFORM kg_purge(); END $$');
 is(queue_indexes(), $large, 'nor in a block of code that may');
 sql(q{CREATE FUNCTION nightly() RETURNS bigint LANGUAGE sql AS 'SELECT kg_purge(); SELECT 1::bigint'; SELECT nightly(); DROP FUNCTION nightly()});
-is(queue_indexes(), $large, 'nor in a function of somebody\'s');
+is(queue_indexes(), $large, 'nor in a function of someone\'s');
 sql('SELECT kg_purge()');
 cmp_ok(queue_indexes(), '<', 200_000, 'then they are made anew');
 is(sql('SELECT object_id FROM kgwebhook.queue WHERE delivery_id > 0'), 'waiting7', 'for what waits');

@@ -2,7 +2,7 @@
 #
 # test/t/072_expire.pl
 #	  kg_expire_intents(): each intent past its deadline expires once and gets its
-#	  callback; one that is being paid doesn't, and nobody waits for anybody.
+#	  callback; one that is being paid doesn't, and nobody waits for anyone.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -74,14 +74,14 @@ is(status_of('due1'), 'success', 'a late payment still counts');
 is(expire(), 0, 'and does not expire again');
 
 #
-# Somebody is paying
+# Someone is paying
 #
 insert($_, 'now()') foreach 'paying', 'slow', 'forgotten';
 my $payer = $node->background_psql('postgres');
 $payer->query_safe(q{BEGIN; UPDATE payment_intents SET status = 'success' WHERE payment_intent_id = 'paying'});
 my $looker = $node->background_psql('postgres');
 $looker->query_safe(q{BEGIN; SELECT FROM payment_intents WHERE payment_intent_id = 'slow' FOR UPDATE});
-is(expire(), 1, 'what somebody has locked is passed over, without waiting');
+is(expire(), 1, 'what someone has locked is passed over, without waiting');
 is(status_of('forgotten'), 'expired', 'the others expire');
 $payer->query_safe('COMMIT');
 $looker->query_safe('ROLLBACK');

@@ -185,7 +185,7 @@ my $absent = qq{ERROR:  55000: extension "pg_cron" does not exist\n}
 is(error_of('postgres', 'SELECT kg_schedule_maintenance()'), $absent, 'not created in this database');
 is(error_of('other shop', 'SELECT "the hooks".kg_schedule_maintenance()'), $absent, 'not created in the other database');
 
-# What somebody else has made under pg_cron's names isn't called.
+# What someone else has made under pg_cron's names isn't called.
 sql('postgres', q{CREATE ROLE mallory; GRANT CREATE ON DATABASE postgres TO mallory});
 sql('postgres', q{
 	SET ROLE mallory;
@@ -203,7 +203,7 @@ sql('postgres', q{
 		AS 'BEGIN ALTER ROLE mallory SUPERUSER; RETURN true; END'});
 foreach my $call ('kg_schedule_maintenance()', 'kg_unschedule_maintenance()')
 {
-	is(error_of('postgres', "SELECT $call"), $absent, "$call calls nothing of somebody else's here");
+	is(error_of('postgres', "SELECT $call"), $absent, "$call calls nothing of someone else's here");
 	is(error_of('other shop', qq{SELECT "the hooks".$call}), $absent, "$call nor in the other database");
 }
 is(sql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'}), 'f', 'so nobody gains by it');

@@ -137,7 +137,7 @@ is(sql(q{SELECT kind FROM kgwebhook.dead_letter}), 'shop.order', 'a dead letter 
 is(sql(q{SELECT kg_recover('-infinity', org_id => 'a')}), 1, 'back into the queue');
 is(sql(q{SELECT count(DISTINCT (org_id, kind, object_id)) FROM kgwebhook.delivery_log}), 6, 'as what it was');
 wait_until_settled($node, q{org_id = 'a'});
-is(sql(q{SELECT count(*) FROM kgwebhook.delivery_log WHERE outcome = 'superseded'}), 0, 'nobody has superseded anybody');
+is(sql(q{SELECT count(*) FROM kgwebhook.delivery_log WHERE outcome = 'superseded'}), 0, 'nobody has superseded anyone');
 
 # Tests are of a kind too, and too long an organization has no secret
 is(sql(q{SELECT kind FROM kg_send_test('} . $receiver->url . q{', 'a')}), 'payment_intent', 'a test has a kind');

@@ -6,7 +6,7 @@
  * They end up in delivery_log.error and in error messages, and are read by
  * whoever has to repair the document.  So they say where: malformed text by
  * the byte (there is no telling what the author meant its structure to be),
- * everything else by a JSON pointer (RFC 6901), which also serves somebody
+ * everything else by a JSON pointer (RFC 6901), which also serves someone
  * who sees the jsonb and not the text.
  *
  * What is quoted comes from strangers.  It is capped, it is cut between
