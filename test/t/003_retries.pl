@@ -13,7 +13,7 @@ use warnings;
 use Kgwebhook;
 use Test::More;
 
-my $node = new_node('main', 'kgwebhook.request_timeout' => "'1s'");
+my $node = new_node('main');
 my $secret = make_intents_table($node);
 
 sub fresh_receiver
@@ -214,6 +214,7 @@ insert_intent($node, 'slow', $slow->url('/slow/300'));
 is(outcomes(@log), 'acknowledged', 'a slow receiver');
 cmp_ok($log[0]{duration_ms}, '>=', 300, 'the log says how slow');
 
+reload($node, 'kgwebhook.request_timeout' => "'1s'");
 my $hanging = fresh_receiver();
 insert_intent($node, 'hang', $hanging->url('/hang'));
 my ($hang) = wait_for_log_rows($node, 1, q{object_id = 'hang'});
@@ -228,6 +229,7 @@ insert_intent($node, 'stall', $stalling->url('/stall'));
 is(outcomes(@log), 'acknowledged', 'the status decides, also when the body never ends');
 is($log[0]{response_body}, 'the beginning', 'what came of the body is kept');
 
+reload($node, 'kgwebhook.request_timeout' => "'10s'");
 my $closing = fresh_receiver();
 insert_intent($node, 'close', $closing->url('/close'));
 my ($close) = wait_for_log_rows($node, 1, q{object_id = 'close'});
@@ -238,7 +240,7 @@ ok($close->{error}, 'with an error');
 # Bodies
 #
 my $talking = fresh_receiver();
-insert_intent($node, 'big', $talking->url('/big/20000000'));
+insert_intent($node, 'big', $talking->url('/big/2000000'));
 @log = settled_log('big');
 is(outcomes(@log), 'acknowledged', 'a huge answer');
 is($log[0]{response_body}, 'x' x 4096, 'is cut at the limit');

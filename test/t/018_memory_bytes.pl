@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/029_memory_bytes.pl
+# test/t/018_memory_bytes.pl
 #	  What waits in memory is counted in bytes: many destinations with as many
 #	  events as a page has, and a few whose events are large, don't make the worker
 #	  grow beyond what design Part C allows; and what is larger than a destination's

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/033_reading.pl
+# test/t/034_reading.pl
 #	  Beside many destinations with something that waits, a new secret, a pause, a
 #	  subscription or a burst of events reads what it is about, and not the queue.
 #
