@@ -7,7 +7,7 @@
  * Whoever drops a table has no right on ours, and needs none.  Event triggers,
  * because they work in a session that never loads the library, too.
  */
-CREATE FUNCTION kgwebhook.dropped() RETURNS pg_catalog.event_trigger
+CREATE FUNCTION kgwebhook.forget_dropped_table() RETURNS pg_catalog.event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
@@ -16,11 +16,11 @@ BEGIN
      WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND w.relation = d.objid;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.dropped() IS
+COMMENT ON FUNCTION kgwebhook.forget_dropped_table() IS
   'event trigger: a table that is dropped is watched no more';
 
 /* Looks at catalogs only: a lock on someone's table would hold up all others. */
-CREATE FUNCTION kgwebhook.altered() RETURNS pg_catalog.event_trigger
+CREATE FUNCTION kgwebhook.check_watched_ddl() RETURNS pg_catalog.event_trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -56,16 +56,16 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.altered() IS
+COMMENT ON FUNCTION kgwebhook.check_watched_ddl() IS
   'event trigger: refuses what would let status changes of a watched table go unseen';
 
-CREATE EVENT TRIGGER kgwebhook_dropped ON sql_drop
-    EXECUTE FUNCTION kgwebhook.dropped();
-ALTER EVENT TRIGGER kgwebhook_dropped ENABLE ALWAYS;
-COMMENT ON EVENT TRIGGER kgwebhook_dropped IS 'a table that is dropped is watched no more';
+CREATE EVENT TRIGGER kgwebhook_forget_dropped_table ON sql_drop
+    EXECUTE FUNCTION kgwebhook.forget_dropped_table();
+ALTER EVENT TRIGGER kgwebhook_forget_dropped_table ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER kgwebhook_forget_dropped_table IS 'a table that is dropped is watched no more';
 
-CREATE EVENT TRIGGER kgwebhook_altered ON ddl_command_end
+CREATE EVENT TRIGGER kgwebhook_check_watched_ddl ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
-    EXECUTE FUNCTION kgwebhook.altered();
-ALTER EVENT TRIGGER kgwebhook_altered ENABLE ALWAYS;
-COMMENT ON EVENT TRIGGER kgwebhook_altered IS 'refuses what would let status changes of a watched table go unseen';
+    EXECUTE FUNCTION kgwebhook.check_watched_ddl();
+ALTER EVENT TRIGGER kgwebhook_check_watched_ddl ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER kgwebhook_check_watched_ddl IS 'refuses what would let status changes of a watched table go unseen';

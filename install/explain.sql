@@ -78,7 +78,7 @@ BEGIN
             format('Its subscription %s is paused. Next is %s, after kg_resume_subscription(%s).',
                    it.subscription_id, next, it.subscription_id)
         WHEN NOT isfinite(it.next_attempt_at) THEN
-            kgwebhook.secret_wanted(it.org_id)
+            kgwebhook.explain_missing_secret(it.org_id)
         WHEN ahead IS NOT NULL THEN
             format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
         WHEN destination.state = 'backing_off' THEN

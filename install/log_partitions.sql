@@ -19,7 +19,7 @@
  * default partition takes what comes until someone succeeds.
  */
 
-CREATE FUNCTION kgwebhook.make_day(day pg_catalog.date) RETURNS pg_catalog.void
+CREATE FUNCTION kgwebhook.create_log_partition(day pg_catalog.date) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -60,10 +60,10 @@ BEGIN
                    partition, since, until);
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.make_day(pg_catalog.date) IS
+COMMENT ON FUNCTION kgwebhook.create_log_partition(pg_catalog.date) IS
   'makes the log''s partition of a day, and moves there what the default partition has of it';
 
-CREATE FUNCTION kgwebhook.make_days() RETURNS pg_catalog.bool
+CREATE FUNCTION kgwebhook.create_log_partitions() RETURNS pg_catalog.bool
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -79,7 +79,7 @@ BEGIN
     LOCK TABLE ONLY kgwebhook.delivery_log IN SHARE UPDATE EXCLUSIVE MODE;
     FOR day IN SELECT today + ahead FROM generate_series(0, 3) ahead LOOP
         IF to_regclass('kgwebhook.delivery_log_' || to_char(day, 'YYYYMMDD')) IS NULL THEN
-            PERFORM kgwebhook.make_day(day);
+            PERFORM kgwebhook.create_log_partition(day);
         END IF;
     END LOOP;
     PERFORM set_config('lock_timeout', patience, true);
@@ -88,7 +88,7 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.make_days() IS
+COMMENT ON FUNCTION kgwebhook.create_log_partitions() IS
   'makes the log''s partitions of today and the next three days; false when someone holds a lock';
 
 CREATE FUNCTION kgwebhook.log_retention() RETURNS pg_catalog.interval
@@ -114,7 +114,7 @@ $$;
 COMMENT ON FUNCTION kgwebhook.log_partitions(pg_catalog.timestamptz) IS
   'partitions of the log that can have attempts older than that, and whether they have no others';
 
-CREATE FUNCTION kgwebhook.drop_days() RETURNS pg_catalog.bool
+CREATE FUNCTION kgwebhook.drop_log_partitions() RETURNS pg_catalog.bool
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -141,5 +141,5 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.drop_days() IS
+COMMENT ON FUNCTION kgwebhook.drop_log_partitions() IS
   'drops the days of the log that are older than kgwebhook.log_retention; false when there is more to do later';

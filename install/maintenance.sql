@@ -12,7 +12,7 @@
  * or less does no harm.  Beyond 10,000 the number doesn't matter any more; as
  * news may then be among what wasn't looked at, that is always a WARNING.
  */
-CREATE FUNCTION kgwebhook.sweep() RETURNS pg_catalog.int8
+CREATE FUNCTION kgwebhook.report_unacknowledged() RETURNS pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -52,7 +52,7 @@ BEGIN
     RETURN found.deliveries;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.sweep() IS
+COMMENT ON FUNCTION kgwebhook.report_unacknowledged() IS
   'says in the server''s log how many deliveries of an object''s latest status were never acknowledged; returns how many';
 
 CREATE FUNCTION @extschema@.kg_schedule_maintenance() RETURNS pg_catalog.void

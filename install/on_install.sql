@@ -4,12 +4,12 @@
  */
 
 /* Last: starts a worker at commit, or warns that none will be. */
-CREATE FUNCTION kgwebhook.installed() RETURNS pg_catalog.void
+CREATE FUNCTION kgwebhook.on_install() RETURNS pg_catalog.void
     LANGUAGE c
-    AS 'MODULE_PATHNAME', 'kg_installed';
-COMMENT ON FUNCTION kgwebhook.installed() IS
+    AS 'MODULE_PATHNAME', 'kg_on_install';
+COMMENT ON FUNCTION kgwebhook.on_install() IS
   'tells the launcher that this database has the extension, or warns that there is no launcher';
 
-REVOKE ALL ON FUNCTION kgwebhook.installed() FROM PUBLIC;
+REVOKE ALL ON FUNCTION kgwebhook.on_install() FROM PUBLIC;
 
-SELECT kgwebhook.installed();
+SELECT kgwebhook.on_install();

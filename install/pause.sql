@@ -11,7 +11,7 @@ COMMENT ON TABLE kgwebhook.paused IS 'destinations that nothing is sent to; writ
 COMMENT ON COLUMN kgwebhook.paused.destination IS 'scheme://host:port, or * for all of them';
 COMMENT ON COLUMN kgwebhook.paused.paused_at IS 'since when';
 
-CREATE FUNCTION kgwebhook.checked_destination(destination pg_catalog.text) RETURNS pg_catalog.text
+CREATE FUNCTION kgwebhook.normalized_destination(destination pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -27,14 +27,14 @@ BEGIN
                      ELSE 'SELECT destination FROM kgwebhook.destinations shows those that there are.' END;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.checked_destination(pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.normalized_destination(pg_catalog.text) IS
   'a destination in lower case; an error for what can be none';
 
 CREATE FUNCTION @extschema@.kg_pause(destination pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    name text := kgwebhook.checked_destination(kg_pause.destination);
+    name text := kgwebhook.normalized_destination(kg_pause.destination);
 BEGIN
     INSERT INTO kgwebhook.paused (destination) VALUES (coalesce(name, '*'))
         ON CONFLICT DO NOTHING;

@@ -15,7 +15,7 @@ COMMENT ON FUNCTION kgwebhook.in_transaction_block() IS
  * and so payments: hence only once vacuum has cut off the table itself, which
  * takes milliseconds then, and without waiting for anyone.
  */
-CREATE FUNCTION kgwebhook.trim_queue() RETURNS pg_catalog.bool
+CREATE FUNCTION kgwebhook.reindex_queue() RETURNS pg_catalog.bool
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -34,7 +34,7 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.trim_queue() IS
+COMMENT ON FUNCTION kgwebhook.reindex_queue() IS
   'makes the indexes of a short queue anew that a long one has left large; false when someone holds a lock';
 
 CREATE FUNCTION kgwebhook.purge_partition(partition pg_catalog.regclass, older_than pg_catalog.timestamptz) RETURNS pg_catalog.int8
@@ -98,11 +98,11 @@ BEGIN
     END LOOP;
     DELETE FROM kgwebhook.amendment WHERE amended_at < cutoff;
     PERFORM set_config('lock_timeout', patience, true);
-    PERFORM kgwebhook.make_days();
+    PERFORM kgwebhook.create_log_partitions();
     /* not where the transaction goes on and would keep payments waiting, be it in a function of someone's */
     GET DIAGNOSTICS callers = PG_CONTEXT;
     IF NOT goes_on AND position(E'\n' IN callers) = 0 THEN
-        PERFORM kgwebhook.trim_queue();
+        PERFORM kgwebhook.reindex_queue();
     END IF;
     RETURN total;
 EXCEPTION WHEN lock_not_available THEN

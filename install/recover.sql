@@ -4,11 +4,11 @@
  */
 
 /*
- * What was acknowledged once is not missed, also where it was superseded when it
+ * What was acknowledged once is not undelivered, even where it was superseded when it
  * was sent again.  A delivery that a newer acknowledged one of its object has
  * overtaken stays away: sending it would show the receiver an older status after a newer one.
  */
-CREATE FUNCTION kgwebhook.missed(
+CREATE FUNCTION kgwebhook.undelivered(
     since pg_catalog.timestamptz,
     until pg_catalog.timestamptz,
     org_id pg_catalog.text,
@@ -16,7 +16,7 @@ CREATE FUNCTION kgwebhook.missed(
     OUT delivery_id pg_catalog.int8,
     OUT due pg_catalog.timestamptz,
     OUT overtaken pg_catalog.bool,
-    OUT taken pg_catalog.bool) RETURNS SETOF pg_catalog.record
+    OUT accepted pg_catalog.bool) RETURNS SETOF pg_catalog.record
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
@@ -24,17 +24,17 @@ BEGIN
         WITH candidate AS (
             SELECT q.delivery_id, q.org_id, q.kind, q.object_id, q.destination, q.subscription_id
               FROM kgwebhook.queue q
-             WHERE q.enqueued_at <= missed.until AND q.attempts > q.attempts_before
+             WHERE q.enqueued_at <= undelivered.until AND q.attempts > q.attempts_before
                AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
             UNION ALL
             SELECT d.delivery_id, d.org_id, d.kind, d.object_id, d.destination, d.subscription_id
               FROM kgwebhook.dead_letter d
-             WHERE d.enqueued_at <= missed.until AND d.died_at >= missed.since
+             WHERE d.enqueued_at <= undelivered.until AND d.died_at >= undelivered.since
             UNION ALL
             SELECT l.delivery_id, l.org_id, l.kind, l.object_id, l.destination, l.subscription_id
               FROM kgwebhook.delivery_log l
              WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test
-               AND l.started_at BETWEEN missed.since AND missed.until
+               AND l.started_at BETWEEN undelivered.since AND undelivered.until
                AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                                 WHERE a.delivery_id = l.delivery_id AND a.attempt > l.attempt)
                AND EXISTS (SELECT FROM kgwebhook.delivery_log a
@@ -43,7 +43,7 @@ BEGIN
                                 WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged')
                AND NOT EXISTS (SELECT FROM kgwebhook.queue q WHERE q.delivery_id = l.delivery_id)),
         judged AS (
-            SELECT c.delivery_id, c.destination, kgwebhook.is_taken(c.subscription_id) AS taken,
+            SELECT c.delivery_id, c.destination, kgwebhook.subscription_accepts(c.subscription_id) AS accepted,
                    EXISTS (SELECT FROM kgwebhook.delivery_log l
                             WHERE l.object_id = c.object_id AND l.org_id = c.org_id AND l.kind = c.kind
                               AND l.destination = c.destination
@@ -53,17 +53,17 @@ BEGIN
               FROM candidate c
              WHERE (c.subscription_id IS NULL
                     OR EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.subscription_id = c.subscription_id))
-               AND (missed.org_id IS NULL OR c.org_id = missed.org_id)
-               AND (missed.destination IS NULL OR c.destination = lower(missed.destination)))
+               AND (undelivered.org_id IS NULL OR c.org_id = undelivered.org_id)
+               AND (undelivered.destination IS NULL OR c.destination = lower(undelivered.destination)))
         /* 200 a second to each destination: its receiver has just been ill */
         SELECT j.delivery_id,
-               now() + make_interval(secs => (row_number() OVER (PARTITION BY j.destination, j.overtaken, j.taken
+               now() + make_interval(secs => (row_number() OVER (PARTITION BY j.destination, j.overtaken, j.accepted
                                                                  ORDER BY j.delivery_id) - 1) / 200.0),
-               j.overtaken, j.taken
+               j.overtaken, j.accepted
           FROM judged j;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.missed(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.undelivered(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text) IS
   'what was not acknowledged in a span, and when kg_recover() would send it';
 
 CREATE FUNCTION @extschema@.kg_recover(
@@ -78,7 +78,7 @@ DECLARE
     ids int8[];
     times timestamptz[];
     left_out int8;
-    not_taken int8;
+    not_accepted int8;
     recovered int8;
 BEGIN
     IF since IS NULL OR until IS NULL OR dry_run IS NULL THEN
@@ -98,22 +98,22 @@ BEGIN
                   DETAIL = 'A destination is scheme://host:port, with its port.',
                   HINT = 'SELECT DISTINCT destination FROM kgwebhook.dead_letter shows those that have something to recover.';
     END IF;
-    /* before looking: what another session recovers is not missed any more */
+    /* before looking: what another session recovers is no longer undelivered */
     IF NOT dry_run THEN
         LOCK TABLE kgwebhook.dead_letter IN SHARE UPDATE EXCLUSIVE MODE;
     END IF;
-    SELECT array_agg(m.delivery_id ORDER BY m.delivery_id) FILTER (WHERE m.taken AND NOT m.overtaken),
-           array_agg(m.due ORDER BY m.delivery_id) FILTER (WHERE m.taken AND NOT m.overtaken),
-           count(*) FILTER (WHERE m.taken AND m.overtaken), count(*) FILTER (WHERE NOT m.taken)
-      INTO ids, times, left_out, not_taken
-      FROM kgwebhook.missed(since, until, kg_recover.org_id, kg_recover.destination) m;
+    SELECT array_agg(m.delivery_id ORDER BY m.delivery_id) FILTER (WHERE m.accepted AND NOT m.overtaken),
+           array_agg(m.due ORDER BY m.delivery_id) FILTER (WHERE m.accepted AND NOT m.overtaken),
+           count(*) FILTER (WHERE m.accepted AND m.overtaken), count(*) FILTER (WHERE NOT m.accepted)
+      INTO ids, times, left_out, not_accepted
+      FROM kgwebhook.undelivered(since, until, kg_recover.org_id, kg_recover.destination) m;
     IF left_out > 0 THEN
         RAISE NOTICE '% deliveries were left out', left_out
             USING DETAIL = 'A newer status of the same object has been acknowledged; the older one must not come after it.',
                   HINT = 'kg_redeliver() sends one all the same.';
     END IF;
-    IF not_taken > 0 THEN
-        RAISE NOTICE '% deliveries were left out', not_taken
+    IF not_accepted > 0 THEN
+        RAISE NOTICE '% deliveries were left out', not_accepted
             USING DETAIL = 'They are for subscriptions that are disabled.',
                   HINT = 'kg_resume_subscription() enables one; kgwebhook.subscriptions says why it is disabled.';
     END IF;

@@ -19,14 +19,14 @@ COMMENT ON FUNCTION kgwebhook.destination_of(pg_catalog.text) IS
  * schedule before it again.
  */
 
-CREATE FUNCTION kgwebhook.is_taken(subscription_id pg_catalog.int8) RETURNS pg_catalog.bool
+CREATE FUNCTION kgwebhook.subscription_accepts(subscription_id pg_catalog.int8) RETURNS pg_catalog.bool
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT is_taken.subscription_id IS NULL
+    SELECT subscription_accepts.subscription_id IS NULL
         OR EXISTS (SELECT FROM kgwebhook.subscription s
-                    WHERE s.subscription_id = is_taken.subscription_id AND s.disabled_at IS NULL)
+                    WHERE s.subscription_id = subscription_accepts.subscription_id AND s.disabled_at IS NULL)
 $$;
-COMMENT ON FUNCTION kgwebhook.is_taken(pg_catalog.int8) IS
+COMMENT ON FUNCTION kgwebhook.subscription_accepts(pg_catalog.int8) IS
   'false for a subscription that is disabled or was removed: what is queued for it becomes dead letters';
 
 /*
@@ -52,7 +52,7 @@ BEGIN
         WITH back AS (
             DELETE FROM kgwebhook.dead_letter d
              USING unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
-             WHERE d.delivery_id = w.delivery_id AND kgwebhook.is_taken(d.subscription_id)
+             WHERE d.delivery_id = w.delivery_id AND kgwebhook.subscription_accepts(d.subscription_id)
             RETURNING d.*, w.due,
                       (SELECT max(l.attempt) FROM kgwebhook.delivery_log l WHERE l.delivery_id = d.delivery_id) AS logged)
         INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
@@ -73,7 +73,7 @@ BEGIN
           JOIN kgwebhook.delivery_log l ON l.delivery_id = w.delivery_id,
                LATERAL (SELECT max(a.attempt) AS attempts FROM kgwebhook.delivery_log a
                          WHERE a.delivery_id = l.delivery_id) n
-         WHERE l.request_body IS NOT NULL AND NOT l.is_test AND kgwebhook.is_taken(l.subscription_id)
+         WHERE l.request_body IS NOT NULL AND NOT l.is_test AND kgwebhook.subscription_accepts(l.subscription_id)
          ORDER BY l.delivery_id, l.attempt DESC
             ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
         RETURNING queue.delivery_id;
@@ -108,7 +108,7 @@ BEGIN
                   HINT = 'Use kg_send_test() for another one.';
     END IF;
     RETURN QUERY SELECT r.* FROM kgwebhook.requeue(ARRAY[kg_redeliver.delivery_id], ARRAY[now()]) r;
-    IF NOT FOUND AND NOT kgwebhook.is_taken(it.subscription_id) THEN
+    IF NOT FOUND AND NOT kgwebhook.subscription_accepts(it.subscription_id) THEN
         RAISE EXCEPTION 'delivery % can''t be sent again', kg_redeliver.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = coalesce((SELECT format('Subscription %s is disabled: %s.', s.subscription_id, s.disabled_reason)

@@ -44,16 +44,16 @@ CREATE FUNCTION @extschema@.kg_set_secret(
 COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
   'the same; true: also in place of one that can''t be decrypted, which is then lost for good';
 
-CREATE FUNCTION kgwebhook.secret_wanted(org_id pg_catalog.text) RETURNS pg_catalog.text
+CREATE FUNCTION kgwebhook.explain_missing_secret(org_id pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT CASE WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = secret_wanted.org_id)
+    SELECT CASE WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = explain_missing_secret.org_id)
                 THEN format('It waits for the key to decrypt the signing secret of organization %s, which is there. '
                             'It is sent as soon as the file of kgwebhook.key_file is restored and the server has reloaded; '
                             'the server''s log says what is wrong with it. Don''t set another secret: the receiver knows this one.', org_id)
                 ELSE format('It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', org_id) END
 $$;
-COMMENT ON FUNCTION kgwebhook.secret_wanted(pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.explain_missing_secret(pg_catalog.text) IS
   'what has to happen before deliveries of an organization that wait for its secret are sent, in words';
 
 CREATE FUNCTION @extschema@.kg_rotate_secret(

@@ -27,17 +27,17 @@ CREATE FUNCTION kgwebhook.check_transition() RETURNS pg_catalog.trigger
 COMMENT ON FUNCTION kgwebhook.check_transition() IS
   'trigger of a ready-made table: checks status, transition, URL and JSON at the door';
 
-CREATE FUNCTION kgwebhook.changed() RETURNS pg_catalog.trigger
+CREATE FUNCTION kgwebhook.invalidate_workers() RETURNS pg_catalog.trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'kg_changed';
-COMMENT ON FUNCTION kgwebhook.changed() IS
+    AS 'MODULE_PATHNAME', 'kg_invalidate_workers';
+COMMENT ON FUNCTION kgwebhook.invalidate_workers() IS
   'trigger of our tables: makes the workers forget what they hold of them';
 
 /*
  * Not kg_watch() numbers the columns but this does, so that a restore does so as
  * well: the dump's numbers are the original's, where dropped columns counted.
  */
-CREATE FUNCTION kgwebhook.number_columns() RETURNS pg_catalog.trigger
+CREATE FUNCTION kgwebhook.record_column_numbers() RETURNS pg_catalog.trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
@@ -47,36 +47,36 @@ BEGIN
     RETURN NEW;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.number_columns() IS
+COMMENT ON FUNCTION kgwebhook.record_column_numbers() IS
   'trigger of kgwebhook.watch: notes which numbers the columns have in this database';
 
-CREATE TRIGGER number_columns
+CREATE TRIGGER record_column_numbers
     BEFORE INSERT ON kgwebhook.watch
-    FOR EACH ROW EXECUTE FUNCTION kgwebhook.number_columns();
-COMMENT ON TRIGGER number_columns ON kgwebhook.watch IS 'numbers the columns, also when the row is restored';
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.record_column_numbers();
+COMMENT ON TRIGGER record_column_numbers ON kgwebhook.watch IS 'numbers the columns, also when the row is restored';
 
 /* The workers themselves run as a replica would and don't fire these. */
-CREATE TRIGGER changed
+CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.secret
-    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
-COMMENT ON TRIGGER changed ON kgwebhook.secret IS 'makes the workers forget the secrets they hold';
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
+COMMENT ON TRIGGER invalidate_workers ON kgwebhook.secret IS 'makes the workers forget the secrets they hold';
 
-CREATE TRIGGER changed
+CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.queue
-    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
-COMMENT ON TRIGGER changed ON kgwebhook.queue IS 'makes the workers notice what was changed by hand';
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
+COMMENT ON TRIGGER invalidate_workers ON kgwebhook.queue IS 'makes the workers notice what was changed by hand';
 
-CREATE TRIGGER changed
+CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.paused
-    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
-COMMENT ON TRIGGER changed ON kgwebhook.paused IS 'makes the workers notice a pause or its end';
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
+COMMENT ON TRIGGER invalidate_workers ON kgwebhook.paused IS 'makes the workers notice a pause or its end';
 
-CREATE TRIGGER changed
+CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.subscription
-    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
-COMMENT ON TRIGGER changed ON kgwebhook.subscription IS 'makes workers and writers of watched tables read it again';
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
+COMMENT ON TRIGGER invalidate_workers ON kgwebhook.subscription IS 'makes workers and writers of watched tables read it again';
 
-CREATE TRIGGER changed
+CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.instance
-    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.changed();
-COMMENT ON TRIGGER changed ON kgwebhook.instance IS 'makes the workers notice that this is a copy, or no longer one';
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
+COMMENT ON TRIGGER invalidate_workers ON kgwebhook.instance IS 'makes the workers notice that this is a copy, or no longer one';

@@ -33,10 +33,10 @@ SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_send_test(''https://m.example/'')', 'kg_pause()', 'kg_resume()',
 	'kg_purge()', 'kg_expire_intents(''payment_intents'')', 'kg_schedule_maintenance()', 'kg_unschedule_maintenance()', 'kg_dashboard()']) f;
 SELECT pg_temp.refused('SELECT kgwebhook.worker_stats()');
-SELECT pg_temp.refused('SELECT kgwebhook.make_days()');
-SELECT pg_temp.refused('SELECT kgwebhook.drop_days()');
-SELECT pg_temp.refused('SELECT kgwebhook.trim_queue()');
-SELECT pg_temp.refused('SELECT kgwebhook.sweep()');
+SELECT pg_temp.refused('SELECT kgwebhook.create_log_partitions()');
+SELECT pg_temp.refused('SELECT kgwebhook.drop_log_partitions()');
+SELECT pg_temp.refused('SELECT kgwebhook.reindex_queue()');
+SELECT pg_temp.refused('SELECT kgwebhook.report_unacknowledged()');
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
 	'queue', 'delivery_log', 'dead_letter', 'secret', 'watch', 'paused', 'deliveries', 'destinations', 'stats',
 	'pending', 'failures', 'latency', 'unacknowledged']) r;

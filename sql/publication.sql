@@ -24,9 +24,9 @@ ROLLBACK;
 BEGIN;
 SET LOCAL client_min_messages = error;
 CREATE PUBLICATION everything FOR ALL TABLES;
-SELECT kgwebhook.make_days();
-SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - 1);
-SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - 40);
+SELECT kgwebhook.create_log_partitions();
+SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - 1);
+SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - 40);
 SELECT count(*) >= 5 AS days FROM pg_inherits WHERE inhparent = 'kgwebhook.delivery_log'::regclass;
 SELECT * FROM without_identity;
 INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at)
@@ -34,8 +34,8 @@ INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, obje
 	       1, 'acknowledged', true, now() - age
 	  FROM unnest(ARRAY[interval '41 days', '40 days', '1 day', '23 hours', '1 second']) WITH ORDINALITY a (age, i);
 -- a day that stands in the default partition is moved to its own
-SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - 41);
-SELECT kgwebhook.drop_days();
+SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - 41);
+SELECT kgwebhook.drop_log_partitions();
 SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id LIKE 'published%';
 SELECT kg_purge('12 hours');
 SELECT kg_purge('0');

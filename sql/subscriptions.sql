@@ -131,7 +131,7 @@ SELECT pg_temp.refused('TABLE kgwebhook.subscription');
 SELECT pg_temp.refused('TABLE kgwebhook.subscriptions');
 SELECT pg_temp.refused(format('SELECT %s', call)) FROM unnest(ARRAY[
 	'kg_subscribe(''acme'', ''https://p.example/'')', 'kg_unsubscribe(1)',
-	'kg_pause_subscription(1)', 'kg_resume_subscription(1)', 'kgwebhook.is_taken(1)']) call;
+	'kg_pause_subscription(1)', 'kg_resume_subscription(1)', 'kgwebhook.subscription_accepts(1)']) call;
 RESET ROLE;
 DROP OWNED BY kgw_clerk;
 DROP ROLE kgw_clerk;
@@ -189,7 +189,7 @@ SELECT pg_temp.logged(-5, 'https://one.example/own', NULL, 'acknowledged'), pg_t
 SELECT delivery_id, url, subscription_id FROM kgwebhook.unacknowledged ORDER BY 1;
 SELECT delivery_id, url, subscription_id, why FROM kg_reconcile() ORDER BY 1;
 SELECT delivery_id, state, subscription_id FROM kgwebhook.deliveries ORDER BY 1;
-SELECT delivery_id, overtaken, taken FROM kgwebhook.missed('-infinity', now(), NULL, NULL) ORDER BY 1;
+SELECT delivery_id, overtaken, accepted FROM kgwebhook.undelivered('-infinity', now(), NULL, NULL) ORDER BY 1;
 SELECT regexp_replace(kg_explain(d), ' at [0-9-]+ [0-9:+]+', '', 'g') FROM unnest(ARRAY[-6, -4]) d;
 -- 1 is disabled: its receiver takes nothing, so nothing is sent again
 UPDATE kgwebhook.subscription SET disabled_at = '2024-01-01', disabled_reason = 'the receiver answered 410 Gone' WHERE subscription_id = 1;

@@ -48,7 +48,7 @@ typedef struct KgwCronJob
 static const KgwCronJob jobs[] = {
 	{"purge", "5 0 * * *", "SELECT %s.kg_purge()"},
 	{"expire", "* * * * *", "SELECT %s.kg_expire_intents(NULL)"},
-	{"sweep", "17 * * * *", "SELECT kgwebhook.sweep()"},
+	{"sweep", "17 * * * *", "SELECT kgwebhook.report_unacknowledged()"},
 };
 
 /* NULL when what our statements name in schema cron belongs to pg_cron. */

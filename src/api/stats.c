@@ -29,7 +29,7 @@
 
 PG_FUNCTION_INFO_V1(kg_worker_stats);
 PG_FUNCTION_INFO_V1(kg_destination_notices);
-PG_FUNCTION_INFO_V1(kg_installed);
+PG_FUNCTION_INFO_V1(kg_on_install);
 PG_FUNCTION_INFO_V1(kg_origin);
 
 static const char *
@@ -120,11 +120,11 @@ kg_origin(PG_FUNCTION_ARGS)
 }
 
 /*
- * kgwebhook.installed(): the last word of the install script, and the first of
+ * kgwebhook.on_install(): the last word of the install script, and the first of
  * those that upgrade, which must not go on under the old library.
  */
 Datum
-kg_installed(PG_FUNCTION_ARGS)
+kg_on_install(PG_FUNCTION_ARGS)
 {
 	kgw_version_require();
 	if (kgw_shmem_ready())

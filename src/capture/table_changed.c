@@ -27,7 +27,7 @@
 #include "pg/extension.h"
 #include "shmem/commit_callback.h"
 
-PG_FUNCTION_INFO_V1(kg_changed);
+PG_FUNCTION_INFO_V1(kg_invalidate_workers);
 
 /* What workers remember of this table. */
 static KgwChanged
@@ -45,17 +45,17 @@ what_of(Relation table)
 }
 
 /*
- * kgwebhook.changed(): statement trigger of the tables that workers remember.
+ * kgwebhook.invalidate_workers(): statement trigger of the tables that workers remember.
  */
 Datum
-kg_changed(PG_FUNCTION_ARGS)
+kg_invalidate_workers(PG_FUNCTION_ARGS)
 {
 	Relation	table;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.changed")));
+				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.invalidate_workers")));
 	table = ((TriggerData *) fcinfo->context)->tg_relation;
 	if (RelationGetRelid(table) == kgw_extension_relation("subscription"))
 		CacheInvalidateRelcache(table);

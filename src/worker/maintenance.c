@@ -137,7 +137,7 @@ kgw_maintenance_before_log(KgwMaintenance *upkeep)
 
 	if (today == upkeep->day || now < upkeep->make_at)
 		return;
-	if (try_to_call("SELECT kgwebhook.make_days()"))
+	if (try_to_call("SELECT kgwebhook.create_log_partitions()"))
 	{
 		upkeep->day = today;
 		if (upkeep->drops)
@@ -161,8 +161,8 @@ kgw_maintenance_due(const KgwMaintenance *upkeep)
 void
 kgw_maintenance_run(KgwMaintenance *upkeep)
 {
-	bool		done = try_to_call("SELECT kgwebhook.drop_days()");
+	bool		done = try_to_call("SELECT kgwebhook.drop_log_partitions()");
 
-	done &= try_to_call("SELECT kgwebhook.trim_queue()");
+	done &= try_to_call("SELECT kgwebhook.reindex_queue()");
 	upkeep->drop_at = kgw_clock_ticks() + (done ? PAUSE : PAUSE_AFTER_FAILURE);
 }

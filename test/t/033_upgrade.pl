@@ -87,7 +87,7 @@ $ENV{PATH} = "$bindir:$ENV{PATH}";
 foreach my $script ('test/upgrade/next.sql', glob 'install/upgrade/kgwebhook--*.sql')
 {
 	my ($first) = slurp_file($script) =~ m{\\quit\n(?:\s|/\*.*?\*/|--[^\n]*\n)*([^;]*;)}s;
-	is($first, 'SELECT kgwebhook.installed();', "$script begins by asking the library");
+	is($first, 'SELECT kgwebhook.on_install();', "$script begins by asking the library");
 }
 
 #

@@ -82,7 +82,7 @@ $old->safe_psql(
 	SELECT kg_create_secret('rotating');
 	SELECT kg_rotate_secret('rotating');
 	SELECT kg_subscribe('default', '$ok?subscribed', '{order.shipped}');
-	SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - 40);
+	SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - 40);
 	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url,
 		destination, attempt, outcome, final, started_at)
 	VALUES (-1, 'msg_1', 'default', 'e.new', 'long ago', '$ok', '@{[ $receiver->destination ]}',

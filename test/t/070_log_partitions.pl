@@ -56,7 +56,7 @@ sub new_worker
 sub wait_until_dropped
 {
 	$node->poll_query_until('postgres', q{
-		SELECT query = 'SELECT kgwebhook.trim_queue()' AND state = 'idle'
+		SELECT query = 'SELECT kgwebhook.reindex_queue()' AND state = 'idle'
 		  FROM pg_stat_activity WHERE backend_type = 'kgwebhook worker'})
 	  or die 'waited for the worker to drop old days';
 	return;
@@ -142,7 +142,7 @@ is( $node->safe_psql('copy', "SELECT count(*) FROM pg_class WHERE relname LIKE '
 #
 # Someone reads the log, or dumps it: deliveries go on
 #
-sql(q{SELECT kgwebhook.make_day('2020-01-01')});
+sql(q{SELECT kgwebhook.create_log_partition('2020-01-01')});
 sql(qq{DROP TABLE kgwebhook.delivery_log_$day});
 my $reader = $node->background_psql('postgres');
 $reader->query_safe('BEGIN; SELECT count(*) FROM kgwebhook.delivery_log');
@@ -194,7 +194,7 @@ sql('TRUNCATE kgwebhook.delivery_log_default');
 #
 # What the worker drops
 #
-sql(qq{SELECT kgwebhook.make_day((d AT TIME ZONE 'UTC')::date) FROM unnest(ARRAY[now() - interval '31 days', now() - interval '32 days', now() - interval '28 days']) d});
+sql(qq{SELECT kgwebhook.create_log_partition((d AT TIME ZONE 'UTC')::date) FROM unnest(ARRAY[now() - interval '31 days', now() - interval '32 days', now() - interval '28 days']) d});
 fill(10, $_) foreach q{now() - interval '31 days'}, q{now() - interval '32 days'}, q{now() - interval '28 days'},
   q{now() - interval '60 days'};
 is(sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 10, 'old attempts, some of which have no day');
@@ -209,12 +209,12 @@ is(sql('SELECT last_error FROM kgwebhook.stats'), '', 'none of this was an error
 
 keep_for('-1');
 fill(10, q{now() - interval '900 days'});
-is(sql('SELECT kgwebhook.drop_days(), kg_purge()'), 't|0', 'log_retention = -1 keeps everything');
+is(sql('SELECT kgwebhook.drop_log_partitions(), kg_purge()'), 't|0', 'log_retention = -1 keeps everything');
 keep_for('2 years');
-is(sql('SELECT kgwebhook.drop_days(), kg_purge()'), 't|0', 'what has been dropped is gone');
+is(sql('SELECT kgwebhook.drop_log_partitions(), kg_purge()'), 't|0', 'what has been dropped is gone');
 is(sql(q{SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id LIKE 'filled%'}), 10, 'by the new setting');
 keep_for('1 week');
-is(sql('SELECT kgwebhook.drop_days()'), 't', 'a shorter one');
+is(sql('SELECT kgwebhook.drop_log_partitions()'), 't', 'a shorter one');
 is(sql(q{SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id LIKE 'filled%'}), 0, 'holds from the reload on');
 
 foreach my $nonsense ('0', '-2', '-3 days', '23 hours', 'infinity', 'for ever', '', '1 day -1 year')
@@ -231,9 +231,9 @@ foreach my $nonsense ('0', '-2', '-3 days', '23 hours', 'infinity', 'for ever', 
 # A default partition that has grown is emptied by and by
 #
 fill(10001, q{now() - interval '10 days'});
-is(sql('SELECT kgwebhook.drop_days()'), 'f', 'there is more to delete');
+is(sql('SELECT kgwebhook.drop_log_partitions()'), 'f', 'there is more to delete');
 is(sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 1, 'after ten thousand');
-is(sql('SELECT kgwebhook.drop_days()'), 't', 'and then no more');
+is(sql('SELECT kgwebhook.drop_log_partitions()'), 't', 'and then no more');
 is(sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 0, 'that is all');
 
 #
@@ -241,7 +241,7 @@ is(sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 0, 'that is all')
 #
 sql('CREATE ROLE onlooker');
 sql('ALTER DEFAULT PRIVILEGES IN SCHEMA kgwebhook GRANT SELECT ON TABLES TO PUBLIC, onlooker');
-sql(q{SELECT kgwebhook.make_day('2031-01-01')});
+sql(q{SELECT kgwebhook.create_log_partition('2031-01-01')});
 is( sql(q{SELECT relacl FROM pg_class c, aclexplode(c.relacl) a
 		 WHERE c.oid = 'kgwebhook.delivery_log_20310101'::regclass AND a.grantee <> c.relowner}),
 	'', 'nobody but the owner may read a new day');

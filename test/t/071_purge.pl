@@ -55,7 +55,7 @@ like(sql(q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'kgwebhook.deliver
 	qr/^[56]$/, 'it makes the days of now');
 my $empty = size();
 
-sql(q{SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - i) FROM generate_series(29, 40) i});
+sql(q{SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - i) FROM generate_series(29, 40) i});
 sql(q{CREATE TABLE by_hand PARTITION OF kgwebhook.delivery_log FOR VALUES FROM ('2019-01-01 UTC') TO ('2020-01-01 UTC')});
 fill(200, 'now()', '6 hours');
 fill(5, q{'2019-06-01'::timestamptz}, '1 hour');
@@ -99,7 +99,7 @@ is(rows(), 1, 'nothing else');
 # All of it or nothing
 #
 fill(10, q{now() - interval '40 days'}, '1 us');
-sql(q{SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - 41)});
+sql(q{SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - 41)});
 sql(q{BEGIN; SELECT kg_purge(); ROLLBACK});
 is(rows(), 11, 'a rollback brings everything back');
 is(sql(q{SELECT count(*) FROM kgwebhook.delivery_log WHERE attempt_id = (SELECT max(attempt_id) FROM kgwebhook.delivery_log)}), 1, 'one attempt is found by its number');
@@ -118,7 +118,7 @@ like($err, qr/ERROR:  22023: older_than is negative\nHINT:  Give the age from wh
 # A large log: the space comes back
 #
 sql('DELETE FROM kgwebhook.delivery_log; VACUUM kgwebhook.delivery_log');
-sql(q{SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - i) FROM unnest(ARRAY[1, 31, 32]) i});
+sql(q{SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - i) FROM unnest(ARRAY[1, 31, 32]) i});
 my $empty_days = size();
 fill(30000, q{now() - interval '31 days'}, '1 s');
 fill(30000, 'now()', '1 s');
@@ -151,7 +151,7 @@ is(queue_indexes(), $large, 'before vacuum has been there they are left alone');
 sql('VACUUM kgwebhook.queue');
 my $payment = $node->background_psql('postgres', on_error_die => 1);
 $payment->query_safe('BEGIN; LOCK TABLE kgwebhook.queue IN ROW EXCLUSIVE MODE');
-is(sql('SELECT kgwebhook.trim_queue()'), 'f', 'nor while a payment is under way');
+is(sql('SELECT kgwebhook.reindex_queue()'), 'f', 'nor while a payment is under way');
 is(sql('SELECT kg_purge()'), 0, 'which is no error');
 $payment->quit;
 $node->psql('postgres', 'SELECT kg_purge()\; SELECT 1');
@@ -167,7 +167,7 @@ is(queue_indexes(), $large, 'nor in a function of someone\'s');
 sql('SELECT kg_purge()');
 cmp_ok(queue_indexes(), '<', 200_000, 'then they are made anew');
 is(sql('SELECT object_id FROM kgwebhook.queue WHERE delivery_id > 0'), 'waiting7', 'for what waits');
-is(sql('SELECT kgwebhook.trim_queue()'), 't', 'once is enough');
+is(sql('SELECT kgwebhook.reindex_queue()'), 't', 'once is enough');
 
 $node->stop;
 done_testing();

@@ -59,7 +59,7 @@ my $hint = 'HINT:  SELECT * FROM kgwebhook.unacknowledged shows them; kg_explain
 sub sweep
 {
 	my $log_end = -s $node->logfile;
-	my $found = sql('postgres', 'SET client_min_messages = error; SELECT kgwebhook.sweep()');
+	my $found = sql('postgres', 'SET client_min_messages = error; SELECT kgwebhook.report_unacknowledged()');
 	my @told = slurp_file($node->logfile, $log_end) =~
 	  /((?:WARNING|LOG):  kgwebhook: \d+ deliveries.*|DETAIL:  In database.*|HINT:  .*)/g;
 
@@ -115,7 +115,7 @@ is(sql('postgres', q{SELECT string_agg(object_id, ' ' ORDER BY object_id COLLATE
 	'both dead11 queued1 queued2 queued3 superseded1', 'kg_reconcile() has these, and what was queued within the hour');
 is(sql('postgres', q{SELECT url FROM kgwebhook.unacknowledged WHERE object_id = 'both'}), 'https://s.example/',
 	'that one receiver has it doesn\'t count for the other');
-my ($ret, $out, $err) = $node->psql('postgres', 'SELECT kgwebhook.sweep()');
+my ($ret, $out, $err) = $node->psql('postgres', 'SELECT kgwebhook.report_unacknowledged()');
 like($err, qr/WARNING:  kgwebhook: 5 deliveries/, 'who sweeps by hand sees it');
 age('30 min');
 is(sweep(), told('WARNING', 6, 3, 2, 1, 5), 'what has become an hour old');
@@ -137,7 +137,7 @@ sql('postgres', q{
 	  FROM generate_series(1, 100000) i;
 	ANALYZE kgwebhook.queue, kgwebhook.dead_letter, kgwebhook.delivery_log});
 my $reads = q{SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables WHERE relname ~ '^delivery_log'};
-cmp_ok(sql('postgres', "BEGIN; SELECT kgwebhook.sweep() \\gset\n$reads"), '<', 100, 'a sweep reads little of a long log');
+cmp_ok(sql('postgres', "BEGIN; SELECT kgwebhook.report_unacknowledged() \\gset\n$reads"), '<', 100, 'a sweep reads little of a long log');
 is(sweep(), told('LOG', 3, 0, 2, 1, 0), 'and finds the same');
 sql('postgres', q{
 	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason, died_at)
@@ -224,7 +224,7 @@ sql('postgres', 'SELECT kg_schedule_maintenance()');
 my $here = join "\n",
   'kgwebhook expire of postgres|* * * * *|SELECT public.kg_expire_intents(NULL)|postgres|postgres|t',
   'kgwebhook purge of postgres|5 0 * * *|SELECT public.kg_purge()|postgres|postgres|t',
-  'kgwebhook sweep of postgres|17 * * * *|SELECT kgwebhook.sweep()|postgres|postgres|t';
+  'kgwebhook sweep of postgres|17 * * * *|SELECT kgwebhook.report_unacknowledged()|postgres|postgres|t';
 is(jobs(), $here, 'the jobs of this database');
 sql('postgres', 'BEGIN; SELECT kg_unschedule_maintenance(); ROLLBACK');
 is(jobs(), $here, 'a rollback changes nothing');
@@ -235,7 +235,7 @@ is(jobs(), $here, 'a rollback changes nothing');
 my $there = join "\n",
   'kgwebhook expire of other shop|* * * * *|SELECT "the hooks".kg_expire_intents(NULL)|other shop|postgres|t',
   'kgwebhook purge of other shop|5 0 * * *|SELECT "the hooks".kg_purge()|other shop|postgres|t',
-  'kgwebhook sweep of other shop|17 * * * *|SELECT kgwebhook.sweep()|other shop|postgres|t';
+  'kgwebhook sweep of other shop|17 * * * *|SELECT kgwebhook.report_unacknowledged()|other shop|postgres|t';
 sql('other shop', 'SELECT "the hooks".kg_schedule_maintenance()');
 is(jobs(q{database = 'other shop'}), $there, 'the jobs of the other database');
 is(jobs(q{database = 'postgres'}), $here, 'beside those of this one');

@@ -54,8 +54,8 @@ wait_until_settled($node);
 cmp_ok(sql(q{SELECT count(*) FROM pg_inherits WHERE inhparent = 'kgwebhook.delivery_log'::regclass}),
 	'>=', 5, 'the worker has made its days');
 is(sql($without_identity), '', 'each of which has a replica identity');
-sql(q{SELECT kgwebhook.make_day((now() AT TIME ZONE 'UTC')::date - 40)});
-is(sql(q{SELECT kgwebhook.drop_days()}), 't', 'old ones are dropped');
+sql(q{SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - 40)});
+is(sql(q{SELECT kgwebhook.drop_log_partitions()}), 't', 'old ones are dropped');
 is(sql(q{SELECT count(*) FROM pg_class WHERE relname = to_char(now() AT TIME ZONE 'UTC' - interval '40 days', '"delivery_log_"YYYYMMDD')}),
 	0, 'and stay so');
 

@@ -103,7 +103,7 @@ is(sql(q{SELECT payload ->> 'id' FROM kgwebhook.dead_letter WHERE object_id = 's
 #
 # Kept as long as the log
 #
-sql(q{UPDATE kgwebhook.amendment SET amended_at = amended_at - interval '31 days' WHERE object_id = 'one'; SELECT kgwebhook.drop_days()});
+sql(q{UPDATE kgwebhook.amendment SET amended_at = amended_at - interval '31 days' WHERE object_id = 'one'; SELECT kgwebhook.drop_log_partitions()});
 is(sql('SELECT count(*) FROM kgwebhook.amendment'), 20, 'retention');
 
 $node->stop;

@@ -11,7 +11,7 @@
 \echo Use "ALTER EXTENSION kgwebhook UPDATE" to load this file. \quit
 
 /* First: refuses when the server still runs the old library. */
-SELECT kgwebhook.installed();
+SELECT kgwebhook.on_install();
 
 /*
  * New columns go to the end, and NULL in them means what it meant before there
