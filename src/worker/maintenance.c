@@ -6,7 +6,7 @@
  *
  * Days are made when the first outcome of a day is about to be written, some of
  * them ahead: so a worker with nothing to do has nothing to do here either, and
- * a database that is being restored isn't interfered with (see make_days() in
+ * a database that is being restored isn't interfered with (see create_log_partitions() in
  * the install script).  Old ones are dropped after that, and then once in 24
  * hours, which is the only timer of an idle worker; and so is the queue looked at.
  *
