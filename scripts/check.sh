@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/check.sh [unit|model|exports|regress|isolation|tap|checker]...
+# scripts/check.sh [unit|model|includes|exports|regress|isolation|tap|checker]...
 #	  Runs the suites named, or all of them, in the scratch folder that
 #	  in-scratch.sh made.  Its last line is "N passed, M failed".
 #
@@ -152,6 +152,12 @@ suite_build()
 make_stage()
 {
 	bindir=$(scripts/stage.sh "$KGW_SCRATCH/stage")
+}
+
+suite_includes()
+{
+	section "includes"
+	one_test "folders and files point down only" scripts/includes.py || true
 }
 
 # Every symbol a module exports is in one name space with the server and all
@@ -406,11 +412,11 @@ finish()
 everything=
 if [ $# -eq 0 ]; then
 	everything=yes
-	set -- unit model exports regress isolation tap checker
+	set -- unit model includes exports regress isolation tap checker
 fi
 
 # These alone need no server and no module.
-if [ "$*" != unit ] && [ "$*" != model ]; then
+if [ "$*" != unit ] && [ "$*" != model ] && [ "$*" != includes ]; then
 	suite_build || finish
 fi
 for suite in "$@"; do

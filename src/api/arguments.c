@@ -20,7 +20,7 @@
 
 #include "api/arguments.h"
 #include "pg/guc.h"
-#include "secrets/secret_cache.h"
+#include "pure/limits.h"
 
 /*
  * A text argument.  NULL is refused and not passed over: who believes that

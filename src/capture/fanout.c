@@ -42,7 +42,7 @@
 #include "capture/fanout.h"
 #include "pg/extension.h"
 #include "pure/event_pattern.h"
-#include "secrets/secret_cache.h"
+#include "pure/limits.h"
 
 /* Organizations remembered at a time; past that, all are forgotten. */
 #define REMEMBERED_MAX 256

@@ -31,7 +31,7 @@
 #include "capture/partition_move.h"
 #include "capture/payload.h"
 #include "capture/watch_cache.h"
-#include "secrets/secret_cache.h"
+#include "pure/limits.h"
 
 PG_FUNCTION_INFO_V1(kg_enqueue);
 

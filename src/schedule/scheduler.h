@@ -12,9 +12,9 @@
 
 #include "nodes/pg_list.h"
 
+#include "pg/clock.h"
 #include "pure/circuit_breaker.h"
 #include "queue/delivery.h"
-#include "send/attempt.h"
 
 typedef struct KgwScheduler KgwScheduler;
 typedef struct KgwEntry KgwEntry;

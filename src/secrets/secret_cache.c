@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/clock.h"
+#include "pure/limits.h"
 #include "secrets/encryption.h"
 #include "secrets/secret_cache.h"
 #include "shmem/counters.h"

@@ -12,9 +12,6 @@
 
 #include "pure/keyring.h"
 
-/* Bytes of an organization's identifier, if it is to have a secret. */
-#define KGW_ORG_ID_MAX 255
-
 extern void kgw_secret_cache_read(const char *org_id, KgwKeyring *keyring);
 extern const KgwKeyring *kgw_secret_cache_known(const char *org_id);
 extern const KgwKeyring *kgw_secret_cache_load(const char *org_id);

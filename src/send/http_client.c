@@ -46,7 +46,9 @@
 #include <unistd.h>
 
 #include "send/connection.h"
+#include "send/http_client.h"
 #include "send/http_request.h"
+#include "send/http_request_state.h"
 
 #define EVENTS_AT_ONCE 128
 

@@ -10,7 +10,7 @@
 #ifndef KGW_SEND_HTTP_ERROR_H
 #define KGW_SEND_HTTP_ERROR_H
 
-#include "send/http_request.h"
+#include "send/http_request_state.h"
 
 extern const char *kgw_http_error_text(const KgwHttpRequest *transfer, CURLcode code);
 

@@ -43,8 +43,11 @@
 #include "pg/guc.h"
 #include "pure/ip_filter.h"
 #include "send/ca_file.h"
+#include "send/connection.h"
 #include "send/http_error.h"
 #include "send/http_request.h"
+#include "send/http_request_state.h"
+#include "send/http_response.h"
 #include "send/local_addresses.h"
 
 StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http_request.h
- *	  One request on its way: an easy handle and what is collected for it.
+ *	  Requests: prepared for libcurl, and concluded.
  *
  * src/send/http_request.h
  *
@@ -12,61 +12,10 @@
 
 #include <curl/curl.h>
 
-#include "lib/ilist.h"
-
-#include "send/connection.h"
-#include "send/http_client.h"
-
-#define KGW_RETRY_AFTER_SIZE 64
-
-/* What a connection's first answer begins with, where the port is for HTTP. */
-typedef enum KgwSpeech
-{
-	KGW_SPEAKS_ANY,				/* HTTP/1.1, or something that nobody knows */
-	KGW_SPEAKS_TLS,
-	KGW_SPEAKS_HTTP2
-} KgwSpeech;
-
-struct KgwHttpRequest
-{
-	dlist_node	node;			/* in the engine's list of used or unused ones */
-	CURL	   *easy;
-	char	   *url;			/* the one the handle has; malloc'd */
-	struct curl_slist headers[KGW_HTTP_HEADERS + 2];
-	void	   *owner;			/* the caller's */
-	KgwTicks	started;
-	int			fd;				/* of its connection, or -1: not known */
-	uint64		received_before;	/* bytes of that before the body was watched */
-
-	bool		stranded;		/* libcurl waits for nothing before it has connected */
-	bool		resolving;		/* the name is being looked up, or was when it ended */
-	bool		opened;			/* a socket, to an address that is allowed */
-	bool		connected;		/* to the port; what follows is a TLS handshake */
-	bool		kept;			/* the connection was there before */
-	struct sockaddr_storage peer;	/* of a kept one */
-	bool		sent;			/* bytes of this request may be on the wire */
-	KgwSpeech	speech;			/* what the other side speaks instead of HTTP/1.1 */
-	const char *blocked;		/* why the guard refused, or NULL */
-	bool		unfit;			/* a kept connection was refused, unused */
-	bool		resent;			/* a second sending was refused */
-	bool		dropped;		/* a kept connection ended before any answer */
-	bool		too_long;		/* the answer was cut off */
-	bool		garbled;		/* its status line is none */
-	int			lines;			/* of headers and trailers, 1xx included */
-	int			looks;			/* at the progress of the body */
-	bool		headers_done;	/* of a final answer, not of a 1xx */
-	size_t		body_sent;		/* bytes of the request's */
-	size_t		received;		/* bytes of headers and body */
-	char	   *body;			/* malloc'd, room for body_room bytes */
-	size_t		body_len;
-	size_t		body_room;
-	char		retry_after[KGW_RETRY_AFTER_SIZE];
-	char		error[CURL_ERROR_SIZE];
-};
+#include "send/http.h"
 
 extern KgwHttpRequest *kgw_http_request_new(curl_closesocket_callback on_close);
 extern void kgw_http_request_free(KgwHttpRequest *transfer);
-extern void kgw_http_response_listen(KgwHttpRequest *transfer);
 extern KgwHttpRequest *kgw_http_request_of(CURL *easy);
 extern void kgw_http_request_waits(KgwHttpRequest *transfer, int fd, int what);
 extern void kgw_http_request_sniff(KgwHttpRequest *transfer, int fd);

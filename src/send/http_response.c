@@ -21,7 +21,8 @@
 #include "postgres.h"
 
 #include "pure/http_header.h"
-#include "send/http_request.h"
+#include "send/connection.h"
+#include "send/http_response.h"
 
 /* An answer longer than this is cut off: nobody needs it, and it costs us. */
 #define RECEIVED_MAX (256 * 1024)

@@ -10,7 +10,7 @@
 #ifndef KGW_SETTLE_RETRY_POLICY_H
 #define KGW_SETTLE_RETRY_POLICY_H
 
-#include "settle/settle.h"
+#include "settle/settlement.h"
 
 extern void kgw_retry_policy_decide(KgwSettlement *settlement);
 

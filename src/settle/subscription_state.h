@@ -11,7 +11,7 @@
 #define KGW_SETTLE_SUBSCRIPTION_STATE_H
 
 #include "datatype/timestamp.h"
-#include "settle/settle.h"
+#include "settle/settlement.h"
 
 typedef struct KgwSubscriptionState
 {

@@ -10,7 +10,7 @@
 #ifndef KGW_SHMEM_COMMIT_CALLBACK_H
 #define KGW_SHMEM_COMMIT_CALLBACK_H
 
-#include "shmem/wakeups.h"
+#include "shmem/changes.h"
 
 extern void kgw_commit_callback_wake(int enqueued);
 extern void kgw_commit_callback_changed(KgwChanged what);

@@ -3,8 +3,8 @@
  * shmem.h
  *	  The segment of shared memory: its layout, and how a slot is found.
  *
- * For the files shared_*.c of this folder, each of which tends some of the
- * fields.  Everyone else asks them.
+ * For the files of this folder, each of which keeps some of the fields.  Everyone
+ * else asks them.
  *
  * src/shmem/shmem.h
  *
@@ -20,7 +20,7 @@
 
 #include "pg/guc.h"
 #include "pure/outcome.h"
-#include "shmem/wakeups.h"
+#include "shmem/changes.h"
 
 #define KGW_ERROR_SIZE 256
 

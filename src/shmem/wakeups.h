@@ -10,16 +10,7 @@
 #ifndef KGW_SHMEM_WAKEUPS_H
 #define KGW_SHMEM_WAKEUPS_H
 
-/* What someone has changed of what workers remember. */
-typedef enum KgwChanged
-{
-	KGW_CHANGED_ALL,			/* start over */
-	KGW_CHANGED_SECRETS,
-	KGW_CHANGED_SUBSCRIPTIONS,
-	KGW_CHANGED_PAUSES
-} KgwChanged;
-
-#define KGW_CHANGES 4
+#include "shmem/changes.h"
 
 /* any backend, after its commit; "changes" has a bit (1 << KgwChanged) for each */
 extern void kgw_wakeups_wake(uint64 enqueued, int changes);

@@ -35,6 +35,7 @@
 
 #include "pg/extension.h"
 #include "settle/retry_policy.h"
+#include "settle/settle.h"
 #include "shmem/counters.h"
 #include "shmem/wakeups.h"
 #include "worker/error_trap.h"

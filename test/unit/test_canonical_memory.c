@@ -10,7 +10,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/jcs/jcs_internal.h"
+#include "pure/jcs/jcs.h"
+#include "pure/jcs/workspace.h"
 #include "tap.h"
 #include "workspace.h"
 

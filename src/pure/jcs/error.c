@@ -18,7 +18,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/jcs/jcs_internal.h"
+#include "pure/jcs/error.h"
 
 #include <stdio.h>
 

@@ -1,30 +1,28 @@
 /*-------------------------------------------------------------------------
  *
  * jcs.c
- *	  Canonical JSON (RFC 8785): the workspace and what a caller sees of it.
+ *	  Canonical JSON (RFC 8785): what a caller sees of it.
  *
  * A signature is over bytes, but receivers parse the body and hold values.
  * Both sides get the same bytes again by writing the values in the one form
  * that RFC 8785 allows.  Hence the rule of this canonicalizer: a document
  * that some receiver's parser could read as another value (a name given
- * twice, a number no double holds, broken Unicode) is refused, not mended.
+ * twice, a number no double holds, broken Unicode) is refused, not repaired.
  *
- * Every delivery goes through here, at each attempt.  So the buffers are
- * kept from run to run and a document of common size costs no allocation.  A
- * document of a megabyte should not cost memory for ever, though: what grew
- * beyond 64 kB is given back when the next run begins.
- *
- * How it is done is told in jcs_internal.h.
+ * How it is done is explained in workspace.h.
  *
  * src/pure/jcs/jcs.c
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/jcs/jcs_internal.h"
+#include "pure/jcs/error.h"
+#include "pure/jcs/jcs.h"
+#include "pure/jcs/parse.h"
+#include "pure/jcs/sort.h"
+#include "pure/jcs/workspace.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* Only numbers grow: at worst 1e20 and its comma from 5 bytes to 22 ... */
 #define WORST_GROWTH 5
@@ -32,88 +30,16 @@
 /* ... or without a comma to 21, and a "timestamp" may be added. */
 #define EXTRA_BYTES 64
 
-/* The worst that input can ask for: a KgwMember of 24 bytes for {"":0,... */
-#define MAX_BUFFER_BYTES (8 * (size_t) KGW_CANONICAL_MAX_BYTES)
-
-#define FIRST_BUFFER_BYTES 1024
-
-bool
-kgw_jcs_reserve(KgwBuffer *b, size_t bytes)
-{
-	size_t		capacity = b->capacity ? b->capacity : FIRST_BUFFER_BYTES;
-	void	   *data;
-
-	if (bytes <= b->capacity)
-		return true;
-	if (bytes > MAX_BUFFER_BYTES)
-		return false;
-	while (capacity < bytes)
-		capacity *= 2;
-	data = realloc(b->data, capacity);
-	if (data == NULL)
-		return false;
-	b->data = data;
-	b->capacity = capacity;
-	return true;
-}
-
-static void
-release(KgwBuffer *b, size_t keep)
-{
-	if (b->capacity <= keep)
-		return;
-	free(b->data);
-	b->data = NULL;
-	b->capacity = 0;
-}
-
-static void
-release_all(KgwJcs *c, size_t keep)
-{
-	release(&c->draft, keep);
-	release(&c->open, keep);
-	release(&c->kept, keep);
-	release(&c->moved, keep);
-	release(&c->ordered, keep);
-	release(&c->signature, keep);
-}
-
 KgwJcs *
 kgw_jcs_new(void)
 {
-	return calloc(1, sizeof(KgwJcs));
+	return kgw_jcs_workspace_new();
 }
 
 void
 kgw_jcs_free(KgwJcs *c)
 {
-	if (c == NULL)
-		return;
-	release_all(c, 0);
-	free(c);
-}
-
-/* Sets everything to the state before the first byte of this input. */
-static void
-begin(KgwJcs *c, const char *json, size_t len, const KgwMembers *members)
-{
-	release_all(c, KGW_CANONICAL_KEEP_BYTES);
-	c->json = c->p = len > 0 ? json : "";
-	c->end = c->json + len;
-	c->members = members;
-	c->stamped = false;
-	c->used = 0;
-	c->depth = 0;
-	c->nopen = 0;
-	c->nkept = 0;
-	c->nmoved = 0;
-	c->status = KGW_CANONICAL_OK;
-	c->text = NULL;
-	c->sealable = false;
-	c->signature_len = 0;
-	c->has_signature = KGW_ABSENT;
-	c->has_timestamp = false;
-	c->problem[0] = '\0';
+	kgw_jcs_workspace_free(c);
 }
 
 /* Reserves the draft once, so that it never moves while it is written. */
@@ -125,7 +51,7 @@ reserve_draft(KgwJcs *c, size_t len)
 	if (limit > KGW_CANONICAL_MAX_BYTES)
 		limit = KGW_CANONICAL_MAX_BYTES;
 	c->limit = (uint32_t) limit;
-	if (!kgw_jcs_reserve(&c->draft, limit + KGW_CANONICAL_SEAL_BYTES))
+	if (!kgw_jcs_workspace_reserve(&c->draft, limit + KGW_CANONICAL_SEAL_BYTES))
 		return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
 	return KGW_CANONICAL_OK;
 }
@@ -151,7 +77,7 @@ finish(KgwJcs *c)
 	c->text = c->draft.data;
 	if (c->nmoved > 0)
 	{
-		if (!kgw_jcs_reserve(&c->ordered,
+		if (!kgw_jcs_workspace_reserve(&c->ordered,
 								c->used + KGW_CANONICAL_SEAL_BYTES))
 			return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
 		c->text = c->ordered.data;
@@ -188,7 +114,7 @@ KgwJcsStatus
 kgw_jcs_run(KgwJcs *c, const char *json, size_t len,
 				  const KgwMembers *members)
 {
-	begin(c, json, len, members);
+	kgw_jcs_workspace_begin(c, json, len, members);
 	c->status = run(c, len);
 	/* Neither belongs to us: whoever looks later must not find them. */
 	c->json = c->p = c->end = NULL;

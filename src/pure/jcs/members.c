@@ -13,7 +13,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/jcs/jcs_internal.h"
+#include "pure/jcs/draft.h"
+#include "pure/jcs/error.h"
+#include "pure/jcs/members.h"
+#include "pure/jcs/string.h"
 
 static const char timestamp_name[] = "timestamp";
 static const char signature_name[] = "signature";
@@ -55,7 +58,7 @@ note_signature(KgwJcs *c, uint32_t start)
 	c->has_signature = KGW_NOT_STRING;
 	if (*p++ != '"')
 		return KGW_CANONICAL_OK;
-	if (!kgw_jcs_reserve(&c->signature, end - p + 1))
+	if (!kgw_jcs_workspace_reserve(&c->signature, end - p + 1))
 		return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
 	out = c->signature.data;
 	while (p < end)
@@ -94,7 +97,7 @@ end_timestamp(KgwJcs *c, KgwMember *m, uint32_t value)
 	c->used = value;
 	c->nmoved = m->moved;
 	c->stamped = true;
-	return kgw_canonical_put(c, c->stamp, c->stamp_len);
+	return kgw_jcs_draft_put(c, c->stamp, c->stamp_len);
 }
 
 KgwJcsStatus
@@ -126,18 +129,18 @@ kgw_jcs_members_end_top(KgwJcs *c)
 
 	if (c->members == NULL || !c->members->stamp || c->stamped)
 		return KGW_CANONICAL_OK;
-	if (!kgw_jcs_reserve(&c->open, (c->nopen + 1) * sizeof(KgwMember)))
+	if (!kgw_jcs_workspace_reserve(&c->open, (c->nopen + 1) * sizeof(KgwMember)))
 		return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
 	if (c->nopen > 0)
-		status = kgw_canonical_put(c, ",", 1);
+		status = kgw_jcs_draft_put(c, ",", 1);
 	m = (KgwMember *) c->open.data + c->nopen++;
 	m->key = (char *) c->draft.data + c->used + 1;
 	m->key_len = NAME_BYTES;
 	m->plain = true;
 	if (status == KGW_CANONICAL_OK)
-		status = kgw_canonical_put(c, quoted, sizeof(quoted) - 1);
+		status = kgw_jcs_draft_put(c, quoted, sizeof(quoted) - 1);
 	if (status == KGW_CANONICAL_OK)
-		status = kgw_canonical_put(c, c->stamp, c->stamp_len);
+		status = kgw_jcs_draft_put(c, c->stamp, c->stamp_len);
 	m->end = c->used;
 	m->moved = c->nmoved;
 	return status;

@@ -11,7 +11,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/jcs/jcs_internal.h"
+#include "pure/jcs/draft.h"
+#include "pure/jcs/error.h"
+#include "pure/jcs/members.h"
+#include "pure/jcs/parse.h"
+#include "pure/jcs/sort.h"
+#include "pure/jcs/string.h"
 
 static inline void
 skip_space(KgwJcs *c)
@@ -73,7 +78,7 @@ read_number(KgwJcs *c)
 	len = kgw_jcs_number_canonical(start, c->p - start, text);
 	if (len < 0)
 		return kgw_jcs_error_inexact(c, start, c->p - start);
-	return kgw_canonical_put(c, text, len);
+	return kgw_jcs_draft_put(c, text, len);
 }
 
 static KgwJcsStatus
@@ -82,7 +87,7 @@ read_word(KgwJcs *c, const char *word, size_t len)
 	if ((size_t) (c->end - c->p) < len || memcmp(c->p, word, len) != 0)
 		return kgw_jcs_error_malformed(c, "no value");
 	c->p += len;
-	return kgw_canonical_put(c, word, len);
+	return kgw_jcs_draft_put(c, word, len);
 }
 
 static KgwJcsStatus
@@ -118,13 +123,13 @@ read_name(KgwJcs *c)
 
 	f->member_start = c->used;
 	if (c->nopen > f->base)
-		status = kgw_canonical_put(c, ",", 1);
+		status = kgw_jcs_draft_put(c, ",", 1);
 	if (status != KGW_CANONICAL_OK)
 		return status;
 	skip_space(c);
 	if (c->p == c->end || *c->p != '"')
 		return kgw_jcs_error_malformed(c, "no member name");
-	if (!kgw_jcs_reserve(&c->open, (c->nopen + 1) * sizeof(KgwMember)))
+	if (!kgw_jcs_workspace_reserve(&c->open, (c->nopen + 1) * sizeof(KgwMember)))
 		return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
 
 	m = (KgwMember *) c->open.data + c->nopen;
@@ -138,7 +143,7 @@ read_name(KgwJcs *c)
 	c->nopen++;
 	if (!take(c, ':'))
 		return kgw_jcs_error_malformed(c, "no colon after a member name");
-	return kgw_canonical_put(c, ":", 1);
+	return kgw_jcs_draft_put(c, ":", 1);
 }
 
 /* Takes an opening bracket. */
@@ -150,7 +155,7 @@ open_frame(KgwJcs *c)
 
 	if (c->depth == KGW_CANONICAL_MAX_DEPTH)
 		return kgw_jcs_error_fail(c, KGW_CANONICAL_TOO_DEEP);
-	status = kgw_canonical_put(c, c->p, 1);
+	status = kgw_jcs_draft_put(c, c->p, 1);
 	f = &c->frames[c->depth++];
 	f->object = *c->p++ == '{';
 	f->start = c->used;
@@ -175,7 +180,7 @@ close_frame(KgwJcs *c)
 		return status;
 	c->nopen = c->frames[c->depth - 1].base;
 	c->depth--;
-	return kgw_canonical_put(c, object ? "}" : "]", 1);
+	return kgw_jcs_draft_put(c, object ? "}" : "]", 1);
 }
 
 /*
@@ -231,7 +236,7 @@ after_value(KgwJcs *c, bool *complete)
 	if (f->object)
 		return read_name(c);
 	f->index++;
-	return kgw_canonical_put(c, ",", 1);
+	return kgw_jcs_draft_put(c, ",", 1);
 }
 
 KgwJcsStatus

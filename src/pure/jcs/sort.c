@@ -20,7 +20,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/jcs/jcs_internal.h"
+#include "pure/jcs/error.h"
+#include "pure/jcs/sort.h"
+#include "pure/jcs/string.h"
 
 #include <stdlib.h>
 
@@ -114,8 +116,8 @@ keep(KgwJcs *c, const KgwMember *m, uint32_t n)
 	KgwFrame   *f = &c->frames[c->depth - 1];
 	KgwMoved   *moved;
 
-	if (!kgw_jcs_reserve(&c->kept, (c->nkept + n) * sizeof(KgwMember)) ||
-		!kgw_jcs_reserve(&c->moved, (c->nmoved + 1) * sizeof(KgwMoved)))
+	if (!kgw_jcs_workspace_reserve(&c->kept, (c->nkept + n) * sizeof(KgwMember)) ||
+		!kgw_jcs_workspace_reserve(&c->moved, (c->nmoved + 1) * sizeof(KgwMoved)))
 		return false;
 	memcpy((KgwMember *) c->kept.data + c->nkept, m, n * sizeof(KgwMember));
 	moved = (KgwMoved *) c->moved.data + c->nmoved++;

@@ -16,7 +16,9 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/jcs/jcs_internal.h"
+#include "pure/jcs/draft.h"
+#include "pure/jcs/error.h"
+#include "pure/jcs/string.h"
 
 #define EACH_BYTE(b) (UINT64_C(0x0101010101010101) * (b))
 
@@ -137,7 +139,7 @@ put_code_point(KgwJcs *c, uint32_t u, bool *plain)
 	/* The lead bytes 0xEE and up are those of U+E000 and up. */
 	if (out[0] == '\\' || u >= 0xe000)
 		*plain = false;
-	return kgw_canonical_put(c, out, n);
+	return kgw_jcs_draft_put(c, out, n);
 }
 
 /* The code unit of \uXXXX at p; -1 when there is none. */
@@ -217,7 +219,7 @@ raw_character(KgwJcs *c, bool *plain)
 	if ((unsigned char) *c->p >= 0xee)
 		*plain = false;
 	c->p += n;
-	return kgw_canonical_put(c, c->p - n, n);
+	return kgw_jcs_draft_put(c, c->p - n, n);
 }
 
 KgwJcsStatus
@@ -236,9 +238,9 @@ kgw_jcs_string(KgwJcs *c, bool *plain)
 		if (*c->p == '"')
 		{
 			c->p++;
-			return kgw_canonical_put(c, run, c->p - run);
+			return kgw_jcs_draft_put(c, run, c->p - run);
 		}
-		status = kgw_canonical_put(c, run, c->p - run);
+		status = kgw_jcs_draft_put(c, run, c->p - run);
 		if (status != KGW_CANONICAL_OK)
 			return status;
 		if (*c->p == '\\')

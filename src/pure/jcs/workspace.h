@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * jcs_internal.h
- *	  What the files of the canonicalizer share; nobody else includes it.
+ * workspace.h
+ *	  What the canonicalizer's files work on.
  *
  * The input is read once, left to right, and its canonical tokens are
  * appended to the "draft".  The draft is canonical JSON but for the order of
@@ -12,22 +12,19 @@
  * end of the draft to its beginning, writes the result (sort.c).
  * So the work is linear but for sorting, and a document needs no tree.
  *
- * jcs.c			workspace, run, body, what the caller may ask
- * parse.c	grammar (RFC 8259)
- * members.c	the changes to members of the top level
- * string.c	strings: UTF-8, escapes
- * sort.c	order of members, duplicates, the final pass
- * error.c	sentences about failures
+ * Above the workspace, each including only what stands before it: error (what
+ * went wrong, and where), string, sort, members (the changes to members of the
+ * top level), parse (the grammar), jcs (what a caller sees).
  *
- * src/pure/jcs/jcs_internal.h
+ * src/pure/jcs/workspace.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_PURE_JCS_JCS_INTERNAL_H
-#define KGW_PURE_JCS_JCS_INTERNAL_H
+#ifndef KGW_PURE_JCS_WORKSPACE_H
+#define KGW_PURE_JCS_WORKSPACE_H
 
-#include "pure/jcs/jcs.h"
 #include "pure/jcs/number.h"
+#include "pure/jcs/types.h"
 
 #include <string.h>
 
@@ -126,63 +123,15 @@ struct KgwJcs
 	char		problem[KGW_CANONICAL_PROBLEM_BYTES];
 };
 
-/* jcs.c */
-
 /* Makes room for that many bytes, keeping what is there; false: no memory. */
-extern bool kgw_jcs_reserve(KgwBuffer *b, size_t bytes);
+extern bool kgw_jcs_workspace_reserve(KgwBuffer *b, size_t bytes);
 
-/* parse.c: reads the input into the draft. */
-extern KgwJcsStatus kgw_jcs_parse(KgwJcs *c);
+/* An empty one with no buffers; NULL when there is no memory. */
+extern KgwJcs *kgw_jcs_workspace_new(void);
+extern void kgw_jcs_workspace_free(KgwJcs *c);
 
-/* members.c */
+/* Sets everything to the state before the first byte of this input. */
+extern void kgw_jcs_workspace_begin(KgwJcs *c, const char *json, size_t len,
+									const KgwMembers *members);
 
-/* Ends the innermost object's last member, whose value is complete. */
-extern KgwJcsStatus kgw_jcs_members_end_member(KgwJcs *c);
-
-/* Before the top-level object closes: adds "timestamp" if it is missing. */
-extern KgwJcsStatus kgw_jcs_members_end_top(KgwJcs *c);
-
-/* string.c */
-
-/*
- * Reads a string, c->p being at its opening quote, into the draft.  *plain
- * tells whether its UTF-16 order is that of its canonical bytes.
- */
-extern KgwJcsStatus kgw_jcs_string(KgwJcs *c, bool *plain);
-
-/* Takes one unescaped byte from a canonical string that has more. */
-extern unsigned char kgw_jcs_string_next_byte(const char **p);
-
-/* sort.c */
-
-/* Orders the members of the innermost object, and refuses duplicates. */
-extern KgwJcsStatus kgw_jcs_sort(KgwJcs *c);
-
-/* Writes the draft in order to the length bytes that end before "end". */
-extern void kgw_jcs_sort_emit(const KgwJcs *c, char *end);
-
-/* error.c: all set the sentence and return the status. */
-extern KgwJcsStatus kgw_jcs_error_malformed(KgwJcs *c,
-												  const char *what);
-extern KgwJcsStatus kgw_jcs_error_bad_unicode(KgwJcs *c,
-													const char *what);
-extern KgwJcsStatus kgw_jcs_error_inexact(KgwJcs *c,
-												const char *number,
-												size_t len);
-extern KgwJcsStatus kgw_jcs_error_duplicate(KgwJcs *c,
-												  const KgwMember *member);
-extern KgwJcsStatus kgw_jcs_error_fail(KgwJcs *c,
-											 KgwJcsStatus status);
-
-/* Appends to the draft. */
-static inline KgwJcsStatus
-kgw_canonical_put(KgwJcs *c, const char *bytes, size_t len)
-{
-	if (len > c->limit - c->used)
-		return kgw_jcs_error_fail(c, KGW_CANONICAL_TOO_LARGE);
-	memcpy((char *) c->draft.data + c->used, bytes, len);
-	c->used += len;
-	return KGW_CANONICAL_OK;
-}
-
-#endif							/* KGW_PURE_JCS_JCS_INTERNAL_H */
+#endif							/* KGW_PURE_JCS_WORKSPACE_H */

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+#-------------------------------------------------------------------------
+#
+# scripts/includes.py [DIRECTORY]
+#	  Checks that the includes of src/ point down only.
+#
+# Who reads a file should have to know only what stands below it.  So
+#	- a folder includes from its own and from those below it (FLOORS),
+#	- a folder that stands on no floor is an error: say where it belongs,
+#	- files make no circle by what they include and what they call,
+#	- a folder has at most 16 ideas (a .c or .h file, or both of a name), and a
+#	  file at most 500 lines.
+#
+#-------------------------------------------------------------------------
+import pathlib
+import re
+import sys
+
+# From the top.  Folders of one floor include nothing of each other.
+FLOORS = [
+    ["."],
+    ["worker"],
+    ["api"],
+    ["settle"],
+    ["send", "schedule", "capture"],
+    ["secrets"],
+    ["dashboard", "shmem", "queue"],
+    ["pg"],
+    ["pure"],
+    ["pure/jcs"],
+]
+MOST_LINES = 500
+MOST_IDEAS = 16
+
+DEFINITION = re.compile(r"^(kgw_\w+)\(", re.MULTILINE)
+NAME = re.compile(r"\bkgw_\w+")
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+
+
+def idea(path):
+    """What a file is about: x.c, x.h and x_internal.h are one."""
+    return re.sub(r"(_internal)?\.[ch]$", "", path)
+
+
+def folder(path):
+    return str(pathlib.PurePosixPath(path).parent)
+
+
+def circle_among(arrows):
+    """One circle of a graph, as a list, or None."""
+    done, trail = set(), []
+
+    def visit(node):
+        if node in trail:
+            return trail[trail.index(node):] + [node]
+        if node in done:
+            return None
+        trail.append(node)
+        for other in sorted(arrows.get(node, ())):
+            found = visit(other)
+            if found:
+                return found
+        done.add(trail.pop())
+        return None
+
+    for node in sorted(arrows):
+        found = visit(node)
+        if found:
+            return found
+    return None
+
+
+def faults(source):
+    floor = {name: n for n, names in enumerate(FLOORS) for name in names}
+    texts = {str(p.relative_to(source)): p.read_text()
+             for p in sorted(source.rglob("*.[ch]"))}
+    ideas, arrows = {}, {}
+    home = {name: path for path, text in texts.items() if path.endswith(".c")
+            for name in DEFINITION.findall(text)}
+
+    def point(path, other):
+        if other != path:
+            arrows.setdefault(path, set()).add(other)
+
+    for path, text in texts.items():
+        here = folder(path)
+        ideas.setdefault(here, set()).add(idea(path))
+        lines = text.count("\n")
+        if lines > MOST_LINES:
+            yield f"{path} has {lines} lines, more than {MOST_LINES}"
+        for included in INCLUDE.findall(text):
+            if included not in texts:
+                continue        # PostgreSQL's, or made by the Makefile
+            there = folder(included)
+            point(path, included)
+            if here in floor and there in floor and here != there and \
+                    floor[here] >= floor[there]:
+                yield f"{path} includes {included}, which is not below it"
+        if path.endswith(".c"):
+            for name in NAME.findall(COMMENT.sub("", text)):
+                if name in home:
+                    point(path, home[name])
+    for name, members in ideas.items():
+        if name not in floor:
+            yield f"folder {name} has no place in the order of scripts/includes.py"
+        if len(members) > MOST_IDEAS:
+            yield f"folder {name} has {len(members)} ideas, more than {MOST_IDEAS}"
+    circle = circle_among(arrows)
+    if circle:
+        yield "a circle: " + " -> ".join(circle)
+
+
+def main():
+    source = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "src")
+    found = list(faults(source))
+    for fault in found:
+        print(fault)
+    sys.exit(1 if found else 0)
+
+
+main()

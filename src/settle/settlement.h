@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * settlement.h
+ *	  What is decided about one delivery after an attempt.
+ *
+ * src/settle/settlement.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SETTLE_SETTLEMENT_H
+#define KGW_SETTLE_SETTLEMENT_H
+
+#include "send/attempt.h"
+
+/* What happens to the delivery after the attempt. */
+typedef enum KgwFate
+{
+	KGW_FATE_DONE,				/* acknowledged or superseded: leaves the queue */
+	KGW_FATE_DEAD,				/* becomes a dead letter */
+	KGW_FATE_RETRY				/* stays, and is tried again */
+} KgwFate;
+
+typedef struct KgwSettlement
+{
+	const KgwDelivery *row;
+	const KgwAttempt *attempt;
+	KgwFate		fate;
+	const char *reason;			/* of KGW_FATE_DEAD */
+	TimestampTz next_attempt_at;	/* of KGW_FATE_RETRY */
+	bool		undone;			/* of KGW_FATE_RETRY: takes no step of the schedule */
+	bool		is_test;
+	bool		locked;			/* its row is held by somebody: not settled */
+	int64		attempt_id;		/* set by kgw_settle_log() */
+} KgwSettlement;
+
+#endif							/* KGW_SETTLE_SETTLEMENT_H */
