@@ -25,6 +25,13 @@ CREATE TRIGGER auto_settle AFTER INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE
 INSERT INTO orders VALUES (1, 'new'), (2, 'paid'), (3, 'new');
 UPDATE orders SET state = 'paid' WHERE id <> 2;
 SELECT * FROM pg_temp.take();
+-- the transaction's first event is the newer one, and goes to several receivers
+SELECT kg_subscribe('default', 'https://s.example/', '{order.*}') > 0;
+UPDATE orders SET state = 'paid' WHERE id = 1;
+SELECT * FROM pg_temp.take();
+SET client_min_messages = warning;
+SELECT kg_unsubscribe(max(subscription_id)) IS NOT NULL FROM kgwebhook.subscription;
+RESET client_min_messages;
 DROP TRIGGER auto_settle ON orders;
 -- several rows at once, also by one that sorts after ours
 CREATE FUNCTION settle_all() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -320,8 +320,8 @@ put_newer_behind(const KgwNewDelivery *event, CommandId version)
 }
 
 /*
- * Called after an event was enqueued, with the number of one of its deliveries
- * and the version that it tells of: has its object's events in order.
+ * Called after an event was enqueued, with the number of the first of its
+ * deliveries and the version that it tells of: has its object's events in order.
  */
 void
 kgw_event_order_keep(const KgwNewDelivery *event, CommandId version, int64 delivery_id)

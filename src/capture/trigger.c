@@ -173,7 +173,7 @@ own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 
 /*
  * Enqueue an event for the object's own URL, and for who has subscribed to it.
- * Returns the number of the last of its deliveries.
+ * Returns the number of the first of its deliveries.
  */
 static int64
 enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribers)
@@ -188,10 +188,13 @@ enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribe
 	foreach(lc, subscribers)
 	{
 		const KgwReceiver *receiver = lfirst(lc);
+		int64		number;
 
 		delivery->url = receiver->url;
 		delivery->subscription_id = receiver->subscription_id;
-		delivery_id = kgw_enqueue(delivery);
+		number = kgw_enqueue(delivery);
+		if (delivery_id == 0)
+			delivery_id = number;
 	}
 	return delivery_id;
 }
