@@ -37,21 +37,22 @@ CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log 
 ALTER TABLE kgwebhook.delivery_log_default REPLICA IDENTITY FULL;
 
 /*
- * Indexes are the partitions' own: those of the parent would be made anew when a
+ * Indexes are the partitions' own: those of the parent would be made again when a
  * restore attaches a day, and be in the way of the ones that the dump has.
- * Attempts are written in the order of their numbers, so a block range will do: one
- * of 1 MB, as autovacuum remembers 256 of them to summarize, and logs each one more.
+ * The latest attempts, of all or of one organization, are read backward from the
+ * end of each day's index; a block range index could only have been read whole.
  */
 CREATE FUNCTION kgwebhook.index_partition(partition pg_catalog.name) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I USING brin (attempt_id) WITH (autosummarize = on)',
-                   partition || '_attempt_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (attempt_id)', partition || '_attempt_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, attempt_id)', partition || '_org_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id, attempt)', partition || '_delivery_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id, kind, attempt_id)', partition || '_object_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WHERE outcome <> ''acknowledged''', partition || '_failed_idx', partition);
-    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_attempt_id_idx', 'one attempt, by its number');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_attempt_id_idx', 'one attempt, by its number, or the latest ones');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_org_id_idx', 'the latest attempts for one organization');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_delivery_id_idx', 'the attempts of one delivery');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_object_id_idx', 'the attempts for one object');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_failed_idx', 'what was not acknowledged, by its time');

@@ -22,16 +22,18 @@ CREATE FUNCTION kgwebhook.undelivered(
 BEGIN
     RETURN QUERY
         WITH candidate AS (
-            SELECT q.delivery_id, q.org_id, q.kind, q.object_id, q.destination, q.subscription_id
+            SELECT q.delivery_id, q.org_id, q.kind, q.object_id, q.destination, q.subscription_id,
+                   CASE WHEN q.attempts_before = 0 THEN q.enqueued_at - interval '1 day' ELSE '-infinity' END AS asked
               FROM kgwebhook.queue q
              WHERE q.enqueued_at <= undelivered.until AND q.attempts > q.attempts_before
                AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
             UNION ALL
-            SELECT d.delivery_id, d.org_id, d.kind, d.object_id, d.destination, d.subscription_id
+            SELECT d.delivery_id, d.org_id, d.kind, d.object_id, d.destination, d.subscription_id,
+                   CASE WHEN d.attempts_before = 0 THEN d.enqueued_at - interval '1 day' ELSE '-infinity' END
               FROM kgwebhook.dead_letter d
              WHERE d.enqueued_at <= undelivered.until AND d.died_at >= undelivered.since
             UNION ALL
-            SELECT l.delivery_id, l.org_id, l.kind, l.object_id, l.destination, l.subscription_id
+            SELECT l.delivery_id, l.org_id, l.kind, l.object_id, l.destination, l.subscription_id, '-infinity'
               FROM kgwebhook.delivery_log l
              WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test
                AND l.started_at BETWEEN undelivered.since AND undelivered.until
@@ -48,7 +50,7 @@ BEGIN
                             WHERE l.object_id = c.object_id AND l.org_id = c.org_id AND l.kind = c.kind
                               AND l.destination = c.destination
                               AND l.subscription_id IS NOT DISTINCT FROM c.subscription_id
-                              AND l.delivery_id > c.delivery_id
+                              AND l.delivery_id > c.delivery_id AND l.started_at >= c.asked
                               AND l.outcome = 'acknowledged' AND NOT l.is_test) AS overtaken
               FROM candidate c
              WHERE (c.subscription_id IS NULL
@@ -155,20 +157,25 @@ BEGIN
                   HINT = 'Give an age such as ''1 day''.';
     END IF;
     RETURN QUERY
-        WITH known AS (
-            SELECT d.org_id, d.event, d.kind, d.object_id, d.url, d.delivery_id, d.webhook_id, d.state, d.attempts,
-                   coalesce(d.enqueued_at, d.last_attempt_at) AS at, d.last_error, d.next_attempt_at, d.subscription_id
-              FROM kgwebhook.deliveries d
-             WHERE coalesce(d.enqueued_at, d.last_attempt_at) >= now() - since),
-        latest AS (
-            SELECT DISTINCT ON (k.object_id, k.org_id, k.kind, k.url) k.*
-              FROM known k
-             ORDER BY k.object_id, k.org_id, k.kind, k.url, k.delivery_id DESC)
+        WITH latest AS (
+            SELECT u.org_id, u.event, u.kind, u.object_id, u.url, u.delivery_id, u.state, u.attempts, u.since AS at,
+                   u.next_attempt_at, u.subscription_id, coalesce(q.webhook_id, d.webhook_id, a.webhook_id) AS webhook_id,
+                   d.reason, a.error AS last_error
+              FROM kgwebhook.unacknowledged u
+              LEFT JOIN kgwebhook.queue q ON q.delivery_id = u.delivery_id
+              LEFT JOIN kgwebhook.dead_letter d ON d.delivery_id = u.delivery_id
+              /* the reason of a dead letter says it all; an attempt is not older than what it is an attempt of */
+              LEFT JOIN LATERAL (SELECT l.webhook_id, l.error FROM kgwebhook.delivery_log l
+                                  WHERE l.delivery_id = u.delivery_id AND u.state NOT IN ('pending', 'dead')
+                                    AND l.started_at >= CASE WHEN u.state = 'superseded' OR q.attempts_before > 0
+                                                             THEN '-infinity' ELSE u.since - interval '1 day' END
+                                  ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1) a ON true
+             WHERE u.since >= now() - kg_reconcile.since)
         SELECT l.org_id, l.event, l.kind, l.object_id, l.url, l.delivery_id, l.webhook_id, l.state, l.attempts, l.at,
                CASE WHEN l.state IN ('pending', 'retrying') AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL
                     THEN format('its subscription %s is paused', s.subscription_id)
                     ELSE CASE l.state
-                    WHEN 'dead' THEN (SELECT d.reason FROM kgwebhook.dead_letter d WHERE d.delivery_id = l.delivery_id)
+                    WHEN 'dead' THEN l.reason
                     WHEN 'superseded' THEN 'superseded, and what superseded it is gone'
                     WHEN 'pending' THEN CASE WHEN isfinite(l.next_attempt_at) THEN 'not attempted yet'
                                              WHEN EXISTS (SELECT FROM kgwebhook.secret e WHERE e.org_id = l.org_id)
@@ -179,9 +186,6 @@ BEGIN
                l.subscription_id
           FROM latest l
           LEFT JOIN kgwebhook.subscription s ON s.subscription_id = l.subscription_id
-         WHERE l.state <> 'acknowledged' AND (l.subscription_id IS NULL OR s.subscription_id IS NOT NULL)
-           AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
-                            WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged')
          ORDER BY l.delivery_id;
 END
 $$;
