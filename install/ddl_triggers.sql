@@ -5,22 +5,21 @@
 
 /*
  * Whoever drops a table has no right on ours, and needs none.  Event triggers,
- * because they work in a session that never loads the library, too.
+ * because they work in a session that doesn't preload the library, too.  Those of
+ * every command are in C, and return at once where no watched table can be meant.
  */
 CREATE FUNCTION kgwebhook.forget_dropped_table() RETURNS pg_catalog.event_trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-BEGIN
-    DELETE FROM kgwebhook.watch w
-     USING pg_event_trigger_dropped_objects() d
-     WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND w.relation = d.objid;
-END
-$$;
+    LANGUAGE c AS 'MODULE_PATHNAME', 'kg_forget_dropped_table';
 COMMENT ON FUNCTION kgwebhook.forget_dropped_table() IS
   'event trigger: a table that is dropped is watched no more';
 
-/* Looks at catalogs only: a lock on someone's table would hold up all others. */
 CREATE FUNCTION kgwebhook.check_watched_ddl() RETURNS pg_catalog.event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'kg_check_watched_ddl';
+COMMENT ON FUNCTION kgwebhook.check_watched_ddl() IS
+  'event trigger: calls refuse_unwatched_changes() where a watched table may be meant';
+
+/* Looks at catalogs only: a lock on someone's table would hold up all others. */
+CREATE FUNCTION kgwebhook.refuse_unwatched_changes() RETURNS pg_catalog.void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -56,8 +55,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.check_watched_ddl() IS
-  'event trigger: refuses what would let status changes of a watched table go unseen';
+COMMENT ON FUNCTION kgwebhook.refuse_unwatched_changes() IS
+  'of the event trigger: refuses what would let status changes of a watched table go unseen';
 
 CREATE EVENT TRIGGER kgwebhook_forget_dropped_table ON sql_drop
     EXECUTE FUNCTION kgwebhook.forget_dropped_table();

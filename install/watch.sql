@@ -12,7 +12,9 @@ CREATE TABLE kgwebhook.watch (
     org_column     pg_catalog.name,
     payload        pg_catalog.jsonb,
     column_numbers pg_catalog.jsonb NOT NULL,
-    numbered_for   pg_catalog.oid NOT NULL
+    numbered_for   pg_catalog.oid NOT NULL,
+    money_digits   pg_catalog.int2 NOT NULL DEFAULT 2,
+    payload_is_default pg_catalog.bool NOT NULL DEFAULT false
 );
 COMMENT ON TABLE kgwebhook.watch IS
   'tables whose status changes are events; written by kg_watch() and kg_unwatch()';
@@ -22,8 +24,10 @@ COMMENT ON COLUMN kgwebhook.watch.id_column IS 'column that identifies the objec
 COMMENT ON COLUMN kgwebhook.watch.status_column IS 'column whose change is the event';
 COMMENT ON COLUMN kgwebhook.watch.url_column IS 'column with the URL to call back; NULL: only subscriptions are called';
 COMMENT ON COLUMN kgwebhook.watch.org_column IS 'column with the organization; NULL: the organization "default"';
-COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column; NULL: the default of the event';
+COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column';
+COMMENT ON COLUMN kgwebhook.watch.payload_is_default IS 'true: kg_watch() was given no payload, and took what the table had then';
 COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by which they are found when they have been renamed';
+COMMENT ON COLUMN kgwebhook.watch.money_digits IS 'decimals of columns of type money: those of lc_monetary when kg_watch() was called';
 COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong to; another one, after a restore, goes by names';
 
 /*

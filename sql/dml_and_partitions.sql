@@ -86,7 +86,7 @@ INSERT INTO pay_us (region, id, status) VALUES ('us', 'eu1', 'x') ON CONFLICT (i
 SELECT * FROM pg_temp.take();
 
 --
--- What was deleted and inserted is a creation
+-- What was deleted and inserted in one transaction never was away (see moved.sql)
 --
 SELECT tableoid::regclass, id, status FROM pay ORDER BY id;
 BEGIN;
@@ -118,7 +118,7 @@ SELECT * FROM pg_temp.take();
 --
 -- Triggers of the user's on the way
 --
--- one that swallows the row: the next row is not taken for it
+-- one that swallows the row: it went, until it is inserted again
 CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN NEW.note = 'swallow' THEN NULL ELSE NEW END; END $$;
 CREATE TRIGGER swallow BEFORE INSERT ON pay_cn FOR EACH ROW EXECUTE FUNCTION swallow();
 INSERT INTO pay VALUES ('eu', 's1', 'new', 'https://m.example/', 'swallow'), ('eu', 's2', 'new', 'https://m.example/', 'keep');

@@ -58,13 +58,7 @@
 
 #include "capture/event_order.h"
 #include "pg/extension.h"
-
-/* Columns of kgwebhook.queue, from 1. */
-enum
-{
-	QUEUE_DELIVERY_ID = 1, QUEUE_WEBHOOK_ID, QUEUE_ORG_ID, QUEUE_EVENT,
-	QUEUE_KIND, QUEUE_OBJECT_ID, QUEUE_XID = 13
-};
+#include "shmem/commit_callback.h"
 
 /* Deliveries of an object, or of several whose names have the same hash. */
 typedef struct KgwEnqueued
@@ -84,7 +78,7 @@ static struct
 	HTAB	   *objects;		/* NULL = none were looked up yet */
 	int64		from,
 				to;				/* deliveries that were looked up */
-	CommandId	since;			/* those below "from" are no newer than this */
+	CommandId	since;			/* those below "from" are of earlier commands */
 } enqueued;
 
 static void
@@ -119,20 +113,20 @@ object_hash(const char *org_id, const char *object_id)
 											  strlen(object_id), 0));
 }
 
-static char *
-column_text(HeapTuple row, Relation queue, int column)
+char *
+kgw_event_order_text(HeapTuple row, Relation queue, int column)
 {
 	bool		isnull;
 
 	return TextDatumGetCString(heap_getattr(row, column, RelationGetDescr(queue), &isnull));
 }
 
-static int64
-delivery_number(HeapTuple row, Relation queue)
+int64
+kgw_event_order_number(HeapTuple row, Relation queue)
 {
 	bool		isnull;
 
-	return DatumGetInt64(heap_getattr(row, QUEUE_DELIVERY_ID, RelationGetDescr(queue), &isnull));
+	return DatumGetInt64(heap_getattr(row, KGW_QUEUE_DELIVERY_ID, RelationGetDescr(queue), &isnull));
 }
 
 static int
@@ -147,8 +141,8 @@ compare_numbers(const void *a, const void *b)
 static void
 remember(HeapTuple row, Relation queue)
 {
-	char	   *org_id = column_text(row, queue, QUEUE_ORG_ID);
-	char	   *object_id = column_text(row, queue, QUEUE_OBJECT_ID);
+	char	   *org_id = kgw_event_order_text(row, queue, KGW_QUEUE_ORG_ID);
+	char	   *object_id = kgw_event_order_text(row, queue, KGW_QUEUE_OBJECT_ID);
 	uint64		hash = object_hash(org_id, object_id);
 	bool		found;
 	KgwEnqueued *entry = hash_search(enqueued.objects, &hash, HASH_ENTER, &found);
@@ -165,47 +159,47 @@ remember(HeapTuple row, Relation queue)
 		entry->room *= 2;
 		entry->delivery_ids = repalloc(entry->delivery_ids, entry->room * sizeof(int64));
 	}
-	entry->delivery_ids[entry->count++] = delivery_number(row, queue);
+	entry->delivery_ids[entry->count++] = kgw_event_order_number(row, queue);
 	pfree(org_id);
 	pfree(object_id);
 }
 
 /*
  * Remember this transaction's deliveries with numbers between the two, the
- * latest first, until one was enqueued no later than the command "until".
+ * latest first, until one was enqueued before the command "since".
  */
 static void
-look_up(Relation queue, int64 above, int64 below, CommandId until)
+look_up(Relation queue, int64 above, int64 below, CommandId since)
 {
 	Relation	index = index_open(kgw_extension_relation("queue_xid_idx"), AccessShareLock);
 	ScanKeyData keys[3];
 	SysScanDesc scan;
 	HeapTuple	row;
 
-	ScanKeyInit(&keys[0], QUEUE_XID, BTEqualStrategyNumber, F_XID8EQ,
+	ScanKeyInit(&keys[0], KGW_QUEUE_XID, BTEqualStrategyNumber, F_XID8EQ,
 				FullTransactionIdGetDatum(enqueued.xid));
-	ScanKeyInit(&keys[1], QUEUE_DELIVERY_ID, BTGreaterStrategyNumber, F_INT8GT,
+	ScanKeyInit(&keys[1], KGW_QUEUE_DELIVERY_ID, BTGreaterStrategyNumber, F_INT8GT,
 				Int64GetDatum(above));
-	ScanKeyInit(&keys[2], QUEUE_DELIVERY_ID, BTLessStrategyNumber, F_INT8LT,
+	ScanKeyInit(&keys[2], KGW_QUEUE_DELIVERY_ID, BTLessStrategyNumber, F_INT8LT,
 				Int64GetDatum(below));
 	scan = systable_beginscan_ordered(queue, index, SnapshotSelf, 3, keys);
 	while (HeapTupleIsValid(row = systable_getnext_ordered(scan, BackwardScanDirection)))
 	{
 		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data)))
 			continue;			/* somebody has written our number into it */
-		if (HeapTupleHeaderGetCmin(row->t_data) <= until)
+		if (HeapTupleHeaderGetCmin(row->t_data) < since)
 			break;
 		remember(row, queue);
-		enqueued.from = Min(enqueued.from, delivery_number(row, queue));
-		enqueued.to = Max(enqueued.to, delivery_number(row, queue));
+		enqueued.from = Min(enqueued.from, kgw_event_order_number(row, queue));
+		enqueued.to = Max(enqueued.to, kgw_event_order_number(row, queue));
 	}
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 }
 
-/* Have all been looked up that may be newer than the version. */
+/* Have all been looked up that were enqueued by the command, or later. */
 static void
-look_up_newer(Relation queue, CommandId version)
+look_up_since(Relation queue, CommandId since)
 {
 	HASHCTL		ctl = {0};
 
@@ -222,10 +216,10 @@ look_up_newer(Relation queue, CommandId version)
 	}
 	else
 		look_up(queue, enqueued.to, PG_INT64_MAX, 0);
-	if (version >= enqueued.since)
+	if (since >= enqueued.since)
 		return;
-	look_up(queue, enqueued.first - 1, enqueued.from, version);
-	enqueued.since = version;
+	look_up(queue, enqueued.first - 1, enqueued.from, since);
+	enqueued.since = since;
 }
 
 /* A delivery of this transaction by its number, or NULL: it is gone again. */
@@ -236,7 +230,7 @@ find_delivery(Relation queue, int64 delivery_id)
 	SysScanDesc scan;
 	HeapTuple	row;
 
-	ScanKeyInit(&key, QUEUE_DELIVERY_ID, BTEqualStrategyNumber, F_INT8EQ,
+	ScanKeyInit(&key, KGW_QUEUE_DELIVERY_ID, BTEqualStrategyNumber, F_INT8EQ,
 				Int64GetDatum(delivery_id));
 	scan = systable_beginscan(queue, kgw_extension_relation("queue_pkey"), true, SnapshotSelf, 1, &key);
 	row = systable_getnext(scan);
@@ -250,14 +244,14 @@ find_delivery(Relation queue, int64 delivery_id)
 static bool
 same_object(HeapTuple row, Relation queue, const KgwNewDelivery *event)
 {
-	return strcmp(column_text(row, queue, QUEUE_ORG_ID), event->org_id) == 0 &&
-		strcmp(column_text(row, queue, QUEUE_KIND), event->kind) == 0 &&
-		strcmp(column_text(row, queue, QUEUE_OBJECT_ID), event->object_id) == 0;
+	return strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_ORG_ID), event->org_id) == 0 &&
+		strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_KIND), event->kind) == 0 &&
+		strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_OBJECT_ID), event->object_id) == 0;
 }
 
-/* Give a delivery the next number. */
-static void
-number_again(Relation queue, HeapTuple row)
+/* Give a delivery the next number, have it gone, or put it back. */
+void
+kgw_event_order_change(Relation queue, HeapTuple row, KgwQueueChange change)
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
@@ -273,10 +267,17 @@ number_again(Relation queue, HeapTuple row)
 	InitResultRelInfo(target, queue, 0, NULL, 0);
 	ExecOpenIndices(target, false);
 	ExecStoreHeapTuple(row, old, false);
-	ExecCopySlot(new, old);
-	new->tts_values[QUEUE_DELIVERY_ID - 1] =
-		Int64GetDatum(nextval_internal(kgw_extension_relation("delivery_id_seq"), false));
-	ExecSimpleRelationUpdate(target, estate, &epq, old, new);
+	if (change == KGW_QUEUE_DELETE)
+		ExecSimpleRelationDelete(target, estate, &epq, old);
+	else if (change == KGW_QUEUE_INSERT)
+		ExecSimpleRelationInsert(target, estate, old);
+	else
+	{
+		ExecCopySlot(new, old);
+		new->tts_values[KGW_QUEUE_DELIVERY_ID - 1] =
+			Int64GetDatum(nextval_internal(kgw_extension_relation("delivery_id_seq"), false));
+		ExecSimpleRelationUpdate(target, estate, &epq, old, new);
+	}
 
 	ExecCloseIndices(target);
 	EvalPlanQualEnd(&epq);
@@ -285,37 +286,50 @@ number_again(Relation queue, HeapTuple row)
 	FreeExecutorState(estate);
 }
 
+/*
+ * This transaction's deliveries for the object, enqueued by the command "since"
+ * or later, by their numbers: a list of copies.
+ */
+List *
+kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object, CommandId since)
+{
+	uint64		hash = object_hash(object->org_id, object->object_id);
+	List	   *deliveries = NIL;
+	KgwEnqueued *entry;
+
+	/* or the last command's deliveries could be seen, but not changed */
+	CommandCounterIncrement();
+	look_up_since(queue, since);
+	entry = hash_search(enqueued.objects, &hash, HASH_FIND, NULL);
+	if (entry == NULL)
+		return NIL;
+	qsort(entry->delivery_ids, entry->count, sizeof(int64), compare_numbers);
+	for (int i = 0; i < entry->count; i++)
+	{
+		/* it may have been taken back, or numbered again */
+		HeapTuple	row = find_delivery(queue, entry->delivery_ids[i]);
+
+		if (row != NULL && same_object(row, queue, object) &&
+			HeapTupleHeaderGetCmin(row->t_data) >= since)
+			deliveries = lappend(deliveries, row);
+	}
+	return deliveries;
+}
+
 /* The event has come late: send what is newer of its object behind it. */
 static void
 put_newer_behind(const KgwNewDelivery *event, CommandId version)
 {
 	Relation	queue = table_open(kgw_extension_relation("queue"), RowExclusiveLock);
-	uint64		hash = object_hash(event->org_id, event->object_id);
-	KgwEnqueued *entry;
-	int			left = 0;
+	ListCell   *lc;
 
-	/* or the last command's deliveries could be seen, but not changed */
-	CommandCounterIncrement();
-	look_up_newer(queue, version);
-	entry = hash_search(enqueued.objects, &hash, HASH_FIND, NULL);
-	if (entry != NULL)
-		qsort(entry->delivery_ids, entry->count, sizeof(int64), compare_numbers);
-	for (int i = 0; entry != NULL && i < entry->count; i++)
+	foreach(lc, kgw_event_order_deliveries(queue, event, version + 1))
 	{
-		int64		delivery_id = entry->delivery_ids[i];
-		HeapTuple	row = find_delivery(queue, delivery_id);
+		HeapTuple	row = lfirst(lc);
 
-		if (row == NULL)
-			continue;			/* taken back, or numbered again */
-		if (same_object(row, queue, event) &&
-			HeapTupleHeaderGetCmin(row->t_data) > version &&
-			strcmp(column_text(row, queue, QUEUE_WEBHOOK_ID), event->webhook_id) != 0)
-			number_again(queue, row);
-		else
-			entry->delivery_ids[left++] = delivery_id;
+		if (strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_WEBHOOK_ID), event->webhook_id) != 0)
+			kgw_event_order_change(queue, row, KGW_QUEUE_RENUMBER);
 	}
-	if (entry != NULL)
-		entry->count = left;
 	table_close(queue, NoLock);
 }
 
@@ -334,4 +348,12 @@ kgw_event_order_keep(const KgwNewDelivery *event, CommandId version, int64 deliv
 		enqueued.newest = version;
 	else
 		put_newer_behind(event, version);
+}
+
+/* Whether this transaction may have enqueued anything. */
+bool
+kgw_event_order_any(void)
+{
+	return enqueued.first != 0 &&
+		FullTransactionIdEquals(enqueued.xid, GetTopFullTransactionIdIfAny());
 }

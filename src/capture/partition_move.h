@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * partition_move.h
- *	  Rows that an UPDATE moves to another partition.
+ *	  Objects whose row goes and comes back within one transaction.
  *
  * src/capture/partition_move.h
  *
@@ -13,10 +13,12 @@
 #include "access/htup.h"
 #include "utils/rel.h"
 
-extern bool kgw_partition_move_away(Relation rel, HeapTuple row);
-extern void kgw_partition_move_remember(Oid watched, HeapTuple row, const char *id, const char *status);
-extern bool kgw_partition_move_any(void);
-extern bool kgw_partition_move_here(Oid watched, Relation rel, HeapTuple row, const char *id,
-						   const char **status);
+#include "capture/watch_cache.h"
+
+extern void kgw_partition_move_away(const KgwWatch *watch, Relation rel, HeapTuple row);
+extern bool kgw_partition_move_here(const KgwWatch *watch, Relation rel, HeapTuple row,
+						   CommandId version, const char **status);
+extern bool kgw_partition_move_alone(const KgwWatch *watch, Relation rel, HeapTuple row);
+extern bool kgw_partition_move_from_before(Relation rel, HeapTuple row);
 
 #endif							/* KGW_CAPTURE_PARTITION_MOVE_H */

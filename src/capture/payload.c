@@ -43,16 +43,34 @@
 #include "utils/datetime.h"
 #include "utils/float.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
 
+#include "capture/column_value.h"
 #include "capture/payload.h"
 #include "pg/extension.h"
 #include "pg/value_weight.h"
 #include "pure/jcs/jcs.h"
+
+/* Set aside what the session, or code that has just run in it, says of style. */
+static void
+pin_style(void)
+{
+	static pg_tz *utc;
+
+	if (utc == NULL)
+		utc = pg_tzset("GMT");
+	DateStyle = USE_ISO_DATES;
+	IntervalStyle = INTSTYLE_POSTGRES;
+	extra_float_digits = 1;
+	bytea_output = BYTEA_OUTPUT_HEX;
+	quote_all_identifiers = false;
+	session_timezone = utc;
+}
 
 /*
  * Up to this depth jsonb is copied without a guard: a recursion that takes less
@@ -82,21 +100,13 @@ typedef struct KgwBuild
 void
 kgw_payload_style_begin(KgwPayloadStyle *session)
 {
-	static pg_tz *utc;
-
-	if (utc == NULL)
-		utc = pg_tzset("GMT");
 	session->date_style = DateStyle;
 	session->interval_style = IntervalStyle;
 	session->float_digits = extra_float_digits;
 	session->bytea_output = bytea_output;
+	session->quote_all = quote_all_identifiers;
 	session->timezone = session_timezone;
-
-	DateStyle = USE_ISO_DATES;
-	IntervalStyle = INTSTYLE_POSTGRES;
-	extra_float_digits = 1;
-	bytea_output = BYTEA_OUTPUT_HEX;
-	session_timezone = utc;
+	pin_style();
 }
 
 /* Give the session its own settings back. */
@@ -107,6 +117,7 @@ kgw_payload_style_end(const KgwPayloadStyle *session)
 	IntervalStyle = session->interval_style;
 	extra_float_digits = session->float_digits;
 	bytea_output = session->bytea_output;
+	quote_all_identifiers = session->quote_all;
 	session_timezone = session->timezone;
 }
 
@@ -181,12 +192,10 @@ jsonb_value(JsonbValue *value, Jsonb *jsonb)
 	}
 }
 
-/* to_jsonb(), for the kinds that have a form of their own there.  As member_value(). */
-static bool
-converted_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datum)
+/* to_jsonb(), for what has no parts: by its cast to json, or its text. */
+static Jsonb *
+unparted_json(const KgwColumn *column, Datum datum)
 {
-	Jsonb	   *jsonb;
-
 	FmgrInfo	to_jsonb;
 	int16		length;
 	bool		by_value;
@@ -198,15 +207,26 @@ converted_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum d
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
 											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
 					   &to_jsonb);
-	jsonb = DatumGetJsonbP(FunctionCall1(&to_jsonb, datum));
-	if (!kgw_value_weight_jsonb(&b->weight, jsonb))
-		return false;
-	jsonb_value(value, jsonb);
-	return true;
+	return DatumGetJsonbP(FunctionCall1(&to_jsonb, datum));
 }
 
-static void
-column_value(JsonbValue *value, const KgwColumn *column, Datum datum)
+/* A cast may set what it likes for itself, and leaves the session's own behind. */
+static Jsonb *
+converted_json(const KgwColumn *column, Datum datum)
+{
+	Jsonb	   *json;
+
+	if (!kgw_column_value_nested(column, datum, &json))
+	{
+		json = unparted_json(column, datum);
+		pin_style();
+	}
+	return json;
+}
+
+/* The JSON value of a column, or of a part of one; kgw_payload_style_begin() holds. */
+void
+kgw_payload_value(JsonbValue *value, const KgwColumn *column, Datum datum)
 {
 	switch (column->kind)
 	{
@@ -225,8 +245,14 @@ column_value(JsonbValue *value, const KgwColumn *column, Datum datum)
 		case KGW_COLUMN_TIMESTAMP:
 			timestamp_value(value, column, datum);
 			break;
-		default:
-			string_value(value, OutputFunctionCall((FmgrInfo *) &column->output, datum));
+		case KGW_COLUMN_JSONB:
+			jsonb_value(value, DatumGetJsonbP(datum));
+			break;
+		case KGW_COLUMN_CONVERTED:
+			jsonb_value(value, converted_json(column, datum));
+			break;
+		case KGW_COLUMN_STRING:
+			string_value(value, kgw_column_value_text(column, datum));
 			break;
 	}
 }
@@ -239,18 +265,13 @@ static bool
 member_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datum)
 {
 	KgwWeight	before;
+	Jsonb	   *json;
 
 	switch (column->kind)
 	{
 		case KGW_COLUMN_JSONB:
-			{
-				Jsonb	   *jsonb = DatumGetJsonbP(datum);
-
-				if (!kgw_value_weight_jsonb(&b->weight, jsonb))
-					return false;
-				jsonb_value(value, jsonb);
-				return true;
-			}
+			json = DatumGetJsonbP(datum);
+			break;
 		case KGW_COLUMN_CONVERTED:
 			kgw_value_weight_begin(&before, CONVERTED_MAX_BYTES);
 			if (!kgw_value_weight_datum(&before, column->type, datum))
@@ -259,12 +280,17 @@ member_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datu
 				strlcpy(b->weight.fault, before.fault, sizeof(b->weight.fault));
 				return false;
 			}
-			return converted_value(b, value, column, datum);
+			json = converted_json(column, datum);
+			break;
 		default:
-			column_value(value, column, datum);
+			kgw_payload_value(value, column, datum);
 			return value->type != jbvString ||
 				kgw_value_weight_bytes(&b->weight, value->val.string.len);
 	}
+	if (!kgw_value_weight_jsonb(&b->weight, json))
+		return false;
+	jsonb_value(value, json);
+	return true;
 }
 
 /* A member is left out; the first one says why. */
@@ -317,6 +343,17 @@ build(KgwBuild *b, bool guarded, bool safe_only)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
+/* What casts and types of others may write by; until the section's end. */
+static void
+pin_locale(void)
+{
+	static const char *const names[] = {"lc_monetary", "lc_numeric", "lc_time"};
+
+	for (size_t i = 0; i < lengthof(names); i++)
+		(void) set_config_option(names[i], "C", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /*
  * Act in a subtransaction.  Its error is returned, else NULL.  Cancellation and
  * shutdown stay errors, raised once our subtransaction is gone: whoever catches
@@ -342,6 +379,7 @@ guarded(void (*act) (void *), void *arg)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		pin_style();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
@@ -359,6 +397,7 @@ build_as_owner(void *arg)
 	KgwOwnerSection section;
 
 	kgw_extension_owner_begin_restricted(&section, b->watch->owner);
+	pin_locale();
 	b->payload = build(b, true, false);
 	kgw_extension_owner_end(&section);
 }
@@ -418,7 +457,7 @@ make_text(void *arg)
 
 	kgw_value_weight_begin(&weight, KGW_CANONICAL_MAX_BYTES);
 	if (kgw_value_weight_datum(&weight, t->column->type, t->datum))
-		t->text = OutputFunctionCall((FmgrInfo *) &t->column->output, t->datum);
+		t->text = kgw_column_value_text(t->column, t->datum);
 }
 
 /*
@@ -438,7 +477,7 @@ kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc
 	if (isnull)
 		return NULL;
 	if (!column->text_can_fail)
-		return OutputFunctionCall((FmgrInfo *) &column->output, t.datum);
+		return kgw_column_value_text(column, t.datum);
 	(void) guarded(make_text, &t);
 	return t.text;
 }

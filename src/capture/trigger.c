@@ -9,8 +9,8 @@
  * transaction and does nothing else: it never validates, resolves or signs.
  * Whatever is wrong with an event travels along as the delivery's problem.
  *
- * A partitioned table's fires for DELETE too, which is never an event: it is
- * how a row that moves to another partition is told from a new one (partition_move.c).
+ * It fires for DELETE too, which is never an event: it is how a row that moves to
+ * another partition is told from a new one (partition_move.c).
  *
  * The one thing it refuses is to serve a table that kg_watch() wasn't called
  * for.  Somebody who can create triggers must not thereby get events signed.
@@ -27,6 +27,7 @@
 
 #include "capture/enqueue.h"
 #include "capture/event_order.h"
+#include "capture/event_withdraw.h"
 #include "capture/fanout.h"
 #include "capture/partition_move.h"
 #include "capture/payload.h"
@@ -70,40 +71,41 @@ watch_or_refuse(Relation rel)
 }
 
 /*
- * Whether the row had a status before, which is then in *old (NULL = a null);
- * false for a new row.
+ * Whether the object had a status before, which is then in *old (NULL = a null);
+ * false for a new one.
  */
 static bool
 existed_before(const KgwWatch *watch, TriggerData *data, HeapTuple row, const char **old)
 {
 	Relation	rel = data->tg_relation;
-	TupleDesc	desc = RelationGetDescr(rel);
 
 	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 	{
-		*old = kgw_payload_column_text(&watch->status, data->tg_trigtuple, desc);
+		*old = kgw_payload_column_text(&watch->status, data->tg_trigtuple, RelationGetDescr(rel));
 		return true;
 	}
-	return kgw_partition_move_any() &&
-		kgw_partition_move_here(watch->relation, rel, row,
-					   kgw_payload_column_text(&watch->id, row, desc), old);
+	return kgw_partition_move_here(watch, rel, row, kgw_event_order_version(rel, row), old);
 }
 
-/* Whether the row's new status differs from the old one's; *status is the new. */
+/*
+ * Whether the row's new status differs from the old one's; *status is the new, and
+ * *created says that there was none.
+ */
 static bool
-status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **status)
+status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **status,
+			   bool *created)
 {
 	const char *old;
-	bool		created = !existed_before(watch, data, row, &old);
 
+	*created = !existed_before(watch, data, row, &old);
 	*status = kgw_payload_column_text(&watch->status, row, RelationGetDescr(data->tg_relation));
 
 	/* without the column only a creation is known to be a transition */
-	if (watch->status_gone && created)
+	if (watch->status_gone && *created)
 		*status = "unknown";
 	if (*status == NULL)
 		return false;
-	return created || old == NULL || strcmp(old, *status) != 0;
+	return *created || old == NULL || strcmp(old, *status) != 0;
 }
 
 /*
@@ -149,17 +151,36 @@ object_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
 	return id != NULL ? id : "";
 }
 
-/* The row goes; if to another partition, its arrival there will ask for this. */
+/*
+ * The row goes.  Should the object be inserted later in this transaction, that
+ * will ask for this row; was it inserted already, it was no new one.
+ */
 static void
 note_departure(const KgwWatch *watch, TriggerData *data)
 {
+	Relation	rel = data->tg_relation;
 	HeapTuple	row = data->tg_trigtuple;
-	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TupleDesc	desc = RelationGetDescr(rel);
+	char	   *status;
+	char	   *problem = NULL;
+	KgwNewDelivery event = {0};
 
-	if (kgw_partition_move_away(data->tg_relation, row))
-		kgw_partition_move_remember(watch->relation, row,
-						   kgw_payload_column_text(&watch->id, row, desc),
-						   kgw_payload_column_text(&watch->status, row, desc));
+	kgw_partition_move_away(watch, rel, row);
+	if (!kgw_event_order_any() || !kgw_partition_move_from_before(rel, row))
+		return;
+	status = kgw_payload_column_text(&watch->status, row, desc);
+	if (status == NULL)
+		return;
+	event.kind = watch->event;
+	event.org_id = org_id(watch, row, desc, &problem);
+	event.object_id = object_id(watch, row, desc, &problem);
+	event.event = psprintf("%s.%s", watch->event, status);
+	if (!kgw_event_withdraw_concerns(&event))
+		return;
+	if (kgw_partition_move_alone(watch, rel, row))
+		kgw_event_withdraw(&event);
+	else
+		kgw_event_withdraw_undo(&event);
 }
 
 /* Where the event goes because the object says so, or NULL. */
@@ -173,30 +194,28 @@ own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 
 /*
  * Enqueue an event for the object's own URL, and for who has subscribed to it.
- * Returns the number of the first of its deliveries.
+ * Returns the number of the first of its deliveries; *last is that of the last.
  */
 static int64
-enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribers)
+enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribers, int64 *last)
 {
 	ListCell   *lc;
-	int64		delivery_id = 0;
+	int64		first = 0;
 
 	delivery->url = url;
 	delivery->subscription_id = 0;
 	if (url != NULL)
-		delivery_id = kgw_enqueue(delivery);
+		first = *last = kgw_enqueue(delivery);
 	foreach(lc, subscribers)
 	{
 		const KgwReceiver *receiver = lfirst(lc);
-		int64		number;
-
 		delivery->url = receiver->url;
 		delivery->subscription_id = receiver->subscription_id;
-		number = kgw_enqueue(delivery);
-		if (delivery_id == 0)
-			delivery_id = number;
+		*last = kgw_enqueue(delivery);
+		if (first == 0)
+			first = *last;
 	}
-	return delivery_id;
+	return first;
 }
 
 /*
@@ -214,9 +233,12 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	char	   *problem = watch->problem;
 	const char *url;
 	List	   *subscribers;
+	bool		created;
+	int64		first;
+	int64		last;
 	CommandId	version = kgw_event_order_version(data->tg_relation, row);
 
-	if (!status_changed(watch, data, row, &status))
+	if (!status_changed(watch, data, row, &status, &created))
 		return;
 	delivery.org_id = org_id(watch, row, desc, &problem);
 	delivery.kind = watch->event;
@@ -230,7 +252,9 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	delivery.problem = problem;
 	kgw_enqueue_webhook_id(webhook_id);
 	delivery.webhook_id = webhook_id;
-	kgw_event_order_keep(&delivery, version, enqueue_for_all(&delivery, url, subscribers));
+	first = enqueue_for_all(&delivery, url, subscribers, &last);
+	kgw_event_withdraw_note(first, last, created);
+	kgw_event_order_keep(&delivery, version, first);
 }
 
 /*

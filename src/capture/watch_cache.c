@@ -38,7 +38,7 @@ enum
 {
 	WATCH_RELATION = 1, WATCH_EVENT, WATCH_ID_COLUMN, WATCH_STATUS_COLUMN,
 	WATCH_URL_COLUMN, WATCH_ORG_COLUMN, WATCH_PAYLOAD, WATCH_COLUMN_NUMBERS,
-	WATCH_NUMBERED_FOR
+	WATCH_NUMBERED_FOR, WATCH_MONEY_DIGITS, WATCH_PAYLOAD_IS_DEFAULT
 };
 
 /* What was read of a table, in a context of its own. */
@@ -127,6 +127,9 @@ read_row(Relation table, Oid index, Oid relid, KgwWatchRow *row)
 		row->payload = isnull ? NULL : PG_DETOAST_DATUM_COPY(value);
 		row->relation = relid;
 		value = heap_getattr(tuple, WATCH_NUMBERED_FOR, desc, &isnull);
+		row->money_digits = DatumGetInt16(heap_getattr(tuple, WATCH_MONEY_DIGITS, desc, &isnull));
+		row->payload_is_default = DatumGetBool(heap_getattr(tuple, WATCH_PAYLOAD_IS_DEFAULT,
+															desc, &isnull));
 		row->numbers = NULL;
 		if (DatumGetObjectId(value) == relid)
 			row->numbers = PG_DETOAST_DATUM_COPY(heap_getattr(tuple, WATCH_COLUMN_NUMBERS,

@@ -13,6 +13,7 @@
 #include "access/attnum.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
 
 /* How a column becomes a JSON value (design A2, kg_watch). */
@@ -24,7 +25,7 @@ typedef enum KgwColumnKind
 	KGW_COLUMN_BOOL,
 	KGW_COLUMN_TIMESTAMP,		/* RFC 3339, UTC */
 	KGW_COLUMN_JSONB,
-	KGW_COLUMN_CONVERTED		/* to_jsonb(); may raise an error */
+	KGW_COLUMN_CONVERTED		/* by its parts, or to_jsonb(); may raise an error */
 } KgwColumnKind;
 
 typedef struct KgwColumn
@@ -33,6 +34,7 @@ typedef struct KgwColumn
 	KgwColumnKind kind;
 	Oid			type;			/* base type */
 	bool		text_can_fail;	/* to make it recurses, or takes what it has inside */
+	int			money_digits;	/* decimals of money, also within the value */
 	FmgrInfo	output;
 } KgwColumn;
 
@@ -70,10 +72,14 @@ typedef struct KgwWatchRow
 	struct varlena *payload;	/* jsonb or NULL */
 	Oid			relation;		/* the watched table */
 	struct varlena *numbers;	/* jsonb: its columns' numbers, or NULL */
+	int			money_digits;	/* decimals of money */
+	bool		payload_is_default; /* nobody has asked for these members */
 } KgwWatchRow;
 
 extern const KgwWatch *kgw_watch_cache_lookup(Relation rel);
 extern void kgw_watch_cache_release(const KgwWatch *watch);
+extern void kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money_digits);
+extern Jsonb *kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel);
 extern KgwWatch *kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel);
 
 #endif							/* KGW_CAPTURE_WATCH_CACHE_H */

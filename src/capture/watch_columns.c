@@ -20,6 +20,7 @@
 
 #include "access/transam.h"
 #include "catalog/pg_type.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -37,6 +38,16 @@ static const char *const payment_intent_members[] = {
 	"fiat_amount", "fiat_currency", "crypto_amount",
 	"received_crypto_amount", "payment_tx_hash", "order_data", "callback_url"
 };
+
+/* Whether to_jsonb() would go by a cast of the type's. */
+static bool
+has_json_cast(Oid type)
+{
+	Oid			function;
+
+	return find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT, &function) ==
+		COERCION_PATH_FUNC;
+}
 
 static KgwColumnKind
 column_kind(Oid type)
@@ -75,7 +86,7 @@ column_kind(Oid type)
 			return KGW_COLUMN_CONVERTED;
 	}
 	if (get_typtype(type) == TYPTYPE_ENUM)
-		return KGW_COLUMN_STRING;
+		return has_json_cast(type) ? KGW_COLUMN_CONVERTED : KGW_COLUMN_STRING;
 	if (type < FirstNormalObjectId && get_typtype(type) == TYPTYPE_BASE &&
 		!OidIsValid(get_element_type(type)))
 		return KGW_COLUMN_STRING;
@@ -89,13 +100,26 @@ text_can_fail(Oid type)
 		(get_typtype(type) != TYPTYPE_BASE && get_typtype(type) != TYPTYPE_ENUM);
 }
 
-/* Resolve a column by name; false when the table doesn't have it. */
-static bool
-resolve_column(Relation rel, const char *name, KgwColumn *column)
+/* How values of a type are read, be they a column's or parts of one's. */
+void
+kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money_digits)
 {
-	TupleDesc	desc = RelationGetDescr(rel);
 	Oid			output;
 	bool		is_varlena;
+
+	column->type = getBaseType(type);
+	column->kind = column_kind(column->type);
+	column->text_can_fail = text_can_fail(column->type);
+	column->money_digits = money_digits;
+	getTypeOutputInfo(column->type, &output, &is_varlena);
+	fmgr_info(output, &column->output);
+}
+
+/* Resolve a column by name; false when the table doesn't have it. */
+static bool
+resolve_column(Relation rel, const KgwWatchRow *row, const char *name, KgwColumn *column)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -104,11 +128,7 @@ resolve_column(Relation rel, const char *name, KgwColumn *column)
 		if (attr->attisdropped || strcmp(NameStr(attr->attname), name) != 0)
 			continue;
 		column->attnum = attr->attnum;
-		column->type = getBaseType(attr->atttypid);
-		column->kind = column_kind(column->type);
-		column->text_can_fail = text_can_fail(column->type);
-		getTypeOutputInfo(column->type, &output, &is_varlena);
-		fmgr_info(output, &column->output);
+		kgw_watch_columns_column_type(column, attr->atttypid, row->money_digits);
 		return true;
 	}
 	return false;
@@ -139,7 +159,7 @@ static void
 require_column(KgwWatch *watch, const KgwWatchRow *row, Relation rel, const char *name,
 			   KgwColumn *column)
 {
-	if (name == NULL || resolve_column(rel, present_name(row, name), column))
+	if (name == NULL || resolve_column(rel, row, present_name(row, name), column))
 		return;
 	column->attnum = InvalidAttrNumber;
 	if (watch->problem == NULL)
@@ -157,57 +177,85 @@ add_member(KgwWatch *watch, const char *name, const KgwColumn *column)
 		watch->can_fail = true;
 }
 
+static void
+push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = pstrdup(text);
+	value.val.string.len = strlen(text);
+	pushJsonbValue(state, token, &value);
+}
+
+static void
+push_default(JsonbParseState **state, Relation rel, const char *member, const char *column)
+{
+	if (column == NULL || get_attnum(RelationGetRelid(rel), column) <= 0)
+		return;
+	push_text(state, WJB_KEY, member);
+	push_text(state, WJB_VALUE, column);
+}
+
 /*
  * The default payload of a payment intent: A1's members, of which id, status
  * and URL are taken from the columns that were named for them.
  */
 static void
-add_payment_intent_members(KgwWatch *watch, Relation rel)
+push_payment_intent(JsonbParseState **state, const KgwWatchRow *row, Relation rel)
 {
-	watch->members = palloc0(lengthof(payment_intent_members) * sizeof(KgwMember));
 	for (size_t i = 0; i < lengthof(payment_intent_members); i++)
 	{
 		const char *name = payment_intent_members[i];
-		KgwColumn	column = {0};
+		const char *column = name;
 
 		if (strcmp(name, "payment_intent_id") == 0)
-			column = watch->id;
+			column = row->id_column;
 		else if (strcmp(name, "status") == 0)
-			column = watch->status;
+			column = row->status_column;
 		else if (strcmp(name, "callback_url") == 0)
-			column = watch->url;
-		else
-			resolve_column(rel, name, &column);
-		if (column.attnum != InvalidAttrNumber)
-			add_member(watch, name, &column);
+			column = row->url_column;
+		push_default(state, rel, name, column);
 	}
 }
 
-/* Another event's default payload: every column but org_id. */
+/* Another event's default payload: every column but the organization's. */
 static void
-add_all_columns(KgwWatch *watch, Relation rel, const char *org_column)
+push_all_columns(JsonbParseState **state, const KgwWatchRow *row, Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
+	const char *org_column = row->org_column != NULL ? row->org_column : "org_id";
 
-	watch->members = palloc0(desc->natts * sizeof(KgwMember));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i);
-		KgwColumn	column = {0};
 
-		if (attr->attisdropped)
-			continue;
-		if (strcmp(NameStr(attr->attname), org_column ? org_column : "org_id") == 0)
-			continue;
-		if (resolve_column(rel, NameStr(attr->attname), &column))
-			add_member(watch, NameStr(attr->attname), &column);
+		if (!attr->attisdropped && strcmp(NameStr(attr->attname), org_column) != 0)
+			push_default(state, rel, NameStr(attr->attname), NameStr(attr->attname));
 	}
 }
 
-static void
-add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel)
+/*
+ * The payload, member to column, of who has asked for none in particular: what
+ * the table has now.  A column that comes later may be nobody's business.
+ */
+Jsonb *
+kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel)
 {
-	Jsonb	   *payload = (Jsonb *) row->payload;
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	if (strcmp(row->event, "payment_intent") == 0)
+		push_payment_intent(&state, row, rel);
+	else
+		push_all_columns(&state, row, rel);
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* Of a default payload, a column that is gone was nobody's wish. */
+static void
+add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel, Jsonb *payload)
+{
 	JsonbIterator *it = JsonbIteratorInit(&payload->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
@@ -217,13 +265,17 @@ add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel)
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
 		KgwColumn	column = {0};
+		char	   *source;
 
 		if (token == WJB_KEY)
 			name = pnstrdup(value.val.string.val, value.val.string.len);
 		if (token != WJB_VALUE)
 			continue;
-		require_column(watch, row, rel,
-					   pnstrdup(value.val.string.val, value.val.string.len), &column);
+		source = pnstrdup(value.val.string.val, value.val.string.len);
+		if (row->payload_is_default)
+			resolve_column(rel, row, present_name(row, source), &column);
+		else
+			require_column(watch, row, rel, source, &column);
 		if (column.attnum != InvalidAttrNumber)
 			add_member(watch, name, &column);
 	}
@@ -261,12 +313,8 @@ kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel)
 	require_column(watch, row, rel, row->org_column, &watch->org);
 	watch->status_gone = watch->status.attnum == InvalidAttrNumber;
 	watch->url_gone = row->url_column != NULL && watch->url.attnum == InvalidAttrNumber;
-	if (row->payload != NULL)
-		add_mapped_members(watch, row, rel);
-	else if (strcmp(row->event, "payment_intent") == 0)
-		add_payment_intent_members(watch, rel);
-	else
-		add_all_columns(watch, rel, row->org_column);
+	add_mapped_members(watch, row, rel, row->payload != NULL ? (Jsonb *) row->payload :
+					   kgw_watch_columns_default_payload(row, rel));
 
 	/* jsonb then finds them in order, and has nothing to sort for each event */
 	qsort(watch->members, watch->member_count, sizeof(KgwMember), compare_members);

@@ -34,6 +34,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "capture/column_value.h"
 #include "capture/watch_table.h"
 #include "pg/extension.h"
 
@@ -202,9 +203,9 @@ name_datum(const char *name, char *null)
 static void
 write_row(Oid relid, const KgwWatchRow *row)
 {
-	Oid			types[] = {REGCLASSOID, TEXTOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, JSONBOID};
-	Datum		args[7];
-	char		nulls[] = "       ";
+	Oid			types[] = {REGCLASSOID, TEXTOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, JSONBOID, INT2OID, BOOLOID};
+	Datum		args[9];
+	char		nulls[] = "         ";
 
 	args[0] = ObjectIdGetDatum(relid);
 	args[1] = CStringGetTextDatum(row->event);
@@ -213,18 +214,22 @@ write_row(Oid relid, const KgwWatchRow *row)
 	args[4] = name_datum(row->url_column, &nulls[4]);
 	args[5] = name_datum(row->org_column, &nulls[5]);
 	args[6] = PointerGetDatum(row->payload);
-	if (row->payload == NULL)
-		nulls[6] = 'n';
-	if (SPI_execute_with_args("INSERT INTO kgwebhook.watch VALUES ($1, $2, $3, $4, $5, $6, $7)"
+	args[7] = Int16GetDatum(row->money_digits);
+	args[8] = BoolGetDatum(row->payload_is_default);
+	if (SPI_execute_with_args("INSERT INTO kgwebhook.watch (relation, event, id_column, status_column,"
+							  " url_column, org_column, payload, money_digits, payload_is_default)"
+							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 							  " ON CONFLICT (relation) DO UPDATE SET event = excluded.event,"
 							  " id_column = excluded.id_column,"
 							  " status_column = excluded.status_column,"
 							  " url_column = excluded.url_column,"
 							  " org_column = excluded.org_column,"
 							  " payload = excluded.payload,"
+							  " money_digits = excluded.money_digits,"
+							  " payload_is_default = excluded.payload_is_default,"
 							  " column_numbers = excluded.column_numbers,"
 							  " numbered_for = excluded.numbered_for",
-							  7, types, args, nulls, false, 0) != SPI_OK_INSERT)
+							  9, types, args, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write kgwebhook.watch");
 }
 
@@ -321,17 +326,20 @@ void
 kgw_watch_table_begin(Oid relid, const KgwWatchRow *row)
 {
 	Relation	rel = open_checked(relid);
+	KgwWatchRow full = *row;
 	KgwOwnerSection section;
 
-	check_row(rel, row);
+	full.money_digits = kgw_column_value_money_digits();
+	full.payload_is_default = row->payload == NULL;
+	check_row(rel, &full);
+	if (full.payload_is_default)
+		full.payload = (struct varlena *) kgw_watch_columns_default_payload(&full, rel);
 	table_close(rel, NoLock);
 
 	kgw_extension_owner_begin(&section);
 	SPI_connect();
-	write_row(relid, row);
-	create_trigger(relid, ENQUEUE_TRIGGER,
-				   get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
-				   "AFTER INSERT OR UPDATE OR DELETE" : "AFTER INSERT OR UPDATE",
+	write_row(relid, &full);
+	create_trigger(relid, ENQUEUE_TRIGGER, "AFTER INSERT OR UPDATE OR DELETE",
 				   "kgwebhook.enqueue()");
 	grant_trigger(relid);
 	SPI_finish();

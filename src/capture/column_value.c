@@ -1,0 +1,270 @@
+/*-------------------------------------------------------------------------
+ *
+ * column_value.c
+ *	  Values that JSON has no form for: money, arrays, composites, ranges.
+ *
+ * An element of an array or of a composite goes as a column of its type would:
+ * to_jsonb() makes numbers of numerics, which a receiver reads as doubles, and
+ * money in whatever shape is to keep its scale.  So arrays and composites are
+ * taken apart here, to any depth, and only what has no parts is left to others.
+ *
+ * money is an integer of the smallest unit, and PostgreSQL writes it by the
+ * lc_monetary of the session that asks: with its sign, its separators, and its
+ * number of decimals, which isn't stored either.  So 30050 is 300.50 in one
+ * session and 30050 in the next.  Here it is a plain decimal number, whose
+ * decimals are those of the session that called kg_watch(), for every session.
+ *
+ * The padding of char(n) has no meaning, says PostgreSQL, and a cast to text drops
+ * it.  So does this, or a status would not be the one that others compare with.
+ *
+ * src/capture/column_value.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/tupdesc.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/cash.h"
+#include "utils/lsyscache.h"
+#include "utils/multirangetypes.h"
+#include "utils/pg_locale.h"
+#include "utils/rangetypes.h"
+#include "utils/typcache.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#include "capture/column_value.h"
+#include "capture/payload.h"
+
+/* As PostgreSQL has it: what a locale doesn't say, or says absurdly, is 2. */
+#define MONEY_DIGITS_MAX 10
+#define MONEY_DIGITS_DEFAULT 2
+
+/* Decimals of money by the session's lc_monetary. */
+int
+kgw_column_value_money_digits(void)
+{
+	int			digits = PGLC_localeconv()->frac_digits;
+
+	return digits < 0 || digits > MONEY_DIGITS_MAX ? MONEY_DIGITS_DEFAULT : digits;
+}
+
+static char *
+money_text(Cash amount, int digits)
+{
+	uint64		units = amount < 0 ? -(uint64) amount : (uint64) amount;
+	uint64		whole = 1;
+
+	for (int i = 0; i < digits; i++)
+		whole *= 10;
+	if (digits == 0)
+		return psprintf("%s" UINT64_FORMAT, amount < 0 ? "-" : "", units);
+	return psprintf("%s" UINT64_FORMAT ".%0*llu", amount < 0 ? "-" : "", units / whole,
+					digits, (unsigned long long) (units % whole));
+}
+
+static char *
+trimmed_text(char *text)
+{
+	size_t		len = strlen(text);
+
+	while (len > 0 && text[len - 1] == ' ')
+		len--;
+	text[len] = '\0';
+	return text;
+}
+
+/* A value's text, the same in every session; palloc'd. */
+char *
+kgw_column_value_text(const KgwColumn *column, Datum datum)
+{
+	if (column->type == CASHOID)
+		return money_text(DatumGetCash(datum), column->money_digits);
+	if (column->type == BPCHAROID)
+		return trimmed_text(OutputFunctionCall((FmgrInfo *) &column->output, datum));
+	return OutputFunctionCall((FmgrInfo *) &column->output, datum);
+}
+
+static void
+push(JsonbParseState **state, JsonbIteratorToken token, const KgwColumn *column, Datum datum,
+	 bool isnull)
+{
+	JsonbValue	value;
+
+	value.type = jbvNull;
+	if (!isnull)
+		kgw_payload_value(&value, column, datum);
+	pushJsonbValue(state, token, &value);
+}
+
+/* One dimension of an array, and within it the next; *next is the first element. */
+static JsonbValue *
+push_dimension(JsonbParseState **state, const KgwColumn *element, int dimensions,
+			   const int *lengths, Datum *elements, bool *nulls, int *next)
+{
+	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < lengths[0]; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (dimensions > 1)
+			push_dimension(state, element, dimensions - 1, lengths + 1, elements, nulls, next);
+		else
+		{
+			push(state, WJB_ELEM, element, elements[*next], nulls[*next]);
+			(*next)++;
+		}
+	}
+	return pushJsonbValue(state, WJB_END_ARRAY, NULL);
+}
+
+static Jsonb *
+array_json(const KgwColumn *column, Datum datum)
+{
+	ArrayType  *array = DatumGetArrayTypeP(datum);
+	JsonbParseState *state = NULL;
+	KgwColumn	element = {0};
+	int			none = 0;
+	int			next = 0;
+	int16		length;
+	bool		by_value;
+	char		align;
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+
+	get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &by_value, &align);
+	deconstruct_array(array, ARR_ELEMTYPE(array), length, by_value, align,
+					  &elements, &nulls, &count);
+	kgw_watch_columns_column_type(&element, ARR_ELEMTYPE(array), column->money_digits);
+	if (ARR_NDIM(array) == 0)
+		return JsonbValueToJsonb(push_dimension(&state, &element, 1, &none, elements, nulls, &next));
+	return JsonbValueToJsonb(push_dimension(&state, &element, ARR_NDIM(array), ARR_DIMS(array),
+											elements, nulls, &next));
+}
+
+static Jsonb *
+composite_json(const KgwColumn *column, Datum datum)
+{
+	HeapTupleHeader header = DatumGetHeapTupleHeader(datum);
+	TupleDesc	desc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header),
+												   HeapTupleHeaderGetTypMod(header));
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+	JsonbParseState *state = NULL;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+		KgwColumn	member = {0};
+		JsonbValue	key;
+		Datum		part;
+		bool		isnull;
+
+		if (attr->attisdropped)
+			continue;
+		key.type = jbvString;
+		key.val.string.val = pstrdup(NameStr(attr->attname));
+		key.val.string.len = strlen(key.val.string.val);
+		pushJsonbValue(&state, WJB_KEY, &key);
+		kgw_watch_columns_column_type(&member, attr->atttypid, column->money_digits);
+		part = heap_getattr(&tuple, i + 1, desc, &isnull);
+		push(&state, WJB_VALUE, &member, part, isnull);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* The type that a range or multirange is of, or InvalidOid. */
+static Oid
+range_of(Oid type, bool multi)
+{
+	return multi ? get_multirange_range(type) :
+		get_typtype(type) == TYPTYPE_RANGE ? type : InvalidOid;
+}
+
+/* A range of money, as range_out() writes ranges. */
+static void
+append_range(StringInfo text, TypeCacheEntry *cache, const RangeType *range, int digits)
+{
+	RangeBound	lower,
+				upper;
+	bool		empty;
+
+	range_deserialize(cache, range, &lower, &upper, &empty);
+	if (empty)
+	{
+		appendStringInfoString(text, "empty");
+		return;
+	}
+	appendStringInfo(text, "%c%s,%s%c", lower.inclusive ? '[' : '(',
+					 lower.infinite ? "" : money_text(DatumGetCash(lower.val), digits),
+					 upper.infinite ? "" : money_text(DatumGetCash(upper.val), digits),
+					 upper.inclusive ? ']' : ')');
+}
+
+static char *
+range_text(const KgwColumn *column, Datum datum, Oid range, bool multi)
+{
+	TypeCacheEntry *cache = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
+	StringInfoData text;
+	RangeType **ranges;
+	int32		count;
+
+	initStringInfo(&text);
+	if (!multi)
+	{
+		append_range(&text, cache, DatumGetRangeTypeP(datum), column->money_digits);
+		return text.data;
+	}
+	multirange_deserialize(cache, DatumGetMultirangeTypeP(datum), &count, &ranges);
+	appendStringInfoChar(&text, '{');
+	for (int i = 0; i < count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(&text, ',');
+		append_range(&text, cache, ranges[i], column->money_digits);
+	}
+	appendStringInfoChar(&text, '}');
+	return text.data;
+}
+
+static Jsonb *
+string_json(char *text)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = text;
+	value.val.string.len = strlen(text);
+	return JsonbValueToJsonb(&value);
+}
+
+/*
+ * Take an array, a composite or a range of money apart; false, with nothing
+ * done, when it is none of these.  Raises whatever the parts' own types raise.
+ */
+bool
+kgw_column_value_nested(const KgwColumn *column, Datum datum, Jsonb **json)
+{
+	bool		multi = get_typtype(column->type) == TYPTYPE_MULTIRANGE;
+	Oid			range;
+
+	check_stack_depth();
+	if (OidIsValid(get_element_type(column->type)))
+		*json = array_json(column, datum);
+	else if (type_is_rowtype(column->type))
+		*json = composite_json(column, datum);
+	else
+	{
+		range = range_of(column->type, multi);
+		if (!OidIsValid(range) || getBaseType(get_range_subtype(range)) != CASHOID)
+			return false;
+		*json = string_json(range_text(column, datum, range, multi));
+	}
+	return true;
+}
