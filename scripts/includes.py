@@ -8,6 +8,7 @@
 #	- a folder includes from its own and from those below it (FLOORS),
 #	- a folder that stands on no floor is an error: say where it belongs,
 #	- files make no circle by what they include and what they call,
+#	- only pg/compat.h looks at the version of PostgreSQL,
 #	- a folder has at most 16 ideas (a .c or .h file, or both of a name), and a
 #	  file at most 500 lines.
 #
@@ -29,6 +30,7 @@ FLOORS = [
     ["pure"],
     ["pure/jcs"],
 ]
+COMPAT = "pg/compat.h"
 MOST_LINES = 500
 MOST_IDEAS = 16
 
@@ -89,6 +91,8 @@ def faults(source):
         lines = text.count("\n")
         if lines > MOST_LINES:
             yield f"{path} has {lines} lines, more than {MOST_LINES}"
+        if path != COMPAT and "PG_VERSION_NUM" in COMMENT.sub("", text):
+            yield f"{path} looks at PG_VERSION_NUM, which only {COMPAT} may"
         for included in INCLUDE.findall(text):
             if included not in texts:
                 continue        # PostgreSQL's, or made by the Makefile

@@ -14,11 +14,9 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
 #include "api/arguments.h"
+#include "pg/compat.h"
 #include "pg/guc.h"
 #include "pure/limits.h"
 

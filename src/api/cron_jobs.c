@@ -32,6 +32,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 
+#include "pg/compat.h"
 #include "pg/run_in_database.h"
 
 PG_FUNCTION_INFO_V1(kg_schedule_maintenance);
@@ -87,7 +88,7 @@ complain_of_absence(const char *what, const char *detail)
 			 errdetail("%s", detail),
 			 errhint("Install the package postgresql-%d-cron, add pg_cron to shared_preload_libraries, "
 					 "name a database in cron.database_name, restart, and run CREATE EXTENSION pg_cron in that database.",
-					 PG_VERSION_NUM / 10000)));
+					 KGW_COMPAT_MAJOR_VERSION)));
 }
 
 /* The database in which pg_cron lives. */

@@ -28,12 +28,10 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
 #include "api/arguments.h"
 #include "api/secrets.h"
+#include "pg/compat.h"
 #include "secrets/encryption.h"
 #include "secrets/statement_redaction.h"
 

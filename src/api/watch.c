@@ -23,6 +23,7 @@
 #include "utils/varlena.h"
 
 #include "capture/watch_table.h"
+#include "pg/compat.h"
 
 PG_FUNCTION_INFO_V1(kg_watch);
 PG_FUNCTION_INFO_V1(kg_unwatch);
@@ -121,11 +122,7 @@ kg_unwatch(PG_FUNCTION_ARGS)
 static Oid
 create_table(const char *name, const char *columns)
 {
-	RangeVar   *range = makeRangeVarFromNameList(stringToQualifiedNameList(name
-#if PG_VERSION_NUM >= 160000
-																		   ,NULL
-#endif
-																		   ));
+	RangeVar   *range = makeRangeVarFromNameList(kgw_compat_qualified_name(name));
 	Oid			schema = RangeVarGetCreationNamespace(range);
 	char	   *qualified = quote_qualified_identifier(get_namespace_name(schema),
 													   range->relname);

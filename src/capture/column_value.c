@@ -35,12 +35,10 @@
 #include "utils/pg_locale.h"
 #include "utils/rangetypes.h"
 #include "utils/typcache.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
 #include "capture/column_value.h"
 #include "capture/payload.h"
+#include "pg/compat.h"
 
 /* As PostgreSQL has it: what a locale doesn't say, or says absurdly, is 2. */
 #define MONEY_DIGITS_MAX 10

@@ -57,6 +57,7 @@
 #include "utils/xid8.h"
 
 #include "capture/event_order.h"
+#include "pg/compat.h"
 #include "pg/extension.h"
 #include "shmem/commit_callback.h"
 
@@ -259,11 +260,7 @@ kgw_event_order_change(Relation queue, HeapTuple row, KgwQueueChange change)
 	TupleTableSlot *new = MakeSingleTupleTableSlot(RelationGetDescr(queue), &TTSOpsVirtual);
 	EPQState	epq;
 
-	EvalPlanQualInit(&epq, estate, NULL, NIL, -1
-#if PG_VERSION_NUM >= 160000
-					 ,NIL
-#endif
-		);
+	kgw_compat_eval_plan_qual_init(&epq, estate);
 	InitResultRelInfo(target, queue, 0, NULL, 0);
 	ExecOpenIndices(target, false);
 	ExecStoreHeapTuple(row, old, false);

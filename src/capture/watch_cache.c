@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 
 #include "capture/watch_cache.h"
+#include "pg/compat.h"
 #include "pg/extension.h"
 
 /* Columns of kgwebhook.watch. */
@@ -153,11 +154,7 @@ find_row(Relation rel, KgwWatchRow *row)
 	if (!OidIsValid(watch_table))
 		return false;
 	table = table_open(watch_table, AccessShareLock);
-	index = RelationGetPrimaryKeyIndex(table
-#if PG_VERSION_NUM >= 180000
-									   ,false
-#endif
-		);
+	index = kgw_compat_primary_key_index(table);
 
 	found = read_row(table, index, RelationGetRelid(rel), row);
 	if (!found && rel->rd_rel->relispartition)

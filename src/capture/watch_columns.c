@@ -26,11 +26,9 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
 #include "capture/watch_cache.h"
+#include "pg/compat.h"
 
 /* The members of a payment intent (design A1), which are its default payload. */
 static const char *const payment_intent_members[] = {

@@ -36,6 +36,7 @@
 
 #include "capture/column_value.h"
 #include "capture/watch_table.h"
+#include "pg/compat.h"
 #include "pg/extension.h"
 
 #define ENQUEUE_TRIGGER "kgwebhook_enqueue"
@@ -45,11 +46,7 @@
 static void
 check_owner(Oid relid)
 {
-#if PG_VERSION_NUM >= 160000
-	if (!object_ownercheck(RelationRelationId, relid, GetUserId()))
-#else
-	if (!pg_class_ownercheck(relid, GetUserId()))
-#endif
+	if (!kgw_compat_owns_relation(relid, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of table %s", get_rel_name(relid)),

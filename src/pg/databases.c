@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "pg/compat.h"
 #include "pg/databases.h"
 
 typedef void (*KgwDatabaseTaker) (Form_pg_database form, void *arg);
@@ -118,11 +119,7 @@ kgw_databases_serves(Oid dboid, NameData *name)
 bool
 kgw_databases_owned(Oid dboid)
 {
-#if PG_VERSION_NUM >= 160000
-	return object_ownercheck(DatabaseRelationId, dboid, GetUserId());
-#else
-	return pg_database_ownercheck(dboid, GetUserId());
-#endif
+	return kgw_compat_owns_database(dboid, GetUserId());
 }
 
 static bool

@@ -28,6 +28,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "pg/compat.h"
 #include "pg/guc.h"
 
 KgwSettings kgw_settings;
@@ -37,36 +38,6 @@ static char *retry_schedule_text;
 static char *allowed_networks_text;
 static char *allowed_ports_text;
 static char *log_retention_text;
-
-/*
- * Space for a parsed form, to be handed to guc.c as extra.  guc.c releases
- * extras with its own allocator, which is malloc up to 15.
- */
-static void *
-extra_alloc(size_t size)
-{
-#if PG_VERSION_NUM >= 160000
-	return guc_malloc(LOG, size);
-#else
-	void	   *extra = malloc(size);
-
-	if (extra == NULL)
-		ereport(LOG,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	return extra;
-#endif
-}
-
-static void
-extra_free(void *extra)
-{
-#if PG_VERSION_NUM >= 160000
-	guc_free(extra);
-#else
-	free(extra);
-#endif
-}
 
 /* What the three check hooks share: keep the parsed form, or say why not. */
 static bool
@@ -79,7 +50,7 @@ accept_parsed(bool parsed, const char *problem, void *form, void **extra)
 	}
 	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
 	GUC_check_errdetail("%s", problem);
-	extra_free(form);
+	kgw_compat_guc_free(form);
 	return false;
 }
 
@@ -87,7 +58,7 @@ static bool
 check_retry_schedule(char **newval, void **extra, GucSource source)
 {
 	char		problem[128] = "";
-	KgwSchedule *form = extra_alloc(sizeof(KgwSchedule));
+	KgwSchedule *form = kgw_compat_guc_malloc(sizeof(KgwSchedule));
 
 	if (form == NULL)
 		return false;
@@ -105,7 +76,7 @@ static bool
 check_allowed_networks(char **newval, void **extra, GucSource source)
 {
 	char		problem[128] = "";
-	KgwNetworks *form = extra_alloc(sizeof(KgwNetworks));
+	KgwNetworks *form = kgw_compat_guc_malloc(sizeof(KgwNetworks));
 
 	if (form == NULL)
 		return false;
@@ -123,7 +94,7 @@ static bool
 check_allowed_ports(char **newval, void **extra, GucSource source)
 {
 	char		problem[128] = "";
-	KgwPorts   *form = extra_alloc(sizeof(KgwPorts));
+	KgwPorts   *form = kgw_compat_guc_malloc(sizeof(KgwPorts));
 
 	if (form == NULL)
 		return false;
@@ -190,7 +161,7 @@ parse_retention(const char *text, KgwRetention *form)
 static bool
 check_log_retention(char **newval, void **extra, GucSource source)
 {
-	KgwRetention *form = extra_alloc(sizeof(KgwRetention));
+	KgwRetention *form = kgw_compat_guc_malloc(sizeof(KgwRetention));
 
 	if (form == NULL)
 		return false;

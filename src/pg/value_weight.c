@@ -33,10 +33,8 @@
 #include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
 #include "utils/typcache.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
+#include "pg/compat.h"
 #include "pg/value_weight.h"
 
 /*

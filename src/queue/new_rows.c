@@ -28,6 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
+#include "pg/compat.h"
 #include "pg/saved_plan.h"
 #include "queue/new_rows.h"
 
@@ -246,11 +247,7 @@ newest_ended(void)
 	FullTransactionId newest;
 
 	LWLockAcquire(ProcArrayLock, LW_SHARED);
-#if PG_VERSION_NUM >= 170000
 	newest = TransamVariables->latestCompletedXid;
-#else
-	newest = ShmemVariableCache->latestCompletedXid;
-#endif
 	LWLockRelease(ProcArrayLock);
 	return newest;
 }

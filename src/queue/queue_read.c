@@ -41,6 +41,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "pg/compat.h"
 #include "pg/saved_plan.h"
 #include "queue/queue_read.h"
 
@@ -104,13 +105,8 @@ note_transaction(FullTransactionId xid)
 		return;
 	noted = xid;
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
-#if PG_VERSION_NUM >= 170000
 	if (!TransactionIdPrecedes(short_xid, TransamVariables->oldestClogXid) &&
 		FullTransactionIdPrecedes(xid, TransamVariables->nextXid))
-#else
-	if (!TransactionIdPrecedes(short_xid, ShmemVariableCache->oldestClogXid) &&
-		FullTransactionIdPrecedes(xid, ShmemVariableCache->nextXid))
-#endif
 		lsn = TransactionIdGetCommitLSN(short_xid);
 	LWLockRelease(XactTruncationLock);
 	if (lsn > read_lsn)

@@ -33,12 +33,10 @@
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 
 #include <openssl/crypto.h>
 
+#include "pg/compat.h"
 #include "pg/encoding.h"
 #include "pg/extension.h"
 #include "secrets/encryption.h"

@@ -30,6 +30,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "pg/compat.h"
 #include "pg/encoding.h"
 #include "pg/extension.h"
 #include "settle/delivery_log.h"
@@ -172,11 +173,7 @@ find_partition(KgwLogWriter *writer)
 static void
 copy_row(KgwLogWriter *writer, TupleTableSlot *row)
 {
-#if PG_VERSION_NUM >= 160000
-	TupleConversionMap *map = ExecGetRootToChildMap(writer->partition, writer->estate);
-#else
-	TupleConversionMap *map = writer->partition->ri_RootToPartitionMap;
-#endif
+	TupleConversionMap *map = kgw_compat_root_to_child_map(writer->partition, writer->estate);
 
 	if (map == NULL)
 		ExecCopySlot(row, writer->slot);
@@ -198,13 +195,7 @@ insert_waiting(KgwLogWriter *writer)
 					   GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < writer->waiting; i++)
 	{
-#if PG_VERSION_NUM >= 160000
-		list_free(ExecInsertIndexTuples(partition, writer->rows[i], writer->estate, false, false,
-										NULL, NIL, false));
-#else
-		list_free(ExecInsertIndexTuples(partition, writer->rows[i], writer->estate, false, false,
-										NULL, NIL));
-#endif
+		list_free(kgw_compat_insert_index_tuples(partition, writer->rows[i], writer->estate));
 	}
 	MemoryContextSwitchTo(caller);
 	writer->waiting = 0;

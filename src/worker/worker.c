@@ -36,6 +36,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "pg/compat.h"
 #include "pg/guc.h"
 #include "send/http_client.h"
 #include "shmem/counters.h"
@@ -66,9 +67,7 @@ static const char *const own_settings[][2] = {
 	{"idle_in_transaction_session_timeout", "0"},
 	{"idle_session_timeout", "0"},
 	{"lock_timeout", "100ms"},
-#if PG_VERSION_NUM >= 170000
-	{"transaction_timeout", "0"},
-#endif
+	KGW_COMPAT_SETTINGS_OF_17
 	{"session_replication_role", "replica"},	/* see table_changed.c */
 	{"row_security", "off"},
 	{"jit", "off"},
@@ -130,11 +129,7 @@ keep_memory(void)
 static WaitEventSet *
 create_wait_set(KgwLoop *engine)
 {
-#if PG_VERSION_NUM >= 170000
-	WaitEventSet *set = CreateWaitEventSet(NULL, 3);
-#else
-	WaitEventSet *set = CreateWaitEventSet(TopMemoryContext, 3);
-#endif
+	WaitEventSet *set = kgw_compat_wait_event_set(3);
 
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
