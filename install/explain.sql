@@ -82,9 +82,15 @@ BEGIN
         WHEN ahead IS NOT NULL THEN
             format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
         WHEN destination.state = 'backing_off' THEN
-            format('Its destination %s is ill (%s failures in a row) and is tried again at %s. It goes when that has worked.',
-                   it.destination, destination.failures_in_a_row,
+            format('%s (%s failures in a row). That is tried again at %s. It goes when that has worked.',
+                   CASE WHEN last.outcome IN ('unreachable', 'blocked') THEN format('Its destination %s can''t be reached', it.destination)
+                        WHEN last.outcome IN ('rejected', 'timed_out') THEN format('Its URL is failing, and nothing at %s has worked since', it.destination)
+                        ELSE format('Its destination %s, or its URL there, is failing', it.destination) END,
+                   destination.failures_in_a_row,
                    date_trunc('second', greatest(destination.next_try, it.next_attempt_at)))
+        WHEN last.outcome IN ('rejected', 'timed_out') AND it.next_attempt_at < now() - interval '5 seconds' THEN
+            format('Its URL is failing, while others at its destination %s are not: it goes when a probe of that URL has worked.',
+                   it.destination)
         ELSE format('Next is %s.', next) END;
 END
 $$;

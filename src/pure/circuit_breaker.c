@@ -1,20 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * circuit_breaker.c
- *	  How much a destination is trusted with: its window and its breaker
- *	  (design B3, B4).
+ *	  How much a destination, or an endpoint of one, is trusted with: its window
+ *	  and its breaker (design B3, B4).
  *
  * The window is the number of requests that may be in flight.  It opens by one
  * with each success and halves with each failure, as TCP's does: a receiver that
  * comes back from an outage is asked a little at first and soon as much as it
  * takes.
  *
- * The breaker opens when the destination itself seems ill: it could not be
- * reached, or refused one object after the other.  A single object that is
- * refused again and again is the object's illness, however often it is tried;
- * were that to open the breaker, a poison row could hold its successors for
- * ever.  While it is open one request at a time goes as a probe, after pauses
- * that grow; the first success closes it.
+ * Health belongs to what failed, so there are two of these for each delivery.  A
+ * destination, which is a host, fails by what can't be reached, and by nothing
+ * else: whatever it answers, somebody is there, and many who have nothing to do
+ * with one another may share it.  An endpoint fails by its answers, or by their
+ * absence.  Which of the two a sign is for is decided in schedule/endpoint.c.
+ *
+ * The breaker opens when one object after the other has failed, or when nothing
+ * could be reached.  A single object that fails again and again is the object's
+ * fault, however often it is tried; were that to open the breaker, a poison row
+ * could hold its successors for ever.  What is refused for what it says (400,
+ * 422) is about that delivery and counts for nothing here.  While the breaker is
+ * open one request at a time goes as a probe, after pauses that grow; the first
+ * success closes it, and so does the first refusal: it was read.
  *
  *		closed ── 5 suspects, or 5 times unreachable ──► open
  *		   ▲											   │ ▲
@@ -22,7 +29,8 @@
  *												  └─ failure, pause doubled
  *
  * It keeps count of the time that the breaker was closed, because only then
- * a refused transition may be held against its successors.
+ * a refused transition may be held against its successors.  An endpoint's count
+ * also stands still while its destination's breaker is open.
  *
  * Pure: no clock of its own, so that tests can let days pass.
  *
@@ -32,9 +40,6 @@
  */
 #include "pure/circuit_breaker.h"
 
-/* Requests in flight to a destination that nothing is known of. */
-#define WINDOW_NEW 2.0
-
 /* More than any setting allows. */
 #define WINDOW_MAX 10000.0
 
@@ -42,12 +47,13 @@
 #define PAUSE_MIN INT64_C(500000)
 #define PAUSE_MAX INT64_C(60000000)
 
-/* A destination that nothing is known of. */
+/* Of something that nothing is known of. */
 void
-kgw_circuit_breaker_init(KgwHealth *health, int64_t now)
+kgw_circuit_breaker_init(KgwHealth *health, int window, int64_t now)
 {
 	*health = (KgwHealth) {
-		.window = WINDOW_NEW,
+		.window = window,
+		.counting = true,
 		.closed_since = now
 	};
 }
@@ -68,12 +74,25 @@ kgw_circuit_breaker_probe_due(const KgwHealth *health, int64_t now)
 	return health->open && now >= health->probe_at;
 }
 
+/* Count the time, or stop to, as things stand now. */
+static void
+count_time(KgwHealth *health, int64_t now)
+{
+	bool		counting = !health->open && !health->suspended;
+
+	if (health->counting && !counting)
+		health->closed_total += now - health->closed_since;
+	else if (counting && !health->counting)
+		health->closed_since = now;
+	health->counting = counting;
+}
+
 static void
 close_breaker(KgwHealth *health, int64_t now)
 {
 	health->open = false;
 	health->window = 1;
-	health->closed_since = now;
+	count_time(health, now);
 }
 
 static void
@@ -82,8 +101,8 @@ open_breaker(KgwHealth *health, int64_t now)
 	health->open = true;
 	health->pause = PAUSE_MIN;
 	health->probe_at = now + health->pause;
-	health->closed_total += now - health->closed_since;
 	health->window = 1;
+	count_time(health, now);
 }
 
 static void
@@ -118,7 +137,7 @@ note_failure(KgwHealth *health, KgwSign sign, uint64_t object, int64_t now)
 
 	/* what can't be reached can't be told what it was about */
 	suspect(health, sign == KGW_SIGN_DOWN ? (uint64_t) health->failures : object);
-	if (sign != KGW_SIGN_REFUSED && health->window > 1)
+	if (health->window > 1)
 		health->window = health->window / 2 < 1 ? 1 : health->window / 2;
 	if (!health->open)
 	{
@@ -140,15 +159,37 @@ note_failure(KgwHealth *health, KgwSign sign, uint64_t object, int64_t now)
 void
 kgw_circuit_breaker_note(KgwHealth *health, KgwSign sign, uint64_t object, int64_t now)
 {
-	if (sign == KGW_SIGN_SUCCESS)
+	if (sign == KGW_SIGN_SUCCESS || (sign == KGW_SIGN_REFUSED && health->open))
 		note_success(health, now);
-	else if (sign != KGW_SIGN_NONE)
+	else if (sign == KGW_SIGN_FAILED || sign == KGW_SIGN_DOWN)
 		note_failure(health, sign, object, now);
 }
 
-/* Microseconds that the breaker has been closed since kgw_circuit_breaker_init(). */
+/* What it depends on has opened its breaker, or closed it. */
+void
+kgw_circuit_breaker_suspend(KgwHealth *health, bool suspended, int64_t now)
+{
+	health->suspended = suspended;
+	count_time(health, now);
+}
+
+/* What kept it from being reached is over: if it is open, it is worth a probe now. */
+void
+kgw_circuit_breaker_hasten(KgwHealth *health, int64_t now)
+{
+	if (!health->open)
+		return;
+	health->pause = PAUSE_MIN;
+	if (health->probe_at > now)
+		health->probe_at = now;
+}
+
+/*
+ * Microseconds since kgw_circuit_breaker_init() during which the breaker has been closed,
+ * and not suspended.
+ */
 int64_t
 kgw_circuit_breaker_closed_time(const KgwHealth *health, int64_t now)
 {
-	return health->closed_total + (health->open ? 0 : now - health->closed_since);
+	return health->closed_total + (health->counting ? now - health->closed_since : 0);
 }

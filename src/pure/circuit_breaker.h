@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * circuit_breaker.h
- *	  How much a destination is trusted with: its window and its breaker.
+ *	  How much a destination, or an endpoint of one, is trusted with: its window
+ *	  and its breaker.
  *
  * src/pure/circuit_breaker.h
  *
@@ -13,17 +14,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Objects that have to be refused in a row before the breaker opens. */
+/* Objects that have to fail in a row before the breaker opens. */
 #define KGW_HEALTH_SUSPECTS 5
 
-/* What an attempt says about its destination. */
+/* Requests in flight to what nothing is known of. */
+#define KGW_WINDOW_ENDPOINT 2
+#define KGW_WINDOW_DESTINATION 8
+
+/* What an attempt says about whom it was sent to. */
 typedef enum KgwSign
 {
 	KGW_SIGN_NONE,				/* nothing: it was never sent */
 	KGW_SIGN_SUCCESS,
 	KGW_SIGN_REFUSED,			/* answered, and didn't want this one */
-	KGW_SIGN_FAILED,			/* answered that it is ill, or too late */
-	KGW_SIGN_DOWN				/* could not be reached */
+	KGW_SIGN_FAILED,			/* the endpoint answered that it fails, or not at all */
+	KGW_SIGN_DOWN				/* the destination could not be reached */
 } KgwSign;
 
 /* Times are microseconds of a monotonic clock. */
@@ -37,14 +42,18 @@ typedef struct KgwHealth
 	int64_t		failed_at;		/* the last failure; 0 = none yet */
 	int64_t		probe_at;		/* when open: not before this */
 	int64_t		pause;			/* when open: between probes */
-	int64_t		closed_total;	/* how long the breaker has been closed ... */
-	int64_t		closed_since;	/* ... before this, when it is closed */
+	bool		suspended;		/* what it depends on has its breaker open */
+	bool		counting;		/* neither open nor suspended */
+	int64_t		closed_total;	/* how long that has been so ... */
+	int64_t		closed_since;	/* ... before this, when it is so */
 } KgwHealth;
 
-extern void kgw_circuit_breaker_init(KgwHealth *health, int64_t now);
+extern void kgw_circuit_breaker_init(KgwHealth *health, int window, int64_t now);
 extern int	kgw_circuit_breaker_limit(const KgwHealth *health, int cap, int64_t now);
 extern bool kgw_circuit_breaker_probe_due(const KgwHealth *health, int64_t now);
 extern void kgw_circuit_breaker_note(KgwHealth *health, KgwSign sign, uint64_t object, int64_t now);
+extern void kgw_circuit_breaker_suspend(KgwHealth *health, bool suspended, int64_t now);
+extern void kgw_circuit_breaker_hasten(KgwHealth *health, int64_t now);
 extern int64_t kgw_circuit_breaker_closed_time(const KgwHealth *health, int64_t now);
 
 #endif							/* KGW_PURE_CIRCUIT_BREAKER_H */

@@ -41,6 +41,7 @@ typedef struct KgwDelivery
 	const char *payload;
 	size_t		payload_len;
 	Size		size;			/* of the whole piece, bytes */
+	bool		ahead;			/* set by its worker: its turn has come before its time */
 } KgwDelivery;
 
 /* What a query has to return for kgw_delivery_make(). */

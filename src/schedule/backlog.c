@@ -10,7 +10,8 @@
  * into it is counted in bytes (run_queues.c).
  *
  * A destination whose breaker is open is unloaded: it has nothing in memory but
- * what is in flight, and reads a few rows when a probe is due.
+ * what is in flight, and reads a few rows when a probe is due.  When the breaker
+ * closes, all of it is read, and is due at once.
  *
  * src/schedule/backlog.c
  *
@@ -39,9 +40,11 @@ find_destination(KgwScheduler *s, const char *name)
 	if (!found)
 	{
 		memset((char *) d + sizeof(d->name), 0, sizeof(KgwDestination) - sizeof(d->name));
-		kgw_circuit_breaker_init(&d->health, s->now);
-		dlist_init(&d->ready);
+		kgw_circuit_breaker_init(&d->health, KGW_WINDOW_DESTINATION, s->now);
 		dlist_init(&d->all);
+		dlist_init(&d->endpoints);
+		for (int i = 0; i < ENDPOINT_LINES; i++)
+			dlist_init(&d->running_endpoints[i]);
 	}
 	return d;
 }
@@ -60,6 +63,7 @@ discard(KgwScheduler *s, KgwEntry *entry)
 	kgw_object_order_drop_row(s, entry);
 	dlist_delete(&entry->all_node);
 	entry->destination->entries--;
+	entry->endpoint->entries--;
 	hash_search(s->entries, &entry->delivery_id, HASH_REMOVE, NULL);
 }
 
@@ -139,6 +143,7 @@ kgw_backlog_forget(KgwScheduler *s)
 		d->cursor = 0;
 		d->more = false;
 		d->paused = false;
+		kgw_endpoint_enlist_all(s, d);
 		kgw_run_queues_place(s, d);
 	}
 }
@@ -184,6 +189,7 @@ kgw_backlog_pauses(KgwScheduler *s, const List *names, bool all)
 		if (d->to_pause)
 			kgw_backlog_unload(s, d);
 		d->paused = d->to_pause;
+		kgw_endpoint_enlist_all(s, d);
 		d->to_pause = false;
 		kgw_run_queues_place(s, d);
 	}
@@ -243,7 +249,7 @@ kgw_backlog_page_in(KgwScheduler *s, const char *name)
 static bool
 has_room(const KgwScheduler *s, const KgwDestination *d)
 {
-	return !d->health.open && d->entries < DESTINATION_ENTRIES &&
+	return !d->health.open && kgw_run_queues_has_entries(s, d) &&
 		kgw_run_queues_has_memory(s, d, DESTINATION_ROWS);
 }
 
@@ -255,10 +261,17 @@ add_entry(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, Kg
 	memset((char *) entry + sizeof(entry->delivery_id), 0,
 		   sizeof(KgwEntry) - sizeof(entry->delivery_id));
 	entry->destination = d;
+	entry->endpoint = kgw_endpoint_find(s, d, row);
+	entry->endpoint->entries++;
 	d->entries++;
 	dlist_push_tail(&d->all, &entry->all_node);
 	if (d->cursor < row->delivery_id)
 		d->cursor = row->delivery_id;
+	if (d->releasing && due > s->now && due != KGW_NEVER)
+	{
+		due = KGW_OVERDUE;
+		entry->ahead = true;
+	}
 	kgw_object_order_take_row(s, entry, row, due, expires);
 	kgw_object_order_join(s, entry, row);
 	return entry;
@@ -372,6 +385,8 @@ kgw_backlog_fetched(KgwScheduler *s, KgwDelivery *row, KgwTicks expires)
 		return true;
 	}
 	dlist_delete(&entry->node);
+	entry->endpoint->fetching--;
+	entry->asked = false;
 	kgw_object_order_take_row(s, entry, row, entry->due, expires);
 	kgw_object_order_activate(s, entry);
 	kgw_run_queues_place(s, entry->destination);
@@ -392,6 +407,11 @@ kgw_backlog_want_page(KgwScheduler *s, int64 *after, int *limit)
 	d = dlist_head_element(KgwDestination, page_node, &s->paging);
 	dlist_delete(&d->page_node);
 	dlist_push_tail(&s->paging, &d->page_node);
+
+	/* what is read past needs no haste: one page a turn, so that sending goes on */
+	if (d->paged_at == s->now && d->entries - d->rows > DESTINATION_ROWS)
+		return NULL;
+	d->paged_at = s->now;
 	*after = d->cursor;
 	if (d->health.open && !d->skipping)
 		*limit = PAGE_ROWS_ILL;
@@ -409,6 +429,7 @@ kgw_backlog_page_end(KgwScheduler *s, const char *name, bool more)
 	if (d == NULL)
 		return;
 	d->more = more;
+	d->releasing = d->releasing && more;
 	kgw_run_queues_place(s, d);
 }
 
@@ -427,8 +448,10 @@ kgw_backlog_want_rows(KgwScheduler *s, int64 *ids, int room)
 
 		if (count == room)
 			break;
-		if (kgw_run_queues_has_memory(s, entry->destination, DESTINATION_ENTRIES))
-			ids[count++] = entry->delivery_id;
+		if (!kgw_run_queues_has_memory(s, entry->destination, DESTINATION_ENTRIES))
+			continue;
+		entry->asked = true;
+		ids[count++] = entry->delivery_id;
 	}
 	s->fetch_stalled = count == 0;
 	return count;
@@ -442,7 +465,8 @@ kgw_backlog_rows_end(KgwScheduler *s, const int64 *ids, int count)
 	{
 		KgwEntry   *entry = hash_search(s->entries, &ids[i], HASH_FIND, NULL);
 
-		if (entry != NULL && entry->state == KGW_ENTRY_FETCHING)
+		/* one that was read, and let go again, is asked for another time */
+		if (entry != NULL && entry->state == KGW_ENTRY_FETCHING && entry->asked)
 			kgw_backlog_remove(s, entry);
 	}
 }

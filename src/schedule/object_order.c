@@ -13,14 +13,15 @@
  *	 ARRIVED ──► BLOCKED (behind an older transition of its object)
  *	    │           │ becomes head
  *	    ▼           ▼
- *	 WAITING ──► FETCHING ──► READY ──► SENDING ──► SETTLING ──► gone
- *	 (for its     (row is      (in its                 │
- *	  time)        read again)  destination's line)    │
- *	    ▲───────────────────── retry ──────────────────┘
+ *	 WAITING ──► RIPE ──► FETCHING ──► READY ──► SENDING ──► SETTLING ──► gone
+ *	 (for its   (for its   (row is      (in its                 │
+ *	  time)      turn)      read again)  endpoint's line)       │
+ *	    ▲───────────────────── retry ───────────────────────────┘
  *
  * A head that was refused holds its successors for kgwebhook.max_hold at most,
- * counted while its destination's breaker is closed; then it is superseded:
- * it goes once more through this file, but is settled instead of sent.
+ * counted while neither its endpoint's breaker nor its destination's is open;
+ * then it is superseded: it goes once more through this file, but is settled
+ * instead of sent.
  *
  * src/schedule/object_order.c
  *
@@ -41,6 +42,7 @@ kgw_object_order_take_row(KgwScheduler *s, KgwEntry *entry, KgwDelivery *row, Kg
 				   KgwTicks expires)
 {
 	entry->row = row;
+	row->ahead = entry->ahead;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
 	entry->expires = expires;
 	entry->refused = row->attempts > row->attempts_before;
@@ -65,14 +67,31 @@ kgw_object_order_drop_row(KgwScheduler *s, KgwEntry *entry)
 	entry->row = NULL;
 }
 
+/* Take an entry out of the heap or list that its state keeps it in. */
+static void
+leave_list(KgwScheduler *s, KgwEntry *entry)
+{
+	KgwEndpoint *e = entry->endpoint;
+
+	if (entry->state == KGW_ENTRY_WAITING)
+		pairingheap_remove(s->waiting, &entry->heap_node);
+	else if (entry->state == KGW_ENTRY_RIPE || entry->state == KGW_ENTRY_FETCHING ||
+			 entry->state == KGW_ENTRY_READY)
+	{
+		dlist_delete(&entry->node);
+		e->key.destination->ripe -= entry->state == KGW_ENTRY_RIPE;
+		e->fetching -= entry->state == KGW_ENTRY_FETCHING;
+		e->ready_count -= entry->state == KGW_ENTRY_READY;
+		entry->state = KGW_ENTRY_BLOCKED;
+		kgw_endpoint_enlist(s, e);
+	}
+}
+
 /* Take an entry out of whatever its state keeps it in. */
 void
 kgw_object_order_leave_state(KgwScheduler *s, KgwEntry *entry)
 {
-	if (entry->state == KGW_ENTRY_WAITING)
-		pairingheap_remove(s->waiting, &entry->heap_node);
-	else if (entry->state == KGW_ENTRY_FETCHING || entry->state == KGW_ENTRY_READY)
-		dlist_delete(&entry->node);
+	leave_list(s, entry);
 	if (entry->holding)
 	{
 		pairingheap_remove(s->holds, &entry->hold_node);
@@ -80,7 +99,21 @@ kgw_object_order_leave_state(KgwScheduler *s, KgwEntry *entry)
 	}
 }
 
-/* Find the next state of an entry that is the head of its chain. */
+/*
+ * A head that is due lets go of its row, if it has it, and waits until its turn is
+ * near.  The caller enlists its endpoint.
+ */
+void
+kgw_object_order_ripen(KgwScheduler *s, KgwEntry *entry)
+{
+	leave_list(s, entry);
+	kgw_object_order_drop_row(s, entry);
+	entry->state = KGW_ENTRY_RIPE;
+	entry->destination->ripe++;
+	dlist_push_tail(&entry->endpoint->ripe, &entry->node);
+}
+
+/* Find the next state of an entry that is the head of its chain, and in no list. */
 void
 kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry)
 {
@@ -90,17 +123,18 @@ kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry)
 		kgw_object_order_drop_row(s, entry);
 		pairingheap_add(s->waiting, &entry->heap_node);
 	}
-	else if (entry->row == NULL)
+	else if (entry->row == NULL || kgw_endpoint_parks(s, entry))
 	{
-		entry->state = KGW_ENTRY_FETCHING;
-		s->fetch_stalled = false;
-		dlist_push_tail(&s->fetching, &entry->node);
+		entry->state = KGW_ENTRY_BLOCKED;
+		kgw_object_order_ripen(s, entry);
 	}
 	else
 	{
 		entry->state = KGW_ENTRY_READY;
-		dlist_push_tail(&entry->destination->ready, &entry->node);
+		entry->endpoint->ready_count++;
+		dlist_push_tail(&entry->endpoint->ready, &entry->node);
 	}
+	kgw_endpoint_enlist(s, entry->endpoint);
 	kgw_object_order_hold(s, entry);
 }
 
@@ -108,7 +142,7 @@ static int64
 hold_left(KgwScheduler *s, KgwEntry *entry)
 {
 	return (int64) kgw_settings.max_hold * 1000 -
-		(kgw_circuit_breaker_closed_time(&entry->destination->health, s->now) - entry->held_since);
+		(kgw_endpoint_closed_time(s, entry) - entry->held_since);
 }
 
 /*
@@ -122,7 +156,7 @@ kgw_object_order_hold(KgwScheduler *s, KgwEntry *entry)
 		entry->newer == NULL || entry->due == KGW_NEVER)
 		return;
 	entry->holding = true;
-	entry->held_since = kgw_circuit_breaker_closed_time(&entry->destination->health, s->now);
+	entry->held_since = kgw_endpoint_closed_time(s, entry);
 	entry->hold_until = s->now + hold_left(s, entry);
 	pairingheap_add(s->holds, &entry->hold_node);
 }

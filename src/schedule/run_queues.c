@@ -29,16 +29,12 @@
 #include "pg/guc.h"
 #include "schedule/scheduler_internal.h"
 
-/* This part of kgwebhook.request_timeout may be taken before it is called slow. */
-#define SLOW_PART 4
-
-/* Whether it has something to send, and room in its window. */
-static bool
-can_run(const KgwScheduler *s, KgwDestination *d)
+/* Whether it may have one more entry. */
+bool
+kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestination *d)
 {
-	return !dlist_is_empty(&d->ready) && !d->paused &&
-		d->in_flight < kgw_circuit_breaker_limit(&d->health,
-										kgw_settings.max_in_flight_per_destination, s->now);
+	return d->entries < DESTINATION_ENTRIES_SHARE ||
+		(d->entries < DESTINATION_ENTRIES && hash_get_num_entries(s->entries) < ENTRIES_ALL);
 }
 
 /*
@@ -58,10 +54,10 @@ kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int ro
 static bool
 wants_page(const KgwScheduler *s, KgwDestination *d)
 {
-	if (!d->more || d->paused || d->entries >= DESTINATION_ENTRIES)
+	if (!d->more || d->paused || !kgw_run_queues_has_entries(s, d))
 		return false;
 	if (d->health.open)
-		return d->in_flight == 0 && dlist_is_empty(&d->ready) && d->rows == 0 &&
+		return d->in_flight == 0 && d->rows == 0 && d->ripe == 0 &&
 			kgw_circuit_breaker_probe_due(&d->health, s->now);
 	return kgw_run_queues_has_memory(s, d, DESTINATION_LOW);
 }
@@ -71,7 +67,7 @@ static bool
 waits_for_probe(const KgwScheduler *s, KgwDestination *d)
 {
 	return d->health.open && !kgw_circuit_breaker_probe_due(&d->health, s->now) &&
-		(d->more || !dlist_is_empty(&d->ready));
+		(d->more || d->entries > 0);
 }
 
 static void
@@ -84,33 +80,31 @@ enlist(dlist_head *list, dlist_node *node, bool *listed, bool wanted)
 	*listed = wanted;
 }
 
-/* Whether an acknowledgement that has taken so long was slow in coming. */
-bool
-kgw_run_queues_is_slow(KgwTicks taken)
-{
-	return taken > (KgwTicks) kgw_settings.request_timeout * 1000 / SLOW_PART;
-}
-
 /*
- * Requests to a destination that has not lately acknowledged anything may each
- * take until their timeout, and so may those to one that took long about it: an
- * answer whose body trickles is an acknowledgement as good as any, and holds its
- * slot all the while.  So these stand in lines of their own.
+ * Requests to what has not lately acknowledged anything may each take until their
+ * timeout, and so may those to what took long about it: an answer whose body
+ * trickles is an acknowledgement as good as any, and holds its slot all the while.
+ * So these stand in lines of their own, and those that are known to fail or to be
+ * slow behind those of which nothing is known: a crowd of receivers that never
+ * acknowledge doesn't fill the newcomers' slots.  What counts is the endpoint whose
+ * turn it is at the destination.
  */
 static KgwLine
-line_of(const KgwDestination *d)
+line_of(const KgwDestination *d, const KgwEndpoint *e)
 {
-	bool		proven = d->last_success != 0 && d->health.failures == 0 && !d->slow;
+	KgwTrust	trust = kgw_endpoint_trust(e);
+	bool		suspect = trust == KGW_TRUST_FAILING || e->slow || d->health.failures > 0;
 
-	if (proven)
+	if (trust == KGW_TRUST_PROVEN && !suspect)
 		return d->in_flight > 0 ? KGW_LINE_PROVEN_BUSY : KGW_LINE_PROVEN;
-	return d->in_flight > 0 || d->slow ? KGW_LINE_UNPROVEN_BUSY : KGW_LINE_UNPROVEN;
+	return d->in_flight > 0 || suspect ? KGW_LINE_UNPROVEN_BUSY : KGW_LINE_UNPROVEN;
 }
 
 static void
 place_to_run(KgwScheduler *s, KgwDestination *d)
 {
-	KgwLine		line = line_of(d);
+	const KgwEndpoint *e = d->paused ? NULL : kgw_endpoint_candidate(s, d);
+	KgwLine		line = e != NULL ? line_of(d, e) : d->line;
 
 	if (d->running && d->line != line)
 	{
@@ -118,7 +112,7 @@ place_to_run(KgwScheduler *s, KgwDestination *d)
 		d->running = false;
 	}
 	d->line = line;
-	enlist(&s->lines[line], &d->run_node, &d->running, can_run(s, d));
+	enlist(&s->lines[line], &d->run_node, &d->running, e != NULL);
 }
 
 /*

@@ -7,8 +7,10 @@
  * what is being sent.
  *
  *	destination	 Unit of fairness (design B3).  Destinations take turns, each
- *				 with its own window and breaker (circuit_breaker.c).  One that is ill
- *				 costs nothing but its probes.
+ *				 with its own window and breaker (circuit_breaker.c).  One that can't be
+ *				 reached costs nothing but its probes.
+ *	endpoint	 What answers at a destination, with a window and a breaker of its
+ *				 own (endpoint.c).
  *	object		 Unit of order: a chain of transitions (object_order.c).
  *	entry		 A delivery.  What has no room stays in the table (backlog.c).
  *
@@ -21,7 +23,6 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "pg/guc.h"
 #include "schedule/scheduler_internal.h"
@@ -80,6 +81,10 @@ kgw_scheduler_new(void)
 	s->objects = kgw_object_order_objects(context);
 	s->destinations = create_table("kgwebhook destinations", KGW_DESTINATION_SIZE,
 								   sizeof(KgwDestination), HASH_STRINGS);
+	s->endpoints = create_table("kgwebhook endpoints", sizeof(KgwEndpointKey),
+								sizeof(KgwEndpoint), HASH_BLOBS);
+	s->ill_endpoints = pairingheap_allocate(kgw_endpoint_compare_probes, NULL);
+	dlist_init(&s->all_endpoints);
 	s->waiting = pairingheap_allocate(compare_due, NULL);
 	s->holds = pairingheap_allocate(compare_hold, NULL);
 	s->ill = pairingheap_allocate(compare_probe, NULL);
@@ -102,6 +107,7 @@ wake_ill(KgwScheduler *s)
 
 		if (d->health.probe_at > s->now)
 			return;
+		kgw_endpoint_enlist_all(s, d);
 		kgw_run_queues_place(s, d);
 	}
 }
@@ -124,6 +130,7 @@ kgw_scheduler_tick(KgwScheduler *s, KgwTicks now)
 	}
 	kgw_object_order_release_holds(s);
 	wake_ill(s);
+	kgw_recovery_wake(s);
 }
 
 /* When the next tick has something to do; KGW_NEVER when nothing waits. */
@@ -141,6 +148,9 @@ kgw_scheduler_due(const KgwScheduler *s)
 	if (!pairingheap_is_empty(m->ill))
 		due = Min(due, pairingheap_container(KgwDestination, ill_node,
 											 pairingheap_first(m->ill))->health.probe_at);
+	if (!pairingheap_is_empty(m->ill_endpoints))
+		due = Min(due, pairingheap_container(KgwEndpoint, ill_node,
+											 pairingheap_first(m->ill_endpoints))->health.probe_at);
 	return due;
 }
 
@@ -181,13 +191,17 @@ kgw_scheduler_can_send(KgwScheduler *s)
 }
 
 /*
- * Whether a delivery has had its time: its destination is ill, and was found so
- * once more after the end of it.  Without that it is worth a probe.
+ * Whether a delivery has had its time: its destination or its endpoint is failing,
+ * and was found so once more after the end of it.  Without that it is worth a probe.
  */
 static bool
-has_expired(const KgwDestination *d, const KgwEntry *entry)
+has_expired(const KgwEntry *entry)
 {
-	return d->health.open && entry->expires <= d->health.failed_at;
+	const KgwHealth *reach = &entry->destination->health;
+	const KgwHealth *answers = &entry->endpoint->health;
+
+	return (reach->open && entry->expires <= reach->failed_at) ||
+		(answers->open && entry->expires <= answers->failed_at);
 }
 
 /*
@@ -200,18 +214,24 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 	KgwDestination *d;
 	KgwEntry   *entry;
 
-	if (!kgw_scheduler_can_send(s))
-		return NULL;
-	d = kgw_run_queues_take(s);
-	entry = dlist_container(KgwEntry, node, dlist_pop_head_node(&d->ready));
+	do
+	{
+		if (!kgw_scheduler_can_send(s))
+			return NULL;
+		d = kgw_run_queues_take(s);
+		entry = kgw_endpoint_take(s, d);
+
+		/* time alone may have taken its turn away */
+		if (entry == NULL)
+			kgw_run_queues_place(s, d);
+	} while (entry == NULL);
 	*turn = entry->superseded ? KGW_TURN_SUPERSEDE :
-		has_expired(d, entry) ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
+		has_expired(entry) ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
 	entry->state = KGW_ENTRY_SENDING;
 	entry->begun = s->now;
 	entry->unproven = d->line >= KGW_LINE_UNPROVEN;
 	s->unproven_in_flight += entry->unproven;
 	s->in_flight++;
-	d->in_flight++;
 	kgw_run_queues_place(s, d);
 	return entry;
 }
@@ -243,49 +263,14 @@ kgw_scheduler_wants_fresh(const KgwEntry *entry)
 	return entry->answered < 0;
 }
 
-/*
- * Whom a failure makes a suspect: the object.  But when the destination has
- * acknowledged others' deliveries since this subscription began to fail, it
- * is the subscription's own illness, and no reason to keep the others waiting.
- */
-static uint64
-suspect(const KgwEntry *entry, TimestampTz failing_since)
-{
-	if (failing_since != 0 && entry->destination->last_success > failing_since)
-		return (uint64) entry->row->subscription_id;
-	return entry->object->key.hash;
-}
-
-/*
- * The turn is over, and what it says of the destination.  "failing_since" is
- * since when the delivery's subscription has acknowledged nothing; 0 = it isn't
- * known to be failing.
- */
+/* The turn is over, and what it says of those it went to. */
 void
-kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign,
-						TimestampTz failing_since)
+kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 {
-	KgwDestination *d = entry->destination;
-	bool		was_open = d->health.open;
-
 	entry->state = KGW_ENTRY_SETTLING;
 	s->unproven_in_flight -= entry->unproven;
 	s->in_flight--;
-	d->in_flight--;
-
-	/* the heap is ordered by what is about to change */
-	if (d->ill)
-		pairingheap_remove(s->ill, &d->ill_node);
-	d->ill = false;
-	kgw_circuit_breaker_note(&d->health, sign, suspect(entry, failing_since), s->now);
-	if (sign == KGW_SIGN_SUCCESS)
-	{
-		d->last_success = GetCurrentTimestamp();
-		d->slow = kgw_run_queues_is_slow(s->now - entry->begun);
-	}
-	if (d->health.open && !was_open)
-		kgw_backlog_unload(s, d);
-	kgw_run_queues_place(s, d);
+	kgw_recovery_concluded(s, entry, sign);
 }
 
 /* The delivery has left the queue, durably. */
@@ -301,6 +286,8 @@ kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due)
 {
 	entry->destination->keyless |= due == KGW_NEVER;
 	kgw_object_order_drop_row(s, entry);
+	entry->spent = entry->ahead;
+	entry->ahead = false;
 	entry->refused = true;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
 	kgw_object_order_activate(s, entry);
@@ -317,7 +304,10 @@ kgw_scheduler_limits_changed(KgwScheduler *s)
 	kgw_object_order_reckon_holds(s);
 	hash_seq_init(&scan, s->destinations);
 	while ((d = hash_seq_search(&scan)) != NULL)
+	{
+		kgw_endpoint_enlist_all(s, d);
 		kgw_run_queues_place(s, d);
+	}
 }
 
 /*
@@ -329,6 +319,17 @@ is_forgettable(const KgwScheduler *s, const KgwDestination *d)
 {
 	return d->entries == 0 && !d->more && !d->paused && !d->skipped &&
 		hash_get_num_entries(s->destinations) > REMEMBERED;
+}
+
+/*
+ * Whether a destination can't be reached, or one of its endpoints fails while no
+ * other is known to work.
+ */
+static bool
+is_backing_off(const KgwDestination *d)
+{
+	return d->health.open || (d->open_count > 0 && d->failures >= KGW_HEALTH_SUSPECTS &&
+							  !kgw_endpoint_any_works(d));
 }
 
 /*
@@ -347,13 +348,16 @@ kgw_scheduler_changed(KgwScheduler *s, KgwDestinationState *state)
 	d->changed = false;
 	strlcpy(name, d->name, sizeof(name));
 	state->name = name;
-	state->backing_off = d->health.open;
+	state->backing_off = is_backing_off(d);
 	state->in_flight = d->in_flight;
-	state->failures = d->health.failures;
+	state->failures = d->failures;
 	state->last_success = d->last_success;
-	state->next_try = d->health.probe_at;
+	state->next_try = state->backing_off ? kgw_endpoint_next_probe(d) : 0;
 	state->forgotten = is_forgettable(s, d);
 	if (state->forgotten)
+	{
+		kgw_endpoint_forget(s, d);
 		hash_search(s->destinations, d->name, HASH_REMOVE, NULL);
+	}
 	return true;
 }

@@ -24,7 +24,7 @@ typedef enum KgwTurn
 {
 	KGW_TURN_SEND,
 	KGW_TURN_SUPERSEDE,			/* it has held its successors for long enough */
-	KGW_TURN_EXPIRE				/* its destination has been ill for too long */
+	KGW_TURN_EXPIRE				/* what it is for has been failing for too long */
 } KgwTurn;
 
 /* What is to be shown of a destination. */
@@ -71,8 +71,7 @@ extern KgwEntry *kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn);
 extern KgwDelivery *kgw_scheduler_row(const KgwEntry *entry);
 extern void kgw_scheduler_answered(KgwEntry *entry, bool answered);
 extern bool kgw_scheduler_wants_fresh(const KgwEntry *entry);
-extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign,
-									TimestampTz failing_since);
+extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);
 extern void kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due);
 extern void kgw_scheduler_limits_changed(KgwScheduler *s);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * scheduler_internal.h
- *	  What scheduler.c, backlog.c, object_order.c and run_queues.c share: a worker's
- *	  memory.
+ *	  What scheduler.c, backlog.c, object_order.c, run_queues.c, endpoint.c and
+ *	  recovery.c share: a worker's memory.
  *
  * src/schedule/scheduler_internal.h
  *
@@ -29,14 +29,29 @@
 
 /* Entries of one destination, with or without their rows. */
 #define DESTINATION_ENTRIES 16384
+/* ... and when there are as many as ENTRIES_ALL of all destinations together. */
+#define DESTINATION_ENTRIES_SHARE 256
+#define ENTRIES_ALL 65536
 
 /* Bytes of rows in memory, of all destinations. */
 #define ROW_BYTES (8 * 1024 * 1024)
+
+/* Rows that an endpoint has ready which doesn't acknowledge, and one that does. */
+#define ENDPOINT_ROWS 64
+#define ENDPOINT_ROWS_PROVEN 256
+
+/* Endpoints remembered of a destination, and of all of them. */
+#define ENDPOINTS_EACH 256
+#define ENDPOINTS_ALL 16384
+
+/* What has acknowledged so lately is there, microseconds. */
+#define KGW_LATELY 10000000
 
 typedef enum KgwEntryState
 {
 	KGW_ENTRY_BLOCKED,
 	KGW_ENTRY_WAITING,
+	KGW_ENTRY_RIPE,
 	KGW_ENTRY_FETCHING,
 	KGW_ENTRY_READY,
 	KGW_ENTRY_SENDING,
@@ -54,15 +69,38 @@ typedef enum KgwLine
 
 #define LINES 4
 
+/* What an endpoint has shown so far: see endpoint.c. */
+typedef enum KgwTrust
+{
+	KGW_TRUST_PROVEN,			/* has acknowledged, promptly, and not failed since */
+	KGW_TRUST_NEW,				/* has yet to, or was slow about it */
+	KGW_TRUST_FAILING			/* has failed since it last did */
+} KgwTrust;
+
+#define TRUSTS 3
+
+/* Where an endpoint stands: by its trust, those with nothing in flight first. */
+#define ENDPOINT_LINES (2 * TRUSTS)
+
 typedef struct KgwDestination
 {
 	char		name[KGW_DESTINATION_SIZE]; /* hash key */
-	KgwHealth	health;
+	KgwHealth	health;			/* whether it can be reached */
 	TimestampTz last_success;	/* 0 = none yet */
+	KgwTicks	acked_at;		/* the same by the monotonic clock; 0 = never */
+	int			failures;		/* attempts in a row without success, for people */
 	int			entries;
 	int			rows;			/* entries that have their row */
 	Size		row_bytes;		/* of these */
+	int			ripe;			/* entries that are due and have none yet */
 	int			in_flight;
+	int			trusted_in_flight[TRUSTS];	/* the same, by trust */
+	int			endpoint_count;
+	int			open_count;		/* endpoints whose breaker is open */
+	bool		unreached;		/* so are some for not having been reached */
+	bool		releasing;		/* what is read of it is due at once */
+	bool		distrusting;	/* whose turn it is: see endpoint.c */
+	KgwTicks	paged_at;		/* the tick of its last page */
 	int64		cursor;
 	bool		more;
 	bool		paused;
@@ -72,13 +110,13 @@ typedef struct KgwDestination
 	bool		keyless;		/* what waits for a secret was met since it was loaded */
 	bool		subscribed;		/* and what is for a subscription */
 	bool		paging;			/* in the list of those that want a page */
-	bool		slow;			/* its last acknowledgement was long in coming */
 	bool		running;		/* in one of the lines of those that can send */
 	KgwLine		line;			/* and it is this one */
 	bool		ill;			/* in the heap of those that wait to be probed */
 	bool		changed;		/* in the list of those to be published */
-	dlist_head	ready;
 	dlist_head	all;			/* its entries */
+	dlist_head	endpoints;		/* lately used ones first */
+	dlist_head	running_endpoints[ENDPOINT_LINES];
 	dlist_node	page_node;
 	dlist_node	run_node;
 	dlist_node	changed_node;
@@ -100,6 +138,34 @@ typedef struct KgwObjectKey
 	const char *name;			/* organization, kind and identifier, NUL after each */
 } KgwObjectKey;
 
+typedef struct KgwEndpointKey
+{
+	KgwDestination *destination;
+	uint64		hash;			/* of organization and URL, or subscription */
+} KgwEndpointKey;
+
+typedef struct KgwEndpoint
+{
+	KgwEndpointKey key;			/* hash key */
+	KgwHealth	health;
+	KgwTicks	acked_at;		/* 0 = never */
+	bool		slow;			/* its last acknowledgement was long in coming */
+	bool		unreached;		/* its last failure was its destination's */
+	int			entries;
+	int			in_flight;
+	int			ready_count;
+	int			fetching;
+	dlist_head	ready;			/* entries that may go */
+	dlist_head	ripe;			/* entries that are due, whose rows are in the table */
+	bool		running;		/* in one of its destination's lines */
+	int			line;			/* and it is this one */
+	bool		ill;			/* in the heap of those that wait to be probed */
+	dlist_node	run_node;
+	dlist_node	node;			/* of its destination's */
+	dlist_node	all_node;		/* of all, lately used ones first */
+	pairingheap_node ill_node;
+} KgwEndpoint;
+
 typedef struct KgwObject
 {
 	KgwObjectKey key;			/* hash key; its name is the object's to free */
@@ -111,6 +177,7 @@ struct KgwEntry
 {
 	int64		delivery_id;	/* hash key */
 	KgwDestination *destination;
+	KgwEndpoint *endpoint;
 	KgwObject  *object;
 	KgwEntry   *newer;			/* in the chain of its object */
 	KgwEntryState state;
@@ -118,15 +185,19 @@ struct KgwEntry
 	KgwTicks	begun;			/* its last turn */
 	KgwTicks	expires;		/* an ill destination's: given up after this */
 	KgwDelivery	   *row;			/* or NULL */
-	bool		unproven;		/* counts among the unproven in flight */
+	bool		unproven;		/* in flight: counts among the unproven of the worker */
+	KgwTrust	trust;			/* and as this at its destination */
+	bool		ahead;			/* its turn comes before its time: see recovery.c */
+	bool		spent;			/* it has had such a turn, and waits for its time */
 	signed char answered;		/* its last attempt: 1 = yes, -1 = no, 0 = unknown */
 	bool		refused;		/* was sent, and has to be sent again */
+	bool		asked;			/* its row is being read */
 	bool		superseded;		/* has held its successors for long enough */
 	bool		holding;		/* in the heap of holds */
 	int64		held_since;		/* by its destination's closed time */
 	KgwTicks	hold_until;		/* if the breaker stays closed */
 	dlist_node	all_node;		/* of its destination */
-	dlist_node	node;			/* in ready or fetching */
+	dlist_node	node;			/* in ready, ripe or fetching */
 	pairingheap_node heap_node; /* in waiting */
 	pairingheap_node hold_node; /* in holds */
 };
@@ -136,9 +207,12 @@ struct KgwScheduler
 	HTAB	   *entries;
 	HTAB	   *objects;
 	HTAB	   *destinations;
+	HTAB	   *endpoints;
 	pairingheap *waiting;		/* entries, by due */
 	pairingheap *holds;			/* entries, by hold_until */
 	pairingheap *ill;			/* destinations, by probe_at */
+	pairingheap *ill_endpoints; /* endpoints, by probe_at */
+	dlist_head	all_endpoints;	/* lately used ones first */
 	dlist_head	fetching;
 	dlist_head	paging;
 	dlist_head	lines[LINES];	/* destinations that can send */
@@ -157,13 +231,33 @@ struct KgwScheduler
 /* run_queues.c: the lines that destinations stand in */
 extern void kgw_run_queues_place(KgwScheduler *s, KgwDestination *d);
 extern bool kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int rows);
-extern bool kgw_run_queues_is_slow(KgwTicks taken);
+extern bool kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestination *d);
 extern bool kgw_run_queues_can_send(KgwScheduler *s);
 extern KgwDestination *kgw_run_queues_take(KgwScheduler *s);
+
+/* endpoint.c: endpoints, and turns within a destination */
+extern KgwEndpoint *kgw_endpoint_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row);
+extern bool kgw_endpoint_parks(const KgwScheduler *s, const KgwEntry *entry);
+extern void kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e);
+extern void kgw_endpoint_enlist_all(KgwScheduler *s, KgwDestination *d);
+extern KgwEndpoint *kgw_endpoint_candidate(const KgwScheduler *s, const KgwDestination *d);
+extern KgwEntry *kgw_endpoint_take(KgwScheduler *s, KgwDestination *d);
+extern KgwTrust kgw_endpoint_trust(const KgwEndpoint *e);
+extern int64 kgw_endpoint_closed_time(const KgwScheduler *s, const KgwEntry *entry);
+extern KgwTicks kgw_endpoint_next_probe(const KgwDestination *d);
+extern bool kgw_endpoint_any_works(const KgwDestination *d);
+extern void kgw_endpoint_forget(KgwScheduler *s, KgwDestination *d);
+extern int	kgw_endpoint_compare_probes(const pairingheap_node *a, const pairingheap_node *b,
+										void *arg);
+
+/* recovery.c: whose failure it is, and what happens when it is over */
+extern void kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);
+extern void kgw_recovery_wake(KgwScheduler *s);
 
 /* object_order.c: order within an object, and the states of an entry */
 extern HTAB *kgw_object_order_objects(MemoryContext context);
 extern void kgw_object_order_forget(KgwScheduler *s, KgwObject *object);
+extern void kgw_object_order_ripen(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row);
 extern void kgw_object_order_leave(KgwScheduler *s, KgwEntry *entry);

@@ -284,6 +284,7 @@ kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
 {
 	attempt->duration_ms = response->duration / 1000.0;
 	attempt->dropped = response->dropped;
+	attempt->reached = response->reached;
 	switch (response->transport)
 	{
 		case KGW_HTTP_ANSWERED:
@@ -341,12 +342,37 @@ kgw_attempt_withhold(KgwAttempt *attempt, const KgwDelivery *row, const char *re
 	attempt->withheld = true;
 }
 
-/* What the attempt says about its destination. */
+/* What an answer that doesn't acknowledge says about whom it was sent to. */
+static KgwSign
+sign_of_status(int status)
+{
+	/* the end of that delivery, and of its subscription */
+	if (status == 410)
+		return KGW_SIGN_NONE;
+	if (status < 400 || status > 499)
+		return KGW_SIGN_FAILED;
+	switch (status)
+	{
+		case 401:				/* who asks, where, how or how often is not accepted: */
+		case 403:				/* so it will be for the next delivery */
+		case 404:
+		case 405:
+		case 407:
+		case 408:
+		case 421:
+		case 425:
+		case 426:
+		case 429:
+			return KGW_SIGN_FAILED;
+		default:
+			return KGW_SIGN_REFUSED;
+	}
+}
+
+/* What the attempt says about whom it was sent to. */
 KgwSign
 kgw_attempt_sign(const KgwAttempt *attempt)
 {
-	int			status = attempt->response_status;
-
 	if (attempt->not_made || attempt->dropped)
 		return KGW_SIGN_NONE;
 	switch (attempt->outcome)
@@ -354,13 +380,10 @@ kgw_attempt_sign(const KgwAttempt *attempt)
 		case KGW_ACKNOWLEDGED:
 			return KGW_SIGN_SUCCESS;
 		case KGW_REJECTED:
-			if (status == 410)
-				return KGW_SIGN_NONE;
-			return status == 408 || status == 425 || status == 429 || status >= 500 ?
-				KGW_SIGN_FAILED : KGW_SIGN_REFUSED;
+			return sign_of_status(attempt->response_status);
 		case KGW_TIMED_OUT:
-			return KGW_SIGN_FAILED;
 		case KGW_UNREACHABLE:
+			return attempt->reached ? KGW_SIGN_FAILED : KGW_SIGN_DOWN;
 		case KGW_BLOCKED:
 			return KGW_SIGN_DOWN;
 		default:

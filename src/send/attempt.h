@@ -48,6 +48,7 @@ typedef struct KgwAttempt
 	size_t		response_len;
 	char	   *error;
 	double		duration_ms;
+	bool		reached;		/* the request may have been sent */
 } KgwAttempt;
 
 extern bool kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row,

@@ -41,6 +41,7 @@ typedef struct KgwResponse
 	int			status;			/* HTTP status; 0 unless answered */
 	const char *body;			/* the beginning of it, any bytes */
 	size_t		body_len;
+	bool		reached;		/* the connection stood, and the request may be on it */
 	const char *error;			/* "" when answered */
 	bool		dropped;		/* a kept connection ended before any answer */
 	const char *retry_after;	/* the header's value, or "" */

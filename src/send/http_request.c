@@ -465,6 +465,7 @@ kgw_http_request_result(KgwHttpRequest *transfer, CURLcode code, KgwResponse *re
 	response->duration = kgw_clock_ticks() - transfer->started;
 	transfer->dropped = !transfer->headers_done && was_dropped(transfer, code);
 	response->dropped = transfer->dropped;
+	response->reached = transfer->sent;
 	if (transfer->headers_done)
 	{
 		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);

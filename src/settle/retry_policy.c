@@ -14,6 +14,8 @@
  *	died with a kept connection	 again at once, by a fresh one, as if it had not
  *								 been tried: nobody has failed, and the next can't
  *								 end like that
+ *	a turn ahead of its time	 again when its time comes, as if there had been none
+ *								 (recovery.c)
  *	anything else				 again by kgwebhook.retry_schedule, dead after
  *								 its end; one that was queued again begins the
  *								 schedule anew
@@ -94,6 +96,15 @@ kgw_retry_policy_decide(KgwSettlement *settlement)
 							   attempt->number - settlement->row->attempts_before,
 							   kgw_settings.retry_jitter,
 							   pg_prng_double(&pg_global_prng_state));
+	if (settlement->row->ahead)
+	{
+		/* it costs nothing of the schedule, and its own time is yet to come */
+		settlement->undone = true;
+		settlement->next_attempt_at =
+			Max(settlement->row->next_attempt_at,
+				GetCurrentTimestamp() + kgw_retry_schedule_lengthened(0, attempt->retry_after));
+		return;
+	}
 	if (delay < 0)
 	{
 		settlement->fate = KGW_FATE_DEAD;

@@ -9,7 +9,7 @@
  * rather than go unsigned, or to someone who has left.
  *
  * Whatever becomes of a turn, it is concluded exactly once: the scheduler learns
- * what it says of the destination, the ledger what is to be written down.
+ * what it says of whom it went to, the ledger what is to be written down.
  *
  * src/worker/loop_send.c
  *
@@ -79,21 +79,11 @@ find_refusal(const KgwDelivery *row, const char **refusal)
 	return true;
 }
 
-/* Since when the row's subscription is known to have acknowledged nothing, or 0. */
-static TimestampTz
-failing_since(const KgwDelivery *row)
-{
-	const KgwSubscriptionState *standing = kgw_subscription_state_known(row->subscription_id);
-
-	return standing != NULL ? standing->failing_since : 0;
-}
-
 /* An attempt has come to its end; what it means is decided and kept. */
 static void
 conclude(KgwLoop *engine, KgwJob *job)
 {
-	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt),
-							failing_since(job->row));
+	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt));
 	kgw_loop_settle_conclude(engine->ledger, job, kgw_clock_ticks());
 }
 
@@ -117,7 +107,7 @@ send_attempt(KgwLoop *engine, KgwJob *job, const KgwKeyring *keyring)
 static void
 give_back(KgwLoop *engine, KgwEntry *entry)
 {
-	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE, 0);
+	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE);
 	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE);
 	kgw_loop_read_stop(engine);
 }

@@ -21,6 +21,8 @@
  *	  /hang                 nothing
  *	  anything else         200
  *
+ *	A question mark before any of this makes it a query, of the path /.
+ *
  * A record has path, headers, json and connection as receiver.mjs's, written
  * before the answer.  When a connection has ended or unasked bytes were sent,
  * {"event": "closed" or "unasked", path, connection, written} is recorded too.
@@ -137,7 +139,7 @@ const behaviors = {
 };
 
 function answer(socket, record) {
-	const [name, ...rest] = record.path.split('/').slice(1);
+	const [name, ...rest] = record.path.replace('?', '').split('/').slice(1);
 
 	if (Object.hasOwn(behaviors, name))
 		behaviors[name](socket, record, ...rest);

@@ -40,7 +40,12 @@ sub got
 sub stops_and_goes
 {
 	my ($name, $stop, $probe, $go) = @_;
-	my $before = got($paused);
+	my $before;
+
+	# An endpoint that nothing is known of is sent little at a time.
+	insert_intent($node, "$name-known$_", $paused->url("/while/$name/ok")) foreach 1 .. 5;
+	wait_until_settled($node);
+	$before = got($paused);
 
 	# Three on their way.  The clock is the server's: a request that begins
 	# more than a second after the order is one too many.
@@ -83,10 +88,6 @@ sub looked
 	reload($node);
 	return;
 }
-
-# A destination that nothing is known of is sent little at a time.
-insert_intent($node, "known$_", $paused->url) foreach 1 .. 5;
-wait_until_settled($node);
 
 stops_and_goes(
 	'disabled',

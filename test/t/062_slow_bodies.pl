@@ -70,7 +70,7 @@ sub others_are_served
 # No longer than the timeout
 #
 my @slow = map { url($_, '/slow/body') } 1 .. 3;
-my @turning = map { url($_, '/slow/body') } 4 .. 6;
+my @turning = map { url($_, '/?slow/body') } 4 .. 6;    # the endpoint that was prompt
 my @new = map { url($_, '/') } 7 .. 8;
 
 insert_many('prompt', 40, $healthy->url, map { url($_, '/') } 1 .. 6);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * test/unit/test_health.c
- *	  The window and the breaker of a destination, over days that pass in no
+ *	  The window and the breaker of an endpoint or a destination, over days that pass in no
  *	  time.
  *
  *-------------------------------------------------------------------------
@@ -25,7 +25,7 @@ fresh(int64_t now)
 {
 	KgwHealth	health;
 
-	kgw_circuit_breaker_init(&health, now);
+	kgw_circuit_breaker_init(&health, KGW_WINDOW_ENDPOINT, now);
 	return health;
 }
 
@@ -90,7 +90,7 @@ test_window_halves(void)
 	before = kgw_circuit_breaker_limit(&health, NO_CAP, START);
 	note_many(&health, KGW_SIGN_REFUSED, 3, START);
 	is_int(kgw_circuit_breaker_limit(&health, NO_CAP, START), before,
-		   "one that is well but refuses keeps its window");
+		   "one that works but refuses something keeps its window");
 	note_many(&health, KGW_SIGN_NONE, 3, START);
 	is_int(kgw_circuit_breaker_limit(&health, NO_CAP, START), before,
 		   "what was never sent says nothing");
@@ -107,27 +107,47 @@ test_suspects(void)
 {
 	KgwHealth	health = fresh(START);
 
-	note_many(&health, KGW_SIGN_REFUSED, 100, START);
-	ok(!health.open, "one object refused 100 times is a poison row");
+	note_many(&health, KGW_SIGN_FAILED, 100, START);
+	ok(!health.open, "one object that fails 100 times is a poison row");
 	is_int(health.failures, 100, "all of which are counted");
 
 	for (uint64_t object = 2; object < KGW_HEALTH_SUSPECTS; object++)
-		kgw_circuit_breaker_note(&health, KGW_SIGN_REFUSED, object, START);
-	note_many(&health, KGW_SIGN_REFUSED, 100, START);
+		kgw_circuit_breaker_note(&health, KGW_SIGN_FAILED, object, START);
+	note_many(&health, KGW_SIGN_FAILED, 100, START);
 	ok(!health.open, "so are a few");
 	kgw_circuit_breaker_note(&health, KGW_SIGN_SUCCESS, 99, START);
 	is_int(health.failures, 0, "a success forgets failures");
-	kgw_circuit_breaker_note(&health, KGW_SIGN_REFUSED, 100, START);
+	kgw_circuit_breaker_note(&health, KGW_SIGN_FAILED, 100, START);
 	ok(!health.open, "and suspects");
 
 	for (uint64_t object = 101; object < 100 + KGW_HEALTH_SUSPECTS; object++)
 		kgw_circuit_breaker_note(&health, KGW_SIGN_FAILED, object, START);
-	ok(health.open, "%d objects in a row: the destination is ill", KGW_HEALTH_SUSPECTS);
+	ok(health.open, "%d objects in a row: it is the endpoint", KGW_HEALTH_SUSPECTS);
 	is_int(health.failures, KGW_HEALTH_SUSPECTS, "after as many failures");
 
 	health = fresh(START);
 	note_many(&health, KGW_SIGN_NONE, 100, START);
 	ok(!health.open, "what was never sent opens nothing");
+}
+
+/* What is refused for what it says is about that delivery alone. */
+static void
+test_refused(void)
+{
+	KgwHealth	health = fresh(START);
+
+	for (uint64_t object = 1; object <= 100; object++)
+		kgw_circuit_breaker_note(&health, KGW_SIGN_REFUSED, object, START);
+	ok(!health.open, "100 objects refused one after the other: nobody is failing");
+	is_int(health.failures, 0, "and nothing is counted");
+
+	for (uint64_t object = 1; object < KGW_HEALTH_SUSPECTS; object++)
+		kgw_circuit_breaker_note(&health, KGW_SIGN_FAILED, object, START);
+	note_many(&health, KGW_SIGN_REFUSED, 1, START);
+	kgw_circuit_breaker_note(&health, KGW_SIGN_FAILED, KGW_HEALTH_SUSPECTS, START);
+	ok(health.open, "nor does it clear those that fail");
+	note_many(&health, KGW_SIGN_REFUSED, 1, START + HOUR);
+	ok(!health.open, "but a probe that is read and refused closes the breaker");
 }
 
 static void
@@ -177,7 +197,7 @@ test_probes(void)
 		snprintf(when, sizeof(when), "%lld ms", (long long) (pauses[i] / MS));
 		now += pauses[i];
 		is_probe_at(&health, now, when);
-		kgw_circuit_breaker_note(&health, i % 2 ? KGW_SIGN_DOWN : KGW_SIGN_REFUSED, i, now);
+		kgw_circuit_breaker_note(&health, i % 2 ? KGW_SIGN_DOWN : KGW_SIGN_FAILED, i, now);
 		ok(health.open, "a probe that fails leaves it open");
 	}
 
@@ -221,12 +241,12 @@ test_recovery(void)
 	note_many(&health, KGW_SIGN_DOWN, 1, now);
 	is_probe_at(&health, now + 500 * MS, "500 ms: the pauses begin anew");
 
-	/* however wide the window was: refusals don't narrow it */
+	/* however wide the window was */
 	health = fresh(now);
 	note_many(&health, KGW_SIGN_SUCCESS, 100, now);
 	for (uint64_t object = 1; object <= KGW_HEALTH_SUSPECTS; object++)
-		kgw_circuit_breaker_note(&health, KGW_SIGN_REFUSED, object, now);
-	ok(health.open, "one that refuses everything is ill");
+		kgw_circuit_breaker_note(&health, KGW_SIGN_FAILED, object, now);
+	ok(health.open, "one that fails everything is failing");
 	note_many(&health, KGW_SIGN_SUCCESS, 1, now + SECOND);
 	is_int(kgw_circuit_breaker_limit(&health, 32, now + SECOND), 1, "and comes back with one, too");
 
@@ -263,16 +283,66 @@ test_closed_time(void)
 		   "the next outage doesn't count either");
 }
 
+/* An endpoint can't be tried while its destination can't be reached. */
+static void
+test_suspended(void)
+{
+	KgwHealth	health = fresh(START);
+
+	kgw_circuit_breaker_suspend(&health, true, START + 10 * SECOND);
+	is_int(kgw_circuit_breaker_closed_time(&health, START + HOUR), 10 * SECOND,
+		   "time stands still while it is suspended");
+	ok(!health.open, "which opens nothing");
+	for (uint64_t object = 1; object <= KGW_HEALTH_SUSPECTS; object++)
+		kgw_circuit_breaker_note(&health, KGW_SIGN_FAILED, object, START + HOUR);
+	kgw_circuit_breaker_suspend(&health, false, START + 2 * HOUR);
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 3 * HOUR), 10 * SECOND,
+		   "and goes on standing still while the breaker is open");
+	kgw_circuit_breaker_suspend(&health, true, START + 4 * HOUR);
+	note_many(&health, KGW_SIGN_SUCCESS, 1, START + 5 * HOUR);
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 6 * HOUR), 10 * SECOND,
+		   "closed but suspended is not enough");
+	kgw_circuit_breaker_suspend(&health, false, START + 6 * HOUR);
+	kgw_circuit_breaker_suspend(&health, false, START + 7 * HOUR);
+	is_int(kgw_circuit_breaker_closed_time(&health, START + 8 * HOUR), 2 * HOUR + 10 * SECOND,
+		   "neither: it goes on");
+}
+
+static void
+test_hastened(void)
+{
+	int64_t		now = START;
+	KgwHealth	health = opened(now);
+
+	for (int i = 0; i < 10; i++)
+	{
+		now = health.probe_at;
+		note_many(&health, KGW_SIGN_DOWN, 1, now);
+	}
+	kgw_circuit_breaker_hasten(&health, now + SECOND);
+	is_probe_at(&health, now + SECOND, "once, instead of a minute later");
+	note_many(&health, KGW_SIGN_FAILED, 1, now + SECOND);
+	is_probe_at(&health, now + 2 * SECOND, "with the pauses beginning anew");
+
+	health = fresh(START);
+	kgw_circuit_breaker_hasten(&health, START);
+	is_int(kgw_circuit_breaker_limit(&health, 32, START), KGW_WINDOW_ENDPOINT,
+		   "one that is closed stays as it is");
+}
+
 int
 main(void)
 {
 	test_window_opens();
 	test_window_halves();
 	test_suspects();
+	test_refused();
 	test_unreachable();
 	test_probes();
 	test_stragglers();
 	test_recovery();
 	test_closed_time();
+	test_suspended();
+	test_hastened();
 	return done_testing();
 }

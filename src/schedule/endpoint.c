@@ -1,0 +1,435 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoint.c
+ *	  Endpoints, and turns within a destination (design B3).
+ *
+ * A destination is a host, and many who have nothing to do with one another may
+ * share it: merchants of a service that automates things, paths of one server,
+ * and whoever writes somebody else's host into a URL.  So what answers has a
+ * window and a breaker of its own.  An endpoint is an organization's URL without
+ * its query, or a subscription.
+ *
+ * Slots of a destination are shared out as a worker's are (run_queues.c).  A
+ * request that is never answered holds one until the timeout, so
+ *
+ *	- endpoints that have failed since they last acknowledged have a quarter, all
+ *	  together, and with those that have yet to acknowledge something a half;
+ *	- one that hasn't acknowledged anything lately has no more than half, even when
+ *	  it has worked before;
+ *	- where there are several, some slots are for those with nothing in flight.
+ *
+ * Those that are proven and those that aren't take turns, and so do the endpoints
+ * in each of these lines.
+ *
+ * What waits at an endpoint whose breaker is open keeps its place in memory but
+ * not its row: it is "ripe".  So it takes no room that the others need, and the
+ * destination's backlog is read on past it.  Ripe deliveries get their rows by and
+ * by as there are turns for them, a probe's one at a time.
+ *
+ * URLs are somebody else's to choose, and may have an identifier in each.  So a
+ * destination has a limited number of endpoints, of which those are forgotten
+ * that have nothing to send and were not used for longest.  Where none can be,
+ * further URLs of an organization share one, and if even those are many, so do
+ * organizations.
+ *
+ * src/schedule/endpoint.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+
+#include "pg/guc.h"
+#include "schedule/scheduler_internal.h"
+
+/* Endpoints that are looked at for one that can be forgotten. */
+#define LOOKS 32
+
+/* Endpoints of a destination that organizations share when there is no room. */
+#define CROWDS 16
+
+int
+kgw_endpoint_compare_probes(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	KgwTicks	x = pairingheap_const_container(KgwEndpoint, ill_node, a)->health.probe_at;
+	KgwTicks	y = pairingheap_const_container(KgwEndpoint, ill_node, b)->health.probe_at;
+
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/*
+ * Finding and forgetting
+ */
+
+static uint64
+hash_text(const char *text, Size len, uint64 seed)
+{
+	return hash_bytes_extended((const unsigned char *) text, len, seed);
+}
+
+static uint64
+hash_endpoint(const KgwDelivery *row)
+{
+	if (row->subscription_id != 0)
+		return hash_text("subscription", 12, row->subscription_id);
+	return hash_text(row->url, strcspn(row->url, "?#"),
+					 hash_text(row->org_id, strlen(row->org_id), 0));
+}
+
+static void
+remove_endpoint(KgwScheduler *s, KgwEndpoint *e)
+{
+	KgwDestination *d = e->key.destination;
+
+	if (e->ill)
+		pairingheap_remove(s->ill_endpoints, &e->ill_node);
+	if (e->running)
+		dlist_delete(&e->run_node);
+	dlist_delete(&e->node);
+	dlist_delete(&e->all_node);
+	d->endpoint_count--;
+	d->open_count -= e->health.open;
+	hash_search(s->endpoints, &e->key, HASH_REMOVE, NULL);
+}
+
+/* Forget all endpoints of a destination, which has no entries. */
+void
+kgw_endpoint_forget(KgwScheduler *s, KgwDestination *d)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &d->endpoints)
+		remove_endpoint(s, dlist_container(KgwEndpoint, node, iter.cur));
+}
+
+/*
+ * Make room for one more, if need be and possible: of those that have nothing to
+ * send, one goes that never acknowledged anything, or else that wasn't used for
+ * longest.
+ */
+static bool
+make_room(KgwScheduler *s, KgwDestination *d)
+{
+	bool		all = hash_get_num_entries(s->endpoints) >= ENDPOINTS_ALL;
+	dlist_head *list = all ? &s->all_endpoints : &d->endpoints;
+	dlist_node *node = dlist_is_empty(list) ? NULL : dlist_tail_node(list);
+	KgwEndpoint *found = NULL;
+
+	if (!all && d->endpoint_count < ENDPOINTS_EACH)
+		return true;
+	for (int i = 0; i < LOOKS && node != NULL; i++)
+	{
+		KgwEndpoint *e = all ? dlist_container(KgwEndpoint, all_node, node) :
+			dlist_container(KgwEndpoint, node, node);
+
+		if (e->entries == 0 && (found == NULL || e->acked_at == 0))
+			found = e;
+		if (found != NULL && found->acked_at == 0)
+			break;
+		node = dlist_has_prev(list, node) ? dlist_prev_node(list, node) : NULL;
+	}
+	if (found != NULL)
+		remove_endpoint(s, found);
+	return found != NULL;
+}
+
+static KgwEndpoint *
+add_endpoint(KgwScheduler *s, const KgwEndpointKey *key)
+{
+	KgwDestination *d = key->destination;
+	KgwEndpoint *e = hash_search(s->endpoints, key, HASH_ENTER, NULL);
+
+	memset((char *) e + sizeof(e->key), 0, sizeof(KgwEndpoint) - sizeof(e->key));
+	kgw_circuit_breaker_init(&e->health, KGW_WINDOW_ENDPOINT, s->now);
+	kgw_circuit_breaker_suspend(&e->health, d->health.open, s->now);
+	dlist_init(&e->ready);
+	dlist_init(&e->ripe);
+	dlist_push_head(&d->endpoints, &e->node);
+	dlist_push_head(&s->all_endpoints, &e->all_node);
+	d->endpoint_count++;
+	return e;
+}
+
+/* The endpoint of a row of this destination. */
+KgwEndpoint *
+kgw_endpoint_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
+{
+	KgwEndpointKey key = {d, hash_endpoint(row)};
+	KgwEndpoint *e = hash_search(s->endpoints, &key, HASH_FIND, NULL);
+
+	if (e == NULL && !make_room(s, d))
+	{
+		key.hash = hash_text(row->org_id, strlen(row->org_id), 1);
+		if (d->endpoint_count >= 2 * ENDPOINTS_EACH)
+			key.hash %= CROWDS;
+		e = hash_search(s->endpoints, &key, HASH_FIND, NULL);
+	}
+	if (e == NULL)
+		return add_endpoint(s, &key);
+	dlist_move_head(&d->endpoints, &e->node);
+	dlist_move_head(&s->all_endpoints, &e->all_node);
+	return e;
+}
+
+/*
+ * Turns
+ */
+
+/* What the endpoint has shown so far. */
+KgwTrust
+kgw_endpoint_trust(const KgwEndpoint *e)
+{
+	if (e->health.failures > 0)
+		return KGW_TRUST_FAILING;
+	return e->acked_at != 0 && !e->slow ? KGW_TRUST_PROVEN : KGW_TRUST_NEW;
+}
+
+/* Requests that its destination may have in flight. */
+static int
+destination_limit(const KgwScheduler *s, const KgwDestination *d)
+{
+	return kgw_circuit_breaker_limit(&d->health, kgw_settings.max_in_flight_per_destination, s->now);
+}
+
+/*
+ * Requests that an endpoint may have in flight.  A probe of its destination is one
+ * whatever the endpoint's own breaker says: whether somebody is there is all that
+ * is asked.
+ */
+static int
+endpoint_limit(const KgwScheduler *s, const KgwEndpoint *e)
+{
+	int			limit = destination_limit(s, e->key.destination);
+
+	if (e->key.destination->health.open)
+		return limit;
+	return kgw_circuit_breaker_limit(&e->health, limit, s->now);
+}
+
+/* Whether one of these may have one more request in flight. */
+static bool
+has_share(const KgwDestination *d, KgwTrust trust, int limit)
+{
+	const int  *in_flight = d->trusted_in_flight;
+
+	if (d->in_flight >= limit)
+		return false;
+	if (trust == KGW_TRUST_PROVEN)
+		return true;
+	if (in_flight[KGW_TRUST_NEW] + in_flight[KGW_TRUST_FAILING] >= Max(limit / 2, 1))
+		return false;
+	return trust == KGW_TRUST_NEW || in_flight[KGW_TRUST_FAILING] < Max(limit / 4, 1);
+}
+
+/* Whether this one may have one more. */
+static bool
+has_slot(const KgwScheduler *s, const KgwEndpoint *e, int limit)
+{
+	const KgwDestination *d = e->key.destination;
+	bool		lately = e->acked_at != 0 && s->now - e->acked_at < KGW_LATELY;
+
+	if (e->in_flight == 0)
+		return true;
+	if (d->endpoint_count > 1 && limit >= 4 && d->in_flight >= limit - Max(limit / 8, 1))
+		return false;
+	return lately || e->in_flight < Max(limit / 2, 1);
+}
+
+static KgwEndpoint *
+first_of_line(const KgwScheduler *s, const KgwDestination *d, int line, int limit)
+{
+	dlist_iter	iter;
+
+	if (dlist_is_empty(unconstify(dlist_head *, &d->running_endpoints[line])) ||
+		!has_share(d, (KgwTrust) (line / 2), limit))
+		return NULL;
+	dlist_foreach(iter, unconstify(dlist_head *, &d->running_endpoints[line]))
+	{
+		KgwEndpoint *e = dlist_container(KgwEndpoint, run_node, iter.cur);
+
+		if (has_slot(s, e, limit))
+			return e;
+	}
+	return NULL;
+}
+
+/* The endpoint of a destination whose turn it is, or NULL. */
+KgwEndpoint *
+kgw_endpoint_candidate(const KgwScheduler *s, const KgwDestination *d)
+{
+	int			limit = destination_limit(s, d);
+	int			first = d->distrusting ? 2 * KGW_TRUST_NEW : 0;
+
+	for (int i = 0; i < ENDPOINT_LINES && d->in_flight < limit; i++)
+	{
+		KgwEndpoint *e = first_of_line(s, d, (first + i) % ENDPOINT_LINES, limit);
+
+		if (e != NULL)
+			return e;
+	}
+	return NULL;
+}
+
+/* How many rows an endpoint should have, or be about to have, to send. */
+static int
+rows_wanted(const KgwScheduler *s, const KgwEndpoint *e)
+{
+	const KgwDestination *d = e->key.destination;
+
+	if (d->paused)
+		return 0;
+	if (d->health.open || e->health.open)
+		return e->in_flight == 0 && endpoint_limit(s, e) > 0 ? 1 : 0;
+	if (s->row_bytes >= ROW_BYTES)
+		return DESTINATION_SHARE;
+	return kgw_endpoint_trust(e) == KGW_TRUST_PROVEN ? ENDPOINT_ROWS_PROVEN : ENDPOINT_ROWS;
+}
+
+/*
+ * Whether an entry that is due should let go of its row until its turn is nearer:
+ * there are enough before it.
+ */
+bool
+kgw_endpoint_parks(const KgwScheduler *s, const KgwEntry *entry)
+{
+	KgwEndpoint *e = entry->endpoint;
+
+	/* what was read for its turn has waited for it */
+	if (entry->state != KGW_ENTRY_FETCHING && !dlist_is_empty(&e->ripe) &&
+		dlist_head_element(KgwEntry, node, &e->ripe)->delivery_id < entry->delivery_id)
+		return true;
+	return kgw_endpoint_trust(e) != KGW_TRUST_PROVEN && !e->key.destination->paused &&
+		e->ready_count >= rows_wanted(s, e);
+}
+
+/* Have rows read for what is ripe, as far as there are turns for it. */
+static void
+feed(KgwScheduler *s, KgwEndpoint *e)
+{
+	int			wanted;
+
+	if (dlist_is_empty(&e->ripe))
+		return;
+	wanted = rows_wanted(s, e);
+	while (!dlist_is_empty(&e->ripe) && e->ready_count + e->fetching < wanted)
+	{
+		KgwEntry   *entry = dlist_container(KgwEntry, node, dlist_pop_head_node(&e->ripe));
+
+		entry->state = KGW_ENTRY_FETCHING;
+		entry->destination->ripe--;
+		e->fetching++;
+		s->fetch_stalled = false;
+		dlist_push_tail(&s->fetching, &entry->node);
+	}
+}
+
+/*
+ * Put an endpoint into, or out of, the lines it belongs to now.  To be called
+ * whenever something of it has changed; the caller places its destination then.
+ */
+void
+kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e)
+{
+	KgwDestination *d = e->key.destination;
+	int			line = 2 * kgw_endpoint_trust(e) + (e->in_flight > 0);
+	bool		runs = !dlist_is_empty(&e->ready) && e->in_flight < endpoint_limit(s, e);
+	bool		ill = e->health.open && !d->health.open &&
+		!kgw_circuit_breaker_probe_due(&e->health, s->now) &&
+		!(dlist_is_empty(&e->ready) && dlist_is_empty(&e->ripe));
+
+	feed(s, e);
+	if (e->running && (!runs || e->line != line))
+	{
+		dlist_delete(&e->run_node);
+		e->running = false;
+	}
+	if (runs && !e->running)
+		dlist_push_tail(&d->running_endpoints[line], &e->run_node);
+	e->running = runs;
+	e->line = line;
+	if (ill && !e->ill)
+		pairingheap_add(s->ill_endpoints, &e->ill_node);
+	else if (!ill && e->ill)
+		pairingheap_remove(s->ill_endpoints, &e->ill_node);
+	e->ill = ill;
+}
+
+/* The same for all endpoints of a destination. */
+void
+kgw_endpoint_enlist_all(KgwScheduler *s, KgwDestination *d)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &d->endpoints)
+		kgw_endpoint_enlist(s, dlist_container(KgwEndpoint, node, iter.cur));
+}
+
+/*
+ * The entry of a destination whose turn it is, in flight from here on; or NULL.
+ * Proven endpoints and others take turns.
+ */
+KgwEntry *
+kgw_endpoint_take(KgwScheduler *s, KgwDestination *d)
+{
+	KgwEndpoint *e = kgw_endpoint_candidate(s, d);
+	KgwEntry   *entry;
+
+	if (e == NULL)
+		return NULL;
+	entry = dlist_container(KgwEntry, node, dlist_pop_head_node(&e->ready));
+	entry->trust = kgw_endpoint_trust(e);
+	d->distrusting = entry->trust == KGW_TRUST_PROVEN;
+	d->trusted_in_flight[entry->trust]++;
+	d->in_flight++;
+	e->in_flight++;
+	e->ready_count--;
+
+	/* behind the others of its line */
+	dlist_delete(&e->run_node);
+	e->running = false;
+	kgw_endpoint_enlist(s, e);
+	return entry;
+}
+
+/* How long neither the endpoint's breaker nor its destination's has been open. */
+int64
+kgw_endpoint_closed_time(const KgwScheduler *s, const KgwEntry *entry)
+{
+	return kgw_circuit_breaker_closed_time(&entry->endpoint->health, s->now);
+}
+
+/* When the next probe of a destination, or of an endpoint of it, is due. */
+KgwTicks
+kgw_endpoint_next_probe(const KgwDestination *d)
+{
+	KgwTicks	next = KGW_NEVER;
+	dlist_iter	iter;
+
+	if (d->health.open)
+		return d->health.probe_at;
+	dlist_foreach(iter, unconstify(dlist_head *, &d->endpoints))
+	{
+		const KgwEndpoint *e = dlist_container(KgwEndpoint, node, iter.cur);
+
+		if (e->health.open)
+			next = Min(next, e->health.probe_at);
+	}
+	return next;
+}
+
+/* Whether an endpoint of a destination has acknowledged, and not failed since. */
+bool
+kgw_endpoint_any_works(const KgwDestination *d)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, unconstify(dlist_head *, &d->endpoints))
+	{
+		const KgwEndpoint *e = dlist_container(KgwEndpoint, node, iter.cur);
+
+		if (e->acked_at != 0 && e->health.failures == 0)
+			return true;
+	}
+	return false;
+}
