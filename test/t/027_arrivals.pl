@@ -83,6 +83,7 @@ wait_until_settled($node);
 $late->query_safe(q{COMMIT PREPARED 'p'});
 wait_for_log_rows($node, 1, q{object_id = 'prepared'});
 is(statuses('prepared'), 'pending', 'so does one that was prepared');
+$late->quit;
 
 #
 # The older transaction has the newer transition, and there is more than can be
@@ -138,7 +139,7 @@ is_deeply([ grep { statuses("meanwhile$_") ne 'pending success' } 1 .. 20 ],
 # Again the older transaction has the newer transition, with more than is read
 # whole, for more destinations than have a page a turn
 #
-$_->quit foreach $late, $older, $many;
+$_->quit foreach $older, $many;
 $older = begin();
 $many = begin();
 kill 'STOP', $worker;
