@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * column_value.c
- *	  Values that JSON has no form for: money, arrays, composites, ranges.
+ *	  A column's value as JSON, also of the types that JSON has no form for: money,
+ *	  arrays, composites, ranges.
  *
  * An element of an array or of a composite goes as a column of its type would:
  * to_jsonb() makes numbers of numerics, which a receiver reads as doubles, and
@@ -23,21 +24,30 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/cash.h"
+#include "utils/datetime.h"
+#include "utils/float.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/multirangetypes.h"
+#include "utils/numeric.h"
 #include "utils/pg_locale.h"
 #include "utils/rangetypes.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 #include "capture/column_value.h"
-#include "capture/payload.h"
+#include "capture/value_style.h"
 #include "pg/compat.h"
 
 /* As PostgreSQL has it: what a locale doesn't say, or says absurdly, is 2. */
@@ -97,7 +107,7 @@ push(JsonbParseState **state, JsonbIteratorToken token, const KgwColumn *column,
 
 	value.type = jbvNull;
 	if (!isnull)
-		kgw_payload_value(&value, column, datum);
+		kgw_column_value(&value, column, datum);
 	pushJsonbValue(state, token, &value);
 }
 
@@ -246,8 +256,8 @@ string_json(char *text)
  * Take an array, a composite or a range of money apart; false, with nothing
  * done, when it is none of these.  Raises whatever the parts' own types raise.
  */
-bool
-kgw_column_value_nested(const KgwColumn *column, Datum datum, Jsonb **json)
+static bool
+nested(const KgwColumn *column, Datum datum, Jsonb **json)
 {
 	bool		multi = get_typtype(column->type) == TYPTYPE_MULTIRANGE;
 	Oid			range;
@@ -265,4 +275,140 @@ kgw_column_value_nested(const KgwColumn *column, Datum datum, Jsonb **json)
 		*json = string_json(range_text(column, datum, range, multi));
 	}
 	return true;
+}
+
+void
+kgw_column_value_string(JsonbValue *value, char *text)
+{
+	value->type = jbvString;
+	value->val.string.val = text;
+	value->val.string.len = strlen(text);
+}
+
+static void
+float_value(JsonbValue *value, const KgwColumn *column, Datum datum)
+{
+	float8		number = column->type == FLOAT4OID ? DatumGetFloat4(datum) : DatumGetFloat8(datum);
+	char	   *text = OutputFunctionCall((FmgrInfo *) &column->output, datum);
+
+	if (isnan(number) || isinf(number))
+	{
+		kgw_column_value_string(value, text);
+		return;
+	}
+	value->type = jbvNumeric;
+	value->val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in,
+															 CStringGetDatum(text),
+															 ObjectIdGetDatum(InvalidOid),
+															 Int32GetDatum(-1)));
+}
+
+/*
+ * RFC 3339 in UTC with as many decimals as there are; a timestamp without time
+ * zone is taken for UTC.  What RFC 3339 has no form for (infinity, years
+ * before 1 or beyond 9999) goes as PostgreSQL writes it.
+ */
+static void
+timestamp_value(JsonbValue *value, const KgwColumn *column, Datum datum)
+{
+	Timestamp	when = DatumGetTimestamp(datum);
+	struct pg_tm tm;
+	fsec_t		fsec;
+	char	   *text;
+	int			len;
+
+	if (TIMESTAMP_NOT_FINITE(when) ||
+		timestamp2tm(when, NULL, &tm, &fsec, NULL, NULL) != 0 ||
+		tm.tm_year < 1 || tm.tm_year > 9999)
+	{
+		kgw_column_value_string(value, OutputFunctionCall((FmgrInfo *) &column->output, datum));
+		return;
+	}
+	text = psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%06d", tm.tm_year, tm.tm_mon,
+					tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
+	len = strlen(text);
+	while (text[len - 1] == '0')
+		len--;
+	if (text[len - 1] == '.')
+		len--;
+	strcpy(text + len, "Z");
+	kgw_column_value_string(value, text);
+}
+
+void
+kgw_column_value_jsonb(JsonbValue *value, Jsonb *jsonb)
+{
+	if (JB_ROOT_IS_SCALAR(jsonb))
+		JsonbExtractScalar(&jsonb->root, value);
+	else
+	{
+		value->type = jbvBinary;
+		value->val.binary.data = &jsonb->root;
+		value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
+	}
+}
+
+/* to_jsonb(), for what has no parts: by its cast to json, or its text. */
+static Jsonb *
+unparted_json(const KgwColumn *column, Datum datum)
+{
+	FmgrInfo	to_jsonb;
+	int16		length;
+	bool		by_value;
+	Const	   *argument;
+
+	get_typlenbyval(column->type, &length, &by_value);
+	argument = makeConst(column->type, -1, InvalidOid, length, datum, false, by_value);
+	fmgr_info(F_TO_JSONB, &to_jsonb);
+	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
+											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+					   &to_jsonb);
+	return DatumGetJsonbP(FunctionCall1(&to_jsonb, datum));
+}
+
+/* A cast may set what it likes for itself, and leaves the session's own behind. */
+Jsonb *
+kgw_column_value_converted(const KgwColumn *column, Datum datum)
+{
+	Jsonb	   *json;
+
+	if (!nested(column, datum, &json))
+	{
+		json = unparted_json(column, datum);
+		kgw_value_style_pin();
+	}
+	return json;
+}
+
+/* The JSON value of a column, or of a part of one; kgw_value_style_begin() holds. */
+void
+kgw_column_value(JsonbValue *value, const KgwColumn *column, Datum datum)
+{
+	switch (column->kind)
+	{
+		case KGW_COLUMN_NUMBER:
+			value->type = jbvNumeric;
+			value->val.numeric = int64_to_numeric(column->type == INT2OID ?
+												  DatumGetInt16(datum) : DatumGetInt32(datum));
+			break;
+		case KGW_COLUMN_FLOAT:
+			float_value(value, column, datum);
+			break;
+		case KGW_COLUMN_BOOL:
+			value->type = jbvBool;
+			value->val.boolean = DatumGetBool(datum);
+			break;
+		case KGW_COLUMN_TIMESTAMP:
+			timestamp_value(value, column, datum);
+			break;
+		case KGW_COLUMN_JSONB:
+			kgw_column_value_jsonb(value, DatumGetJsonbP(datum));
+			break;
+		case KGW_COLUMN_CONVERTED:
+			kgw_column_value_jsonb(value, kgw_column_value_converted(column, datum));
+			break;
+		case KGW_COLUMN_STRING:
+			kgw_column_value_string(value, kgw_column_value_text(column, datum));
+			break;
+	}
 }

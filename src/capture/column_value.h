@@ -16,6 +16,9 @@
 
 extern int	kgw_column_value_money_digits(void);
 extern char *kgw_column_value_text(const KgwColumn *column, Datum datum);
-extern bool kgw_column_value_nested(const KgwColumn *column, Datum datum, Jsonb **json);
+extern void kgw_column_value_string(JsonbValue *value, char *text);
+extern void kgw_column_value_jsonb(JsonbValue *value, Jsonb *jsonb);
+extern Jsonb *kgw_column_value_converted(const KgwColumn *column, Datum datum);
+extern void kgw_column_value(JsonbValue *value, const KgwColumn *column, Datum datum);
 
 #endif							/* KGW_CAPTURE_COLUMN_VALUE_H */

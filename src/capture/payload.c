@@ -20,57 +20,24 @@
  *
  * Timestamp and signature belong to an attempt and are not put in here.
  *
- * What a receiver gets must not depend on who has written the row: DateStyle,
- * extra_float_digits and their like belong to the writer's session.  They are
- * set aside by assignment, as setting them by name would cost every payment
- * more than all the rest.
- *
  * src/capture/payload.c
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <math.h>
-
 #include "access/detoast.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
-#include "utils/bytea.h"
-#include "utils/datetime.h"
-#include "utils/float.h"
-#include "utils/fmgroids.h"
-#include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/resowner.h"
-#include "utils/timestamp.h"
 
 #include "capture/column_value.h"
 #include "capture/payload.h"
+#include "capture/value_style.h"
 #include "pg/extension.h"
 #include "pg/value_weight.h"
 #include "pure/jcs/jcs.h"
-
-/* Set aside what the session, or code that has just run in it, says of style. */
-static void
-pin_style(void)
-{
-	static pg_tz *utc;
-
-	if (utc == NULL)
-		utc = pg_tzset("GMT");
-	DateStyle = USE_ISO_DATES;
-	IntervalStyle = INTSTYLE_POSTGRES;
-	extra_float_digits = 1;
-	bytea_output = BYTEA_OUTPUT_HEX;
-	quote_all_identifiers = false;
-	session_timezone = utc;
-}
 
 /*
  * Up to this depth jsonb is copied without a guard: a recursion that takes less
@@ -91,171 +58,6 @@ typedef struct KgwBuild
 	char	   *problem;		/* why some member is left out, or NULL */
 	Jsonb	   *payload;		/* when it is done, or NULL */
 } KgwBuild;
-
-/*
- * From here to kgw_payload_style_end(), which has to be called also after an
- * error, values are written the same way in every session: dates as ISO 8601,
- * times in UTC, floats to the last digit.
- */
-void
-kgw_payload_style_begin(KgwPayloadStyle *session)
-{
-	session->date_style = DateStyle;
-	session->interval_style = IntervalStyle;
-	session->float_digits = extra_float_digits;
-	session->bytea_output = bytea_output;
-	session->quote_all = quote_all_identifiers;
-	session->timezone = session_timezone;
-	pin_style();
-}
-
-/* Give the session its own settings back. */
-void
-kgw_payload_style_end(const KgwPayloadStyle *session)
-{
-	DateStyle = session->date_style;
-	IntervalStyle = session->interval_style;
-	extra_float_digits = session->float_digits;
-	bytea_output = session->bytea_output;
-	quote_all_identifiers = session->quote_all;
-	session_timezone = session->timezone;
-}
-
-static void
-string_value(JsonbValue *value, char *text)
-{
-	value->type = jbvString;
-	value->val.string.val = text;
-	value->val.string.len = strlen(text);
-}
-
-static void
-float_value(JsonbValue *value, const KgwColumn *column, Datum datum)
-{
-	float8		number = column->type == FLOAT4OID ? DatumGetFloat4(datum) : DatumGetFloat8(datum);
-	char	   *text = OutputFunctionCall((FmgrInfo *) &column->output, datum);
-
-	if (isnan(number) || isinf(number))
-	{
-		string_value(value, text);
-		return;
-	}
-	value->type = jbvNumeric;
-	value->val.numeric = DatumGetNumeric(DirectFunctionCall3(numeric_in,
-															 CStringGetDatum(text),
-															 ObjectIdGetDatum(InvalidOid),
-															 Int32GetDatum(-1)));
-}
-
-/*
- * RFC 3339 in UTC with as many decimals as there are; a timestamp without time
- * zone is taken for UTC.  What RFC 3339 has no form for (infinity, years
- * before 1 or beyond 9999) goes as PostgreSQL writes it.
- */
-static void
-timestamp_value(JsonbValue *value, const KgwColumn *column, Datum datum)
-{
-	Timestamp	when = DatumGetTimestamp(datum);
-	struct pg_tm tm;
-	fsec_t		fsec;
-	char	   *text;
-	int			len;
-
-	if (TIMESTAMP_NOT_FINITE(when) ||
-		timestamp2tm(when, NULL, &tm, &fsec, NULL, NULL) != 0 ||
-		tm.tm_year < 1 || tm.tm_year > 9999)
-	{
-		string_value(value, OutputFunctionCall((FmgrInfo *) &column->output, datum));
-		return;
-	}
-	text = psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%06d", tm.tm_year, tm.tm_mon,
-					tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
-	len = strlen(text);
-	while (text[len - 1] == '0')
-		len--;
-	if (text[len - 1] == '.')
-		len--;
-	strcpy(text + len, "Z");
-	string_value(value, text);
-}
-
-static void
-jsonb_value(JsonbValue *value, Jsonb *jsonb)
-{
-	if (JB_ROOT_IS_SCALAR(jsonb))
-		JsonbExtractScalar(&jsonb->root, value);
-	else
-	{
-		value->type = jbvBinary;
-		value->val.binary.data = &jsonb->root;
-		value->val.binary.len = VARSIZE(jsonb) - VARHDRSZ;
-	}
-}
-
-/* to_jsonb(), for what has no parts: by its cast to json, or its text. */
-static Jsonb *
-unparted_json(const KgwColumn *column, Datum datum)
-{
-	FmgrInfo	to_jsonb;
-	int16		length;
-	bool		by_value;
-	Const	   *argument;
-
-	get_typlenbyval(column->type, &length, &by_value);
-	argument = makeConst(column->type, -1, InvalidOid, length, datum, false, by_value);
-	fmgr_info(F_TO_JSONB, &to_jsonb);
-	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
-											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
-					   &to_jsonb);
-	return DatumGetJsonbP(FunctionCall1(&to_jsonb, datum));
-}
-
-/* A cast may set what it likes for itself, and leaves the session's own behind. */
-static Jsonb *
-converted_json(const KgwColumn *column, Datum datum)
-{
-	Jsonb	   *json;
-
-	if (!kgw_column_value_nested(column, datum, &json))
-	{
-		json = unparted_json(column, datum);
-		pin_style();
-	}
-	return json;
-}
-
-/* The JSON value of a column, or of a part of one; kgw_payload_style_begin() holds. */
-void
-kgw_payload_value(JsonbValue *value, const KgwColumn *column, Datum datum)
-{
-	switch (column->kind)
-	{
-		case KGW_COLUMN_NUMBER:
-			value->type = jbvNumeric;
-			value->val.numeric = int64_to_numeric(column->type == INT2OID ?
-												  DatumGetInt16(datum) : DatumGetInt32(datum));
-			break;
-		case KGW_COLUMN_FLOAT:
-			float_value(value, column, datum);
-			break;
-		case KGW_COLUMN_BOOL:
-			value->type = jbvBool;
-			value->val.boolean = DatumGetBool(datum);
-			break;
-		case KGW_COLUMN_TIMESTAMP:
-			timestamp_value(value, column, datum);
-			break;
-		case KGW_COLUMN_JSONB:
-			jsonb_value(value, DatumGetJsonbP(datum));
-			break;
-		case KGW_COLUMN_CONVERTED:
-			jsonb_value(value, converted_json(column, datum));
-			break;
-		case KGW_COLUMN_STRING:
-			string_value(value, kgw_column_value_text(column, datum));
-			break;
-	}
-}
 
 /*
  * A member's value; false when it has none that could be sent, and the reason is
@@ -280,16 +82,16 @@ member_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datu
 				strlcpy(b->weight.fault, before.fault, sizeof(b->weight.fault));
 				return false;
 			}
-			json = converted_json(column, datum);
+			json = kgw_column_value_converted(column, datum);
 			break;
 		default:
-			kgw_payload_value(value, column, datum);
+			kgw_column_value(value, column, datum);
 			return value->type != jbvString ||
 				kgw_value_weight_bytes(&b->weight, value->val.string.len);
 	}
 	if (!kgw_value_weight_jsonb(&b->weight, json))
 		return false;
-	jsonb_value(value, json);
+	kgw_column_value_jsonb(value, json);
 	return true;
 }
 
@@ -336,22 +138,11 @@ build(KgwBuild *b, bool guarded, bool safe_only)
 		}
 		if (b->weight.depth > DEPTH_UNGUARDED && !guarded)
 			return NULL;
-		string_value(&name, member->name);
+		kgw_column_value_string(&name, member->name);
 		pushJsonbValue(&state, WJB_KEY, &name);
 		pushJsonbValue(&state, WJB_VALUE, &value);
 	}
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
-}
-
-/* What casts and types of others may write by; until the section's end. */
-static void
-pin_locale(void)
-{
-	static const char *const names[] = {"lc_monetary", "lc_numeric", "lc_time"};
-
-	for (size_t i = 0; i < lengthof(names); i++)
-		(void) set_config_option(names[i], "C", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*
@@ -379,7 +170,7 @@ guarded(void (*act) (void *), void *arg)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		pin_style();
+		kgw_value_style_pin();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
@@ -397,7 +188,7 @@ build_as_owner(void *arg)
 	KgwOwnerSection section;
 
 	kgw_extension_owner_begin_restricted(&section, b->watch->owner);
-	pin_locale();
+	kgw_value_style_pin_locale();
 	b->payload = build(b, true, false);
 	kgw_extension_owner_end(&section);
 }

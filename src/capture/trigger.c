@@ -31,6 +31,7 @@
 #include "capture/fanout.h"
 #include "capture/partition_move.h"
 #include "capture/payload.h"
+#include "capture/value_style.h"
 #include "capture/watch_cache.h"
 #include "pure/limits.h"
 
@@ -265,11 +266,11 @@ kg_enqueue(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	const KgwWatch *watch;
-	KgwPayloadStyle session;
+	KgwValueStyle session;
 
 	check_called_right(fcinfo);
 	watch = watch_or_refuse(data->tg_relation);
-	kgw_payload_style_begin(&session);
+	kgw_value_style_begin(&session);
 	PG_TRY();
 	{
 		if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
@@ -279,7 +280,7 @@ kg_enqueue(PG_FUNCTION_ARGS)
 	}
 	PG_FINALLY();
 	{
-		kgw_payload_style_end(&session);
+		kgw_value_style_end(&session);
 		kgw_watch_cache_release(watch);
 	}
 	PG_END_TRY();
