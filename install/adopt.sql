@@ -4,9 +4,8 @@
  */
 
 /*
- * What was restored has the transaction numbers of another server, and
- * arrivals are found by those; so it is enqueued anew, as it were, by this
- * transaction.  The sequences come with a dump, but not with a part of one.
+ * Restored rows have the transaction IDs of another server, and new rows are
+ * found by those; so this transaction marks all of them as enqueued by itself.  The sequences come with a dump, but not with a part of one.
  */
 CREATE FUNCTION @extschema@.kg_adopt() RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -4,21 +4,21 @@
  */
 
 /*
- * Whoever drops a table has no right on ours, and needs none.  Event triggers,
+ * The role that drops a table has no privilege on ours, and needs none.  Event triggers,
  * because they work in a session that doesn't preload the library, too.  Those of
  * every command are in C, and return at once where no watched table can be meant.
  */
 CREATE FUNCTION kgwebhook.forget_dropped_table() RETURNS pg_catalog.event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'kg_forget_dropped_table';
 COMMENT ON FUNCTION kgwebhook.forget_dropped_table() IS
-  'event trigger: a table that is dropped is watched no more';
+  'event trigger: stops watching a table that is dropped';
 
 CREATE FUNCTION kgwebhook.check_watched_ddl() RETURNS pg_catalog.event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'kg_check_watched_ddl';
 COMMENT ON FUNCTION kgwebhook.check_watched_ddl() IS
   'event trigger: calls refuse_unwatched_changes() where a watched table may be meant';
 
-/* Looks at catalogs only: a lock on someone's table would hold up all others. */
+/* Looks at catalogs only: a lock on a user's table would block others. */
 CREATE FUNCTION kgwebhook.refuse_unwatched_changes() RETURNS pg_catalog.void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -49,22 +49,22 @@ BEGIN
                     WHERE d.classid = 'pg_class'::regclass AND d.objid IN (f.watched, f.relid, f.parent))
      LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'table "%" is watched, and can''t be altered like this', watched
+        RAISE EXCEPTION 'table "%" is watched and cannot be altered in this way', watched
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = fault,
-                  HINT = 'Call kg_unwatch() first, if its status changes are to be events no more.';
+                  HINT = 'Call kg_unwatch() first, if its status changes are no longer to be events.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.refuse_unwatched_changes() IS
-  'of the event trigger: refuses what would let status changes of a watched table go unseen';
+  'for the event trigger: refuses DDL that would let status changes of a watched table go unseen';
 
 CREATE EVENT TRIGGER kgwebhook_forget_dropped_table ON sql_drop
     EXECUTE FUNCTION kgwebhook.forget_dropped_table();
 ALTER EVENT TRIGGER kgwebhook_forget_dropped_table ENABLE ALWAYS;
-COMMENT ON EVENT TRIGGER kgwebhook_forget_dropped_table IS 'a table that is dropped is watched no more';
+COMMENT ON EVENT TRIGGER kgwebhook_forget_dropped_table IS 'stops watching a table that is dropped';
 
 CREATE EVENT TRIGGER kgwebhook_check_watched_ddl ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
     EXECUTE FUNCTION kgwebhook.check_watched_ddl();
 ALTER EVENT TRIGGER kgwebhook_check_watched_ddl ENABLE ALWAYS;
-COMMENT ON EVENT TRIGGER kgwebhook_check_watched_ddl IS 'refuses what would let status changes of a watched table go unseen';
+COMMENT ON EVENT TRIGGER kgwebhook_check_watched_ddl IS 'refuses DDL that would let status changes of a watched table go unseen';

@@ -46,7 +46,7 @@ COMMENT ON COLUMN kgwebhook.dead_letter.reason IS 'why it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.died_at IS 'when it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';
 
-/* What an operator has put in place of what a payment said must be accounted for. */
+/* When an operator replaces what a payment said, that must be on record. */
 CREATE TABLE kgwebhook.amendment (
     delivery_id      pg_catalog.int8 NOT NULL,
     amended_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
@@ -58,12 +58,12 @@ CREATE TABLE kgwebhook.amendment (
     former_reason    pg_catalog.text NOT NULL,
     CONSTRAINT amendment_pkey PRIMARY KEY (delivery_id, amended_at)
 );
-COMMENT ON TABLE kgwebhook.amendment IS 'payloads that were changed by kg_amend(), and by whom; kept as long as the log';
+COMMENT ON TABLE kgwebhook.amendment IS 'payloads that were changed by kg_amend(), and by which role; kept as long as the log';
 COMMENT ON COLUMN kgwebhook.amendment.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.amendment.amended_at IS 'when it was changed and queued';
 COMMENT ON COLUMN kgwebhook.amendment.amended_by IS 'the role that called kg_amend()';
 COMMENT ON COLUMN kgwebhook.amendment.org_id IS 'the organization whose secret signs';
 COMMENT ON COLUMN kgwebhook.amendment.object_id IS 'the object whose status changed';
-COMMENT ON COLUMN kgwebhook.amendment.payload IS 'what is sent since';
-COMMENT ON COLUMN kgwebhook.amendment.former_payload IS 'what was to be sent before';
+COMMENT ON COLUMN kgwebhook.amendment.payload IS 'the payload that is sent from then on';
+COMMENT ON COLUMN kgwebhook.amendment.former_payload IS 'the payload before the change';
 COMMENT ON COLUMN kgwebhook.amendment.former_reason IS 'why the delivery had been given up';

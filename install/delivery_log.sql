@@ -37,8 +37,8 @@ CREATE TABLE kgwebhook.delivery_log_default PARTITION OF kgwebhook.delivery_log 
 ALTER TABLE kgwebhook.delivery_log_default REPLICA IDENTITY FULL;
 
 /*
- * Indexes are the partitions' own: those of the parent would be made again when a
- * restore attaches a day, and be in the way of the ones that the dump has.
+ * Indexes are the partitions' own: those of the parent would be rebuilt when a
+ * restore attaches a day, and collide with the ones in the dump.
  * The latest attempts, of all or of one organization, are read backward from the
  * end of each day's index; a block range index could only have been read whole.
  */
@@ -59,7 +59,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.index_partition(pg_catalog.name) IS
-  'makes the indexes of a partition of the log';
+  'creates the indexes of a partition of the log';
 
 SELECT kgwebhook.index_partition('delivery_log_default');
 COMMENT ON TABLE kgwebhook.delivery_log IS 'every attempt of every delivery';

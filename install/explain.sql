@@ -39,16 +39,16 @@ BEGIN
     IF it.state = 'acknowledged' THEN
         RETURN told || E'\nThe receiver has it; nothing is left to do.';
     ELSIF it.state = 'superseded' THEN
-        RETURN told || format(E'\nIt made way for a newer status of the object.\nNothing happens by itself. SELECT kg_redeliver(%s) sends it all the same.',
+        RETURN told || format(E'\nIt was superseded by a newer status of the object.\nNothing more happens automatically. SELECT kg_redeliver(%s) sends it anyway.',
                               it.delivery_id);
     ELSIF it.state = 'dead' THEN
         SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = kg_explain.delivery_id;
-        told := told || format(E'\nIt was given up at %s: %s.\nNothing happens by itself.',
+        told := told || format(E'\nIt was given up at %s: %s.\nNothing more happens automatically.',
                                date_trunc('second', dead.died_at), dead.reason);
         IF it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
-            RETURN told || format(' Subscription %s was removed, so it can''t be sent again.', it.subscription_id);
+            RETURN told || format(' Subscription %s was removed, so it cannot be sent again.', it.subscription_id);
         END IF;
-        RETURN told || format(' Mend what is wrong; then %sSELECT kg_redeliver(%s) sends it again.',
+        RETURN told || format(' Fix the cause; then %sSELECT kg_redeliver(%s) sends it again.',
                               CASE WHEN subscription.disabled_at IS NULL THEN ''
                                    ELSE format('enable the subscription by SELECT kg_resume_subscription(%s); after that ', it.subscription_id) END,
                               it.delivery_id);
@@ -67,7 +67,7 @@ BEGIN
                                     date_trunc('second', it.next_attempt_at - now())) END);
     RETURN told || E'\n' || CASE
         WHEN worker NOT IN ('idle', 'busy') THEN
-            format('Nothing is sent at present, for the worker is: %s. Next is %s, when that is mended.', worker, next)
+            format('Nothing is sent at present, because the worker is: %s. Next is %s, once that is fixed.', worker, next)
         WHEN destination.state = 'paused' THEN
             format('Its destination %s is paused. Next is %s, after kg_resume().', it.destination, next)
         WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
@@ -82,14 +82,14 @@ BEGIN
         WHEN ahead IS NOT NULL THEN
             format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
         WHEN destination.state = 'backing_off' THEN
-            format('%s (%s failures in a row). That is tried again at %s. It goes when that has worked.',
-                   CASE WHEN last.outcome IN ('unreachable', 'blocked') THEN format('Its destination %s can''t be reached', it.destination)
-                        WHEN last.outcome IN ('rejected', 'timed_out') THEN format('Its URL is failing, and nothing at %s has worked since', it.destination)
+            format('%s (%s failures in a row). The next probe is at %s; this is sent once one succeeds.',
+                   CASE WHEN last.outcome IN ('unreachable', 'blocked') THEN format('Its destination %s cannot be reached', it.destination)
+                        WHEN last.outcome IN ('rejected', 'timed_out') THEN format('Its URL is failing, and nothing at %s has succeeded since', it.destination)
                         ELSE format('Its destination %s, or its URL there, is failing', it.destination) END,
                    destination.failures_in_a_row,
                    date_trunc('second', greatest(destination.next_try, it.next_attempt_at)))
         WHEN last.outcome IN ('rejected', 'timed_out') AND it.next_attempt_at < now() - interval '5 seconds' THEN
-            format('Its URL is failing, while others at its destination %s are not: it goes when a probe of that URL has worked.',
+            format('Its URL is failing, while others at its destination %s are not: it is sent once a probe of that URL succeeds.',
                    it.destination)
         ELSE format('Next is %s.', next) END;
 END

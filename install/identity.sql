@@ -4,10 +4,6 @@
  */
 
 /*
- * What is watched, and the secrets that sign for it
- */
-
-/*
  * Which database this is: not one row but any number, because a restore adds the
  * original's to the one that is written here, and both have to be seen.
  */
@@ -19,8 +15,8 @@ CREATE TABLE kgwebhook.instance (
 
 ALTER TABLE kgwebhook.instance REPLICA IDENTITY FULL;
 COMMENT ON TABLE kgwebhook.instance IS
-  'the database that this one is; a copy has its original''s row, and waits for kg_adopt()';
-COMMENT ON COLUMN kgwebhook.instance.system_identifier IS 'of the server, as pg_control_system() has it';
+  'identity of this database; a copy has its original''s row and waits for kg_adopt()';
+COMMENT ON COLUMN kgwebhook.instance.system_identifier IS 'system identifier of the server, from pg_control_system()';
 COMMENT ON COLUMN kgwebhook.instance.database IS 'OID of the database';
 COMMENT ON COLUMN kgwebhook.instance.recorded_at IS 'when CREATE EXTENSION or kg_adopt() wrote this';
 
@@ -28,7 +24,7 @@ CREATE FUNCTION kgwebhook.origin() RETURNS pg_catalog.int8
     LANGUAGE c STABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'kg_origin';
 COMMENT ON FUNCTION kgwebhook.origin() IS
-  'the number of this database, which its deliveries carry';
+  'the number that identifies this database; its deliveries carry it';
 
 CREATE FUNCTION kgwebhook.record_instance() RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -41,6 +37,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.record_instance() IS
-  'records that this database is the one it is';
+  'records this database''s identity';
 
 SELECT kgwebhook.record_instance();

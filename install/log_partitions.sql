@@ -4,9 +4,9 @@
  */
 
 /*
- * The days of the log
+ * The partitions of the log
  *
- * A partition a day, by UTC, named after it: delivery_log_20261124.  Retention
+ * One a day, by UTC, named after it: delivery_log_20261124.  Retention
  * drops them whole.
  *
  * None is made here, and none before there is something to log.  A dump has
@@ -14,9 +14,9 @@
  * extension and before the queue has a row: until then their names must be
  * free.
  *
- * Attaching or dropping a day locks the log for a moment, and whoever waits for
- * that lock keeps the workers waiting behind it.  So nobody waits for long: the
- * default partition takes what comes until someone succeeds.
+ * Attaching or dropping a day locks the log for a moment, and a session that
+ * waits for that lock keeps the workers waiting behind it.  So no session waits
+ * for long: the default partition takes new attempts until one succeeds.
  */
 
 CREATE FUNCTION kgwebhook.create_log_partition(day pg_catalog.date) RETURNS pg_catalog.void
@@ -35,7 +35,7 @@ BEGIN
     IF strays > 1000 THEN
         RAISE WARNING 'attempts of % stay in kgwebhook.delivery_log_default', day
             USING DETAIL = 'There are too many of them to move while the log is locked.',
-                  HINT = 'They are deleted when they are older than kgwebhook.log_retention.';
+                  HINT = 'They are deleted when they are older than \&quot;kgwebhook.log_retention\&quot;.';
         RETURN;
     END IF;
     EXECUTE format('CREATE TABLE kgwebhook.%I (LIKE kgwebhook.delivery_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)',
@@ -61,7 +61,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.create_log_partition(pg_catalog.date) IS
-  'makes the log''s partition of a day, and moves there what the default partition has of it';
+  'creates the log''s partition of a day, and moves its rows there from the default partition';
 
 CREATE FUNCTION kgwebhook.create_log_partitions() RETURNS pg_catalog.bool
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -89,7 +89,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.create_log_partitions() IS
-  'makes the log''s partitions of today and the next three days; false when someone holds a lock';
+  'creates the log''s partitions of today and the next three days; false when the lock was not granted';
 
 CREATE FUNCTION kgwebhook.log_retention() RETURNS pg_catalog.interval
     LANGUAGE c STABLE
@@ -112,7 +112,7 @@ AS $$
      ORDER BY c.relname
 $$;
 COMMENT ON FUNCTION kgwebhook.log_partitions(pg_catalog.timestamptz) IS
-  'partitions of the log that can have attempts older than that, and whether they have no others';
+  'partitions of the log that can contain attempts older than that, and whether all their attempts are';
 
 CREATE FUNCTION kgwebhook.drop_log_partitions() RETURNS pg_catalog.bool
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -142,4 +142,4 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.drop_log_partitions() IS
-  'drops the days of the log that are older than kgwebhook.log_retention; false when there is more to do later';
+  'drops the partitions of the log that are older than kgwebhook.log_retention; false when there is more to do later';

@@ -4,13 +4,13 @@
  */
 
 /*
- * What kg_reconcile() would list, of any age and for each receiver, but for what
- * was queued within the hour and is on its way.  Who looks at the log should see a
- * thing once as a WARNING: what was there an hour ago is told at level LOG from
- * then on.  An hour has 65 minutes here, as no job begins on the second: news may
- * be told twice, but is never left out.  Nothing is written down, so a sweep more
- * or less does no harm.  Beyond 10,000 the number doesn't matter any more; as
- * news may then be among what wasn't looked at, that is always a WARNING.
+ * Counts what kg_reconcile() would list, of any age and for each receiver, except
+ * what was queued within the hour and is on its way.  Each delivery is reported once
+ * as a WARNING; what was already there an hour ago is repeated at level LOG.  An
+ * hour has 65 minutes here, because no job begins on the second: news may be
+ * reported twice, but is never left out.  Nothing is written down, so an extra
+ * run does no harm.  The count stops at 10,000; as there may then be news among
+ * what was not looked at, that is always a WARNING.
  */
 CREATE FUNCTION kgwebhook.report_unacknowledged() RETURNS pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -41,7 +41,7 @@ BEGIN
     END IF;
     told := format('kgwebhook: %s deliveries%s of an object''s latest status were never acknowledged',
                    found.deliveries, CASE WHEN found.deliveries = most THEN ' or more' ELSE '' END);
-    more := format('In database "%s": %s have waited for more than an hour, %s were given up, %s were superseded. The oldest is of %s; %s are new in the last hour.',
+    more := format('In database "%s": %s have waited for more than an hour, %s were given up, %s were superseded.  The oldest is of %s; %s are new in the last hour.',
                    current_database(), found.waiting, found.dead, found.superseded,
                    date_trunc('second', found.oldest), found.news);
     IF found.news > 0 OR found.deliveries = most THEN
@@ -53,16 +53,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.report_unacknowledged() IS
-  'says in the server''s log how many deliveries of an object''s latest status were never acknowledged; returns how many';
+  'reports in the server''s log how many deliveries of an object''s latest status were never acknowledged; returns that number';
 
 CREATE FUNCTION @extschema@.kg_schedule_maintenance() RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_schedule_maintenance';
 COMMENT ON FUNCTION @extschema@.kg_schedule_maintenance() IS
-  'has pg_cron run retention, expiry of intents and a sweep for what was not acknowledged';
+  'schedules with pg_cron: retention, expiry of intents, and an hourly report of what was not acknowledged';
 
 CREATE FUNCTION @extschema@.kg_unschedule_maintenance() RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_unschedule_maintenance';
 COMMENT ON FUNCTION @extschema@.kg_unschedule_maintenance() IS
-  'takes the jobs of kg_schedule_maintenance() away';
+  'removes the jobs of kg_schedule_maintenance()';

@@ -7,9 +7,9 @@ CREATE TABLE kgwebhook.paused (
     destination  pg_catalog.text COLLATE pg_catalog."C" PRIMARY KEY,
     paused_at    pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
-COMMENT ON TABLE kgwebhook.paused IS 'destinations that nothing is sent to; written by kg_pause() and kg_resume()';
+COMMENT ON TABLE kgwebhook.paused IS 'paused destinations; written by kg_pause() and kg_resume()';
 COMMENT ON COLUMN kgwebhook.paused.destination IS 'scheme://host:port, or * for all of them';
-COMMENT ON COLUMN kgwebhook.paused.paused_at IS 'since when';
+COMMENT ON COLUMN kgwebhook.paused.paused_at IS 'when it was paused';
 
 CREATE FUNCTION kgwebhook.normalized_destination(destination pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -24,11 +24,11 @@ BEGIN
         USING ERRCODE = 'invalid_parameter_value',
               DETAIL = 'A destination is scheme://host:port, with its port.',
               HINT = CASE WHEN known <> '' THEN format('The destination of such a URL is %s.', known)
-                     ELSE 'SELECT destination FROM kgwebhook.destinations shows those that there are.' END;
+                     ELSE 'SELECT destination FROM kgwebhook.destinations shows the existing ones.' END;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.normalized_destination(pg_catalog.text) IS
-  'a destination in lower case; an error for what can be none';
+  'a destination in lower case; an error if it is not one';
 
 CREATE FUNCTION @extschema@.kg_pause(destination pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -42,9 +42,9 @@ BEGIN
        AND NOT EXISTS (SELECT FROM kgwebhook.queue q WHERE q.destination = name)
        AND NOT EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.destination = name)
        AND NOT EXISTS (SELECT FROM kgwebhook.destination_notices() n WHERE n.destination = name) THEN
-        RAISE WARNING 'nobody knows the destination "%"', name
-            USING DETAIL = 'Nothing waits for it, no subscription has it, and nothing was sent there since the server started. It is paused all the same.',
-                  HINT = 'SELECT destination FROM kgwebhook.destinations shows those that there are; kg_resume() takes a pause back.';
+        RAISE WARNING 'destination "%" is not known', name
+            USING DETAIL = 'Nothing waits for it, no subscription has it, and nothing was sent there since the server started.  It is paused anyway.',
+                  HINT = 'SELECT destination FROM kgwebhook.destinations shows the known ones; kg_resume() undoes a pause.';
     END IF;
 END
 $$;
@@ -66,4 +66,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_resume(pg_catalog.text) IS
-  'ends what kg_pause() began, for a destination or for everything';
+  'undoes kg_pause(), for a destination or for everything';

@@ -4,16 +4,16 @@
  */
 
 /*
- * Who may what: nobody but the owner, until the owner says so.  The exceptions
- * are the receivers' three, which touch no data of ours, and the views that
- * show no payload, which go to those who monitor.
+ * Only the owner has privileges at first.  The exceptions are the three functions
+ * for receivers, which touch no data of ours, and the views that show no payload,
+ * which are granted to pg_monitor.
  */
 
 /*
  * Every function is closed to PUBLIC except those listed here, so that one that is
- * forgotten is closed.  Default privileges of the role that installs us may have granted our objects
- * to others, secrets included: that is taken back.  And a function that already
- * has one of our names, with other arguments, might be called in place of ours.
+ * forgotten is closed.  Default privileges of the installing role may have granted
+ * our objects to others, secrets included: that is revoked.  And a function that
+ * already has one of our names, with other arguments, might be called instead of ours.
  */
 DO LANGUAGE plpgsql $$
 DECLARE
@@ -53,7 +53,7 @@ BEGIN
                           AND m.refclassid = 'pg_extension'::regclass AND m.refobjid = extension)
      LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION 'function % is there already', other
+        RAISE EXCEPTION 'function % already exists', other
             USING ERRCODE = 'duplicate_function',
                   DETAIL = 'It has the name of one of kgwebhook''s, and could be called instead of it.',
                   HINT = 'Drop or rename it, or create the extension in another schema.';

@@ -1,19 +1,19 @@
 /*
  * install/purge.sql
- *		Retention on demand, and indexes that a backlog has bloated.
+ *		Retention on demand, and rebuilding indexes that a backlog has bloated.
  */
 
 CREATE FUNCTION kgwebhook.in_transaction_block() RETURNS pg_catalog.bool
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_in_transaction_block';
 COMMENT ON FUNCTION kgwebhook.in_transaction_block() IS
-  'whether the transaction goes on after the statement that was sent';
+  'whether the transaction continues after the present statement';
 
 /*
- * Vacuum gives no page of a b-tree back, so the queue's indexes keep the size of the
- * longest backlog.  Making them anew holds up everyone who writes to the queue,
- * and so payments: hence only once vacuum has cut off the table itself, which
- * takes milliseconds then, and without waiting for anyone.
+ * Vacuum does not shrink a b-tree, so the queue's indexes keep the size of the
+ * longest backlog.  Rebuilding them blocks every session that writes to the queue,
+ * and so payments: hence only once vacuum has truncated the table itself, when it
+ * takes milliseconds, and only if the lock is granted almost at once.
  */
 CREATE FUNCTION kgwebhook.reindex_queue() RETURNS pg_catalog.bool
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -35,7 +35,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.reindex_queue() IS
-  'makes the indexes of a short queue anew that a long one has left large; false when someone holds a lock';
+  'rebuilds the queue''s indexes when a long backlog has left them bloated; false when the lock was not granted';
 
 CREATE FUNCTION kgwebhook.purge_partition(partition pg_catalog.regclass, older_than pg_catalog.timestamptz) RETURNS pg_catalog.int8
     LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -45,10 +45,10 @@ DECLARE
     removed bigint;
     total bigint;
 BEGIN
-    /* emptying gives the space back, but only where nothing is newer: this asks first ... */
+    /* TRUNCATE frees the space, but is right only where nothing is newer: check first ... */
     EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE started_at >= $1)', partition) INTO newer USING older_than;
     IF NOT newer AND current_setting('transaction_isolation') = 'read committed' THEN
-        /* ... and again, when nobody can add to it */
+        /* ... and again, once no session can add to it */
         EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
         EXECUTE format('SELECT count(*) FILTER (WHERE started_at < $1), count(*) FROM %s', partition)
             INTO removed, total USING older_than;
@@ -63,7 +63,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.purge_partition(pg_catalog.regclass, pg_catalog.timestamptz) IS
-  'removes from a partition of the log what is older than that; returns how many attempts';
+  'removes attempts older than that from a partition of the log; returns how many';
 
 CREATE FUNCTION @extschema@.kg_purge(older_than pg_catalog.interval DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -80,11 +80,11 @@ BEGIN
     IF older_than < '0' THEN
         RAISE EXCEPTION 'older_than is negative'
             USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Give the age from which on attempts are removed, such as ''30 days''.';
+                  HINT = 'Give the age from which attempts are removed, such as ''30 days''.';
     ELSIF cutoff IS NULL THEN
         RETURN 0;
     END IF;
-    /* autovacuum gives way after deadlock_timeout, of which the default is 1 s */
+    /* autovacuum yields after deadlock_timeout, by default 1 s */
     PERFORM set_config('lock_timeout', '2s', true);
     LOCK TABLE ONLY kgwebhook.delivery_log IN SHARE UPDATE EXCLUSIVE MODE;
     FOR leaf IN SELECT p.partition, p.whole FROM kgwebhook.log_partitions(cutoff) p LOOP
@@ -99,7 +99,7 @@ BEGIN
     DELETE FROM kgwebhook.amendment WHERE amended_at < cutoff;
     PERFORM set_config('lock_timeout', patience, true);
     PERFORM kgwebhook.create_log_partitions();
-    /* not where the transaction goes on and would keep payments waiting, be it in a function of someone's */
+    /* not where the transaction continues, even in a user's function, and would block payments */
     GET DIAGNOSTICS callers = PG_CONTEXT;
     IF NOT goes_on AND position(E'\n' IN callers) = 0 THEN
         PERFORM kgwebhook.reindex_queue();
@@ -108,7 +108,7 @@ BEGIN
 EXCEPTION WHEN lock_not_available THEN
     RAISE EXCEPTION 'could not lock kgwebhook.delivery_log'
         USING ERRCODE = 'lock_not_available',
-              DETAIL = 'Someone uses it for longer than two seconds, such as pg_dump. Nothing was removed.',
+              DETAIL = 'Another session has used it for more than two seconds, for example pg_dump.  Nothing was removed.',
               HINT = 'Run kg_purge() again later.';
 END
 $$;

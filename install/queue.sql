@@ -7,7 +7,7 @@
  * Queue, log, dead letters
  *
  * The queue's indexes hold no column that ever changes, so that a retry is a
- * heap-only update.  xid finds new arrivals by transaction: sequence order
+ * heap-only update.  xid finds new rows by transaction: sequence order
  * is not commit order.
  */
 
@@ -37,8 +37,8 @@ CREATE TABLE kgwebhook.queue (
 CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
 CREATE INDEX queue_xid_idx ON kgwebhook.queue (xid, delivery_id);
 COMMENT ON TABLE kgwebhook.queue IS 'deliveries from commit until they are settled';
-COMMENT ON INDEX kgwebhook.queue_destination_idx IS 'pages in what waits for one destination, oldest first';
-COMMENT ON INDEX kgwebhook.queue_xid_idx IS 'finds what has been committed since the last look';
+COMMENT ON INDEX kgwebhook.queue_destination_idx IS 'reads the backlog of one destination page by page, oldest first';
+COMMENT ON INDEX kgwebhook.queue_xid_idx IS 'finds the rows committed since the last look';
 COMMENT ON COLUMN kgwebhook.queue.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.queue.webhook_id IS 'the event, as receivers see it: the same for every attempt and every receiver';
 COMMENT ON COLUMN kgwebhook.queue.org_id IS 'the organization whose secret signs';
@@ -53,6 +53,6 @@ COMMENT ON COLUMN kgwebhook.queue.next_attempt_at IS 'not before this; infinity:
 COMMENT ON COLUMN kgwebhook.queue.enqueued_at IS 'start of the transaction that changed the status, or that queued it again';
 COMMENT ON COLUMN kgwebhook.queue.xid IS 'the transaction that changed the status';
 COMMENT ON COLUMN kgwebhook.queue.problem IS 'what was wrong with the event when it was enqueued, if anything';
-COMMENT ON COLUMN kgwebhook.queue.origin IS 'the database it was enqueued in; of another one''s, nothing is sent before kg_adopt()';
+COMMENT ON COLUMN kgwebhook.queue.origin IS 'the database it was enqueued in; rows of another database are not sent before kg_adopt()';
 COMMENT ON COLUMN kgwebhook.queue.attempts_before IS 'attempts that the retry schedule does not count: those made before it was queued again, and those that died with a kept connection';
 COMMENT ON COLUMN kgwebhook.queue.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';

@@ -4,8 +4,8 @@
  */
 
 /*
- * The ready-made tables are made with the caller's own rights, where the
- * caller's search_path says, and so are the caller's; hence no SET here.  They
+ * The ready-made tables are created with the caller's own privileges, in the
+ * caller's search_path, and are owned by the caller; hence no SET here.  They
  * are never members of the extension: DROP EXTENSION must not drop payments.
  */
 CREATE FUNCTION @extschema@.kg_create_payment_intents(table_name pg_catalog.text DEFAULT 'payment_intents') RETURNS pg_catalog.regclass
@@ -25,11 +25,11 @@ COMMENT ON FUNCTION @extschema@.kg_create_transfers(pg_catalog.text) IS
  */
 
 /*
- * Expires with the caller's own rights, and the table's own triggers run on
+ * Runs with the caller's own privileges, and the table's own triggers run with
  * the caller's search_path, as they always do; hence no SET here.
  */
 CREATE FUNCTION @extschema@.kg_expire_intents(relation pg_catalog.regclass) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_expire_intents';
 COMMENT ON FUNCTION @extschema@.kg_expire_intents(pg_catalog.regclass) IS
-  'pending intents past their payment_deadline expire; NULL: those of every watched table';
+  'sets pending intents past their payment_deadline to expired; NULL: those of every watched table';

@@ -1,12 +1,13 @@
 /*
  * install/recover.sql
- *		Sending again what an outage has left unacknowledged.
+ *		Sending again what an outage left unacknowledged.
  */
 
 /*
  * What was acknowledged once is not undelivered, even where it was superseded when it
- * was sent again.  A delivery that a newer acknowledged one of its object has
- * overtaken stays away: sending it would show the receiver an older status after a newer one.
+ * was sent again.  A delivery that was overtaken by a newer,
+ * acknowledged one of its object is left out: the receiver would see an older
+ * status after a newer one.
  */
 CREATE FUNCTION kgwebhook.undelivered(
     since pg_catalog.timestamptz,
@@ -57,7 +58,7 @@ BEGIN
                     OR EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.subscription_id = c.subscription_id))
                AND (undelivered.org_id IS NULL OR c.org_id = undelivered.org_id)
                AND (undelivered.destination IS NULL OR c.destination = lower(undelivered.destination)))
-        /* 200 a second to each destination: its receiver has just been ill */
+        /* 200 a second to each destination: its receiver has only just recovered */
         SELECT j.delivery_id,
                now() + make_interval(secs => (row_number() OVER (PARTITION BY j.destination, j.overtaken, j.accepted
                                                                  ORDER BY j.delivery_id) - 1) / 200.0),
@@ -66,7 +67,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.undelivered(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text) IS
-  'what was not acknowledged in a span, and when kg_recover() would send it';
+  'deliveries not acknowledged in a time span, and when kg_recover() would send them';
 
 CREATE FUNCTION @extschema@.kg_recover(
     since pg_catalog.timestamptz,
@@ -93,7 +94,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('It is from %s until %s.', since, until);
     END IF;
-    /* of a name that no destination can have, "0" would read as: nothing was lost */
+    /* for a misspelled destination, "0" would look as if nothing had been lost */
     IF kg_recover.destination <> '' AND lower(kg_recover.destination) !~ '^https?://[^/]+:[0-9]+$' THEN
         RAISE EXCEPTION '"%" is not a destination', kg_recover.destination
             USING ERRCODE = 'invalid_parameter_value',
@@ -111,8 +112,8 @@ BEGIN
       FROM kgwebhook.undelivered(since, until, kg_recover.org_id, kg_recover.destination) m;
     IF left_out > 0 THEN
         RAISE NOTICE '% deliveries were left out', left_out
-            USING DETAIL = 'A newer status of the same object has been acknowledged; the older one must not come after it.',
-                  HINT = 'kg_redeliver() sends one all the same.';
+            USING DETAIL = 'A newer status of the same object has been acknowledged; the older one must not arrive after it.',
+                  HINT = 'kg_redeliver() sends one anyway.';
     END IF;
     IF not_accepted > 0 THEN
         RAISE NOTICE '% deliveries were left out', not_accepted
@@ -127,7 +128,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_recover(pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
-  'queues again everything not acknowledged in a span, in order and throttled; returns how many';
+  'queues everything again that was not acknowledged in a time span, in order and throttled; returns how many';
 
 CREATE FUNCTION @extschema@.kg_reconcile(
     since pg_catalog.interval DEFAULT '1 day',
@@ -149,7 +150,7 @@ BEGIN
     IF since IS NULL THEN
         RAISE EXCEPTION 'since must not be null'
             USING ERRCODE = 'null_value_not_allowed',
-                  HINT = 'Give an age such as ''1 day'': what was queued longer ago isn''t looked at.';
+                  HINT = 'Give an age such as ''1 day'': what was queued longer ago is not considered.';
     ELSIF since < '0' THEN
         RAISE EXCEPTION 'since is negative'
             USING ERRCODE = 'invalid_parameter_value',

@@ -1,6 +1,6 @@
 /*
  * install/redeliver.sql
- *		Sending again, one delivery or one object's.
+ *		Sending one delivery again, or one object's.
  */
 
 CREATE FUNCTION kgwebhook.destination_of(url pg_catalog.text) RETURNS pg_catalog.text
@@ -13,10 +13,9 @@ COMMENT ON FUNCTION kgwebhook.destination_of(pg_catalog.text) IS
  * Sending again
  *
  * A delivery keeps its number and its webhook-id, so that the order of an
- * object's transitions holds and receivers can drop what they have already.  One
- * that is settled comes back out of the dead letters or, if only the log
- * remembers it, out of the bytes of its last request; then it has the whole
- * schedule before it again.
+ * object's transitions holds and receivers can drop duplicates.  A settled one
+ * is restored from the dead letters or, if only the log has it, from the bytes
+ * of its last request; its retry schedule then starts over.
  */
 
 CREATE FUNCTION kgwebhook.subscription_accepts(subscription_id pg_catalog.int8) RETURNS pg_catalog.bool
@@ -30,10 +29,10 @@ COMMENT ON FUNCTION kgwebhook.subscription_accepts(pg_catalog.int8) IS
   'false for a subscription that is disabled or was removed: what is queued for it becomes dead letters';
 
 /*
- * What is queued already is only hurried: done twice, this does nothing more.
- * What nobody takes stays where it is.  One session at a time, so that a second
- * one finds in the queue what the first has put there; the lock is in the way of
- * neither the worker nor whoever reads.
+ * Deliveries already in the queue only become due: this is idempotent.  What no
+ * subscription accepts stays where it is.  One session at a time, so that a second
+ * one finds in the queue what the first has put there; the lock blocks neither
+ * the worker nor readers.
  */
 CREATE FUNCTION kgwebhook.requeue(ids pg_catalog.int8[], due pg_catalog.timestamptz[]) RETURNS SETOF pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -80,7 +79,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]) IS
-  'puts deliveries into the queue again, or hurries those that are in it';
+  'puts deliveries into the queue again; those already in it become due';
 
 CREATE FUNCTION @extschema@.kg_redeliver(delivery_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8
     LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -98,25 +97,25 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'delivery % does not exist', kg_redeliver.delivery_id
             USING ERRCODE = 'no_data_found',
-                  DETAIL = 'It is not in the queue, the dead letters or the log; days of the log are dropped after kgwebhook.log_retention.',
+                  DETAIL = 'It is not in the queue, the dead letters or the log; days of the log are dropped after \"kgwebhook.log_retention\".',
                   HINT = 'kgwebhook.deliveries has the deliveries'' numbers; an attempt''s number (attempt_id) is not one of them.';
     END IF;
     IF it.is_test THEN
         RAISE EXCEPTION 'delivery % was a test', kg_redeliver.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'No payment stands behind a test, so there is nothing to send again.',
+                  DETAIL = 'A test belongs to no payment, so there is nothing to send again.',
                   HINT = 'Use kg_send_test() for another one.';
     END IF;
     RETURN QUERY SELECT r.* FROM kgwebhook.requeue(ARRAY[kg_redeliver.delivery_id], ARRAY[now()]) r;
     IF NOT FOUND AND NOT kgwebhook.subscription_accepts(it.subscription_id) THEN
-        RAISE EXCEPTION 'delivery % can''t be sent again', kg_redeliver.delivery_id
+        RAISE EXCEPTION 'delivery % cannot be sent again', kg_redeliver.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = coalesce((SELECT format('Subscription %s is disabled: %s.', s.subscription_id, s.disabled_reason)
                                        FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id),
                                     format('Subscription %s was removed.', it.subscription_id)),
-                  HINT = 'kg_resume_subscription() enables one that is disabled; one that was removed can''t be had back.';
+                  HINT = 'kg_resume_subscription() enables one that is disabled; one that was removed cannot be restored.';
     ELSIF NOT FOUND THEN
-        RAISE EXCEPTION 'delivery % can''t be sent again', kg_redeliver.delivery_id
+        RAISE EXCEPTION 'delivery % cannot be sent again', kg_redeliver.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'It is settled, and no row of the log has the bytes that were sent.';
     END IF;
@@ -126,9 +125,9 @@ COMMENT ON FUNCTION @extschema@.kg_redeliver(pg_catalog.int8) IS
   'sends a delivery again, with the same webhook-id';
 
 /*
- * One object is what organization, kind and identifier name.  The identifier alone
- * will do as long as only one object has it; otherwise whoever asks is told which
- * there are, for what one organization is sent again is nothing for another.
+ * An object is named by organization, kind and identifier.  The identifier alone
+ * is enough as long as only one object has it; otherwise the error lists the
+ * candidates, because one organization's deliveries must not be sent again for another's.
  */
 CREATE FUNCTION kgwebhook.deliveries_of(object_id pg_catalog.text, org_id pg_catalog.text, kind pg_catalog.text) RETURNS pg_catalog.int8[]
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -169,7 +168,7 @@ BEGIN
         RAISE EXCEPTION '% objects have the identifier "%"', objects, object_id
             USING ERRCODE = 'cardinality_violation',
                   DETAIL = format('They are: %s%s.', names, CASE WHEN objects > few THEN format(', and %s more', objects - few) ELSE '' END),
-                  HINT = 'Say which one by org_id and kind.';
+                  HINT = 'Specify org_id and kind.';
     END IF;
     RETURN ids;
 END

@@ -17,24 +17,24 @@ COMMENT ON TABLE kgwebhook.secret IS
 COMMENT ON COLUMN kgwebhook.secret.org_id IS 'the organization';
 COMMENT ON COLUMN kgwebhook.secret.secret IS 'the secret exactly as issued; its bytes are the HMAC key of the body';
 COMMENT ON COLUMN kgwebhook.secret.created_at IS 'when a secret was last installed, or a rotation begun';
-COMMENT ON COLUMN kgwebhook.secret.next_secret IS 'what takes its place, while a rotation is under way';
-COMMENT ON COLUMN kgwebhook.secret.activates_at IS 'from when next_secret signs the body';
-COMMENT ON COLUMN kgwebhook.secret.retires_at IS 'from when secret signs nothing any more';
-COMMENT ON COLUMN kgwebhook.secret.encrypted IS 'true: both are encrypted with a key of kgwebhook.key_file';
+COMMENT ON COLUMN kgwebhook.secret.next_secret IS 'its successor, while a rotation is in progress';
+COMMENT ON COLUMN kgwebhook.secret.activates_at IS 'time from which next_secret signs the body';
+COMMENT ON COLUMN kgwebhook.secret.retires_at IS 'time from which secret no longer signs';
+COMMENT ON COLUMN kgwebhook.secret.encrypted IS 'true when both are encrypted with a key of kgwebhook.key_file';
 
 CREATE FUNCTION @extschema@.kg_create_secret(org_id pg_catalog.text DEFAULT 'default') RETURNS pg_catalog.text
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_create_secret';
 COMMENT ON FUNCTION @extschema@.kg_create_secret(pg_catalog.text) IS
-  'makes a signing secret for an organization and returns it this once';
+  'creates a signing secret for an organization and returns it, this once';
 
 CREATE FUNCTION @extschema@.kg_set_secret(org_id pg_catalog.text, secret pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_set_secret';
 COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text) IS
-  'installs a signing secret that was agreed elsewhere, in place of the one there was';
+  'installs a signing secret that was agreed elsewhere, replacing the present one';
 
-/* Two functions, so that a right to the one is none to the other. */
+/* Two functions, so that the privilege on one does not include the other. */
 CREATE FUNCTION @extschema@.kg_set_secret(
     org_id pg_catalog.text,
     secret pg_catalog.text,
@@ -42,7 +42,7 @@ CREATE FUNCTION @extschema@.kg_set_secret(
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_set_secret';
 COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
-  'the same; true: also in place of one that can''t be decrypted, which is then lost for good';
+  'the same; true: also replaces one that cannot be decrypted, which is then lost for good';
 
 CREATE FUNCTION kgwebhook.explain_missing_secret(org_id pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -50,11 +50,11 @@ CREATE FUNCTION kgwebhook.explain_missing_secret(org_id pg_catalog.text) RETURNS
     SELECT CASE WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = explain_missing_secret.org_id)
                 THEN format('It waits for the key to decrypt the signing secret of organization %s, which is there. '
                             'It is sent as soon as the file of kgwebhook.key_file is restored and the server has reloaded; '
-                            'the server''s log says what is wrong with it. Don''t set another secret: the receiver knows this one.', org_id)
+                            'the server''s log says what is wrong with it. Do not set another secret: the receiver knows this one.', org_id)
                 ELSE format('It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', org_id) END
 $$;
 COMMENT ON FUNCTION kgwebhook.explain_missing_secret(pg_catalog.text) IS
-  'what has to happen before deliveries of an organization that wait for its secret are sent, in words';
+  'explains what deliveries that wait for an organization''s secret wait for, in words';
 
 CREATE FUNCTION @extschema@.kg_rotate_secret(
     org_id pg_catalog.text DEFAULT 'default',
@@ -63,13 +63,13 @@ CREATE FUNCTION @extschema@.kg_rotate_secret(
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_rotate_secret';
 COMMENT ON FUNCTION @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval) IS
-  'makes the secret that will take the place of an organization''s, and returns it this once';
+  'creates the successor of an organization''s secret and returns it, this once';
 
 CREATE FUNCTION @extschema@.kg_cancel_rotation(org_id pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_cancel_rotation';
 COMMENT ON FUNCTION @extschema@.kg_cancel_rotation(pg_catalog.text) IS
-  'takes a rotation back that is under way: the old secret signs alone, the new one is gone';
+  'cancels a rotation in progress: the old secret signs alone, the new one is discarded';
 
 CREATE FUNCTION @extschema@.kg_fingerprint(secret pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -81,7 +81,7 @@ CREATE FUNCTION kgwebhook.fingerprint(org_id pg_catalog.text, next pg_catalog.bo
     LANGUAGE c STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_fingerprint_of';
 COMMENT ON FUNCTION kgwebhook.fingerprint(pg_catalog.text, pg_catalog.bool) IS
-  'the fingerprint of an organization''s secret, or of the next one; NULL when it can''t be decrypted';
+  'the fingerprint of an organization''s secret, or of the next one; NULL when it cannot be decrypted';
 
 CREATE FUNCTION @extschema@.kg_fingerprints(
     org_id pg_catalog.text DEFAULT NULL,
@@ -102,10 +102,10 @@ CREATE FUNCTION @extschema@.kg_fingerprints(
      ORDER BY s.org_id, which.secret DESC
 $$;
 COMMENT ON FUNCTION @extschema@.kg_fingerprints(pg_catalog.text) IS
-  'the fingerprints of all secrets or of one organization''s, by which they are compared without being seen';
+  'the fingerprints of all secrets or of one organization''s, by which secrets can be compared without being shown';
 
 CREATE FUNCTION @extschema@.kg_encrypt_secrets() RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_encrypt_secrets';
 COMMENT ON FUNCTION @extschema@.kg_encrypt_secrets() IS
-  'encrypts all secrets with the first key of kgwebhook.key_file; how many organizations'' were not yet';
+  'encrypts all secrets with the first key of kgwebhook.key_file; returns the number of organizations newly encrypted';

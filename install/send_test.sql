@@ -1,10 +1,6 @@
 /*
  * install/send_test.sql
- *		A synthetic delivery, now.
- */
-
-/*
- * Operating
+ *		A synthetic delivery, sent at once.
  */
 
 CREATE FUNCTION @extschema@.kg_send_test(

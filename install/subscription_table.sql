@@ -29,15 +29,15 @@ CREATE TABLE kgwebhook.subscription (
     CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url)
 );
 COMMENT ON TABLE kgwebhook.subscription IS
-  'who gets the events of an organization, besides the objects'' own URLs; readable by its owner only';
+  'URLs that get the events of an organization, besides the objects'' own URLs; readable by its owner only';
 COMMENT ON COLUMN kgwebhook.subscription.subscription_id IS 'the subscription';
 COMMENT ON COLUMN kgwebhook.subscription.org_id IS 'the organization whose events it gets';
 COMMENT ON COLUMN kgwebhook.subscription.url IS 'where they go';
 COMMENT ON COLUMN kgwebhook.subscription.destination IS 'scheme://host:port of the URL';
 COMMENT ON COLUMN kgwebhook.subscription.events IS 'names of events, or patterns: * stands for anything';
-COMMENT ON COLUMN kgwebhook.subscription.description IS 'for people';
+COMMENT ON COLUMN kgwebhook.subscription.description IS 'free text';
 COMMENT ON COLUMN kgwebhook.subscription.created_at IS 'when kg_subscribe() was called';
-COMMENT ON COLUMN kgwebhook.subscription.paused_at IS 'since when its events wait in the queue';
-COMMENT ON COLUMN kgwebhook.subscription.disabled_at IS 'since when its events become dead letters';
+COMMENT ON COLUMN kgwebhook.subscription.paused_at IS 'when it was paused; its events wait in the queue';
+COMMENT ON COLUMN kgwebhook.subscription.disabled_at IS 'when it was disabled; its events become dead letters';
 COMMENT ON COLUMN kgwebhook.subscription.disabled_reason IS 'why it was disabled';
 COMMENT ON COLUMN kgwebhook.subscription.failing_since IS 'first attempt that was not acknowledged since the last one that was';

@@ -11,7 +11,7 @@ CREATE FUNCTION @extschema@.kg_subscribe(
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_subscribe';
 COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
-  'has an organization''s events sent to a URL, besides the objects'' own; returns the subscription''s number';
+  'sends an organization''s events to a URL, in addition to the objects'' own; returns the subscription''s number';
 
 CREATE FUNCTION @extschema@.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -21,7 +21,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'subscription % does not exist', kg_unsubscribe.subscription_id
             USING ERRCODE = 'no_data_found',
-                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
     END IF;
 END
 $$;
@@ -37,12 +37,12 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'subscription % does not exist', kg_pause_subscription.subscription_id
             USING ERRCODE = 'no_data_found',
-                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_pause_subscription(pg_catalog.int8) IS
-  'has the events of a subscription wait in the queue';
+  'pauses a subscription: its events wait in the queue';
 
 CREATE FUNCTION @extschema@.kg_resume_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -55,7 +55,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'subscription % does not exist', kg_resume_subscription.subscription_id
             USING ERRCODE = 'no_data_found',
-                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows those that there are.';
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
     END IF;
     IF former.paused_at IS NULL AND former.disabled_at IS NULL THEN
         RAISE NOTICE 'nothing was resumed'
@@ -67,11 +67,11 @@ BEGIN
      WHERE s.subscription_id = former.subscription_id;
     IF former.disabled_at IS NOT NULL THEN
         RAISE NOTICE 'subscription % is enabled again', former.subscription_id
-            USING DETAIL = 'What it has missed meanwhile is not sent by itself.',
+            USING DETAIL = 'Events from the time when it was disabled are not sent automatically.',
                   HINT = format('SELECT kg_recover(%L, org_id => %L, destination => %L) sends it.',
                                 date_trunc('second', former.disabled_at), former.org_id, former.destination);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_resume_subscription(pg_catalog.int8) IS
-  'ends what kg_pause_subscription() began, and enables a subscription that was disabled';
+  'undoes kg_pause_subscription(), and enables a subscription that was disabled';

@@ -6,14 +6,14 @@
 /*
  * Triggers
  *
- * An ordinary role that may write a watched table needs no right on anything of
+ * A role that may write a watched table needs no privilege on any object of
  * ours.
  */
 
 /*
- * This one takes no rights and pins no search_path, for each would cost every
- * payment more than forming the payload does, and nothing in it asks for either:
- * it forms the queue's row and inserts it without SQL, names and privileges.
+ * This one is not SECURITY DEFINER and pins no search_path: either would cost every
+ * payment more than forming the payload does, and neither is needed, because it
+ * forms the queue's row and inserts it without SQL, name lookup or privileges.
  */
 CREATE FUNCTION kgwebhook.enqueue() RETURNS pg_catalog.trigger
     LANGUAGE c
@@ -25,17 +25,17 @@ CREATE FUNCTION kgwebhook.check_transition() RETURNS pg_catalog.trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_check_transition';
 COMMENT ON FUNCTION kgwebhook.check_transition() IS
-  'trigger of a ready-made table: checks status, transition, URL and JSON at the door';
+  'trigger of a ready-made table: checks status, transition, URL and JSON before the row is written';
 
 CREATE FUNCTION kgwebhook.invalidate_workers() RETURNS pg_catalog.trigger
     LANGUAGE c SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_invalidate_workers';
 COMMENT ON FUNCTION kgwebhook.invalidate_workers() IS
-  'trigger of our tables: makes the workers forget what they hold of them';
+  'trigger of our tables: makes the workers discard what they have cached of them';
 
 /*
- * Not kg_watch() numbers the columns but this does, so that a restore does so as
- * well: the dump's numbers are the original's, where dropped columns counted.
+ * This trigger, not kg_watch(), records the column numbers, so that a restore records
+ * them too: the dump's numbers are those of the original, where dropped columns count.
  */
 CREATE FUNCTION kgwebhook.record_column_numbers() RETURNS pg_catalog.trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -48,23 +48,23 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.record_column_numbers() IS
-  'trigger of kgwebhook.watch: notes which numbers the columns have in this database';
+  'trigger of kgwebhook.watch: records the columns'' numbers in this database';
 
 CREATE TRIGGER record_column_numbers
     BEFORE INSERT ON kgwebhook.watch
     FOR EACH ROW EXECUTE FUNCTION kgwebhook.record_column_numbers();
-COMMENT ON TRIGGER record_column_numbers ON kgwebhook.watch IS 'numbers the columns, also when the row is restored';
+COMMENT ON TRIGGER record_column_numbers ON kgwebhook.watch IS 'records the column numbers, also when the row is restored';
 
-/* The workers themselves run as a replica would and don't fire these. */
+/* The workers themselves run with session_replication_role = replica, which does not fire these. */
 CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.secret
     FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
-COMMENT ON TRIGGER invalidate_workers ON kgwebhook.secret IS 'makes the workers forget the secrets they hold';
+COMMENT ON TRIGGER invalidate_workers ON kgwebhook.secret IS 'makes the workers discard their cached secrets';
 
 CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.queue
     FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
-COMMENT ON TRIGGER invalidate_workers ON kgwebhook.queue IS 'makes the workers notice what was changed by hand';
+COMMENT ON TRIGGER invalidate_workers ON kgwebhook.queue IS 'makes the workers notice changes made by hand';
 
 CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.paused

@@ -33,7 +33,7 @@ CREATE VIEW kgwebhook.deliveries AS
       FROM kgwebhook.delivery_log l
      WHERE l.final AND NOT l.is_test
        AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'superseded'])
-       /* it may have been sent again since */
+       /* unless it has been sent again since */
        AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log n
                         WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id
                           AND n.attempt OPERATOR(pg_catalog.>) l.attempt)

@@ -13,7 +13,7 @@ CREATE VIEW kgwebhook.destinations AS
            coalesce(n.in_flight, 0) AS in_flight,
            coalesce(n.failures_in_a_row, 0) AS failures_in_a_row,
            n.last_success,
-           /* what is due and not on its way is behind an older one of its object, which has its own time */
+           /* what is due and not in flight waits for an older one of its object, which has its own time */
            CASE WHEN greatest(CASE WHEN n.backing_off THEN n.next_try END, q.next_attempt_at)
                      OPERATOR(pg_catalog.<=) pg_catalog.now()
                  AND coalesce(n.in_flight, 0) OPERATOR(pg_catalog.=) 0 AND q.later IS NOT NULL THEN q.later
@@ -28,7 +28,7 @@ CREATE VIEW kgwebhook.destinations AS
       FULL JOIN (SELECT destination FROM kgwebhook.paused
                   WHERE destination OPERATOR(pg_catalog.<>) '*') p USING (destination);
 COMMENT ON VIEW kgwebhook.destinations IS
-  'one row a destination: how it is, what waits for it, and when it is tried next';
+  'one row a destination: its state, what waits for it, and when it is tried next';
 COMMENT ON COLUMN kgwebhook.destinations.destination IS 'scheme://host:port';
 COMMENT ON COLUMN kgwebhook.destinations.state IS 'ok, backing_off or paused';
 COMMENT ON COLUMN kgwebhook.destinations.pending IS 'deliveries not settled yet';

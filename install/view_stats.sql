@@ -15,15 +15,15 @@ CREATE VIEW kgwebhook.stats AS
               FROM kgwebhook.queue) q;
 COMMENT ON VIEW kgwebhook.stats IS
   'counters since the server started, and the backlog now';
-COMMENT ON COLUMN kgwebhook.stats.since IS 'since when the counters count';
+COMMENT ON COLUMN kgwebhook.stats.since IS 'when the counters started';
 COMMENT ON COLUMN kgwebhook.stats.enqueued IS 'deliveries enqueued by committed transactions';
 COMMENT ON COLUMN kgwebhook.stats.acknowledged IS 'attempts that were acknowledged';
-COMMENT ON COLUMN kgwebhook.stats.rejected IS 'attempts that were answered by something else than 2xx';
+COMMENT ON COLUMN kgwebhook.stats.rejected IS 'attempts that were answered with a status other than 2xx';
 COMMENT ON COLUMN kgwebhook.stats.timed_out IS 'attempts that ran out of time';
 COMMENT ON COLUMN kgwebhook.stats.unreachable IS 'attempts that never got an answer';
-COMMENT ON COLUMN kgwebhook.stats.blocked IS 'attempts that the address guard refused';
+COMMENT ON COLUMN kgwebhook.stats.blocked IS 'attempts that the SSRF filter refused';
 COMMENT ON COLUMN kgwebhook.stats.invalid IS 'attempts that could not be made';
-COMMENT ON COLUMN kgwebhook.stats.superseded IS 'deliveries settled in favor of a newer one';
+COMMENT ON COLUMN kgwebhook.stats.superseded IS 'deliveries superseded by a newer one of their object';
 COMMENT ON COLUMN kgwebhook.stats.queue_depth IS 'deliveries not settled yet';
 COMMENT ON COLUMN kgwebhook.stats.oldest_pending_age IS 'age of the oldest of them';
 COMMENT ON COLUMN kgwebhook.stats.in_flight IS 'requests on the network now';
@@ -52,7 +52,7 @@ CREATE VIEW kgwebhook.pending AS
       FROM kgwebhook.queue q
       LEFT JOIN kgwebhook.destination_notices() n ON n.destination OPERATOR(pg_catalog.=) q.destination;
 COMMENT ON VIEW kgwebhook.pending IS
-  'what is pending, since when, and what it waits for';
+  'one row a delivery in the queue: how long it has waited, and for what';
 COMMENT ON COLUMN kgwebhook.pending.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.pending.webhook_id IS 'the event, as receivers see it';
 COMMENT ON COLUMN kgwebhook.pending.org_id IS 'the organization whose secret signs';
@@ -64,7 +64,7 @@ COMMENT ON COLUMN kgwebhook.pending.attempts IS 'attempts logged so far';
 COMMENT ON COLUMN kgwebhook.pending.since IS 'when the status changed, or when it was queued again';
 COMMENT ON COLUMN kgwebhook.pending.age IS 'how long ago that was';
 COMMENT ON COLUMN kgwebhook.pending.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
-COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (it is ill), retry (its time) or turn (it is due)';
+COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (that is backing off), retry (its time) or turn (it is due)';
 COMMENT ON COLUMN kgwebhook.pending.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
 
 CREATE VIEW kgwebhook.failures AS

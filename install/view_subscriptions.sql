@@ -20,7 +20,7 @@ CREATE VIEW kgwebhook.subscriptions AS
                    FROM kgwebhook.queue WHERE subscription_id IS NOT NULL
                   GROUP BY subscription_id) q ON q.subscription_id OPERATOR(pg_catalog.=) s.subscription_id;
 COMMENT ON VIEW kgwebhook.subscriptions IS
-  'one row a subscription: how it is and why, and what waits for it';
+  'one row a subscription: its state and why, and what waits for it';
 COMMENT ON COLUMN kgwebhook.subscriptions.subscription_id IS 'the subscription';
 COMMENT ON COLUMN kgwebhook.subscriptions.org_id IS 'the organization whose events it gets';
 COMMENT ON COLUMN kgwebhook.subscriptions.url IS 'where they go';

@@ -73,12 +73,12 @@ COMMENT ON COLUMN kgwebhook.unacknowledged.org_id IS 'the organization whose sec
 COMMENT ON COLUMN kgwebhook.unacknowledged.event IS 'name of the event, with the latest status';
 COMMENT ON COLUMN kgwebhook.unacknowledged.kind IS 'kind of the object';
 COMMENT ON COLUMN kgwebhook.unacknowledged.object_id IS 'the object';
-COMMENT ON COLUMN kgwebhook.unacknowledged.url IS 'who has not acknowledged it';
+COMMENT ON COLUMN kgwebhook.unacknowledged.url IS 'the URL that has not acknowledged it';
 COMMENT ON COLUMN kgwebhook.unacknowledged.delivery_id IS 'the delivery; kg_explain() says more';
 COMMENT ON COLUMN kgwebhook.unacknowledged.state IS 'pending, retrying, dead or superseded';
 COMMENT ON COLUMN kgwebhook.unacknowledged.attempts IS 'attempts logged so far';
-COMMENT ON COLUMN kgwebhook.unacknowledged.since IS 'when the status changed or was queued again; of what is superseded, when it was';
-COMMENT ON COLUMN kgwebhook.unacknowledged.next_attempt_at IS 'when the next attempt is due; NULL when nothing happens by itself';
+COMMENT ON COLUMN kgwebhook.unacknowledged.since IS 'when the status changed or was queued again; for a superseded one, when it was superseded';
+COMMENT ON COLUMN kgwebhook.unacknowledged.next_attempt_at IS 'when the next attempt is due; NULL when none will be made automatically';
 COMMENT ON COLUMN kgwebhook.unacknowledged.fiat_amount IS 'fiat_amount of the payload; NULL when it has none';
 COMMENT ON COLUMN kgwebhook.unacknowledged.fiat_currency IS 'fiat_currency of the payload';
 COMMENT ON COLUMN kgwebhook.unacknowledged.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';

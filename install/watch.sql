@@ -26,9 +26,9 @@ COMMENT ON COLUMN kgwebhook.watch.url_column IS 'column with the URL to call bac
 COMMENT ON COLUMN kgwebhook.watch.org_column IS 'column with the organization; NULL: the organization "default"';
 COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column';
 COMMENT ON COLUMN kgwebhook.watch.payload_is_default IS 'true: kg_watch() was given no payload, and took what the table had then';
-COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by which they are found when they have been renamed';
+COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by which renamed columns are still found';
 COMMENT ON COLUMN kgwebhook.watch.money_digits IS 'decimals of columns of type money: those of lc_monetary when kg_watch() was called';
-COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong to; another one, after a restore, goes by names';
+COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong to; after a restore it is another one, and columns are found by name';
 
 /*
  * Setting up
@@ -45,7 +45,7 @@ CREATE FUNCTION @extschema@.kg_watch(
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_watch';
 COMMENT ON FUNCTION @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS
-  'makes the status changes of a table events';
+  'watches a table: its status changes become events';
 
 CREATE FUNCTION @extschema@.kg_unwatch(relation pg_catalog.regclass) RETURNS pg_catalog.void
     LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp

@@ -33,4 +33,4 @@ CREATE FUNCTION kgwebhook.destination_notices(
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_destination_notices';
 COMMENT ON FUNCTION kgwebhook.destination_notices() IS
-  'what this database''s workers say of their destinations, from shared memory';
+  'what this database''s workers report about their destinations, from shared memory';

@@ -81,7 +81,7 @@ kg_fingerprint(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(result);
 }
 
-/* Of a secret as it is kept; NULL when it can't be decrypted. */
+/* Of a secret as it is kept; NULL when it cannot be decrypted. */
 static text *
 fingerprint_kept(text *org_id, text *kept, bool encrypted)
 {

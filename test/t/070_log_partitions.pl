@@ -154,7 +154,7 @@ like(days(), qr/20200101/, 'and an old one can\'t be dropped');
 is( sql('SELECT count(*) FROM kgwebhook.delivery_log_default'), 2, 'the default partition takes what comes');
 my ($ret, $out, $err) = $node->psql('postgres', 'SELECT kg_purge()');
 is($ret, 3, 'kg_purge() fails');
-like($err, qr/ERROR:  could not lock kgwebhook.delivery_log\nDETAIL:  Someone uses it for longer than two seconds, such as pg_dump. Nothing was removed.\nHINT:  Run kg_purge\(\) again later./,
+like($err, qr/ERROR:  could not lock kgwebhook.delivery_log\nDETAIL:  Another session has used it for more than two seconds, for example pg_dump.  Nothing was removed.\nHINT:  Run kg_purge\(\) again later./,
 	'with advice');
 $reader->quit;
 $node->restart;

@@ -111,7 +111,7 @@ is(sql(q{SET lock_timeout = '7s'; SELECT kg_purge() \gset
 #
 my ($ret, $out, $err) = $node->psql('postgres', q{\set VERBOSITY verbose
 SELECT kg_purge('-1 day')});
-like($err, qr/ERROR:  22023: older_than is negative\nHINT:  Give the age from which on attempts are removed, such as '30 days'\./,
+like($err, qr/ERROR:  22023: older_than is negative\nHINT:  Give the age from which attempts are removed, such as '30 days'\./,
 	'a negative age');
 
 #

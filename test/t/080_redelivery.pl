@@ -176,7 +176,7 @@ wait_for_log_rows($node, 5, q{object_id LIKE 'ill%'});
 set_status($node, 'ill1', 'success');
 $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM kgwebhook.destinations WHERE state = 'backing_off')});
 my ($again) = sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'ill1'})
-  =~ /(?:can't be reached|is failing|has worked since) \(5 failures in a row\)\. That is tried again at (\S+ \S+)\. It goes when that has worked/;
+  =~ /(?:cannot be reached|is failing|has succeeded since) \(5 failures in a row\)\. The next probe is at (\S+ \S+); this is sent once one succeeds/;
 is(sql("SELECT '$again' > now() + interval '40 min'"), 't', 'its destination is ill');
 ok( $node->poll_query_until('postgres',
 		q{SELECT next_try > now() + interval '40 min' FROM kgwebhook.destinations WHERE state = 'backing_off'}),
@@ -185,7 +185,7 @@ sql(q{DELETE FROM kgwebhook.queue WHERE object_id LIKE 'ill%'});
 
 reload($node, 'kgwebhook.enabled' => 'off');
 $node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats});
-like(told('later'), qr/Nothing is sent at present, for the worker is: disabled/, 'switched off');
+like(told('later'), qr/Nothing is sent at present, because the worker is: disabled/, 'switched off');
 like(sql('SELECT kg_explain(987654321)'), qr/^Delivery 987654321 is not known/, 'and what was never there');
 
 # A retry that waits is hurried, and twice is not more.

@@ -87,7 +87,7 @@ is(sql('SELECT count(*), count(DISTINCT amended_by) FROM kgwebhook.amendment'), 
 #
 # Refused
 #
-like(error_of("SELECT kg_amend($id, '{}')"), qr/ERROR:  P0002: delivery $id is no dead letter\nDETAIL:  It is acknowledged\./, 'acknowledged');
+like(error_of("SELECT kg_amend($id, '{}')"), qr/ERROR:  P0002: delivery $id is not a dead letter\nDETAIL:  It is acknowledged\./, 'acknowledged');
 like(error_of(q{SELECT kg_amend(-1, '{}')}), qr/ERROR:  P0002: .*\nDETAIL:  No such delivery is known\./, 'unknown');
 like(error_of(qq{SELECT kg_amend($id, '[1]')}), qr/ERROR:  22023: payload is not a JSON object/, 'not an object');
 like(error_of("SELECT kg_amend($_)"), qr/ERROR:  22004/, "NULL: $_") foreach "NULL, '{}'", "$id, NULL";
@@ -97,7 +97,7 @@ sql(qq{SELECT kg_subscribe('default', '@{[ $receiver->url('/fail/9') ]}');
 $node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM kgwebhook.dead_letter}) or die 'not dead';
 sql('SELECT kg_unsubscribe(subscription_id) FROM kgwebhook.subscriptions');
 like(error_of(q{SELECT kg_amend(delivery_id, '{}') FROM kgwebhook.dead_letter WHERE object_id = 'subscribed'}),
-	qr/ERROR:  55000: delivery \d+ can't be sent again/, 'its subscription was removed');
+	qr/ERROR:  55000: delivery \d+ cannot be sent again/, 'its subscription was removed');
 is(sql(q{SELECT payload ->> 'id' FROM kgwebhook.dead_letter WHERE object_id = 'subscribed'}), 'subscribed', 'it stays as it was');
 
 #
