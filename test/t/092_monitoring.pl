@@ -138,7 +138,7 @@ sql(q{
 	SELECT 'msg_s' || i, 'default', 'e.never', 's' || i, 'https://m29.example/9', 'https://m29.example:443', '{}', 9
 	  FROM generate_series(1, 2) i});
 
-# Destinations as strangers would make them: many, long, and of odd characters.
+# Destinations as third parties could make them: many, long, and of odd characters.
 sql(q{
 	INSERT INTO kgwebhook.paused (destination)
 	SELECT 'https://m' || i || '.example:443' FROM generate_series(1, 30) i
@@ -183,11 +183,11 @@ my $expected_sql = q{
 	  FROM (VALUES ('ok', 4), ('failing', 3), ('paused', 2), ('disabled', 1)) v (s, n)
 	UNION ALL SELECT 'kgwebhook_subscriptions_pending', NULL, format('state="%s"', s), NULL, NULL, n
 	  FROM (VALUES ('ok', 0), ('failing', 0), ('paused', 2), ('disabled', 0)) v (s, n)
-	UNION ALL SELECT 'kgwebhook_ill_destination_pending', NULL, 'destination="DOWN"', 'state="backing_off"', NULL, 12
-	UNION ALL SELECT 'kgwebhook_ill_destination_pending', NULL, 'destination="https://m30.example:443"', 'state="paused"', NULL, 3
-	UNION ALL SELECT 'kgwebhook_ill_destination_pending', NULL, 'destination="https://?"', 'state="paused"', NULL, 6
-	UNION ALL SELECT 'kgwebhook_ill_destination_pending', NULL, format('destination="https://%s"', repeat('a', 92)), 'state="paused"', NULL, 6
-	UNION ALL SELECT 'kgwebhook_ill_destination_failures_in_a_row', NULL, 'destination="DOWN"', 'state="backing_off"', NULL, count(*)
+	UNION ALL SELECT 'kgwebhook_backing_off_destination_pending', NULL, 'destination="DOWN"', 'state="backing_off"', NULL, 12
+	UNION ALL SELECT 'kgwebhook_backing_off_destination_pending', NULL, 'destination="https://m30.example:443"', 'state="paused"', NULL, 3
+	UNION ALL SELECT 'kgwebhook_backing_off_destination_pending', NULL, 'destination="https://?"', 'state="paused"', NULL, 6
+	UNION ALL SELECT 'kgwebhook_backing_off_destination_pending', NULL, format('destination="https://%s"', repeat('a', 92)), 'state="paused"', NULL, 6
+	UNION ALL SELECT 'kgwebhook_backing_off_destination_failures_in_a_row', NULL, 'destination="DOWN"', 'state="backing_off"', NULL, count(*)
 	  FROM kgwebhook.delivery_log WHERE outcome = 'unreachable'
 	UNION ALL SELECT 'kgwebhook_failures_last_hour', NULL, format('outcome="%s"', outcome),
 	       format('status="%s"', coalesce(left(response_status::text, 1) || 'xx', 'none')), NULL, count(*)
@@ -245,7 +245,7 @@ about('kgwebhook_oldest_pending_age_seconds{datname="postgres"}', $age);
 about('kgwebhook_start_timestamp_seconds{datname="postgres"}', sql('SELECT extract(epoch FROM pg_postmaster_start_time())'));
 about(qq(kgwebhook_pending_oldest_seconds{datname="postgres",waits_for="$_"}), $age) foreach qw(secret resume destination retry turn);
 about(qq(kgwebhook_pending_overdue_seconds{datname="postgres",waits_for="turn"}), 0);
-about(qq(kgwebhook_ill_destination_oldest_pending_age_seconds{datname="postgres",destination="$destination",state="backing_off"}), $age);
+about(qq(kgwebhook_backing_off_destination_oldest_pending_age_seconds{datname="postgres",destination="$destination",state="backing_off"}), $age);
 about(qq(kgwebhook_unacknowledged_oldest_seconds{datname="postgres",state="$_"}), $age) foreach qw(retrying dead);
 my $ok = $receiver->destination;
 foreach my $percentile (50, 95, 99)
@@ -273,10 +273,10 @@ is(shown('kgwebhook_worker_info{datname="postgres",state="disabled"}'),
 #
 # However many destinations there are
 #
-my @ill = grep { /^kgwebhook_ill_destination_pending/ } keys %$samples;
-is(scalar @ill, 21, 'the worst destinations have series of their own, the others one');
+my @backing_off = grep { /^kgwebhook_backing_off_destination_pending/ } keys %$samples;
+is(scalar @backing_off, 21, 'the worst destinations have series of their own, the others one');
 my $sum = 0;
-$sum += $samples->{$_} foreach @ill;
+$sum += $samples->{$_} foreach @backing_off;
 is($sum, sql(q{SELECT sum(pending) FROM kgwebhook.destinations WHERE state <> 'ok'}), 'and none is left out');
 unlike(join("\n", keys %$samples), qr/[^ -~\n]|destination="[^"]{101}/, 'no label is long or odd');
 
