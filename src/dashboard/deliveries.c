@@ -8,7 +8,7 @@
  * their time, of which acknowledged attempts have no part; deliveries by
  * number: the latest, the oldest that are open, and the last that were given
  * up.  Each text is cut off, and a list ends where its bytes do, for one
- * stranger's answers could otherwise fill the page.
+ * receiver's answers could otherwise fill the page.
  *
  * What was sent and answered is for those who may read the log; to others the
  * page says what the views do.
@@ -101,7 +101,7 @@ next_cell(KgwPage *page, const KgwFacts *facts)
 			kgw_table_cells_due(page, kgw_query_rows_time(facts, F_NEXT));
 	}
 	else if (kgw_query_rows_flag(facts, F_ACKNOWLEDGED))
-		appendStringInfoString(&page->out, "<span class=\"state well\">acknowledged since</span>");
+		appendStringInfoString(&page->out, "<span class=\"state ok\">acknowledged since</span>");
 	else if (!kgw_query_rows_null(facts, F_REASON))
 	{
 		appendStringInfoString(&page->out, "<span class=\"state warning\">given up</span> <small>");
@@ -170,7 +170,7 @@ delivery_row(KgwPage *page, const KgwFacts *facts)
 	object_cell(page, kgw_query_rows_text(facts, D_OBJECT_ID), kgw_query_rows_text(facts, D_EVENT), kgw_query_rows_text(facts, D_DELIVERY_ID));
 	kgw_table_cells_begin(page, "State", "");
 	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>",
-					 strcmp(state, "acknowledged") == 0 ? "well" : strcmp(state, "pending") == 0 ? "note" : "warning",
+					 strcmp(state, "acknowledged") == 0 ? "ok" : strcmp(state, "pending") == 0 ? "note" : "warning",
 					 state);
 	kgw_table_cells_end(page);
 	kgw_table_cells_cell(page, "URL", "url", kgw_query_rows_text(facts, D_URL), 160);
@@ -219,7 +219,7 @@ show_rows(KgwPage *page, KgwFacts *facts, const char *const *columns,
 	{
 		appendStringInfoString(&page->out, "<p class=\"note\">");
 		kgw_html_count(&page->out, rows - facts->row);
-		appendStringInfoString(&page->out, " have no room on this page.</p>\n");
+		appendStringInfoString(&page->out, " do not fit on this page.</p>\n");
 	}
 }
 
@@ -265,7 +265,7 @@ kgw_deliveries_draw(KgwPage *page)
 	{
 		appendStringInfoString(&page->out,
 							   "<p class=\"note\">The newest, the oldest that are open, and the last that were given up: "
-							   "not all. For one that isn&#39;t here: <code>SELECT * FROM kgwebhook.deliveries WHERE object_id = &#39;&hellip;&#39;;</code></p>\n");
+							   "not all. For one that is not here: <code>SELECT * FROM kgwebhook.deliveries WHERE object_id = &#39;&hellip;&#39;;</code></p>\n");
 		show_rows(page, &facts, columns, delivery_row);
 	}
 	appendStringInfoString(&page->out, "</section>\n");

@@ -2,11 +2,11 @@
  *
  * destinations.c
  *	  The delivery page's destinations and subscriptions, and why attempts
- *	  failed of late.
+ *	  failed recently.
  *
- * Ill and paused destinations come first, and then those that most waits for;
- * of ten thousand that are well, only the number is of interest.  Subscriptions
- * that are well aren't listed at all.
+ * Destinations that are backing off or paused come first, then those with the
+ * largest backlog; of ten thousand healthy ones, only the number matters.
+ * Healthy subscriptions are not listed at all.
  *
  * src/dashboard/destinations.c
  *
@@ -69,13 +69,13 @@ destination_row(KgwPage *page, const KgwFacts *facts)
 {
 	const char *state = kgw_query_rows_text(facts, STATE);
 	bool		paused = strcmp(state, "paused") == 0;
-	bool		ill = strcmp(state, "backing_off") == 0;
+	bool		backing_off = strcmp(state, "backing_off") == 0;
 
 	appendStringInfoString(&page->out, "<tr>");
 	kgw_table_cells_cell(page, "Destination", "wide", kgw_query_rows_text(facts, DESTINATION), 120);
 	kgw_table_cells_begin(page, "State", "");
 	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>",
-					 ill || paused ? "warning" : "well", ill ? "ill" : state);
+					 backing_off || paused ? "warning" : "ok", backing_off ? "backing off" : state);
 	kgw_table_cells_end(page);
 	kgw_table_cells_count(page, "Pending", kgw_query_rows_count(facts, PENDING));
 	kgw_table_cells_begin(page, "Oldest", "");
@@ -84,7 +84,7 @@ destination_row(KgwPage *page, const KgwFacts *facts)
 	kgw_table_cells_count(page, "Failures", kgw_query_rows_count(facts, FAILURES));
 	kgw_table_cells_begin(page, "Last success", "");
 	if (kgw_query_rows_null(facts, LAST_SUCCESS))
-		appendStringInfoString(&page->out, "<small>none since the start</small>");
+		appendStringInfoString(&page->out, "<small>none since the server started</small>");
 	else
 		kgw_table_cells_ago(page, kgw_query_rows_time(facts, LAST_SUCCESS));
 	kgw_table_cells_end(page);
@@ -145,7 +145,7 @@ subscription_row(KgwPage *page, const KgwFacts *facts)
 	appendStringInfoString(&page->out, "</tr>\n");
 }
 
-/* Where nobody has subscribed there is nothing to say of subscriptions. */
+/* Without subscriptions the section is left out. */
 static void
 show_subscriptions(KgwPage *page)
 {
@@ -157,7 +157,7 @@ show_subscriptions(KgwPage *page)
 	if (count == 0)
 		return;
 	facts.table = kgw_query_rows_read(subscriptions, 0, NULL, NULL);
-	appendStringInfoString(&page->out, "<section id=\"subscriptions\"><h2>Subscriptions that are not well</h2>\n");
+	appendStringInfoString(&page->out, "<section id=\"subscriptions\"><h2>Subscriptions that are not healthy</h2>\n");
 	if (facts.table->numvals == 0)
 	{
 		appendStringInfoString(&page->out, "<p class=\"none\">None of ");
@@ -166,13 +166,13 @@ show_subscriptions(KgwPage *page)
 	}
 	else
 	{
-		int64		ill = kgw_query_rows_count(&facts, S_OF_ALL);
+		int64		unhealthy = kgw_query_rows_count(&facts, S_OF_ALL);
 
 		kgw_table_cells_begin_table(page, columns);
 		for (; facts.row < facts.table->numvals; facts.row++)
 			subscription_row(page, &facts);
 		kgw_table_cells_end_table(page);
-		say_more(page, ill - SHOWN, "subscriptions");
+		say_more(page, unhealthy - SHOWN, "subscriptions");
 	}
 	appendStringInfoString(&page->out, "</section>\n");
 }

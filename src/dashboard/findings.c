@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * findings.c
- *	  The top of the delivery page: is all well, and if not, what is wrong and
- *	  what to do.
+ *	  The top of the delivery page: is everything healthy, and if not, what is
+ *	  wrong and what to do.
  *
- * Whoever opens the page is in a hurry.  So the worst that is found gives one
- * sentence its color, all that was found follows in order of weight, each with
- * its remedy, and then come the numbers (tiles.c).  A page that looks well must mean that
- * deliveries flow: whatever stops them (not preloaded, no worker, a copy,
- * switched off, paused) is an alarm, also where someone meant it.
+ * A reader of the page is in a hurry.  So the worst finding gives one sentence
+ * its color, all findings follow with their remedies, and then come the numbers
+ * (tiles.c).  A page that looks healthy must mean that deliveries flow: whatever
+ * stops them (not preloaded, no worker, a copy, switched off, paused) is an
+ * alarm, even where it was done on purpose.
  *
  * src/dashboard/findings.c
  *
@@ -37,7 +37,7 @@ static const char worker_query[] =
 
 enum
 {
-	PENDING = 1, SINCE, SECRET, LATE, LATE_SINCE, ILL, NEXT_PROBE, PAUSED
+	PENDING = 1, SINCE, SECRET, LATE, LATE_SINCE, BACKING_OFF, NEXT_PROBE, PAUSED
 };
 
 /*
@@ -95,11 +95,11 @@ static const char *const severity_sign[] = {"&#10003;", "i", "!", "&#10007;"};
 static const char *const severity_word[] = {"Good", "Note", "Warning", "Alarm"};
 
 /*
- * Take down a finding: HTML, the last a remedy or NULL.  The first of the worst is
- * the page's verdict.
+ * Add a finding: HTML, the last a remedy or NULL.  The first of the worst is the
+ * page's verdict.
  */
 static void
-find(Findings *findings, KgwSeverity severity, const char *what, const char *remedy)
+add_finding(Findings *findings, KgwSeverity severity, const char *what, const char *remedy)
 {
 	appendStringInfo(&findings->list, "<li class=\"%s\"><b>%s.</b>", kgw_table_cells_class(severity), what);
 	if (remedy != NULL)
@@ -114,7 +114,7 @@ find(Findings *findings, KgwSeverity severity, const char *what, const char *rem
 
 /* "3 deliveries" */
 static const char *
-number(int64 count, const char *one, const char *many)
+number_text(int64 count, const char *one, const char *many)
 {
 	StringInfoData out;
 
@@ -124,7 +124,7 @@ number(int64 count, const char *one, const char *many)
 }
 
 static const char *
-since(KgwPage *page, const char *what, TimestampTz at)
+since_text(KgwPage *page, const char *what, TimestampTz at)
 {
 	KgwPage		part = *page;
 
@@ -136,22 +136,22 @@ since(KgwPage *page, const char *what, TimestampTz at)
 }
 
 static void
-find_worker(Findings *findings, const char *state)
+check_worker(Findings *findings, const char *state)
 {
 	if (strcmp(state, "not preloaded") == 0)
-		find(findings, KGW_ALARM, "Nothing is delivered: the server doesn&#39;t preload kgwebhook",
+		add_finding(findings, KGW_ALARM, "Nothing is delivered: the server does not preload kgwebhook",
 			 "Events are queued and wait. Add kgwebhook to <code>shared_preload_libraries</code> and restart the server.");
 	else if (strcmp(state, "standby") == 0)
-		find(findings, KGW_WARNING, "This server is a standby, and sends nothing",
+		add_finding(findings, KGW_WARNING, "This server is a standby, and sends nothing",
 			 "Its primary delivers. This one does once it is promoted.");
 	else if (strcmp(state, "not running") == 0)
-		find(findings, KGW_ALARM, "Nothing is delivered: no worker runs for this database",
+		add_finding(findings, KGW_ALARM, "Nothing is delivered: no worker runs for this database",
 			 "Events are queued and wait. The server&#39;s log says why, under &ldquo;kgwebhook&rdquo;; is <code>max_worker_processes</code> large enough?");
 	else if (strcmp(state, "not adopted") == 0)
-		find(findings, KGW_ALARM, "Nothing is delivered: this database is a copy of another",
+		add_finding(findings, KGW_ALARM, "Nothing is delivered: this database is a copy of another",
 			 "Events are queued and wait. If it takes the original&#39;s place: <code>SELECT kg_adopt();</code>");
 	else if (strcmp(state, "disabled") == 0)
-		find(findings, KGW_ALARM, "Nothing is delivered: kgwebhook.enabled is off",
+		add_finding(findings, KGW_ALARM, "Nothing is delivered: kgwebhook.enabled is off",
 			 "Events are queued and wait. <code>ALTER SYSTEM SET kgwebhook.enabled = on; SELECT pg_reload_conf();</code>");
 }
 
@@ -175,120 +175,120 @@ name_organizations(void)
 }
 
 static void
-find_backlog(Findings *findings, const KgwHealth *health)
+check_backlog(Findings *findings, const KgwPageSummary *summary)
 {
-	if (health->ill > 0)
-		find(findings, KGW_WARNING,
-			 psprintf("%s ill", number(health->ill, "destination is", "destinations are")),
-			 "An ill one is tried by a probe now and then, and gets all that waits, in order, once one succeeds. See <a href=\"#destinations\">destinations</a>.");
-	if (health->late > 0)
-		find(findings, KGW_WARNING,
-			 psprintf("%s late", number(health->late, "delivery is", "deliveries are")),
-			 since(findings->page, "Their time has come, and their destination is well. The first was due at", health->late_since));
-	if (health->secret > 0)
-		find(findings, KGW_WARNING,
-			 psprintf("%s for a signing secret", number(health->secret, "delivery waits", "deliveries wait")),
+	if (summary->backing_off > 0)
+		add_finding(findings, KGW_WARNING,
+			 psprintf("%s backing off", number_text(summary->backing_off, "destination is", "destinations are")),
+			 "Its circuit breaker lets a probe through from time to time; once one succeeds, everything that waits is sent in order. See <a href=\"#destinations\">destinations</a>.");
+	if (summary->late > 0)
+		add_finding(findings, KGW_WARNING,
+			 psprintf("%s late", number_text(summary->late, "delivery is", "deliveries are")),
+			 since_text(findings->page, "They are due, and their destination is healthy. The first was due at", summary->late_since));
+	if (summary->secret > 0)
+		add_finding(findings, KGW_WARNING,
+			 psprintf("%s for a signing secret", number_text(summary->secret, "delivery waits", "deliveries wait")),
 			 psprintf("Of the organization %s. They go out as soon as there is one: "
 					  "<code>SELECT kg_create_secret(&#39;&hellip;&#39;);</code> "
 					  "If there is one already, restore the file of kgwebhook.key_file, and set no other secret: "
-					  "the server&#39;s log says why it can&#39;t be decrypted.", name_organizations()));
-	if (health->paused > 0)
-		find(findings, KGW_WARNING,
-			 psprintf("%s paused", number(health->paused, "destination is", "destinations are")),
-			 "Until someone says <code>SELECT kg_resume(&#39;&hellip;&#39;);</code>. See <a href=\"#destinations\">destinations</a>.");
+					  "the server&#39;s log says why it cannot be decrypted.", name_organizations()));
+	if (summary->paused > 0)
+		add_finding(findings, KGW_WARNING,
+			 psprintf("%s paused", number_text(summary->paused, "destination is", "destinations are")),
+			 "To resume: <code>SELECT kg_resume(&#39;&hellip;&#39;);</code>. See <a href=\"#destinations\">destinations</a>.");
 }
 
 static void
-find_subscriptions(Findings *findings, const KgwHealth *health)
+check_subscriptions(Findings *findings, const KgwPageSummary *summary)
 {
-	if (health->subscriptions_disabled > 0)
-		find(findings, health->subscriptions_disabled_lately > 0 ? KGW_WARNING : KGW_NOTE,
-			 psprintf("%s disabled", number(health->subscriptions_disabled, "subscription is", "subscriptions are")),
-			 "What it would get becomes a dead letter at once. When its receiver is mended: <code>SELECT kg_resume_subscription(&hellip;);</code>. See <a href=\"#subscriptions\">subscriptions</a>.");
-	if (health->subscriptions_failing > 0)
-		find(findings, KGW_WARNING,
-			 psprintf("%s failing", number(health->subscriptions_failing, "subscription is", "subscriptions are")),
-			 since(findings->page, "A receiver that acknowledges nothing for all of <code>kgwebhook.retry_schedule</code> is disabled. "
-				   "See <a href=\"#subscriptions\">subscriptions</a>. The first has failed since", health->subscriptions_failing_since));
-	if (health->subscriptions_paused > 0)
-		find(findings, KGW_WARNING,
-			 psprintf("%s paused", number(health->subscriptions_paused, "subscription is", "subscriptions are")),
-			 "Until someone says <code>SELECT kg_resume_subscription(&hellip;);</code>. See <a href=\"#subscriptions\">subscriptions</a>.");
+	if (summary->subscriptions_disabled > 0)
+		add_finding(findings, summary->subscriptions_disabled_lately > 0 ? KGW_WARNING : KGW_NOTE,
+			 psprintf("%s disabled", number_text(summary->subscriptions_disabled, "subscription is", "subscriptions are")),
+			 "Its events become dead letters at once. When its receiver is fixed: <code>SELECT kg_resume_subscription(&hellip;);</code>. See <a href=\"#subscriptions\">subscriptions</a>.");
+	if (summary->subscriptions_failing > 0)
+		add_finding(findings, KGW_WARNING,
+			 psprintf("%s failing", number_text(summary->subscriptions_failing, "subscription is", "subscriptions are")),
+			 since_text(findings->page, "A receiver that acknowledges nothing for all of <code>kgwebhook.retry_schedule</code> is disabled. "
+				   "See <a href=\"#subscriptions\">subscriptions</a>. The first has failed since", summary->subscriptions_failing_since));
+	if (summary->subscriptions_paused > 0)
+		add_finding(findings, KGW_WARNING,
+			 psprintf("%s paused", number_text(summary->subscriptions_paused, "subscription is", "subscriptions are")),
+			 "To resume: <code>SELECT kg_resume_subscription(&hellip;);</code>. See <a href=\"#subscriptions\">subscriptions</a>.");
 }
 
 static void
-find_all(Findings *findings, const KgwHealth *health)
+check_all(Findings *findings, const KgwPageSummary *summary)
 {
 	KgwPage    *page = findings->page;
 
-	find_worker(findings, health->worker_state);
-	if (health->all_paused)
-		find(findings, KGW_ALARM, "Nothing is delivered: everything is paused",
-			 since(page, "Until someone says <code>SELECT kg_resume();</code>. Paused at", health->all_paused_at));
-	find_backlog(findings, health);
-	if (health->last_error_at > page->now - USECS_PER_HOUR)
+	check_worker(findings, summary->worker_state);
+	if (summary->all_paused)
+		add_finding(findings, KGW_ALARM, "Nothing is delivered: everything is paused",
+			 since_text(page, "To resume: <code>SELECT kg_resume();</code>. Paused at", summary->all_paused_at));
+	check_backlog(findings, summary);
+	if (summary->last_error_at > page->now - USECS_PER_HOUR)
 	{
 		StringInfoData text;
 
 		initStringInfo(&text);
-		kgw_html_text(&text, health->last_error, 300);
-		find(findings, KGW_WARNING, "a worker has had an error",
-			 psprintf("<q>%s</q> %s", text.data, since(page, "At", health->last_error_at)));
+		kgw_html_text(&text, summary->last_error, 300);
+		add_finding(findings, KGW_WARNING, "a worker has had an error",
+			 psprintf("<q>%s</q> %s", text.data, since_text(page, "At", summary->last_error_at)));
 	}
-	if (health->dead_lately > 0)
-		find(findings, KGW_WARNING,
-			 psprintf("%s given up in the last 24 hours", number(health->dead_lately, "delivery was", "deliveries were")),
-			 "Mend what is wrong, then <code>SELECT kg_redeliver_object(&#39;&hellip;&#39;);</code>. See <a href=\"#deliveries\">deliveries</a>.");
-	find_subscriptions(findings, health);
+	if (summary->dead_lately > 0)
+		add_finding(findings, KGW_WARNING,
+			 psprintf("%s given up in the last 24 hours", number_text(summary->dead_lately, "delivery was", "deliveries were")),
+			 "Fix the cause, then <code>SELECT kg_redeliver_object(&#39;&hellip;&#39;);</code>. See <a href=\"#deliveries\">deliveries</a>.");
+	check_subscriptions(findings, summary);
 }
 
 static void
-read_worker(KgwHealth *health)
+read_worker(KgwPageSummary *summary)
 {
 	KgwFacts	facts = {kgw_query_rows_read(worker_query, 0, NULL, NULL), 0};
 
-	health->worker_state = kgw_query_rows_text(&facts, WORKER_STATE);
-	health->in_flight = kgw_query_rows_count(&facts, IN_FLIGHT);
-	health->dead = kgw_query_rows_count(&facts, DEAD_LETTERS);
-	health->dead_lately = kgw_query_rows_count(&facts, DEAD_LATELY);
-	health->died_at = kgw_query_rows_time(&facts, DIED_AT);
-	health->last_error = kgw_query_rows_text(&facts, LAST_ERROR);
-	health->last_error_at = kgw_query_rows_time(&facts, LAST_ERROR_AT);
-	health->all_paused = !kgw_query_rows_null(&facts, ALL_PAUSED_AT);
-	health->all_paused_at = kgw_query_rows_time(&facts, ALL_PAUSED_AT);
-	health->delivers = !health->all_paused &&
-		(strcmp(health->worker_state, "idle") == 0 || strcmp(health->worker_state, "busy") == 0);
+	summary->worker_state = kgw_query_rows_text(&facts, WORKER_STATE);
+	summary->in_flight = kgw_query_rows_count(&facts, IN_FLIGHT);
+	summary->dead = kgw_query_rows_count(&facts, DEAD_LETTERS);
+	summary->dead_lately = kgw_query_rows_count(&facts, DEAD_LATELY);
+	summary->died_at = kgw_query_rows_time(&facts, DIED_AT);
+	summary->last_error = kgw_query_rows_text(&facts, LAST_ERROR);
+	summary->last_error_at = kgw_query_rows_time(&facts, LAST_ERROR_AT);
+	summary->all_paused = !kgw_query_rows_null(&facts, ALL_PAUSED_AT);
+	summary->all_paused_at = kgw_query_rows_time(&facts, ALL_PAUSED_AT);
+	summary->delivers = !summary->all_paused &&
+		(strcmp(summary->worker_state, "idle") == 0 || strcmp(summary->worker_state, "busy") == 0);
 }
 
 static void
-read_backlog(KgwHealth *health)
+read_backlog(KgwPageSummary *summary)
 {
 	KgwFacts	facts = {kgw_query_rows_read(backlog_query, 0, NULL, NULL), 0};
 
-	health->pending = kgw_query_rows_count(&facts, PENDING);
-	health->since = kgw_query_rows_time(&facts, SINCE);
-	health->secret = kgw_query_rows_count(&facts, SECRET);
-	health->late = kgw_query_rows_count(&facts, LATE);
-	health->late_since = kgw_query_rows_time(&facts, LATE_SINCE);
-	health->ill = kgw_query_rows_count(&facts, ILL);
-	health->next_probe = kgw_query_rows_time(&facts, NEXT_PROBE);
-	health->paused = kgw_query_rows_count(&facts, PAUSED);
+	summary->pending = kgw_query_rows_count(&facts, PENDING);
+	summary->since = kgw_query_rows_time(&facts, SINCE);
+	summary->secret = kgw_query_rows_count(&facts, SECRET);
+	summary->late = kgw_query_rows_count(&facts, LATE);
+	summary->late_since = kgw_query_rows_time(&facts, LATE_SINCE);
+	summary->backing_off = kgw_query_rows_count(&facts, BACKING_OFF);
+	summary->next_probe = kgw_query_rows_time(&facts, NEXT_PROBE);
+	summary->paused = kgw_query_rows_count(&facts, PAUSED);
 }
 
 static void
-read_subscriptions(KgwHealth *health)
+read_subscriptions(KgwPageSummary *summary)
 {
 	KgwFacts	facts = {kgw_query_rows_read(subscriptions_query, 0, NULL, NULL), 0};
 
-	health->subscriptions_paused = kgw_query_rows_count(&facts, S_PAUSED);
-	health->subscriptions_disabled = kgw_query_rows_count(&facts, S_DISABLED);
-	health->subscriptions_disabled_lately = kgw_query_rows_count(&facts, S_DISABLED_LATELY);
-	health->subscriptions_failing = kgw_query_rows_count(&facts, S_FAILING);
-	health->subscriptions_failing_since = kgw_query_rows_time(&facts, S_FAILING_SINCE);
+	summary->subscriptions_paused = kgw_query_rows_count(&facts, S_PAUSED);
+	summary->subscriptions_disabled = kgw_query_rows_count(&facts, S_DISABLED);
+	summary->subscriptions_disabled_lately = kgw_query_rows_count(&facts, S_DISABLED_LATELY);
+	summary->subscriptions_failing = kgw_query_rows_count(&facts, S_FAILING);
+	summary->subscriptions_failing_since = kgw_query_rows_time(&facts, S_FAILING_SINCE);
 }
 
 static void
-banner(KgwPage *page, const Findings *findings)
+draw_banner(KgwPage *page, const Findings *findings)
 {
 	appendStringInfo(&page->out,
 					 "<div class=\"banner %s\" role=\"status\"><span class=\"sign\" aria-hidden=\"true\">%s</span>"
@@ -306,19 +306,19 @@ banner(KgwPage *page, const Findings *findings)
 const char *
 kgw_findings_draw(KgwPage *page)
 {
-	Findings	findings = {.page = page, .severity = KGW_WELL};
-	KgwHealth	health = {0};
+	Findings	findings = {.page = page, .severity = KGW_OK};
+	KgwPageSummary summary = {0};
 
 	initStringInfo(&findings.list);
-	read_worker(&health);
-	read_backlog(&health);
-	read_subscriptions(&health);
-	find_all(&findings, &health);
-	if (findings.severity < KGW_ALARM && findings.verdict != NULL && health.delivers)
+	read_worker(&summary);
+	read_backlog(&summary);
+	read_subscriptions(&summary);
+	check_all(&findings, &summary);
+	if (findings.severity < KGW_ALARM && findings.verdict != NULL && summary.delivers)
 		findings.verdict = psprintf("Deliveries flow, but %s", findings.verdict);
 	if (findings.verdict == NULL)
-		findings.verdict = health.pending == 0 ? "All is well: nothing waits" : "All is well: deliveries flow";
-	banner(page, &findings);
-	kgw_tiles_draw(page, &health);
+		findings.verdict = summary.pending == 0 ? "Everything is healthy: nothing waits" : "Everything is healthy: deliveries flow";
+	draw_banner(page, &findings);
+	kgw_tiles_draw(page, &summary);
 	return findings.verdict;
 }

@@ -3,7 +3,7 @@
  * html.c
  *	  Text, numbers and times as HTML.
  *
- * Everything that a stranger may have had a hand in reaches a page through
+ * Everything that may come from a third party reaches a page through
  * kgw_html_text(), and only as the content of an element: never within a tag,
  * a style or a script.  What comes out is ASCII, so it means the same whatever
  * the encoding of the database, of the client and of the file that it ends up

@@ -4,7 +4,7 @@
  *	  kg_dashboard(): the delivery page, one HTML document that needs nothing
  *	  else.
  *
- * Much of what it shows was written by strangers, and it is opened by the very
+ * Much of what it shows was written by third parties, and it is opened by the very
  * people who may do everything.  So there are two walls.  What isn't ours
  * becomes text in one place, dashboard/html.c.  And the document's own policy
  * lets a browser run the one script and apply the one style whose hashes it

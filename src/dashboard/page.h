@@ -31,11 +31,11 @@ typedef struct KgwFacts
 /* How things are, from good to bad; the worst is the page's. */
 typedef enum KgwSeverity
 {
-	KGW_WELL, KGW_NOTE, KGW_WARNING, KGW_ALARM
+	KGW_OK, KGW_NOTE, KGW_WARNING, KGW_ALARM
 } KgwSeverity;
 
 /* What is found at a glance: of the worker, the queue, and those it is for. */
-typedef struct KgwHealth
+typedef struct KgwPageSummary
 {
 	const char *worker_state;	/* as in kgwebhook.stats */
 	bool		delivers;		/* a worker runs and may send */
@@ -55,7 +55,7 @@ typedef struct KgwHealth
 	int64		late;			/* that are due and don't go, without a reason */
 	TimestampTz late_since;		/* when the first of these was due */
 
-	int64		ill;			/* destinations */
+	int64		backing_off;	/* destinations */
 	TimestampTz next_probe;
 	int64		paused;			/* destinations, by themselves */
 
@@ -64,7 +64,7 @@ typedef struct KgwHealth
 	int64		subscriptions_disabled_lately;	/* within a day */
 	int64		subscriptions_failing;	/* for ten minutes at least */
 	TimestampTz subscriptions_failing_since;
-} KgwHealth;
+} KgwPageSummary;
 
 /* query_rows.c */
 extern SPITupleTable *kgw_query_rows_read(const char *query, int nargs, Oid *types, Datum *args);
@@ -78,7 +78,7 @@ extern char *kgw_query_rows_text(const KgwFacts *facts, int column);
 extern const char *kgw_findings_draw(KgwPage *page);
 
 /* tiles.c */
-extern void kgw_tiles_draw(KgwPage *page, const KgwHealth *health);
+extern void kgw_tiles_draw(KgwPage *page, const KgwPageSummary *summary);
 
 /* traffic.c */
 extern void kgw_traffic_draw(KgwPage *page);

@@ -40,7 +40,7 @@ kgw_query_rows_null(const KgwFacts *facts, int column)
 	return isnull;
 }
 
-/* A bigint; NULL is nought. */
+/* A bigint; NULL is zero. */
 int64
 kgw_query_rows_count(const KgwFacts *facts, int column)
 {

@@ -5,10 +5,10 @@
  *
  * A drawing is inline and has classes for colors, so that it is light or dark
  * with its page; it has a title and a description for those who don't see it,
- * and a title in each bar for those who point at it.  Bars begin at nought.
+ * and a title in each bar for those who point at it.  Bars begin at zero.
  * Times from a millisecond to a minute don't fit on a straight axis, so lines
  * are drawn on a logarithmic one, whose labels are decades.  Where nothing is
- * known there is a gap or a shade, never a nought.
+ * known there is a gap or a shade, never a zero.
  *
  * Only numbers of ours and words of ours come here.
  *

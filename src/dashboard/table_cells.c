@@ -19,7 +19,7 @@
 const char *
 kgw_table_cells_class(KgwSeverity severity)
 {
-	static const char *const classes[] = {"well", "note", "warning", "alarm"};
+	static const char *const classes[] = {"ok", "note", "warning", "alarm"};
 
 	return classes[severity];
 }

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * tiles.c
- *	  The numbers below the delivery page's verdict, and the money at stake.
+ *	  The numbers below the delivery page's verdict, and the amount at stake.
  *
  * A number has a color only where findings.c found something to say of
- * it, so that what is colored is what is wrong.  What money nobody has
- * acknowledged is worth a look at each object's history, but not at those of a
- * million: beyond some thousands, what is open is summed up as it is, and the
- * tile says that it may be less; beyond a million it isn't.
+ * it, so that what is colored is what is wrong.  The amount not yet acknowledged
+ * is exact while each object's history can be looked at; beyond some thousands of
+ * open deliveries it is an upper bound, and the tile says so; beyond a million it
+ * is left out.
  *
  * src/dashboard/tiles.c
  *
@@ -18,16 +18,16 @@
 #include "dashboard/html.h"
 #include "dashboard/page.h"
 
-/* More open deliveries than these, and the money is only an upper bound. */
+/* More open deliveries than these, and the amount is only an upper bound. */
 #define EXACT_STAKE 20000
 
-/* More than these, and it takes longer to sum up than anyone waits. */
+/* More than these, and the sum takes longer than a reader waits. */
 #define MOST_STAKE 1000000
 
-/* The others are only said to be there; queries read one more. */
+/* Further ones are only mentioned; queries read one more. */
 #define CURRENCIES 5
 
-/* An object counts once, however many are to be told of it. */
+/* An object counts once, however many receivers it has. */
 static const char stake[] =
 "SELECT o.fiat_currency, sum(o.fiat_amount), count(*)"
 "  FROM (SELECT DISTINCT ON (u.object_id, u.org_id, u.kind) u.fiat_currency, u.fiat_amount"
@@ -35,7 +35,7 @@ static const char stake[] =
 "         ORDER BY u.object_id, u.org_id, u.kind, u.delivery_id DESC) o"
 " GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 6";
 
-/* Without a look at what else became of the objects, so it may be too much. */
+/* Does not look at the objects' other deliveries, so it may be too much. */
 static const char most_stake[] =
 "SELECT left(o.payload ->> 'fiat_currency', 16), sum((o.payload ->> 'fiat_amount')::numeric), count(*)"
 "  FROM (SELECT payload FROM kgwebhook.queue UNION ALL SELECT payload FROM kgwebhook.dead_letter) o"
@@ -63,90 +63,90 @@ tile_end(KgwPage *page)
 }
 
 static void
-tile_worker(KgwPage *page, const KgwHealth *health)
+tile_worker(KgwPage *page, const KgwPageSummary *summary)
 {
 	tile_begin(page, "Worker",
-			   health->delivers ? KGW_WELL : strcmp(health->worker_state, "standby") == 0 ? KGW_WARNING : KGW_ALARM);
-	appendStringInfoString(&page->out, health->worker_state);
-	if (health->all_paused)
+			   summary->delivers ? KGW_OK : strcmp(summary->worker_state, "standby") == 0 ? KGW_WARNING : KGW_ALARM);
+	appendStringInfoString(&page->out, summary->worker_state);
+	if (summary->all_paused)
 		appendStringInfoString(&page->out, ", paused");
 	tile_says(page);
-	kgw_table_cells_number(&page->out, health->in_flight, "request", "requests");
+	kgw_table_cells_number(&page->out, summary->in_flight, "request", "requests");
 	appendStringInfoString(&page->out, " on the network");
 	tile_end(page);
 }
 
 static void
-tile_pending(KgwPage *page, const KgwHealth *health)
+tile_pending(KgwPage *page, const KgwPageSummary *summary)
 {
-	tile_begin(page, "Pending", health->late + health->secret > 0 ? KGW_WARNING : KGW_WELL);
-	kgw_html_count(&page->out, health->pending);
+	tile_begin(page, "Pending", summary->late + summary->secret > 0 ? KGW_WARNING : KGW_OK);
+	kgw_html_count(&page->out, summary->pending);
 	tile_says(page);
-	if (health->pending == 0)
+	if (summary->pending == 0)
 		appendStringInfoString(&page->out, "nothing waits");
 	else
 	{
 		appendStringInfoString(&page->out, "the oldest for ");
-		kgw_html_span(&page->out, page->now - health->since);
+		kgw_html_span(&page->out, page->now - summary->since);
 	}
 	tile_end(page);
 }
 
 static void
-tile_ill(KgwPage *page, const KgwHealth *health)
+tile_backing_off(KgwPage *page, const KgwPageSummary *summary)
 {
-	tile_begin(page, "Ill destinations", health->ill > 0 ? KGW_WARNING : KGW_WELL);
-	kgw_html_count(&page->out, health->ill);
+	tile_begin(page, "Destinations backing off", summary->backing_off > 0 ? KGW_WARNING : KGW_OK);
+	kgw_html_count(&page->out, summary->backing_off);
 	tile_says(page);
-	if (health->ill == 0)
-		appendStringInfoString(&page->out, "all that are known are well");
+	if (summary->backing_off == 0)
+		appendStringInfoString(&page->out, "all known destinations are healthy");
 	else
 	{
 		appendStringInfoString(&page->out, "next probe ");
-		if (health->next_probe <= page->now)
+		if (summary->next_probe <= page->now)
 			appendStringInfoString(&page->out, "now");
 		else
 		{
 			appendStringInfoString(&page->out, "in ");
-			kgw_html_span(&page->out, health->next_probe - page->now);
+			kgw_html_span(&page->out, summary->next_probe - page->now);
 		}
 	}
 	tile_end(page);
 }
 
 static void
-tile_paused(KgwPage *page, const KgwHealth *health)
+tile_paused(KgwPage *page, const KgwPageSummary *summary)
 {
-	int64		paused = health->paused + health->subscriptions_paused;
+	int64		paused = summary->paused + summary->subscriptions_paused;
 
-	tile_begin(page, "Paused receivers", paused > 0 ? KGW_WARNING : KGW_WELL);
+	tile_begin(page, "Paused receivers", paused > 0 ? KGW_WARNING : KGW_OK);
 	kgw_html_count(&page->out, paused);
 	tile_says(page);
 	if (paused == 0)
 		appendStringInfoString(&page->out, "neither destination nor subscription");
-	if (health->paused > 0)
-		kgw_table_cells_number(&page->out, health->paused, "destination", "destinations");
-	if (health->paused > 0 && health->subscriptions_paused > 0)
+	if (summary->paused > 0)
+		kgw_table_cells_number(&page->out, summary->paused, "destination", "destinations");
+	if (summary->paused > 0 && summary->subscriptions_paused > 0)
 		appendStringInfoString(&page->out, ", ");
-	if (health->subscriptions_paused > 0)
-		kgw_table_cells_number(&page->out, health->subscriptions_paused, "subscription", "subscriptions");
+	if (summary->subscriptions_paused > 0)
+		kgw_table_cells_number(&page->out, summary->subscriptions_paused, "subscription", "subscriptions");
 	tile_end(page);
 }
 
 static void
-tile_dead(KgwPage *page, const KgwHealth *health)
+tile_dead(KgwPage *page, const KgwPageSummary *summary)
 {
 	tile_begin(page, "Dead letters",
-			   health->dead_lately > 0 ? KGW_WARNING : health->dead > 0 ? KGW_NOTE : KGW_WELL);
-	kgw_html_count(&page->out, health->dead);
+			   summary->dead_lately > 0 ? KGW_WARNING : summary->dead > 0 ? KGW_NOTE : KGW_OK);
+	kgw_html_count(&page->out, summary->dead);
 	tile_says(page);
-	if (health->dead == 0)
+	if (summary->dead == 0)
 		appendStringInfoString(&page->out, "nothing was given up");
 	else
 	{
-		kgw_html_count(&page->out, health->dead_lately);
+		kgw_html_count(&page->out, summary->dead_lately);
 		appendStringInfoString(&page->out, " in the last 24 hours; the last ");
-		kgw_html_span(&page->out, page->now - health->died_at);
+		kgw_html_span(&page->out, page->now - summary->died_at);
 		appendStringInfoString(&page->out, " ago");
 	}
 	tile_end(page);
@@ -170,12 +170,12 @@ tile_stake(KgwPage *page, int64 open)
 	KgwFacts	facts = {NULL, 0};
 	int64		objects = 0;
 
-	tile_begin(page, "Money not acknowledged", KGW_WELL);
+	tile_begin(page, "Amount not yet acknowledged", KGW_OK);
 	if (open > MOST_STAKE)
 	{
 		appendStringInfoString(&page->out, "?");
 		tile_says(page);
-		appendStringInfoString(&page->out, "too much is open to be summed up here");
+		appendStringInfoString(&page->out, "too many open deliveries to sum up here");
 		tile_end(page);
 		return;
 	}
@@ -206,14 +206,14 @@ tile_stake(KgwPage *page, int64 open)
  * The numbers at a glance.
  */
 void
-kgw_tiles_draw(KgwPage *page, const KgwHealth *health)
+kgw_tiles_draw(KgwPage *page, const KgwPageSummary *summary)
 {
 	appendStringInfoString(&page->out, "<dl class=\"tiles\">\n");
-	tile_worker(page, health);
-	tile_pending(page, health);
-	tile_ill(page, health);
-	tile_paused(page, health);
-	tile_dead(page, health);
-	tile_stake(page, health->pending + health->dead);
+	tile_worker(page, summary);
+	tile_pending(page, summary);
+	tile_backing_off(page, summary);
+	tile_paused(page, summary);
+	tile_dead(page, summary);
+	tile_stake(page, summary->pending + summary->dead);
 	appendStringInfoString(&page->out, "</dl>\n");
 }

@@ -267,7 +267,7 @@ draw(KgwPage *page, const Traffic *hour, TimestampTz hour_start,
 	{
 		appendStringInfoString(&page->out, "<p class=\"note\">Only the latest ");
 		kgw_html_count(&page->out, ATTEMPTS_READ);
-		appendStringInfoString(&page->out, " attempts are counted; they don&#39;t reach back a whole day.</p>\n");
+		appendStringInfoString(&page->out, " attempts are counted; they do not reach back a whole day.</p>\n");
 	}
 	appendStringInfoString(&page->out, "<p class=\"note\">Times of the axes are UTC. Tests are left out.</p></section>\n");
 }

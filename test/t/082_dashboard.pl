@@ -3,7 +3,7 @@
 # test/t/082_dashboard.pl
 #	  The delivery page, in a real Chromium.
 #
-# Strangers plant what would run, in every place that they can write to: object
+# Third parties plant what would run, in every place that they can write to: object
 # ids, URLs, statuses, order_data, answers.  The browser must show it as text, run
 # nothing, fetch nothing and complain of nothing; on a desk, on a phone, light,
 # dark and without script.  Then the first wall is broken on purpose, by writing
@@ -107,7 +107,7 @@ $node->safe_psql('postgres', q{
 	SELECT kg_watch('odd', 'odd', 'id', 'status', 'url', NULL)});
 $node->safe_psql('postgres', "INSERT INTO odd VALUES ('odd status', " . quoted($evil{status}) . ", " . quoted($url) . "),"
 	. "('odd url', 'new', " . quoted("http://127.0.0.1:1/$evil{url}") . ")");
-insert_intent($node, "well $_", $receiver->url('/raw/open/' . encode_base64url("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")))
+insert_intent($node, "fine $_", $receiver->url('/raw/open/' . encode_base64url("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")))
   foreach 1 .. 30;
 wait_for_log_rows($node, 33);
 
@@ -139,7 +139,7 @@ SKIP:
 		skip $why, 1;
 	}
 
-	my @seen = look_at('WELL 1', save('page.html', $page), save('slip.html', $slip), save('empty.html', page('empty')));
+	my @seen = look_at('FINE 1', save('page.html', $page), save('slip.html', $slip), save('empty.html', page('empty')));
 	is(scalar @seen, 18, 'three pages were looked at in six ways');
 	my %seen = map { ("$_->{file} $_->{way}" => $_) } @seen;
 
@@ -153,7 +153,7 @@ SKIP:
 		is_deeply($saw->{handlers}, [], "$name: no attribute that would run, style or fetch");
 		is($saw->{scripts}, 1, "$name: one script");
 		is_deeply([ grep { /^(img|iframe|object|embed|base|video|audio)$/ } sort keys %{ $saw->{elements} } ],
-			[], "$name: no element of a stranger's");
+			[], "$name: no element of a third party's");
 		is($saw->{scroll}, $saw->{width}, "$name: nothing beside the screen");
 		is_deeply($saw->{faint}, [], "$name: every word stands out from its ground");
 		cmp_ok($saw->{words}, '>', 20, "$name: and there are words");
@@ -183,18 +183,18 @@ SKIP:
 		my %chart = map { $_->{id} => $_ } @{ $seen{"page.html $way"}{charts} };
 
 		is_deeply([ sort keys %chart ], [qw(day-count day-time hour-count hour-time)], "$way: four charts");
-		cmp_ok($chart{$_}{bars}, '>=', 2, "$way: $_ has bars, of what went well and of what didn't") foreach qw(day-count hour-count);
+		cmp_ok($chart{$_}{bars}, '>=', 2, "$way: $_ has bars, of acknowledged and failed attempts") foreach qw(day-count hour-count);
 		cmp_ok($chart{$_}{lines}, '>', 0, "$way: $_ has lines") foreach qw(day-time hour-time);
 	}
 	is_deeply([ grep { $_->{bars} + $_->{lines} } @{ $seen{'empty.html light'}{charts} } ], [], 'nothing is drawn of an empty log');
-	like($seen{'empty.html light'}{text}, qr/All is well: nothing waits/, 'an empty database is well');
+	like($seen{'empty.html light'}{text}, qr/Everything is healthy: nothing waits/, 'an empty database is healthy');
 	like($seen{'empty.html light'}{text}, qr/no attempts in this time.*no answers in this time/s, 'and its charts say that they are empty');
-	like($seen{'empty.html light'}{title}, qr/^All is well: nothing waits - empty$/, 'as does the title');
+	like($seen{'empty.html light'}{title}, qr/^Everything is healthy: nothing waits - empty$/, 'as does the title');
 
 	foreach my $saw (grep { $_->{file} eq 'slip.html' } @seen)
 	{
-		is($saw->{ran}, undef, "a hole, $saw->{way}: nothing ran all the same");
-		isnt($saw->{text}, '', "a hole, $saw->{way}: a stranger's style doesn't count");
+		is($saw->{ran}, undef, "a hole, $saw->{way}: still nothing ran");
+		isnt($saw->{text}, '', "a hole, $saw->{way}: a third party's style does not count");
 		is_deeply($saw->{requests}, [], "a hole, $saw->{way}: nothing goes out");
 	}
 	cmp_ok(scalar(grep { /Content Security Policy/ } @{ $seen{'slip.html light'}{said} }), '>=', 4,
@@ -219,25 +219,25 @@ is(banner(page('copy')), "alarm Alarm: Nothing is delivered: this database is a 
 
 my $nobody = PostgreSQL::Test::Cluster::get_free_port();
 
-# A destination that nobody listens at is ill after five failures.
+# A destination where nothing listens backs off after five failures.
 $node->safe_psql('postgres', q{
 	INSERT INTO payment_intents (payment_intent_id, callback_url, fiat_amount, fiat_currency)
-	SELECT 'ill ' || n, 'http://127.0.0.1:} . $nobody . q{/hook', '10.25', 'USD' FROM generate_series(1, 6) n});
-$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.destinations WHERE state = 'backing_off'}) or die 'not ill';
+	SELECT 'down ' || n, 'http://127.0.0.1:} . $nobody . q{/hook', '10.25', 'USD' FROM generate_series(1, 6) n});
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.destinations WHERE state = 'backing_off'}) or die 'not backing off';
 $page = page('postgres');
-like(banner($page), qr/^warning !Warning: Deliveries flow, but 1 destination is ill$/, 'ill');
-my ($signature) = $node->safe_psql('postgres', q{SELECT request_body FROM kgwebhook.delivery_log WHERE object_id = 'ill 1' LIMIT 1}) =~ /"signature":\s*"([0-9a-f]{64})"/;
-like($page, qr{<summary>Sent</summary><code>[^<]*&quot;ill 1&quot;}, 'with what was sent');
+like(banner($page), qr/^warning !Warning: Deliveries flow, but 1 destination is backing off$/, 'backing off');
+my ($signature) = $node->safe_psql('postgres', q{SELECT request_body FROM kgwebhook.delivery_log WHERE object_id = 'down 1' LIMIT 1}) =~ /"signature":\s*"([0-9a-f]{64})"/;
+like($page, qr{<summary>Sent</summary><code>[^<]*&quot;down 1&quot;}, 'with what was sent');
 unlike($page, qr{\Q$_\E}, 'but neither secret nor signature') foreach $secret, $signature // die 'it was not signed';
-like($page, qr{<dt>Ill destinations</dt><dd><b>1</b> <span>next probe }, 'until when');
-like($page, qr{http://127\.0\.0\.1:$nobody</td><td class="" data-label="State"><span class="state warning">ill</span>}, 'which');
+like($page, qr{<dt>Destinations backing off</dt><dd><b>1</b> <span>next probe }, 'until when');
+like($page, qr{http://127\.0\.0\.1:$nobody</td><td class="" data-label="State"><span class="state warning">backing off</span>}, 'which');
 like($page, qr{<span class="amount">361\.50 <abbr>USD</abbr>}, 'and the money at stake: of these, and of what was refused');
 
-# Subscriptions: one gone, one paused by hand, one down for long, one well.
+# Subscriptions: one gone, one paused by hand, one down for long, one healthy.
 my %subscription = map { $_ => $node->safe_psql('postgres', 'SELECT kg_subscribe(' . quoted('default') . ', '
 		. quoted($_ eq 'gone' ? $receiver->url('/raw/close/' . encode_base64url("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n"))
 			: "http://127.0.0.1:$nobody/$_") . ", events => '{made.up.$_}', description => " . quoted("<script>window.ran='$_'</script>") . ')') }
-  qw(gone paused down well);
+  qw(gone paused down healthy);
 $node->safe_psql('postgres', "SELECT kg_pause_subscription($subscription{paused})");
 $node->safe_psql('postgres', "UPDATE kgwebhook.subscription SET failing_since = now() - interval '11 min' WHERE subscription_id = $subscription{down}");
 $node->safe_psql('postgres', "UPDATE kgwebhook.subscription SET events = '{*}' WHERE subscription_id = $subscription{gone}");
@@ -249,14 +249,14 @@ like($page, qr{<li class="warning"><b>1 subscription is failing\.</b>}, 'one tha
 like($page, qr{<li class="warning"><b>1 subscription is paused\.</b>}, 'and one that is paused');
 is_deeply([ $page =~ m{data-label="Subscription">(\d+)</td><td class="" data-label="State"><span class="state warning">(\w+)<}g ],
 	[ $subscription{gone}, 'disabled', $subscription{down}, 'failing', $subscription{paused}, 'paused' ],
-	'are listed, the worst first, and not what is well');
+	'are listed, the worst first, and not what is healthy');
 like($page, qr{data-label="Reason">[^<]*410}, 'with the reason');
 unlike($page, qr{<script>window}, 'and their descriptions are text');
 like($page, qr{<dt>Paused receivers</dt><dd><b>1</b> <span>1 subscription</span>}, 'paused ones are counted');
 
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->restart;
-is(banner(page('postgres')), "alarm Alarm: Nothing is delivered: the server doesn't preload kgwebhook", 'not preloaded');
+is(banner(page('postgres')), "alarm Alarm: Nothing is delivered: the server does not preload kgwebhook", 'not preloaded');
 
 $node->stop;
 $receiver->stop;
