@@ -93,7 +93,7 @@ description_argument(FunctionCallInfo fcinfo, int n)
 
 /* A number that a query returns; false when it returns no row. */
 static bool
-read_number(const char *query, int nargs, Oid *types, Datum *args, const char *nulls,
+read_int8(const char *query, int nargs, Oid *types, Datum *args, const char *nulls,
 			int64 *number)
 {
 	bool		isnull;
@@ -114,7 +114,7 @@ refuse_too_many(Datum org_id)
 	Oid			types[] = {TEXTOID};
 	int64		count = 0;
 
-	(void) read_number("SELECT pg_catalog.count(*) FROM kgwebhook.subscription"
+	(void) read_int8("SELECT pg_catalog.count(*) FROM kgwebhook.subscription"
 					   " WHERE org_id OPERATOR(pg_catalog.=) $1", 1, types, &org_id, NULL, &count);
 	if (count >= SUBSCRIPTIONS_MAX)
 		ereport(ERROR,
@@ -135,7 +135,7 @@ refuse_duplicate(Datum org_id, Datum url)
 	Datum		args[] = {org_id, url};
 	int64		subscription_id = 0;
 
-	(void) read_number("SELECT subscription_id FROM kgwebhook.subscription"
+	(void) read_int8("SELECT subscription_id FROM kgwebhook.subscription"
 					   " WHERE org_id OPERATOR(pg_catalog.=) $1 AND url OPERATOR(pg_catalog.=) $2",
 					   2, types, args, NULL, &subscription_id);
 	ereport(ERROR,
@@ -170,7 +170,7 @@ kg_subscribe(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	refuse_too_many(args[0]);
-	if (!read_number("INSERT INTO kgwebhook.subscription (org_id, url, destination, events, description)"
+	if (!read_int8("INSERT INTO kgwebhook.subscription (org_id, url, destination, events, description)"
 					 " VALUES ($1, $2, $3, $4, $5)"
 					 " ON CONFLICT ON CONSTRAINT subscription_org_id_url_key DO NOTHING"
 					 " RETURNING subscription_id", 5, types, args, nulls, &subscription_id))

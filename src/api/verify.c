@@ -36,7 +36,7 @@ static const char not_canonical[] = "document can't be canonicalized exactly";
 static const char not_signed[] = "payload can't be signed";
 
 static void
-refuse(KgwJcs *canonical, KgwJcsStatus status, const char *what)
+refuse_payload(KgwJcs *canonical, KgwJcsStatus status, const char *what)
 {
 	const char *hint = kgw_jcs_hint(canonical);
 
@@ -86,7 +86,7 @@ kg_canonical_json(PG_FUNCTION_ARGS)
 	KgwJcsStatus status = kgw_jcs_run(canonical, document, len, NULL);
 
 	if (status != KGW_CANONICAL_OK)
-		refuse(canonical, status, not_canonical);
+		refuse_payload(canonical, status, not_canonical);
 	document = kgw_jcs_text(canonical, &len);
 	PG_RETURN_TEXT_P(text_from_utf8(document, len));
 }
@@ -172,7 +172,7 @@ kg_sign(PG_FUNCTION_ARGS)
 	size_t		len;
 
 	if (status != KGW_CANONICAL_OK)
-		refuse(canonical, status, not_signed);
+		refuse_payload(canonical, status, not_signed);
 	sign_canonical(canonical, secret, signature);
 	document = kgw_jcs_seal(canonical, signature, &len);
 	PG_RETURN_TEXT_P(text_from_utf8(document, len));

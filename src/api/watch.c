@@ -120,7 +120,7 @@ kg_unwatch(PG_FUNCTION_ARGS)
 
 /* Create the table that the caller named, where CREATE TABLE would. */
 static Oid
-create_table(const char *name, const char *columns)
+create_ready_made(const char *name, const char *columns)
 {
 	RangeVar   *range = makeRangeVarFromNameList(kgw_compat_qualified_name(name));
 	Oid			schema = RangeVarGetCreationNamespace(range);
@@ -136,7 +136,7 @@ create_table(const char *name, const char *columns)
 static Oid
 create_watched(const char *name, const char *columns, const char *event, const char *id_column)
 {
-	Oid			relid = create_table(name, columns);
+	Oid			relid = create_ready_made(name, columns);
 	KgwWatchRow row = {
 		.event = unconstify(char *, event),
 		.id_column = unconstify(char *, id_column),

@@ -276,7 +276,7 @@ read_backlog(KgwPageSummary *summary)
 }
 
 static void
-read_subscriptions(KgwPageSummary *summary)
+count_subscriptions(KgwPageSummary *summary)
 {
 	KgwFacts	facts = {kgw_query_rows_read(subscriptions_query, 0, NULL, NULL), 0};
 
@@ -312,7 +312,7 @@ kgw_findings_draw(KgwPage *page)
 	initStringInfo(&findings.list);
 	read_worker(&summary);
 	read_backlog(&summary);
-	read_subscriptions(&summary);
+	count_subscriptions(&summary);
 	check_all(&findings, &summary);
 	if (findings.severity < KGW_ALARM && findings.verdict != NULL && summary.delivers)
 		findings.verdict = psprintf("Deliveries flow, but %s", findings.verdict);

@@ -38,7 +38,7 @@ x_of(const KgwChart *chart, double bucket)
 }
 
 static void
-begin(StringInfo out, const KgwChart *chart)
+begin_svg(StringInfo out, const KgwChart *chart)
 {
 	appendStringInfo(out,
 					 "<svg viewBox=\"0 0 %g %g\" role=\"img\" aria-labelledby=\"%s-t %s-d\">"
@@ -135,7 +135,7 @@ kgw_svg_chart_bars(StringInfo out, const KgwChart *chart, const int64 *lower, co
 	step = round_step(Max(most, 4));
 	scale = (BOTTOM - TOP) / (double) (step * ((Max(most, 4) + step - 1) / step));
 
-	begin(out, chart);
+	begin_svg(out, chart);
 	for (int64 at = 0; at * scale <= BOTTOM - TOP + 0.01; at += step)
 	{
 		grid_line(out, BOTTOM - at * scale);
@@ -216,7 +216,7 @@ kgw_svg_chart_lines(StringInfo out, const KgwChart *chart, double *const values[
 		decades = Max((int) ceil(log10(most)) - low, 1);
 	}
 
-	begin(out, chart);
+	begin_svg(out, chart);
 	for (int i = 0; i <= decades; i++)
 	{
 		double		ms = pow(10, low + i);

@@ -92,7 +92,7 @@ typedef struct KgwWanted
 } KgwWanted;
 
 static void
-compare(Form_pg_database form, void *arg)
+compare_name(Form_pg_database form, void *arg)
 {
 	KgwWanted  *wanted = arg;
 
@@ -111,7 +111,7 @@ kgw_databases_serves(Oid dboid, NameData *name)
 {
 	KgwWanted	wanted = {.dboid = dboid,.name = name};
 
-	for_each(compare, &wanted);
+	for_each(compare_name, &wanted);
 	return wanted.found;
 }
 

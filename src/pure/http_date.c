@@ -21,6 +21,8 @@
 
 #include <string.h>
 
+#include "pure/ascii.h"
+
 #define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
 #define DAY_S INT64_C(86400)
@@ -30,12 +32,6 @@
 
 /* Fifty years of 365.25 days. */
 #define FIFTY_YEARS_S (18262 * DAY_S + DAY_S / 2)
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
 
 /* A text being read from left to right. */
 typedef struct Scan
@@ -70,7 +66,7 @@ static const char *const month_names[] = {
 };
 
 static bool
-take(Scan *scan, const char *literal)
+take_literal(Scan *scan, const char *literal)
 {
 	size_t		len = strlen(literal);
 
@@ -88,7 +84,7 @@ take_number(Scan *scan, int digits, int *number)
 	*number = 0;
 	for (; digits > 0; digits--)
 	{
-		if (scan->at == scan->end || !is_digit(*scan->at))
+		if (scan->at == scan->end || !kgw_ascii_is_digit(*scan->at))
 			return false;
 		*number = *number * 10 + (*scan->at++ - '0');
 	}
@@ -101,7 +97,7 @@ take_name(Scan *scan, const char *const *names, int n, int *which)
 {
 	for (*which = 1; *which <= n; (*which)++)
 	{
-		if (take(scan, names[*which - 1]))
+		if (take_literal(scan, names[*which - 1]))
 			return true;
 	}
 	return false;
@@ -117,8 +113,8 @@ take_month(Scan *scan, int *month)
 static bool
 take_time(Scan *scan, Date *date)
 {
-	return take_number(scan, 2, &date->hour) && take(scan, ":") &&
-		take_number(scan, 2, &date->minute) && take(scan, ":") &&
+	return take_number(scan, 2, &date->hour) && take_literal(scan, ":") &&
+		take_number(scan, 2, &date->minute) && take_literal(scan, ":") &&
 		take_number(scan, 2, &date->second);
 }
 
@@ -129,11 +125,11 @@ scan_imf_fixdate(Scan scan, Date *date)
 	int			weekday;
 
 	return take_name(&scan, day_names, COUNT(day_names), &weekday) &&
-		take(&scan, ", ") && take_number(&scan, 2, &date->day) &&
-		take(&scan, " ") && take_month(&scan, &date->month) &&
-		take(&scan, " ") && take_number(&scan, 4, &date->year) &&
-		take(&scan, " ") && take_time(&scan, date) &&
-		take(&scan, " GMT") && scan.at == scan.end;
+		take_literal(&scan, ", ") && take_number(&scan, 2, &date->day) &&
+		take_literal(&scan, " ") && take_month(&scan, &date->month) &&
+		take_literal(&scan, " ") && take_number(&scan, 4, &date->year) &&
+		take_literal(&scan, " ") && take_time(&scan, date) &&
+		take_literal(&scan, " GMT") && scan.at == scan.end;
 }
 
 /* RFC 850: "Sunday, 06-Nov-94 08:49:37 GMT"; leaves a year of two digits. */
@@ -143,11 +139,11 @@ scan_rfc850(Scan scan, Date *date)
 	int			weekday;
 
 	return take_name(&scan, long_day_names, COUNT(long_day_names), &weekday) &&
-		take(&scan, ", ") && take_number(&scan, 2, &date->day) &&
-		take(&scan, "-") && take_month(&scan, &date->month) &&
-		take(&scan, "-") && take_number(&scan, 2, &date->year) &&
-		take(&scan, " ") && take_time(&scan, date) &&
-		take(&scan, " GMT") && scan.at == scan.end;
+		take_literal(&scan, ", ") && take_number(&scan, 2, &date->day) &&
+		take_literal(&scan, "-") && take_month(&scan, &date->month) &&
+		take_literal(&scan, "-") && take_number(&scan, 2, &date->year) &&
+		take_literal(&scan, " ") && take_time(&scan, date) &&
+		take_literal(&scan, " GMT") && scan.at == scan.end;
 }
 
 /* asctime: "Sun Nov  6 08:49:37 1994" */
@@ -157,11 +153,11 @@ scan_asctime(Scan scan, Date *date)
 	int			weekday;
 
 	return take_name(&scan, day_names, COUNT(day_names), &weekday) &&
-		take(&scan, " ") && take_month(&scan, &date->month) &&
-		take(&scan, " ") &&
-		take_number(&scan, take(&scan, " ") ? 1 : 2, &date->day) &&
-		take(&scan, " ") && take_time(&scan, date) &&
-		take(&scan, " ") && take_number(&scan, 4, &date->year) &&
+		take_literal(&scan, " ") && take_month(&scan, &date->month) &&
+		take_literal(&scan, " ") &&
+		take_number(&scan, take_literal(&scan, " ") ? 1 : 2, &date->day) &&
+		take_literal(&scan, " ") && take_time(&scan, date) &&
+		take_literal(&scan, " ") && take_number(&scan, 4, &date->year) &&
 		scan.at == scan.end;
 }
 

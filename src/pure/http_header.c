@@ -17,11 +17,7 @@
 
 #include <string.h>
 
-static char
-to_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
-}
+#include "pure/ascii.h"
 
 /* Whether the line begins with the name, in any case, and a colon. */
 static bool
@@ -34,7 +30,7 @@ has_name(const char *line, size_t len, const char *name)
 		return false;
 	for (i = 0; i < name_len; i++)
 	{
-		if (to_lower(line[i]) != name[i])
+		if (kgw_ascii_to_lower(line[i]) != name[i])
 			return false;
 	}
 	return true;

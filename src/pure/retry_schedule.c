@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pure/ascii.h"
 #include "pure/http_date.h"
 #include "pure/list_setting.h"
 
@@ -52,12 +53,6 @@ static const struct
 	{"d", DAY_S * SECOND_US},
 };
 
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /*
  * One delay such as "90s" or "1.5 h", in microseconds; -1 when it is not one.
  * Its digits are gathered as an integer: strtod would follow the locale.
@@ -75,9 +70,9 @@ parse_delay(const char *item, size_t len)
 	for (i = 0; i < len; i++)
 	{
 		if (item[i] == '.' && !fraction && n > 0 &&
-			i + 1 < len && is_digit(item[i + 1]))
+			i + 1 < len && kgw_ascii_is_digit(item[i + 1]))
 			fraction = true;
-		else if (is_digit(item[i]) && n++ < DELAY_DIGITS_MAX)
+		else if (kgw_ascii_is_digit(item[i]) && n++ < DELAY_DIGITS_MAX)
 		{
 			digits = digits * 10 + (item[i] - '0');
 			if (fraction)
@@ -191,7 +186,7 @@ parse_seconds(const char *text, size_t len, int64_t *seconds)
 	*seconds = 0;
 	for (i = 0; i < len; i++)
 	{
-		if (!is_digit(text[i]))
+		if (!kgw_ascii_is_digit(text[i]))
 			return false;
 		*seconds = *seconds * 10 + (text[i] - '0');
 		if (*seconds > KGW_RETRY_AFTER_CAP)

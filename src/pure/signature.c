@@ -114,7 +114,7 @@ new_context(EVP_MAC *mac, const unsigned char *key, size_t len)
 
 /* Ends a signature. */
 static bool
-finish(EVP_MAC_CTX *ctx, unsigned char mac[MAC_BYTES])
+finish_mac(EVP_MAC_CTX *ctx, unsigned char mac[MAC_BYTES])
 {
 	size_t		size;
 
@@ -128,8 +128,8 @@ restarts(EVP_MAC_CTX *ctx)
 	unsigned char first[MAC_BYTES];
 	unsigned char second[MAC_BYTES];
 
-	return finish(ctx, first) && EVP_MAC_init(ctx, NULL, 0, NULL) &&
-		finish(ctx, second) && memcmp(first, second, MAC_BYTES) == 0;
+	return finish_mac(ctx, first) && EVP_MAC_init(ctx, NULL, 0, NULL) &&
+		finish_mac(ctx, second) && memcmp(first, second, MAC_BYTES) == 0;
 }
 
 /* Makes both contexts; key is scratch room as long as the secret. */
@@ -199,7 +199,7 @@ kgw_signature_signer_body(KgwSigner *signer, const char *c, size_t len,
 
 	if (!EVP_MAC_init(ctx, NULL, 0, NULL) ||
 		!EVP_MAC_update(ctx, (const unsigned char *) c, len) ||
-		!finish(ctx, mac))
+		!finish_mac(ctx, mac))
 		return false;
 	for (i = 0; i < MAC_BYTES; i++)
 	{
@@ -226,7 +226,7 @@ kgw_signature_signer_header(KgwSigner *signer, const char *webhook_id,
 						strlen(webhook_id)) ||
 		!EVP_MAC_update(ctx, (const unsigned char *) middle, middle_len) ||
 		!EVP_MAC_update(ctx, (const unsigned char *) body, len) ||
-		!finish(ctx, mac))
+		!finish_mac(ctx, mac))
 		return false;
 	memcpy(out, "v1,", 3);
 	EVP_EncodeBlock((unsigned char *) out + 3, mac, MAC_BYTES);

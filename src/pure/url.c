@@ -34,6 +34,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pure/ascii.h"
 #include "pure/list_setting.h"
 
 /* Longest host name and longest label of one, bytes (RFC 1035, 2.3.4). */
@@ -41,21 +42,9 @@
 #define LABEL_MAX 63
 
 static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static char
-to_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
-}
-
-static bool
 is_host_char(char c)
 {
-	return is_digit(c) || (to_lower(c) >= 'a' && to_lower(c) <= 'z') ||
+	return kgw_ascii_is_digit(c) || (kgw_ascii_to_lower(c) >= 'a' && kgw_ascii_to_lower(c) <= 'z') ||
 		c == '-' || c == '_' || c == '.';
 }
 
@@ -70,7 +59,7 @@ parse_port(const char *text, size_t len)
 		return -1;
 	for (i = 0; i < len; i++)
 	{
-		if (!is_digit(text[i]))
+		if (!kgw_ascii_is_digit(text[i]))
 			return -1;
 		port = port * 10 + (text[i] - '0');
 	}
@@ -134,7 +123,7 @@ parse_host_name(const char *host, size_t len, KgwUrl *out)
 
 	for (i = 0; i < len; i++)
 	{
-		out->host[i] = to_lower(host[i]);
+		out->host[i] = kgw_ascii_to_lower(host[i]);
 		label = host[i] == '.' ? 0 : label + 1;
 		if (label > LABEL_MAX)
 			return "host has a label longer than 63 bytes";
@@ -238,7 +227,7 @@ has_userinfo(const char *authority, size_t len)
 }
 
 static const char *
-parse(const char *url, size_t len, KgwUrl *out)
+parse_parts(const char *url, size_t len, KgwUrl *out)
 {
 	const char *problem;
 	size_t		start = 0;
@@ -277,7 +266,7 @@ kgw_url_parse(const char *url, size_t len, KgwUrl *out)
 	const char *problem;
 
 	memset(out, 0, sizeof(*out));
-	problem = parse(url, len, out);
+	problem = parse_parts(url, len, out);
 	if (problem != NULL)
 	{
 		memset(out, 0, sizeof(*out));

@@ -60,7 +60,7 @@ is_below(const char *path, const struct stat *file, const char *directory)
 
 /* What is wrong with the open file, as a sentence, or NULL. */
 static const char *
-find_fault(const char *path, int fd)
+find_permission_fault(const char *path, int fd)
 {
 	struct stat file;
 
@@ -92,7 +92,7 @@ read_file(const char *path, char buffer[FILE_MAX_BYTES], size_t *len)
 	if (fd < 0)
 		return errno == ELOOP ? "It is a symbolic link." :
 			psprintf("It can't be opened: %s.", strerror(errno));
-	fault = find_fault(path, fd);
+	fault = find_permission_fault(path, fd);
 	while (fault == NULL && *len < FILE_MAX_BYTES &&
 		   (got = read(fd, buffer + *len, FILE_MAX_BYTES - *len)) > 0)
 		*len += got;
@@ -124,7 +124,7 @@ take_line(KgwKeys *keys, const char *line, size_t len, int number)
 }
 
 static const char *
-parse(KgwKeys *keys, const char *text, size_t len)
+parse_keys(KgwKeys *keys, const char *text, size_t len)
 {
 	const char *fault = NULL;
 	const char *end = text + len;
@@ -158,7 +158,7 @@ kgw_key_file_read(KgwKeys *keys)
 	keys->count = 0;
 	fault = read_file(kgw_settings.key_file, buffer, &len);
 	if (fault == NULL)
-		fault = parse(keys, buffer, len);
+		fault = parse_keys(keys, buffer, len);
 	explicit_bzero(buffer, sizeof(buffer));
 	if (fault == NULL)
 		return;

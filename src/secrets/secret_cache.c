@@ -209,7 +209,7 @@ read_guarded(const char *org_id, KgwKeyring *keyring)
 }
 
 static void
-create_memory(void)
+create_secret_cache(void)
 {
 	HASHCTL		ctl = {0};
 
@@ -247,7 +247,7 @@ kgw_secret_cache_load(const char *org_id)
 	bool		found;
 
 	if (remembered == NULL)
-		create_memory();
+		create_secret_cache();
 	if (hash_get_num_entries(remembered) >= REMEMBERED_MAX)
 		kgw_secret_cache_forget();
 

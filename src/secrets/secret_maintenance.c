@@ -107,7 +107,7 @@ text_column(HeapTuple tuple, TupleDesc desc, int column)
 }
 
 static void
-read_row(HeapTuple tuple, TupleDesc desc, KgwCustody *row)
+read_secret(HeapTuple tuple, TupleDesc desc, KgwCustody *row)
 {
 	bool		isnull;
 
@@ -120,7 +120,7 @@ read_row(HeapTuple tuple, TupleDesc desc, KgwCustody *row)
 }
 
 static void
-write_row(const KgwCustody *row)
+write_secret(const KgwCustody *row)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID};
 	Datum		args[5];
@@ -157,7 +157,7 @@ tidy_row(KgwPass pass, KgwCustody *row)
 		row->encrypted = true;
 	}
 	if (row->changed)
-		write_row(row);
+		write_secret(row);
 }
 
 /* Make a pass over the rows that it is about; how many were changed. */
@@ -185,7 +185,7 @@ make_pass(KgwPass pass)
 	{
 		KgwCustody	row;
 
-		read_row(table->vals[i], table->tupdesc, &row);
+		read_secret(table->vals[i], table->tupdesc, &row);
 		tidy_row(pass, &row);
 		changed += row.changed;
 	}

@@ -63,7 +63,7 @@ kgw_attempt_abandon(KgwAttempt *attempt, const char *error)
 
 /* What is wrong with the row before its payload is even looked at, or NULL. */
 static const char *
-find_fault(const KgwDelivery *row)
+find_row_fault(const KgwDelivery *row)
 {
 	static char reason[160];
 	KgwUrl		url;
@@ -202,7 +202,7 @@ make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 
 
 /* An attempt that nothing is known of yet; the headers are left as they are. */
 static void
-begin(KgwAttempt *attempt, const KgwDelivery *row)
+begin_attempt(KgwAttempt *attempt, const KgwDelivery *row)
 {
 	memset(&attempt->number, 0, offsetof(KgwAttempt, headers) - offsetof(KgwAttempt, number));
 	memset(&attempt->outcome, 0, sizeof(*attempt) - offsetof(KgwAttempt, outcome));
@@ -220,11 +220,11 @@ bool
 kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyring *keyring)
 {
 	int64		now = kgw_clock_unix();
-	const char *fault = find_fault(row);
+	const char *fault = find_row_fault(row);
 	KgwSigner  *signers[KGW_KEYRING_MAX];
 	int			count = kgw_keyring_signers(keyring, now, signers);
 
-	begin(attempt, row);
+	begin_attempt(attempt, row);
 	if (fault != NULL)
 		make_invalid(attempt, fault);
 	else if (count == 0)
@@ -313,7 +313,7 @@ kgw_attempt_supersede(KgwAttempt *attempt, const KgwDelivery *row)
 {
 	static const char reason[] = "newer transitions of the object have waited for kgwebhook.max_hold";
 
-	begin(attempt, row);
+	begin_attempt(attempt, row);
 	attempt->outcome = KGW_SUPERSEDED;
 	attempt->error = copy_bytes(reason, strlen(reason));
 }
@@ -325,7 +325,7 @@ kgw_attempt_expire(KgwAttempt *attempt, const KgwDelivery *row)
 	static const char reason[] = "not tried again: the destination was unavailable for the whole"
 		" span of kgwebhook.retry_schedule";
 
-	begin(attempt, row);
+	begin_attempt(attempt, row);
 	attempt->outcome = KGW_UNREACHABLE;
 	attempt->not_made = true;
 	attempt->give_up = true;
@@ -336,7 +336,7 @@ kgw_attempt_expire(KgwAttempt *attempt, const KgwDelivery *row)
 void
 kgw_attempt_withhold(KgwAttempt *attempt, const KgwDelivery *row, const char *reason)
 {
-	begin(attempt, row);
+	begin_attempt(attempt, row);
 	make_invalid(attempt, reason);
 	attempt->not_made = true;
 	attempt->withheld = true;

@@ -50,7 +50,7 @@ static int	socket_count;
 static int	highest;
 
 static bool
-reserve(int fd)
+reserve_socket(int fd)
 {
 	int			count = Max(1024, socket_count);
 	KgwSocket  *grown;
@@ -73,7 +73,7 @@ reserve(int fd)
 KgwSocket *
 kgw_connection_callback(int fd)
 {
-	return reserve(fd) ? &sockets[fd] : NULL;
+	return reserve_socket(fd) ? &sockets[fd] : NULL;
 }
 
 static void
@@ -91,7 +91,7 @@ set_option(int fd, int level, int option, int value)
 bool
 kgw_connection_opened(int fd)
 {
-	if (!reserve(fd))
+	if (!reserve_socket(fd))
 		return false;
 	highest = Max(highest, fd);
 	kgw_connection_closed(fd);

@@ -94,7 +94,7 @@ own_addresses(void)
 
 /* Why a connection to this address is refused, or NULL. */
 static const char *
-judge(const struct sockaddr *address, socklen_t len)
+check_address(const struct sockaddr *address, socklen_t len)
 {
 	const KgwNetworks *own = own_addresses();
 
@@ -116,7 +116,7 @@ static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	KgwHttpRequest *transfer = arg;
-	const char *reason = judge(&address->addr, address->addrlen);
+	const char *reason = check_address(&address->addr, address->addrlen);
 	curl_socket_t fd;
 
 	transfer->resolving = false;
@@ -178,7 +178,7 @@ before_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int 
 	if (!kgw_ip_filter_parse_address(remote_ip, &address, &len))
 		transfer->blocked = "address can't be read";
 	else
-		transfer->blocked = judge((struct sockaddr *) &address, len);
+		transfer->blocked = check_address((struct sockaddr *) &address, len);
 	if (transfer->blocked != NULL)
 		return CURL_PREREQFUNC_ABORT;
 	if (!transfer->opened && !take_kept(transfer, (struct sockaddr *) &address,

@@ -41,7 +41,7 @@ static KgwLevel *innermost;
 static bool registered;
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+run_at_transaction_end(XactEvent event, void *arg)
 {
 	uint64		enqueued = 0;
 	int			changes = 0;
@@ -95,7 +95,7 @@ current_level(void)
 
 	if (!registered)
 	{
-		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterXactCallback(run_at_transaction_end, NULL);
 		RegisterSubXactCallback(at_subtransaction_end, NULL);
 		registered = true;
 	}

@@ -90,7 +90,7 @@ key_of(const char *destination)
 
 /* Put a notice into the list of those at rest, or take it out. */
 static void
-place(KgwPosted *posted)
+place_notice(KgwPosted *posted)
 {
 	bool		rests = posted->notice.in_flight == 0 && !posted->notice.backing_off;
 
@@ -148,7 +148,7 @@ kgw_destination_stats_post(const KgwNotice *notice)
 		posted->notice = *notice;
 		if (notice->last_success == 0)
 			posted->notice.last_success = last_success;
-		place(posted);
+		place_notice(posted);
 	}
 	LWLockRelease(lock);
 }
@@ -169,7 +169,7 @@ kgw_destination_stats_clear(void)
 		posted->notice.in_flight = 0;
 		posted->notice.failures = 0;
 		posted->notice.backing_off = false;
-		place(posted);
+		place_notice(posted);
 	}
 	LWLockRelease(lock);
 }

@@ -28,7 +28,7 @@
 #include "worker/error_trap.h"
 
 static KgwGuarded
-judge(int sqlstate)
+classify_error(int sqlstate)
 {
 	int			category = ERRCODE_TO_CATEGORY(sqlstate);
 
@@ -59,7 +59,7 @@ guard(void (*act) (void *), void *arg, bool passing_only)
 
 		MemoryContextSwitchTo(caller);
 		error = CopyErrorData();
-		result = judge(error->sqlerrcode);
+		result = classify_error(error->sqlerrcode);
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
 			(passing_only && result == KGW_GUARDED_FAILED))
 			PG_RE_THROW();

@@ -121,7 +121,7 @@ database_to_look_at(Node *statement)
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+look_at_transaction_end(XactEvent event, void *arg)
 {
 	ListCell   *lc;
 
@@ -146,7 +146,7 @@ look_at_commit(const char *name)
 	if (!OidIsValid(dboid))
 		return;
 	if (!registered)
-		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterXactCallback(look_at_transaction_end, NULL);
 	registered = true;
 	caller = MemoryContextSwitchTo(TopTransactionContext);
 	to_look_at = lappend_oid(to_look_at, dboid);
@@ -185,7 +185,7 @@ wait_for_departure(Oid dboid)
 }
 
 static void
-run(PlannedStmt *plan, const char *query, bool read_only, ProcessUtilityContext context,
+run_statement(PlannedStmt *plan, const char *query, bool read_only, ProcessUtilityContext context,
 	ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
 	QueryCompletion *completion)
 {
@@ -221,14 +221,14 @@ on_statement(PlannedStmt *plan, const char *query, bool read_only,
 		departure.dboid = get_database_oid(name, true);
 	if (!OidIsValid(departure.dboid) || !is_allowed(statement, departure.dboid) ||
 		!kgw_worker_slots_send_away(departure.dboid))
-		run(plan, query, read_only, context, params, environment, dest, completion);
+		run_statement(plan, query, read_only, context, params, environment, dest, completion);
 	else
 	{
 		/* also when this session is ended: a worker kept away would be so for ever */
 		PG_ENSURE_ERROR_CLEANUP(let_return, PointerGetDatum(&departure));
 		{
 			wait_for_departure(departure.dboid);
-			run(plan, query, read_only, context, params, environment, dest, completion);
+			run_statement(plan, query, read_only, context, params, environment, dest, completion);
 			departure.gone = drops;
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(let_return, PointerGetDatum(&departure));

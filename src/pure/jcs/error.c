@@ -80,7 +80,7 @@ add_character(Path *path, const char *p)
 }
 
 static void
-add_name(Path *path, const KgwMember *m)
+add_name(Path *path, const KgwJcsMember *m)
 {
 	size_t		i = 0;
 
@@ -114,13 +114,13 @@ locate(const KgwJcs *c, int depth, Path *path)
 		if (!f->object)
 			add_index(path, f->index);
 		else if (members > f->base)
-			add_name(path, (KgwMember *) c->open.data + members - 1);
+			add_name(path, (KgwJcsMember *) c->open.data + members - 1);
 	}
 }
 
 /* What " at %s" says of a path. */
 static const char *
-place(const Path *path)
+path_text(const Path *path)
 {
 	return path->len > 0 ? path->text : "the top level";
 }
@@ -158,12 +158,12 @@ kgw_jcs_error_inexact(KgwJcs *c, const char *number, size_t len)
 	snprintf(c->problem, sizeof(c->problem),
 			 "number %.*s%s at %s can't be held exactly by a double",
 			 cut ? KGW_CANONICAL_QUOTE_BYTES : (int) len, number,
-			 cut ? "..." : "", place(&path));
+			 cut ? "..." : "", path_text(&path));
 	return KGW_CANONICAL_INEXACT_NUMBER;
 }
 
 KgwJcsStatus
-kgw_jcs_error_duplicate(KgwJcs *c, const KgwMember *member)
+kgw_jcs_error_duplicate(KgwJcs *c, const KgwJcsMember *member)
 {
 	Path		path;
 

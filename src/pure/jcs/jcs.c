@@ -72,7 +72,7 @@ prepare_stamp(KgwJcs *c)
 
 /* Makes the text of the draft. */
 static KgwJcsStatus
-finish(KgwJcs *c)
+finish_document(KgwJcs *c)
 {
 	c->text = c->draft.data;
 	if (c->nmoved > 0)
@@ -91,7 +91,7 @@ finish(KgwJcs *c)
 }
 
 static KgwJcsStatus
-run(KgwJcs *c, size_t len)
+run_stages(KgwJcs *c, size_t len)
 {
 	KgwJcsStatus status;
 
@@ -106,7 +106,7 @@ run(KgwJcs *c, size_t len)
 		*(char *) c->draft.data != '{')
 		status = kgw_jcs_error_fail(c, KGW_CANONICAL_NOT_OBJECT);
 	if (status == KGW_CANONICAL_OK)
-		status = finish(c);
+		status = finish_document(c);
 	return status;
 }
 
@@ -115,7 +115,7 @@ kgw_jcs_run(KgwJcs *c, const char *json, size_t len,
 				  const KgwMembers *members)
 {
 	kgw_jcs_workspace_begin(c, json, len, members);
-	c->status = run(c, len);
+	c->status = run_stages(c, len);
 	/* Neither belongs to us: whoever looks later must not find them. */
 	c->json = c->p = c->end = NULL;
 	c->members = NULL;

@@ -70,7 +70,7 @@ note_signature(KgwJcs *c, uint32_t start)
 
 /* Sees to "signature" of the top level; may take the member back. */
 static KgwJcsStatus
-end_signature(KgwJcs *c, KgwMember *m, uint32_t value)
+end_signature(KgwJcs *c, KgwJcsMember *m, uint32_t value)
 {
 	bool		drop = c->members != NULL && c->members->drop_signature;
 	KgwJcsStatus status;
@@ -89,7 +89,7 @@ end_signature(KgwJcs *c, KgwMember *m, uint32_t value)
 
 /* Sees to "timestamp" of the top level; may replace the value. */
 static KgwJcsStatus
-end_timestamp(KgwJcs *c, KgwMember *m, uint32_t value)
+end_timestamp(KgwJcs *c, KgwJcsMember *m, uint32_t value)
 {
 	c->has_timestamp = read_integer(c->frames[0].value, c->p, &c->timestamp);
 	if (c->members == NULL || !c->members->stamp)
@@ -103,7 +103,7 @@ end_timestamp(KgwJcs *c, KgwMember *m, uint32_t value)
 KgwJcsStatus
 kgw_jcs_members_end_member(KgwJcs *c)
 {
-	KgwMember  *m = (KgwMember *) c->open.data + c->nopen - 1;
+	KgwJcsMember  *m = (KgwJcsMember *) c->open.data + c->nopen - 1;
 	KgwJcsStatus status = KGW_CANONICAL_OK;
 	uint32_t	value;
 
@@ -125,15 +125,15 @@ kgw_jcs_members_end_top(KgwJcs *c)
 {
 	static const char quoted[] = "\"timestamp\":";
 	KgwJcsStatus status = KGW_CANONICAL_OK;
-	KgwMember  *m;
+	KgwJcsMember  *m;
 
 	if (c->members == NULL || !c->members->stamp || c->stamped)
 		return KGW_CANONICAL_OK;
-	if (!kgw_jcs_workspace_reserve(&c->open, (c->nopen + 1) * sizeof(KgwMember)))
+	if (!kgw_jcs_workspace_reserve(&c->open, (c->nopen + 1) * sizeof(KgwJcsMember)))
 		return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
 	if (c->nopen > 0)
 		status = kgw_jcs_draft_put(c, ",", 1);
-	m = (KgwMember *) c->open.data + c->nopen++;
+	m = (KgwJcsMember *) c->open.data + c->nopen++;
 	m->key = (char *) c->draft.data + c->used + 1;
 	m->key_len = NAME_BYTES;
 	m->plain = true;

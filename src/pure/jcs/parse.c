@@ -28,7 +28,7 @@ skip_space(KgwJcs *c)
 
 /* Takes the character if it comes next, after white space. */
 static inline bool
-take(KgwJcs *c, char ch)
+take_char(KgwJcs *c, char ch)
 {
 	skip_space(c);
 	if (c->p == c->end || *c->p != ch)
@@ -48,7 +48,7 @@ take_digits(KgwJcs *c)
 }
 
 static KgwJcsStatus
-read_number(KgwJcs *c)
+parse_number(KgwJcs *c)
 {
 	const char *start = c->p;
 	char		text[KGW_NUMBER_SIZE];
@@ -107,7 +107,7 @@ read_scalar(KgwJcs *c)
 			return read_word(c, "null", 4);
 		default:
 			if (*c->p == '-' || (*c->p >= '0' && *c->p <= '9'))
-				return read_number(c);
+				return parse_number(c);
 			return kgw_jcs_error_malformed(c, "no value");
 	}
 }
@@ -118,7 +118,7 @@ read_name(KgwJcs *c)
 {
 	KgwFrame   *f = &c->frames[c->depth - 1];
 	KgwJcsStatus status = KGW_CANONICAL_OK;
-	KgwMember  *m;
+	KgwJcsMember  *m;
 	uint32_t	start;
 
 	f->member_start = c->used;
@@ -129,10 +129,10 @@ read_name(KgwJcs *c)
 	skip_space(c);
 	if (c->p == c->end || *c->p != '"')
 		return kgw_jcs_error_malformed(c, "no member name");
-	if (!kgw_jcs_workspace_reserve(&c->open, (c->nopen + 1) * sizeof(KgwMember)))
+	if (!kgw_jcs_workspace_reserve(&c->open, (c->nopen + 1) * sizeof(KgwJcsMember)))
 		return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
 
-	m = (KgwMember *) c->open.data + c->nopen;
+	m = (KgwJcsMember *) c->open.data + c->nopen;
 	start = c->used;
 	status = kgw_jcs_string(c, &m->plain);
 	if (status != KGW_CANONICAL_OK)
@@ -141,7 +141,7 @@ read_name(KgwJcs *c)
 	m->key_len = c->used - start - 2;
 	m->moved = c->nmoved;
 	c->nopen++;
-	if (!take(c, ':'))
+	if (!take_char(c, ':'))
 		return kgw_jcs_error_malformed(c, "no colon after a member name");
 	return kgw_jcs_draft_put(c, ":", 1);
 }
@@ -206,7 +206,7 @@ read_value(KgwJcs *c, bool *complete)
 	status = open_frame(c);
 	if (status != KGW_CANONICAL_OK)
 		return status;
-	if (take(c, object ? '}' : ']'))
+	if (take_char(c, object ? '}' : ']'))
 		return close_frame(c);
 	*complete = false;
 	return object ? read_name(c) : KGW_CANONICAL_OK;
@@ -226,10 +226,10 @@ after_value(KgwJcs *c, bool *complete)
 		status = kgw_jcs_members_end_member(c);
 	if (status != KGW_CANONICAL_OK)
 		return status;
-	*complete = take(c, f->object ? '}' : ']');
+	*complete = take_char(c, f->object ? '}' : ']');
 	if (*complete)
 		return close_frame(c);
-	if (!take(c, ','))
+	if (!take_char(c, ','))
 		return kgw_jcs_error_malformed(c, f->object ?
 									   "no comma or } after a member" :
 									   "no comma or ] after an element");

@@ -43,7 +43,7 @@ next_rank(const char **p, const char *end)
 }
 
 static int
-compare_ranks(const KgwMember *a, const KgwMember *b)
+compare_ranks(const KgwJcsMember *a, const KgwJcsMember *b)
 {
 	const char *p = a->key;
 	const char *q = b->key;
@@ -59,10 +59,10 @@ compare_ranks(const KgwMember *a, const KgwMember *b)
 }
 
 static int
-compare(const void *left, const void *right)
+compare_jcs_members(const void *left, const void *right)
 {
-	const KgwMember *a = left;
-	const KgwMember *b = right;
+	const KgwJcsMember *a = left;
+	const KgwJcsMember *b = right;
 	uint32_t	len = a->key_len < b->key_len ? a->key_len : b->key_len;
 	int			order;
 
@@ -75,21 +75,21 @@ compare(const void *left, const void *right)
 }
 
 static void
-sort_members(KgwMember *m, uint32_t n)
+sort_members(KgwJcsMember *m, uint32_t n)
 {
 	uint32_t	i;
 	uint32_t	j;
 
 	if (n > FEW)
 	{
-		qsort(m, n, sizeof(KgwMember), compare);
+		qsort(m, n, sizeof(KgwJcsMember), compare_jcs_members);
 		return;
 	}
 	for (i = 1; i < n; i++)
 	{
-		KgwMember	member = m[i];
+		KgwJcsMember	member = m[i];
 
-		for (j = i; j > 0 && compare(&m[j - 1], &member) > 0; j--)
+		for (j = i; j > 0 && compare_jcs_members(&m[j - 1], &member) > 0; j--)
 			m[j] = m[j - 1];
 		m[j] = member;
 	}
@@ -97,13 +97,13 @@ sort_members(KgwMember *m, uint32_t n)
 
 /* The first member that does not come after its predecessor, or n. */
 static uint32_t
-first_disorder(const KgwMember *m, uint32_t n)
+first_disorder(const KgwJcsMember *m, uint32_t n)
 {
 	uint32_t	i;
 
 	for (i = 1; i < n; i++)
 	{
-		if (compare(&m[i - 1], &m[i]) >= 0)
+		if (compare_jcs_members(&m[i - 1], &m[i]) >= 0)
 			return i;
 	}
 	return n;
@@ -111,16 +111,16 @@ first_disorder(const KgwMember *m, uint32_t n)
 
 /* Writes down that the innermost object changes, with these members. */
 static bool
-keep(KgwJcs *c, const KgwMember *m, uint32_t n)
+keep(KgwJcs *c, const KgwJcsMember *m, uint32_t n)
 {
 	KgwFrame   *f = &c->frames[c->depth - 1];
-	KgwMoved   *moved;
+	KgwJcsReorder   *moved;
 
-	if (!kgw_jcs_workspace_reserve(&c->kept, (c->nkept + n) * sizeof(KgwMember)) ||
-		!kgw_jcs_workspace_reserve(&c->moved, (c->nmoved + 1) * sizeof(KgwMoved)))
+	if (!kgw_jcs_workspace_reserve(&c->kept, (c->nkept + n) * sizeof(KgwJcsMember)) ||
+		!kgw_jcs_workspace_reserve(&c->moved, (c->nmoved + 1) * sizeof(KgwJcsReorder)))
 		return false;
-	memcpy((KgwMember *) c->kept.data + c->nkept, m, n * sizeof(KgwMember));
-	moved = (KgwMoved *) c->moved.data + c->nmoved++;
+	memcpy((KgwJcsMember *) c->kept.data + c->nkept, m, n * sizeof(KgwJcsMember));
+	moved = (KgwJcsReorder *) c->moved.data + c->nmoved++;
 	moved->start = f->start;
 	moved->end = c->used;
 	moved->first = c->nkept;
@@ -135,12 +135,12 @@ kgw_jcs_sort(KgwJcs *c)
 {
 	uint32_t	base = c->frames[c->depth - 1].base;
 	uint32_t	n = c->nopen - base;
-	KgwMember  *m;
+	KgwJcsMember  *m;
 	uint32_t	i;
 
 	if (n < 2)
 		return KGW_CANONICAL_OK;
-	m = (KgwMember *) c->open.data + base;
+	m = (KgwJcsMember *) c->open.data + base;
 	if (first_disorder(m, n) == n)
 		return KGW_CANONICAL_OK;
 	sort_members(m, n);
@@ -168,12 +168,12 @@ copy_before(const KgwJcs *c, uint32_t start, uint32_t end, char *to)
 static char *
 emit(const KgwJcs *c, uint32_t start, uint32_t end, uint32_t n, char *to)
 {
-	const KgwMoved *moved = c->moved.data;
+	const KgwJcsReorder *moved = c->moved.data;
 
 	while (n > 0 && moved[n - 1].start >= start)
 	{
-		const KgwMoved *o = &moved[n - 1];
-		const KgwMember *m = (KgwMember *) c->kept.data + o->first;
+		const KgwJcsReorder *o = &moved[n - 1];
+		const KgwJcsMember *m = (KgwJcsMember *) c->kept.data + o->first;
 		uint32_t	i;
 
 		to = copy_before(c, o->end, end, to);

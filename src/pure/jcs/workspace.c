@@ -16,7 +16,7 @@
 
 #include <stdlib.h>
 
-/* The worst that input can ask for: a KgwMember of 24 bytes for {"":0,... */
+/* The worst that input can ask for: a KgwJcsMember of 24 bytes for {"":0,... */
 #define MAX_BUFFER_BYTES (8 * (size_t) KGW_CANONICAL_MAX_BYTES)
 
 #define FIRST_BUFFER_BYTES 1024

@@ -7,7 +7,7 @@
  * appended to the "draft".  The draft is canonical JSON but for the order of
  * members.  Reordering never changes the length of a text, and an object
  * whose members come in order needs none, so only the others are written
- * down: each as a KgwMoved with its members, in the order in which they
+ * down: each as a KgwJcsReorder with its members, in the order in which they
  * close.  Without any, the draft is the result.  Otherwise one pass, from the
  * end of the draft to its beginning, writes the result (sort.c).
  * So the work is linear but for sorting, and a document needs no tree.
@@ -47,24 +47,24 @@ typedef struct KgwBuffer
 } KgwBuffer;
 
 /* One member of an object; all offsets are into the draft. */
-typedef struct KgwMember
+typedef struct KgwJcsMember
 {
 	const char *key;			/* canonical, without its quotes */
 	uint32_t	key_len;
 	uint32_t	end;			/* end of the value */
 	uint32_t	moved;			/* objects moved before that end */
 	bool		plain;			/* key sorts by bytes, as it stands */
-} KgwMember;
+} KgwJcsMember;
 
 /* An object whose members change places. */
-typedef struct KgwMoved
+typedef struct KgwJcsReorder
 {
 	uint32_t	start;			/* just after its "{" */
 	uint32_t	end;			/* just before its "}" */
 	uint32_t	first;			/* its members in "kept", in order ... */
 	uint32_t	count;			/* ... and how many */
 	uint32_t	before;			/* objects moved before it opened */
-} KgwMoved;
+} KgwJcsReorder;
 
 /* An array or object that is being read. */
 typedef struct KgwFrame
@@ -103,11 +103,11 @@ struct KgwJcs
 	KgwFrame	frames[KGW_CANONICAL_MAX_DEPTH];
 	int			depth;
 
-	KgwBuffer	open;			/* KgwMember, of objects being read */
+	KgwBuffer	open;			/* KgwJcsMember, of objects being read */
 	uint32_t	nopen;
-	KgwBuffer	kept;			/* KgwMember, of moved objects */
+	KgwBuffer	kept;			/* KgwJcsMember, of moved objects */
 	uint32_t	nkept;
-	KgwBuffer	moved;			/* KgwMoved, in order of their ends */
+	KgwBuffer	moved;			/* KgwJcsReorder, in order of their ends */
 	uint32_t	nmoved;
 
 	/* results */
