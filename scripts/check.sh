@@ -372,8 +372,8 @@ suite_checker()
 	fi
 }
 
-# Each patch breaks a promise, and the checker has to say so (its status is then
-# 1; that it could not go on would be another).
+# Each patch breaks a promise, and says in a line "Shows: NAME" under which name the
+# checker has to complain of it.  Any other red, or none, doesn't count as found.
 suite_mutants()
 {
 	local patch name
@@ -387,15 +387,23 @@ suite_mutants()
 
 mutant_is_found()
 {
-	local tree=$KGW_SCRATCH/tmp/$1 stage=$KGW_SCRATCH/tmp/stage-$1 status=0
+	local tree=$KGW_SCRATCH/tmp/$1 stage=$KGW_SCRATCH/tmp/stage-$1 status=0 shows
 
+	shows=$(sed -n 's/^Shows: //p' "$2")
+	if [ -z "$shows" ]; then
+		say "$2 doesn't say what it shows"
+		return 1
+	fi
 	mkdir "$tree"
 	cp -R Makefile dev.mk kgwebhook.control install src scripts "$tree/"
 	find "$tree" -name '*.o' -delete
 	patch -d "$tree" -p1 <"$2" || return 1
 	make -C "$tree" -s -j "$jobs" || return 1
-	run_checker "$1" "$("$tree/scripts/stage.sh" "$stage")" 60 || status=$?
-	[ "$status" -eq 1 ]
+	run_checker "$1" "$("$tree/scripts/stage.sh" "$stage")" "${KGW_SECONDS:-100}" || status=$?
+	if [ "$status" -ne 1 ] || ! grep -qxF "WRONG: $shows" "$KGW_OUTPUT/checker/$1"; then
+		say "the checker does not show: $shows"
+		return 1
+	fi
 }
 
 #-------------------------------------------------------------------------

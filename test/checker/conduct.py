@@ -10,9 +10,10 @@ test/checker/conduct.py
     late        in the calms, a delivery waited longer than LATE at an endpoint that is
                 well, whoever is ill beside it
 
-The breaker's hold can't be seen in the log, so that the time of a hold is a lower
-bound.  What waits when someone acknowledges is due at once; so an attempt after an
-acknowledgement at its destination can't be early.
+Breakers can't be seen in the log, so that the times are lower bounds.  What waits
+when a breaker closes is due at once, ahead of its time, which it keeps if it fails
+then; so where one may have closed, an attempt can't be early.  What died with a kept
+connection says nothing: it goes again at once, and takes no step of the schedule.
 """
 
 from bisect import bisect_left
@@ -38,7 +39,9 @@ class Attempt:
     def __init__(self, outcome, status, error, began, took):
         self.superseded = outcome == "superseded"
         self.made = not self.superseded and not error.startswith("not tried")
+        self.dropped = status == "" and error.startswith("the kept-alive")
         self.answered = status != ""
+        self.limited = status in ("429", "503")
         self.began = float(began)
         self.ended = self.began + float(took or 0) / 1000
 
@@ -51,6 +54,23 @@ def read_log(server):
             " extract(epoch FROM started_at), duration_ms", "attempt_id"):
         found[key].append(Attempt(*columns))
     return found
+
+
+def ends_unanswered(log):
+    """When attempts ended without an answer, by destination, in order."""
+    found = defaultdict(list)
+    for key, attempts in log.items():
+        found[destination_of(key[4])].extend(
+            attempt.ended for attempt in attempts if attempt.made and not attempt.answered)
+    for times in found.values():
+        times.sort()
+    return found
+
+
+def within(times, span):
+    """Whether one of these, in order, is within the span."""
+    at = bisect_left(times, span[0])
+    return at < len(times) and times[at] <= span[1]
 
 
 def overlap(begin, end, spans):
@@ -76,12 +96,17 @@ class Conduct:
             line = (kind, org, object_id, endpoint)
             self.newest[line] = max(self.newest[line], version_of(status))
         self.acknowledged = defaultdict(list)
+        self.answers = defaultdict(list)
         self.first = {}
         for record in verdict.records:
+            at = record["t"] / 1000
+            destination = destination_of(record["key"][4])
+            if record["answer"] != 0:
+                self.answers[destination].append(at)
             if record["answer"] == 200:
-                at = record["t"] / 1000
-                self.acknowledged[destination_of(record["key"][4])].append(at)
+                self.acknowledged[destination].append(at)
                 self.first.setdefault(record["key"], at)
+        self.unanswered = ends_unanswered(self.log)
         self.calms = calms
         self.wrongly_superseded = self._superseded()
         self.early = self._early()
@@ -99,7 +124,7 @@ class Conduct:
     def _wrong(self, key, attempts):
         """Why a delivery should not have been superseded, or None."""
         kind, org, object_id, status, endpoint = key
-        made = [attempt for attempt in attempts if attempt.made]
+        made = [attempt for attempt in attempts if attempt.made and not attempt.dropped]
         refused = [attempt for attempt in made if attempt.answered]
         if not refused:
             return f"nothing was refused in {len(made)} attempts"
@@ -115,22 +140,41 @@ class Conduct:
     def _early(self):
         found = []
         for key, attempts in self.log.items():
+            limit = RETRY_AFTER.get(manner_of(key[4]), 0)
+            due = 0     # of the attempt before, if it may have been ahead of it
+            step = 0
             made = [attempt for attempt in attempts if attempt.made]
             for number, (last, this) in enumerate(zip(made, made[1:])):
-                least = SCHEDULE[min(number, len(SCHEDULE) - 1)] * (1 - JITTER)
-                if last.answered:
-                    least = max(least, RETRY_AFTER.get(manner_of(key[4]), 0))
-                waited = this.began - last.ended
-                if waited < least - SLACK and not self._released(key, last, this):
-                    found.append((*key, f"attempt {number + 2} after {waited:.3f} s,"
-                                  f" not {least:.3f}"))
+                wait = limit if last.limited else 0
+                least = last.ended + max(
+                    wait, SCHEDULE[min(step, len(SCHEDULE) - 1)] * (1 - JITTER))
+                if last.dropped:
+                    due = last.ended
+                elif due:
+                    due = min(least, max(due, last.ended + wait))
+                else:
+                    due = least
+                    step += 1
+                if self._released(key, last, this):
+                    continue
+                if this.began < due - SLACK:
+                    found.append((*key, f"attempt {number + 2} after"
+                                  f" {this.began - last.ended:.3f} s,"
+                                  f" not {due - last.ended:.3f}"))
+                due = 0
         return found
 
     def _released(self, key, last, this):
-        """Whether someone acknowledged at its destination meanwhile."""
-        times = self.acknowledged[destination_of(key[4])]
-        at = bisect_left(times, last.ended - ANSWER)
-        return at < len(times) and times[at] <= this.began + SLACK
+        """Whether a breaker may have closed meanwhile.
+
+        An acknowledgement closes its endpoint's, and shows that the destination is
+        there; so does any answer, where one could not be reached before.
+        """
+        destination = destination_of(key[4])
+        span = last.ended - ANSWER, this.began + SLACK
+        return within(self.acknowledged[destination], span) or (
+            within(self.answers[destination], span)
+            and within(self.unanswered[destination], span))
 
     def _waits(self, verdict, excused):
         """How long each delivery to an endpoint that is well waited in the calms."""
