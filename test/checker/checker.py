@@ -28,7 +28,7 @@ from faults import Faults
 from server import CheckerError, Receiver, Server, adopt_orphans, wait_until
 from verdict import Verdict
 from world import FIRST_SECRETS, World
-from writers import Shared, Writer, end_prepared, pause
+from writers import Shared, Watcher, Writer, end_prepared, pause
 
 WRITERS = 6
 RECEIVERS = 3
@@ -150,8 +150,8 @@ def main():
     server, receivers, shared, writers, faults = set_up(arguments)
     try:
         shared.running.set()
-        for writer in writers:
-            writer.start()
+        for thread in [Watcher(shared), *writers]:
+            thread.start()
         calms = break_things(arguments, server, writers, faults)
         pause(shared, writers)
         shared.over.set()

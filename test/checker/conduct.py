@@ -26,8 +26,10 @@ from world import RETRY_AFTER, destination_of, is_good, manner_of, version_of
 # Seconds.  Loaded machines of two cores take one or two; an ill neighbor costs minutes.
 LATE = 6
 
-# Clocks are read at different moments, and times are rounded.
+# Clocks are read at different moments, and times are rounded.  A worker reckons holds
+# by the time at which its turn began, which on a loaded machine is a while ago.
 SLACK = 0.05
+TURN = 0.5
 
 # How long the answer that a record promises may be under way.
 ANSWER = 5
@@ -131,7 +133,7 @@ class Conduct:
         if not made[-1].answered:
             return "its last attempt was not answered"
         held = attempts[-1].began - refused[0].ended
-        if held < MAX_HOLD - SLACK:
+        if held < MAX_HOLD - TURN:
             return f"held for {held:.2f} s only"
         if self.newest[kind, org, object_id, endpoint] <= version_of(status):
             return "there is nothing newer of its object"
@@ -145,13 +147,14 @@ class Conduct:
             step = 0
             made = [attempt for attempt in attempts if attempt.made]
             for number, (last, this) in enumerate(zip(made, made[1:])):
-                wait = limit if last.limited else 0
-                least = last.ended + max(
-                    wait, SCHEDULE[min(step, len(SCHEDULE) - 1)] * (1 - JITTER))
+                # a date counts from when the receiver looked at its clock
+                wished = last.began + limit if last.limited else 0
+                least = max(wished, last.ended + (1 - JITTER) * SCHEDULE[
+                    min(step, len(SCHEDULE) - 1)])
                 if last.dropped:
                     due = last.ended
                 elif due:
-                    due = min(least, max(due, last.ended + wait))
+                    due = min(least, max(due, wished))
                 else:
                     due = least
                     step += 1

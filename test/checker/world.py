@@ -168,6 +168,10 @@ class World:
         url = f"{base or rng.choice(self.bases)}own/{org}/{rng.randint(0, 1)}"
         return f"{url}?id={token}" if rng.random() < 0.3 else url
 
+    def good_prefixes(self):
+        """What the URLs of endpoints begin with that are well."""
+        return [f"{base}{manner}/" for base in self.bases for manner in GOOD]
+
     def bad_url(self, rng, org, token):
         """A URL that never acknowledges, and its base.
 

@@ -22,6 +22,10 @@ from world import ORGS, TABLES
 # Objects that may be changed again: those whose endpoints are well, and the others.
 REMEMBERED = {False: 400, True: 60}
 
+# Deliveries that wait at endpoints that are well, beyond which writers take their
+# time: else a machine that is slower than its writers would make all of them late.
+BACKLOG = 150
+
 # How many of the inserts go to someone who doesn't acknowledge.
 TROUBLE = 0.04
 
@@ -40,6 +44,7 @@ class Shared:
         self.prepared = 0
         self.failed = 0
         self.running = threading.Event()
+        self.busy = threading.Event()
         self.over = threading.Event()
 
     def remember(self, objects, troubled):
@@ -47,6 +52,29 @@ class Shared:
         with self.lock:
             self.objects[troubled].extend(objects)
             del self.objects[troubled][:-REMEMBERED[troubled]]
+
+
+class Watcher(threading.Thread):
+    """Looks whether writers have to take their time."""
+
+    def __init__(self, shared):
+        super().__init__(daemon=True)
+        self.shared = shared
+
+    def run(self):
+        well = " OR ".join(f"starts_with(url, '{prefix}')"
+                           for prefix in self.shared.world.good_prefixes())
+        query = ("SELECT count(*) FROM (SELECT FROM kgwebhook.queue"
+                 f" WHERE {well} LIMIT {BACKLOG}) q")
+        while not self.shared.over.wait(0.3):
+            try:
+                waiting = self.shared.server.sql(query, 5)
+            except subprocess.TimeoutExpired:
+                continue
+            if waiting == [str(BACKLOG)]:
+                self.shared.busy.set()
+            elif waiting is not None:
+                self.shared.busy.clear()
 
 
 class Writer(threading.Thread):
@@ -89,6 +117,8 @@ class Writer(threading.Thread):
                         self.shared.failed += 1
                     break
                 self.shared.over.wait(self.random.uniform(0, 0.08))
+                if self.shared.busy.is_set():
+                    self.shared.over.wait(self.random.uniform(0.5, 1.5))
             try:
                 self.psql.stdin.close()
             except BrokenPipeError:
