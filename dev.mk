@@ -11,7 +11,7 @@
 #
 #-------------------------------------------------------------------------
 
-PEOPLE_GOALS = deps demo check check-unit check-includes check-exports check-regress \
+PEOPLE_GOALS = deps demo check check-unit check-prose check-includes check-exports check-regress \
 	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
@@ -31,7 +31,7 @@ demo:
 check:
 	@scripts/in-scratch.sh scripts/check.sh
 
-check-unit check-includes check-exports check-regress check-isolation check-tap: check-%:
+check-unit check-prose check-includes check-exports check-regress check-isolation check-tap: check-%:
 	@scripts/in-scratch.sh scripts/check.sh $*
 
 # What runs the TAP tests needs them.

@@ -1,12 +1,23 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/check.sh [unit|model|includes|exports|regress|isolation|tap|checker]...
+# scripts/check.sh [SUITE]...
 #	  Runs the suites named, or all of them, in the scratch folder that
 #	  in-scratch.sh made.  Its last line is "N passed, M failed".
 #
-# Every suite runs, also after another failed: one run should tell all there
-# is to tell.  Only without a build there is nothing to go on with.
+#	unit       src/pure alone, plain and under sanitizers; fuzz corpora; Node's numbers
+#	model      no order of commit, crash and settle loses or invents a delivery
+#	prose      no word of test/prose/words.txt, wherever a person reads
+#	includes   folders and files include only what stands below them
+#	exports    every exported symbol has our prefix
+#	regress    what SQL answers, with the worker off
+#	isolation  what two sessions at once see and wait for
+#	tap        what receivers get, over restarts, clocks, networks and full disks
+#	checker    all of it at random, with faults: nothing lost, nothing invented
+#	mutants    the checker finds what each patch breaks (only when named)
+#
+# Every suite runs, even after another failed: one run should show everything
+# there is to know.  Only a failed build ends the run.
 #
 # One test of a suite:
 #	  make check-regress REGRESS=name        sql/name.sql
@@ -152,6 +163,12 @@ suite_build()
 make_stage()
 {
 	bindir=$(scripts/stage.sh "$KGW_SCRATCH/stage")
+}
+
+suite_prose()
+{
+	section "prose"
+	one_test "no word that must not come back" test/prose/check.sh || true
 }
 
 suite_includes()
@@ -424,7 +441,8 @@ if [ $# -eq 0 ]; then
 fi
 
 # These alone need no server and no module.
-if [ "$*" != unit ] && [ "$*" != model ] && [ "$*" != includes ]; then
+if [ "$*" != unit ] && [ "$*" != model ] && [ "$*" != includes ] &&
+	[ "$*" != prose ]; then
 	suite_build || finish
 fi
 for suite in "$@"; do
