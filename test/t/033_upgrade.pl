@@ -38,11 +38,13 @@ sub install
 }
 
 # What an upgrade script adds, a new version's install script has in its parts.
+# Here all of it follows the part that closes what is not granted.
 sub add_to_part
 {
 	my ($part, $script) = @_;
 
-	$script =~ s/.*?SELECT kgwebhook\.installed\(\);//s;
+	$script =~ s/.*?SELECT kgwebhook\.on_install\(\);//s
+	  or die 'an upgrade script does not begin as it should';
 	open my $out, '>>', $part or die "could not open $part: $!";
 	print $out $script;
 	close $out or die "could not write $part: $!";
@@ -56,19 +58,21 @@ sub make_next_tree
 	run_log([ 'cp', '-a', 'Makefile', 'dev.mk', 'kgwebhook.control', 'src', 'install', $next_tree ]) or die;
 	mkdir "$next_tree/install/upgrade";
 	copy('test/upgrade/next.sql', "$next_tree/install/upgrade/kgwebhook--$this--$next.sql") or die;
-	add_to_part("$next_tree/install/verify.sql", slurp_file('test/upgrade/next.sql'));
+	add_to_part("$next_tree/install/privileges.sql", slurp_file('test/upgrade/next.sql'));
 	copy('test/upgrade/next.c', "$next_tree/src/api/next.c") or die;
 	my $control = slurp_file('kgwebhook.control') =~ s/'\Q$this\E'/'$next'/r;
 	open my $out, '>', "$next_tree/kgwebhook.control" or die;
 	print $out $control;
 	close $out or die;
+	my $written = (stat 'kgwebhook.control')[9];
+	utime $written, $written, "$next_tree/kgwebhook.control" or die;
 	foreach my $source (glob("$next_tree/src/*/*.c"), glob("$next_tree/src/*/*/*.c"))
 	{
 		unlink $source =~ s/c$/o/r if slurp_file($source) =~ /KGW_VERSION/;
 	}
 	run_log(
 		[
-			'make', '-s', '-C', $next_tree, '-o', 'kgwebhook.control', '-o', './kgwebhook.control',
+			'make', '-s', '-C', $next_tree,
 			"PG_CONFIG=$tmp/bin/pg_config", 'COPT=' . ($ENV{KGW_COPT} || '')
 		]) or die 'could not build the next version';
 	return;
