@@ -57,6 +57,7 @@ sub begin
 {
 	my $session = $node->background_psql('postgres', on_error_die => 1);
 
+	$session->set_query_timer_restart;
 	$session->query_safe('BEGIN; SELECT pg_current_xact_id()');
 	return $session;
 }
