@@ -23,7 +23,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use IPC::Run qw(run);
 
-my $here = abs_path(dirname(__FILE__));
+my $here = abs_path(dirname(__FILE__) . '/../languages');
 
 # A verifier: the language and what of it has to be on the PATH, the program of the
 # document, what it verifies, and the command that wants only the cases.
