@@ -24,7 +24,7 @@ COMMENT ON COLUMN kgwebhook.watch.id_column IS 'column that identifies the objec
 COMMENT ON COLUMN kgwebhook.watch.status_column IS 'column whose change is the event';
 COMMENT ON COLUMN kgwebhook.watch.url_column IS 'column with the URL to call back; NULL: only subscriptions are called';
 COMMENT ON COLUMN kgwebhook.watch.org_column IS 'column with the organization; NULL: the organization "default"';
-COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column';
+COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column, or to what is computed: $type, $event_id, $occurred_at, $previous_status, $sequence, $org_id';
 COMMENT ON COLUMN kgwebhook.watch.payload_is_default IS 'true: kg_watch() was given no payload, and took what the table had then';
 COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by which renamed columns are still found';
 COMMENT ON COLUMN kgwebhook.watch.money_digits IS 'decimals of columns of type money: those of lc_monetary when kg_watch() was called';
@@ -41,11 +41,13 @@ CREATE FUNCTION @extschema@.kg_watch(
     status_column pg_catalog.name DEFAULT 'status',
     url_column pg_catalog.name DEFAULT 'callback_url',
     org_column pg_catalog.name DEFAULT 'org_id',
-    payload pg_catalog.jsonb DEFAULT NULL) RETURNS pg_catalog.void
+    payload pg_catalog.jsonb DEFAULT NULL,
+    OUT member pg_catalog.text, OUT source pg_catalog.text, OUT note pg_catalog.text)
+    RETURNS SETOF pg_catalog.record
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_watch';
 COMMENT ON FUNCTION @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS
-  'watches a table: its status changes become events';
+  'watches a table: its status changes become events; returns what their payload will have';
 
 CREATE FUNCTION @extschema@.kg_unwatch(relation pg_catalog.regclass) RETURNS pg_catalog.void
     LANGUAGE c STRICT VOLATILE SET search_path = pg_catalog, pg_temp

@@ -146,13 +146,13 @@ SELECT * FROM pg_temp.take();
 -- NULLs, and triggers of the user's
 --
 CREATE TABLE own (id text, status text, callback_url text, org_id text, amount numeric);
-SELECT kg_watch('own', 'own', 'id');
+SELECT count(*) FROM kg_watch('own', 'own', 'id');
 INSERT INTO own VALUES ('no url', 's', NULL, 'o');
 INSERT INTO own VALUES ('no status', NULL, 'https://m.example/', 'o');
 INSERT INTO own VALUES (NULL, 's', 'https://m.example/', 'o');
 INSERT INTO own VALUES ('no org', 's', 'https://m.example/', NULL);
 INSERT INTO own VALUES ('', '', '', '');
-SELECT org_id, event, object_id, url, destination, payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
+SELECT org_id, event, object_id, url, destination, payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
 SELECT count(*) FROM pg_temp.take();
 UPDATE own SET status = 't' WHERE id = 'no status';
 UPDATE own SET status = NULL WHERE id = 'no status';
@@ -193,7 +193,7 @@ CREATE TABLE kinds (
 	f4 real, f8 float8, yes boolean, txt text, vc label, ch char(5), nm name,
 	ts timestamp, tz timestamptz, d date, t time, iv interval,
 	ip inet, raw bytea, j json, jb jsonb, ints int[], times timestamptz[], texts text[], comp pair, r int4range);
-SELECT kg_watch('kinds', 'kind', 'id', org_column => NULL);
+SELECT count(*) FROM kg_watch('kinds', 'kind', 'id', org_column => NULL);
 INSERT INTO kinds VALUES (
 	'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'sad', 'https://m.example/',
 	-32768, 2147483647, 9223372036854775807, 12345678901234567890.1234567890, 300.1, 99,
@@ -201,7 +201,7 @@ INSERT INTO kinds VALUES (
 	'2024-02-29 23:59:59.5', '2024-02-29 23:59:59.123456+02', '2024-02-29', '12:00', '1 day 2 hours',
 	'10.0.0.1/8', '\x00ff', '{"b": 1.0, "a": {"x": 1}}', '{"b": 1.0, "aa": {"x": [null, 1e2]}}',
 	'{1,NULL,3}', '{2024-02-29 23:59:59+02}', '{a,"b c"}', '(1,x)', '[1,5)');
-SELECT k, v FROM kgwebhook.queue, jsonb_each(payload) e(k, v) ORDER BY k COLLATE "C";
+SELECT k, v FROM kgwebhook.queue, jsonb_each(payload - '{event_id,occurred_at}'::text[]) e(k, v) ORDER BY k COLLATE "C";
 SELECT event, object_id, problem FROM kgwebhook.queue;
 SELECT count(*) FROM pg_temp.take();
 
@@ -236,20 +236,20 @@ SET TimeZone = 'UTC';
 RESET IntervalStyle;
 RESET extra_float_digits;
 RESET bytea_output;
-SELECT count(*), count(DISTINCT payload) FROM kgwebhook.queue;
-SELECT jsonb_strip_nulls(payload) FROM kgwebhook.queue LIMIT 1;
+SELECT count(*), count(DISTINCT payload - '{event_id,occurred_at}'::text[]) FROM kgwebhook.queue;
+SELECT jsonb_strip_nulls(payload - '{event_id,occurred_at}'::text[]) FROM kgwebhook.queue LIMIT 1;
 SELECT count(*) FROM pg_temp.take();
 
 --
 -- What can't be written is the delivery's problem, not the payment's
 --
 CREATE TABLE fragile (id int PRIMARY KEY, status text, callback_url text, org_id text, doc json, other text);
-SELECT kg_watch('fragile', 'fragile', 'id');
+SELECT count(*) FROM kg_watch('fragile', 'fragile', 'id');
 INSERT INTO fragile VALUES (1, 'new', 'https://m.example/', 'o', '{"nul": "\u0000"}', 'kept');
 INSERT INTO fragile VALUES (2, 'new', 'https://m.example/', 'o', '{"ok": 1}', 'kept');
 INSERT INTO fragile VALUES (3, 'new', 'https://m.example/', 'o', '{"a": 1, "a": 2}', 'kept');
 INSERT INTO fragile VALUES (4, 'new', 'https://m.example/', 'o', '{"half": "\ud800"}', 'kept');
-SELECT object_id, payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
+SELECT object_id, payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
 SELECT count(*) FROM fragile;
 SELECT count(*) FROM pg_temp.take();
 -- also inside of a savepoint that is rolled back
@@ -265,25 +265,25 @@ SELECT * FROM pg_temp.take();
 -- more than a body may have; compressed or not
 INSERT INTO fragile VALUES (7, 'new', 'https://m.example/', 'o', NULL, repeat('x', 1048577));
 INSERT INTO fragile VALUES (8, 'new', 'https://m.example/', 'o', NULL, repeat('x', 1048000));
-SELECT object_id, length(payload::text), problem FROM kgwebhook.queue ORDER BY delivery_id;
+SELECT object_id, length((payload - '{type,event_id,occurred_at}'::text[])::text), problem FROM kgwebhook.queue ORDER BY delivery_id;
 SELECT count(*) FROM pg_temp.take();
 
 -- a column that kg_watch() was told of, and that is gone
-SELECT kg_watch('fragile', 'fragile', 'id', payload => '{"id": "id", "document": "doc", "more": "other"}');
+SELECT count(*) FROM kg_watch('fragile', 'fragile', 'id', payload => '{"id": "id", "document": "doc", "more": "other"}');
 ALTER TABLE fragile DROP COLUMN other;
 UPDATE fragile SET status = 'old', doc = NULL WHERE id = 2;
 UPDATE fragile SET status = 'old' WHERE id = 1;
-SELECT object_id, payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
+SELECT object_id, payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
 SELECT count(*) FROM pg_temp.take();
 -- one that the default payload never named, or that is new, is no matter
-SELECT kg_watch('fragile', 'fragile', 'id');
+SELECT count(*) FROM kg_watch('fragile', 'fragile', 'id');
 ALTER TABLE fragile DROP COLUMN doc, ADD COLUMN born int DEFAULT 7;
 UPDATE fragile SET status = 'older' WHERE id = 2;
-SELECT object_id, payload, problem FROM kgwebhook.queue;
+SELECT object_id, payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue;
 SELECT count(*) FROM pg_temp.take();
 ALTER TABLE fragile DROP COLUMN id;
 UPDATE fragile SET status = 'oldest' WHERE born = 7 AND status = 'older';
-SELECT object_id, payload, problem FROM kgwebhook.queue;
+SELECT object_id, payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue;
 SELECT count(*) FROM pg_temp.take();
 
 SET client_min_messages = warning;
@@ -293,7 +293,7 @@ DELETE FROM kgwebhook.queue;
 
 -- an identifier too long for the log's index could never be settled
 CREATE TABLE long_ids (id text, status text, url text);
-SELECT kg_watch('long_ids', 'order', 'id', 'status', 'url', NULL);
+SELECT count(*) FROM kg_watch('long_ids', 'order', 'id', 'status', 'url', NULL);
 INSERT INTO long_ids VALUES (repeat('é', 512), 'fits', 'https://m.example/'),
                             (repeat('é', 512) || 'x', 'too long', 'https://m.example/');
 SELECT event, octet_length(object_id), problem FROM kgwebhook.queue

@@ -37,7 +37,7 @@ CREATE FUNCTION tell(span) RETURNS json LANGUAGE sql AS $$ SELECT hijack.tell('r
 CREATE CAST (mood AS json) WITH FUNCTION tell(mood);
 CREATE CAST (span AS json) WITH FUNCTION tell(span);
 CREATE TABLE traps (id text, status text, url text, moods mood[], pair pair, span span, domain pair_domain);
-SELECT kg_watch('traps', 'trap', 'id', 'status', 'url', NULL);
+SELECT count(*) FROM kg_watch('traps', 'trap', 'id', 'status', 'url', NULL);
 GRANT INSERT ON traps TO kgw_writer;
 SET ROLE kgw_writer;
 INSERT INTO traps VALUES ('array', 's', 'https://m.example/', '{good}', NULL, NULL, NULL);
@@ -79,7 +79,7 @@ SET ROLE kgw_mallory;
 CREATE TABLE due (payment_intent_id text, status text, callback_url text, org_id text, payment_deadline timestamptz);
 CREATE FUNCTION who() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'ran as %', current_user; END $$;
 CREATE TRIGGER who BEFORE UPDATE ON due FOR EACH ROW EXECUTE FUNCTION who();
-SELECT kg_watch('due');
+SELECT count(*) FROM kg_watch('due');
 INSERT INTO due VALUES ('late', 'pending', 'https://m.example/', 'o', now() - interval '1 day');
 RESET ROLE;
 SELECT pg_temp.refused('SELECT kg_expire_intents(''due'')');
@@ -92,7 +92,7 @@ DELETE FROM kgwebhook.queue;
 --
 SET ROLE kgw_alice;
 CREATE TABLE paid (payment_intent_id text, status text, callback_url text, org_id text);
-SELECT kg_watch('paid');
+SELECT count(*) FROM kg_watch('paid');
 ALTER TABLE paid RENAME TO paid_before;
 RESET ROLE;
 SET ROLE kgw_mallory;
@@ -102,14 +102,14 @@ CREATE TABLE child () INHERITS (paid);
 SELECT pg_temp.refused('CREATE TABLE stolen () INHERITS (paid_before)');
 SELECT pg_temp.refused('CREATE TRIGGER t AFTER INSERT ON paid FOR EACH ROW EXECUTE FUNCTION kgwebhook.enqueue()');
 SELECT pg_temp.refused('ALTER TRIGGER kgwebhook_enqueue ON paid_before RENAME TO mine');
-SELECT pg_temp.refused('SELECT kg_watch(''paid_before'')');
+SELECT pg_temp.refused('SELECT count(*) FROM kg_watch(''paid_before'')');
 SELECT pg_temp.refused('SELECT kg_unwatch(''paid_before'')');
 DROP TABLE child;
 RESET ROLE;
 SET ROLE kgw_alice;
 INSERT INTO paid_before VALUES ('by its owner', 's', 'https://m.example/', 'o');
 CREATE TABLE parts (payment_intent_id text, status text, callback_url text, org_id text) PARTITION BY LIST (org_id);
-SELECT kg_watch('parts');
+SELECT count(*) FROM kg_watch('parts');
 CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');
 RESET ROLE;
 SET ROLE kgw_mallory;
@@ -135,13 +135,13 @@ DROP TABLE paid;
 CREATE TABLE named (payment_intent_id text, status text, callback_url text, org_id text);
 CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
 CREATE TRIGGER kgwebhook_enqueue AFTER INSERT ON named FOR EACH ROW EXECUTE FUNCTION quiet();
-SELECT pg_temp.refused('SELECT kg_watch(''named'')');
+SELECT pg_temp.refused('SELECT count(*) FROM kg_watch(''named'')');
 RESET ROLE;
 SELECT count(*) FROM kgwebhook.watch WHERE relation = 'named'::regclass;
 -- who has no business there doesn't get to wait for a lock, either
 SET ROLE kgw_mallory;
 BEGIN;
-SELECT pg_temp.refused('SELECT kg_watch(''paid_before'')');
+SELECT pg_temp.refused('SELECT count(*) FROM kg_watch(''paid_before'')');
 SELECT mode FROM pg_locks WHERE relation = 'paid_before'::regclass AND pid = pg_backend_pid() AND mode LIKE 'Share%';
 COMMIT;
 RESET ROLE;
@@ -282,7 +282,7 @@ SET client_min_messages = warning;
 SELECT proname, trap FROM called, LATERAL pg_temp.try(call) AS trap WHERE trap IS NOT NULL ORDER BY proname;
 -- they did something
 SELECT relname FROM pg_class WHERE relnamespace = 'hijack'::regnamespace AND relname IN ('intents', 'moves') ORDER BY 1;
-SELECT kg_watch('hijack.own', 'own', 'id', 'status', 'url', 'org');
+SELECT count(*) FROM kg_watch('hijack.own', 'own', 'id', 'status', 'url', 'org');
 -- triggers and views
 SELECT pg_temp.try($$ 1; INSERT INTO hijack.own VALUES ('a', 's', 'https://m.example/', 'o', '{1}', pg_catalog.clock_timestamp(), 1.5) $$),
 	pg_temp.try($$ 1; UPDATE hijack.own SET status = 't' $$),

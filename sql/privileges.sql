@@ -82,16 +82,16 @@ GRANT EXECUTE ON FUNCTION kg_watch(regclass, text, name, name, name, name, jsonb
 	kg_create_payment_intents(text) TO kgw_owner;
 SET ROLE kgw_owner;
 CREATE TABLE own (payment_intent_id text, status text, callback_url text, org_id text);
-SELECT kg_watch('own');
+SELECT count(*) FROM kg_watch('own');
 SELECT kg_create_payment_intents('own_intents');
 INSERT INTO own VALUES ('1', 'new', 'https://m.example/', 'o');
 INSERT INTO own_intents (payment_intent_id, callback_url) VALUES ('2', 'https://m.example/');
-SELECT pg_temp.refused('SELECT kg_watch(''payment_intents'')');
+SELECT pg_temp.refused('SELECT count(*) FROM kg_watch(''payment_intents'')');
 SELECT pg_temp.refused('SELECT kg_unwatch(''payment_intents'')');
 SELECT pg_temp.refused('SELECT * FROM kgwebhook.watch');
 SELECT current_user, pg_temp.refused('SELECT kg_create_payment_intents(''public.own_intents'')');
 SELECT kg_unwatch('own');
-SELECT pg_temp.refused('SELECT kg_watch(''no such thing'')');
+SELECT pg_temp.refused('SELECT count(*) FROM kg_watch(''no such thing'')');
 RESET ROLE;
 SELECT relname, relowner::regrole FROM pg_class WHERE relnamespace = 'privileges'::regnamespace AND relkind = 'r' ORDER BY 1;
 SELECT event, object_id FROM kgwebhook.queue ORDER BY delivery_id;
@@ -104,7 +104,7 @@ SELECT event, object_id, state FROM kgwebhook.deliveries ORDER BY delivery_id;
 SELECT queue_depth FROM kgwebhook.stats;
 SELECT destination, state, pending FROM kgwebhook.destinations WHERE pending > 0;
 SELECT object_id, waits_for FROM kgwebhook.pending ORDER BY delivery_id;
-SELECT object_id, state, fiat_amount FROM kgwebhook.unacknowledged;
+SELECT object_id, state, fiat_amount FROM kgwebhook.unacknowledged ORDER BY object_id;
 SELECT count(*) FROM kgwebhook.failures;
 SELECT count(*) FROM kgwebhook.latency;
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[

@@ -87,11 +87,11 @@ BEGIN
 	PERFORM set_config(setting, old, false);
 END $$;
 SELECT count(under(name, value)) FROM settings;
-SELECT count(*) = (SELECT count(*) + 1 FROM settings), count(DISTINCT payload), count(problem) FROM kgwebhook.queue WHERE event <> 'every.new';
+SELECT count(*) = (SELECT count(*) + 1 FROM settings), count(DISTINCT payload - '{event_id,occurred_at}'::text[]), count(problem) FROM kgwebhook.queue WHERE event <> 'every.new';
 SELECT DISTINCT quote_literal(org_id), quote_literal(object_id), quote_literal(url), problem FROM kgwebhook.queue;
 -- if not, where they differ
-SELECT DISTINCT key, value FROM kgwebhook.queue, jsonb_each(payload)
- WHERE event <> 'every.new' AND key IN (SELECT key FROM kgwebhook.queue, jsonb_each(payload) WHERE event <> 'every.new' GROUP BY key HAVING count(DISTINCT value) > 1)
+SELECT DISTINCT key, value FROM kgwebhook.queue, jsonb_each(payload - '{event_id,occurred_at}'::text[])
+ WHERE event <> 'every.new' AND key IN (SELECT key FROM kgwebhook.queue, jsonb_each(payload - '{event_id,occurred_at}'::text[]) WHERE event <> 'every.new' GROUP BY key HAVING count(DISTINCT value) > 1)
  ORDER BY key;
 SELECT event FROM kgwebhook.queue ORDER BY delivery_id LIMIT 3;
 -- the elements of an array and the members of a composite are as the column is
@@ -110,9 +110,9 @@ CREATE TABLE tills (id int, status text, url text, m money, ms money[], r cashra
 SELECT count(*) FROM kg_watch('tills', 'till', 'id', 'status', 'url', NULL, '{"m": "m", "ms": "ms", "r": "r", "rs": "rs", "n": "n", "b": "b"}');
 INSERT INTO tills SELECT i, 'new', 'https://m.example/', m::money, ARRAY[[m::money, NULL], [NULL, m::money * -1]], cashrange(m::money, NULL), cashmultirange(cashrange(NULL, m::money, '[]')),
                          '{}', '{9007199254740993,NULL}' FROM (VALUES (1, '-92233720368547758.08'), (2, '92233720368547758.07'), (3, '0.05'), (4, '-0.05'), (5, '0'), (6, NULL)) v(i, m) WHERE i > 1;
-SELECT payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
+SELECT payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
 INSERT INTO tills VALUES (7, 'new', 'https://m.example/', '-92233720368547758.08', '{}', 'empty', '{}', '{{1.50,2},{NULL,NaN}}', '[0:1]={1,2}');
-SELECT payload, problem FROM kgwebhook.queue ORDER BY delivery_id DESC LIMIT 1;
+SELECT payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue ORDER BY delivery_id DESC LIMIT 1;
 
 DROP SCHEMA sessions CASCADE;
 DELETE FROM kgwebhook.queue;

@@ -50,9 +50,9 @@ ROLLBACK;
 --
 ALTER SEQUENCE kgwebhook.subscription_id_seq RESTART;
 CREATE TABLE orders (id text PRIMARY KEY, state text, hook text, org text);
-SELECT kg_watch('orders', 'order', 'id', 'state', 'hook', 'org');
+SELECT count(*) FROM kg_watch('orders', 'order', 'id', 'state', 'hook', 'org');
 CREATE TABLE bare (id text PRIMARY KEY, state text);
-SELECT kg_watch('bare', 'bare.thing', 'id', 'state', NULL, NULL);
+SELECT count(*) FROM kg_watch('bare', 'bare.thing', 'id', 'state', NULL, NULL);
 CREATE FUNCTION pg_temp.queued() RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT format('%s %s %s: %s', q.object_id, q.event, coalesce(q.subscription_id::text, '-'), q.url)
 	  FROM kgwebhook.queue q ORDER BY q.delivery_id $$;

@@ -120,7 +120,7 @@ SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'kgwebhook launche
 
 -- enqueued counts what was committed
 CREATE TABLE counted (payment_intent_id int, status text, callback_url text, org_id text);
-SELECT kg_watch('counted');
+SELECT count(*) FROM kg_watch('counted');
 SELECT enqueued AS before FROM kgwebhook.stats \gset
 INSERT INTO counted SELECT n, 'new', 'https://m.example/', 'o' FROM generate_series(1, 5) n;
 BEGIN;

@@ -16,6 +16,7 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -85,14 +86,57 @@ require_argument(FunctionCallInfo fcinfo, int n, const char *name)
 				 errhint("Only url_column, org_column and payload may be null.")));
 }
 
+/* One row of the answer; what is NULL is null. */
+static void
+put_row(ReturnSetInfo *result, const char *member, const char *source, const char *note)
+{
+	const char *texts[] = {member, source, note};
+	Datum		values[lengthof(texts)] = {0};
+	bool		nulls[lengthof(texts)];
+
+	for (size_t i = 0; i < lengthof(texts); i++)
+	{
+		nulls[i] = texts[i] == NULL;
+		if (!nulls[i])
+			values[i] = CStringGetTextDatum(texts[i]);
+	}
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+/* What will be sent, and by default isn't: the answer of kg_watch(). */
+static void
+put_payload(ReturnSetInfo *result, Jsonb *payload, bool payment_intent)
+{
+	JsonbIterator *it = JsonbIteratorInit(&payload->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *member = NULL;
+	char	   *source;
+	const char *missing;
+
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			member = pnstrdup(value.val.string.val, value.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		source = pnstrdup(value.val.string.val, value.val.string.len);
+		put_row(result, member, source, kgw_computed_member_note(kgw_computed_member_of(source)));
+	}
+	for (int i = 0; payment_intent &&
+		 (missing = kgw_watch_columns_missing(i, payload)) != NULL; i++)
+		put_row(result, missing, NULL, "not sent: the table has no such column");
+}
+
 /*
  * kg_watch(relation, event, id_column, status_column, url_column, org_column,
- * payload)
+ * payload) -> SETOF (member, source, note)
  */
 Datum
 kg_watch(PG_FUNCTION_ARGS)
 {
 	KgwWatchRow row = {0};
+	Jsonb	   *payload;
 
 	require_argument(fcinfo, 0, "relation");
 	require_argument(fcinfo, 1, "event");
@@ -104,8 +148,11 @@ kg_watch(PG_FUNCTION_ARGS)
 	row.url_column = argument_name(fcinfo, 4);
 	row.org_column = argument_name(fcinfo, 5);
 	row.payload = PG_ARGISNULL(6) ? NULL : PG_GETARG_VARLENA_P(6);
-	kgw_watch_table_begin(PG_GETARG_OID(0), &row);
-	PG_RETURN_VOID();
+	InitMaterializedSRF(fcinfo, 0);
+	payload = kgw_watch_table_begin(PG_GETARG_OID(0), &row);
+	put_payload((ReturnSetInfo *) fcinfo->resultinfo, payload,
+				row.payload == NULL && strcmp(row.event, "payment_intent") == 0);
+	return (Datum) 0;
 }
 
 /*
@@ -147,7 +194,7 @@ create_watched(const char *name, const char *columns, const char *event, const c
 	};
 
 	kgw_watch_table_guard(relid, event);
-	kgw_watch_table_begin(relid, &row);
+	(void) kgw_watch_table_begin(relid, &row);
 	return relid;
 }
 

@@ -74,6 +74,13 @@ kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE])
 	id[KGW_WEBHOOK_ID_SIZE - 1] = '\0';
 }
 
+/* The next delivery's number. */
+int64
+kgw_enqueue_next_number(void)
+{
+	return nextval_internal(kgw_extension_relation("delivery_id_seq"), false);
+}
+
 static void
 fill(Datum values[QUEUE_COLUMNS], bool isnull[QUEUE_COLUMNS], const KgwNewDelivery *delivery)
 {
@@ -81,8 +88,8 @@ fill(Datum values[QUEUE_COLUMNS], bool isnull[QUEUE_COLUMNS], const KgwNewDelive
 	bool		well_formed = kgw_url_parse(delivery->url, strlen(delivery->url), &url) == NULL;
 
 	memset(isnull, 0, QUEUE_COLUMNS * sizeof(bool));
-	values[QUEUE_DELIVERY_ID] =
-		Int64GetDatum(nextval_internal(kgw_extension_relation("delivery_id_seq"), false));
+	values[QUEUE_DELIVERY_ID] = Int64GetDatum(delivery->delivery_id != 0 ? delivery->delivery_id :
+											  kgw_enqueue_next_number());
 	values[QUEUE_WEBHOOK_ID] = CStringGetTextDatum(delivery->webhook_id);
 	values[QUEUE_ORG_ID] = CStringGetTextDatum(delivery->org_id);
 	values[QUEUE_EVENT] = CStringGetTextDatum(delivery->event);

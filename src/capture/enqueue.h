@@ -25,10 +25,12 @@ typedef struct KgwNewDelivery
 	const char *url;
 	Jsonb	   *payload;
 	const char *problem;		/* or NULL */
+	int64		delivery_id;	/* 0 = the next number */
 	int64		subscription_id;	/* 0 = the object's own URL */
 } KgwNewDelivery;
 
 extern void kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE]);
+extern int64 kgw_enqueue_next_number(void);
 extern int64 kgw_enqueue(const KgwNewDelivery *delivery);
 
 #endif							/* KGW_CAPTURE_ENQUEUE_H */

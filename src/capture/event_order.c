@@ -46,13 +46,13 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
-#include "commands/sequence.h"
 #include "common/hashfn.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
@@ -250,36 +250,34 @@ same_object(HeapTuple row, Relation queue, const KgwNewDelivery *event)
 		strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_OBJECT_ID), event->object_id) == 0;
 }
 
-/* Give a delivery the next number, have it gone, or put it back. */
+/* Replace a delivery's row, delete it (new = NULL), or insert one (old = NULL). */
 void
-kgw_event_order_change(Relation queue, HeapTuple row, KgwQueueChange change)
+kgw_event_order_write(Relation queue, HeapTuple old, HeapTuple new)
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
-	TupleTableSlot *old = MakeSingleTupleTableSlot(RelationGetDescr(queue), &TTSOpsHeapTuple);
-	TupleTableSlot *new = MakeSingleTupleTableSlot(RelationGetDescr(queue), &TTSOpsVirtual);
+	TupleTableSlot *old_slot = MakeSingleTupleTableSlot(RelationGetDescr(queue), &TTSOpsHeapTuple);
+	TupleTableSlot *new_slot = MakeSingleTupleTableSlot(RelationGetDescr(queue), &TTSOpsHeapTuple);
 	EPQState	epq;
 
 	kgw_compat_eval_plan_qual_init(&epq, estate);
 	InitResultRelInfo(target, queue, 0, NULL, 0);
 	ExecOpenIndices(target, false);
-	ExecStoreHeapTuple(row, old, false);
-	if (change == KGW_QUEUE_DELETE)
-		ExecSimpleRelationDelete(target, estate, &epq, old);
-	else if (change == KGW_QUEUE_INSERT)
-		ExecSimpleRelationInsert(target, estate, old);
+	if (old != NULL)
+		ExecStoreHeapTuple(old, old_slot, false);
+	if (new != NULL)
+		ExecStoreHeapTuple(new, new_slot, false);
+	if (new == NULL)
+		ExecSimpleRelationDelete(target, estate, &epq, old_slot);
+	else if (old == NULL)
+		ExecSimpleRelationInsert(target, estate, new_slot);
 	else
-	{
-		ExecCopySlot(new, old);
-		new->tts_values[KGW_QUEUE_DELIVERY_ID - 1] =
-			Int64GetDatum(nextval_internal(kgw_extension_relation("delivery_id_seq"), false));
-		ExecSimpleRelationUpdate(target, estate, &epq, old, new);
-	}
+		ExecSimpleRelationUpdate(target, estate, &epq, old_slot, new_slot);
 
 	ExecCloseIndices(target);
 	EvalPlanQualEnd(&epq);
-	ExecDropSingleTupleTableSlot(new);
-	ExecDropSingleTupleTableSlot(old);
+	ExecDropSingleTupleTableSlot(new_slot);
+	ExecDropSingleTupleTableSlot(old_slot);
 	FreeExecutorState(estate);
 }
 
@@ -313,19 +311,87 @@ kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object, Command
 	return deliveries;
 }
 
+/* Whether a member of that name, or any (NULL), is the event's number. */
+static bool
+is_sequence(const KgwWatch *watch, const char *name)
+{
+	for (int i = 0; i < watch->member_count; i++)
+	{
+		if (watch->members[i].computed == KGW_COMPUTED_SEQUENCE &&
+			(name == NULL || strcmp(watch->members[i].name, name) == 0))
+			return true;
+	}
+	return false;
+}
+
+/* The payload with another $sequence. */
+static Jsonb *
+with_sequence(const KgwWatch *watch, Jsonb *payload, int64 sequence)
+{
+	JsonbParseState *state = NULL;
+	JsonbIterator *it = JsonbIteratorInit(&payload->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	JsonbValue *result = NULL;
+	char	   *name = NULL;
+
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = pnstrdup(value.val.string.val, value.val.string.len);
+		if (token == WJB_VALUE && value.type == jbvNumeric && is_sequence(watch, name))
+			value.val.numeric = int64_to_numeric(sequence);
+		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+	}
+	return JsonbValueToJsonb(result);
+}
+
+/* The row with the next number; *sequence is its event's, which it keeps or draws. */
+static HeapTuple
+renumbered(const KgwWatch *watch, Relation queue, HeapTuple row, bool same_event, int64 *sequence)
+{
+	TupleDesc	desc = RelationGetDescr(queue);
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(desc->natts * sizeof(bool));
+	bool	   *replaced = palloc0(desc->natts * sizeof(bool));
+	int64		number = kgw_enqueue_next_number();
+
+	heap_deform_tuple(row, desc, values, nulls);
+	if (!same_event)
+		*sequence = number;
+	values[KGW_QUEUE_DELIVERY_ID - 1] = Int64GetDatum(number);
+	replaced[KGW_QUEUE_DELIVERY_ID - 1] = true;
+	if (is_sequence(watch, NULL))
+	{
+		values[KGW_QUEUE_PAYLOAD - 1] =
+			JsonbPGetDatum(with_sequence(watch, DatumGetJsonbP(values[KGW_QUEUE_PAYLOAD - 1]),
+										 *sequence));
+		replaced[KGW_QUEUE_PAYLOAD - 1] = true;
+	}
+	return heap_modify_tuple(row, desc, values, nulls, replaced);
+}
+
 /* The event has come late: send what is newer of its object behind it. */
 static void
-put_newer_behind(const KgwNewDelivery *event, CommandId version)
+put_newer_behind(const KgwWatch *watch, const KgwNewDelivery *event, CommandId version)
 {
 	Relation	queue = table_open(kgw_extension_relation("queue"), RowExclusiveLock);
+	char	   *latest = NULL;
+	int64		sequence = 0;
 	ListCell   *lc;
 
 	foreach(lc, kgw_event_order_deliveries(queue, event, version + 1))
 	{
 		HeapTuple	row = lfirst(lc);
+		char	   *webhook_id = kgw_event_order_text(row, queue, KGW_QUEUE_WEBHOOK_ID);
 
-		if (strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_WEBHOOK_ID), event->webhook_id) != 0)
-			kgw_event_order_change(queue, row, KGW_QUEUE_RENUMBER);
+		if (strcmp(webhook_id, event->webhook_id) == 0)
+			continue;
+		kgw_event_order_write(queue, row,
+							  renumbered(watch, queue, row,
+										 latest != NULL && strcmp(latest, webhook_id) == 0,
+										 &sequence));
+		latest = webhook_id;
 	}
 	table_close(queue, NoLock);
 }
@@ -335,7 +401,8 @@ put_newer_behind(const KgwNewDelivery *event, CommandId version)
  * deliveries and the version that it tells of: has its object's events in order.
  */
 void
-kgw_event_order_keep(const KgwNewDelivery *event, CommandId version, int64 delivery_id)
+kgw_event_order_keep(const KgwWatch *watch, const KgwNewDelivery *event, CommandId version,
+					 int64 delivery_id)
 {
 	FullTransactionId xid = GetTopFullTransactionId();
 
@@ -344,7 +411,7 @@ kgw_event_order_keep(const KgwNewDelivery *event, CommandId version, int64 deliv
 	if (version >= enqueued.newest)
 		enqueued.newest = version;
 	else
-		put_newer_behind(event, version);
+		put_newer_behind(watch, event, version);
 }
 
 /* Whether this transaction may have enqueued anything. */

@@ -15,27 +15,22 @@
 #include "utils/rel.h"
 
 #include "capture/enqueue.h"
+#include "capture/watch_cache.h"
 
 /* Columns of kgwebhook.queue, from 1. */
 enum
 {
 	KGW_QUEUE_DELIVERY_ID = 1, KGW_QUEUE_WEBHOOK_ID, KGW_QUEUE_ORG_ID, KGW_QUEUE_EVENT,
-	KGW_QUEUE_KIND, KGW_QUEUE_OBJECT_ID, KGW_QUEUE_XID = 13
+	KGW_QUEUE_KIND, KGW_QUEUE_OBJECT_ID, KGW_QUEUE_PAYLOAD = 9, KGW_QUEUE_XID = 13
 };
 
-typedef enum KgwQueueChange
-{
-	KGW_QUEUE_RENUMBER,
-	KGW_QUEUE_DELETE,
-	KGW_QUEUE_INSERT
-} KgwQueueChange;
-
 extern CommandId kgw_event_order_version(Relation rel, HeapTuple row);
-extern void kgw_event_order_keep(const KgwNewDelivery *event, CommandId version, int64 delivery_id);
+extern void kgw_event_order_keep(const KgwWatch *watch, const KgwNewDelivery *event,
+								 CommandId version, int64 delivery_id);
 extern bool kgw_event_order_any(void);
 extern List *kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object,
 										CommandId since);
-extern void kgw_event_order_change(Relation queue, HeapTuple row, KgwQueueChange change);
+extern void kgw_event_order_write(Relation queue, HeapTuple old, HeapTuple new);
 extern char *kgw_event_order_text(HeapTuple row, Relation queue, int column);
 extern int64 kgw_event_order_number(HeapTuple row, Relation queue);
 

@@ -256,7 +256,7 @@ kgw_event_withdraw(const KgwNewDelivery *event)
 		if (webhook_id == NULL || !is_of_event(row, queue, webhook_id))
 			continue;
 		note_withdrawn(row, event);
-		kgw_event_order_change(queue, row, KGW_QUEUE_DELETE);
+		kgw_event_order_write(queue, row, NULL);
 		kgw_commit_callback_wake(-1);
 	}
 	table_close(queue, NoLock);
@@ -313,7 +313,7 @@ kgw_event_withdraw_undo(const KgwNewDelivery *object)
 			is_there(deliveries, queue,
 					 kgw_event_order_text(row, queue, KGW_QUEUE_WEBHOOK_ID)))
 			continue;
-		kgw_event_order_change(queue, row, KGW_QUEUE_INSERT);
+		kgw_event_order_write(queue, NULL, row);
 		kgw_commit_callback_wake(1);
 	}
 	table_close(queue, NoLock);

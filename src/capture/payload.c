@@ -54,6 +54,7 @@ typedef struct KgwBuild
 	const KgwWatch *watch;
 	HeapTuple	tuple;
 	TupleDesc	desc;
+	const KgwEventFacts *facts;
 	KgwWeight	weight;			/* of the members so far */
 	char	   *problem;		/* why some member is left out, or NULL */
 	Jsonb	   *payload;		/* when it is done, or NULL */
@@ -64,7 +65,7 @@ typedef struct KgwBuild
  * then the weight's fault.  What it would be as text is weighed before it is made.
  */
 static bool
-member_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datum)
+column_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datum)
 {
 	KgwWeight	before;
 	Jsonb	   *json;
@@ -95,6 +96,24 @@ member_value(KgwBuild *b, JsonbValue *value, const KgwColumn *column, Datum datu
 	return true;
 }
 
+/* As column_value(), for a column that may be null, and for what is computed. */
+static bool
+member_value(KgwBuild *b, JsonbValue *value, const KgwMember *member)
+{
+	Datum		datum;
+	bool		isnull;
+
+	value->type = jbvNull;
+	if (member->computed != KGW_COMPUTED_NONE)
+	{
+		kgw_computed_member_value(value, member->computed, b->facts);
+		return value->type != jbvString ||
+			kgw_value_weight_bytes(&b->weight, value->val.string.len);
+	}
+	datum = heap_getattr(b->tuple, member->column.attnum, b->desc, &isnull);
+	return isnull || column_value(b, value, &member->column, datum);
+}
+
 /* A member is left out; the first one says why. */
 static void
 note_left_out(KgwBuild *b, const KgwMember *member)
@@ -122,14 +141,10 @@ build(KgwBuild *b, bool guarded, bool safe_only)
 		const KgwMember *member = &watch->members[i];
 		JsonbValue	name;
 		JsonbValue	value;
-		Datum		datum;
-		bool		isnull;
 
 		if (safe_only && member->column.kind == KGW_COLUMN_CONVERTED)
 			continue;
-		datum = heap_getattr(b->tuple, member->column.attnum, b->desc, &isnull);
-		value.type = jbvNull;
-		if (!isnull && !member_value(b, &value, &member->column, datum))
+		if (!member_value(b, &value, member))
 		{
 			if (b->weight.status == KGW_CANONICAL_TOO_LARGE)
 				return NULL;
@@ -215,8 +230,11 @@ raw_size(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc)
 	{
 		AttrNumber	attnum = watch->members[i].column.attnum;
 		bool		isnull;
-		Datum		datum = heap_getattr(tuple, attnum, desc, &isnull);
+		Datum		datum;
 
+		if (watch->members[i].computed != KGW_COMPUTED_NONE)
+			continue;
+		datum = heap_getattr(tuple, attnum, desc, &isnull);
 		if (!isnull && TupleDescAttr(desc, attnum - 1)->attlen == -1)
 			total += toast_raw_datum_size(datum) - VARHDRSZ;
 	}
@@ -279,9 +297,10 @@ kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc
  * whole and nothing worse was known before; the delivery is then invalid.
  */
 Jsonb *
-kgw_payload_build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **problem)
+kgw_payload_build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc,
+				  const KgwEventFacts *facts, char **problem)
 {
-	KgwBuild	b = {.watch = watch, .tuple = tuple, .desc = desc};
+	KgwBuild	b = {.watch = watch, .tuple = tuple, .desc = desc, .facts = facts};
 
 	if (raw_size(watch, tuple, desc) > KGW_CANONICAL_MAX_BYTES)
 		b.weight.status = KGW_CANONICAL_TOO_LARGE;

@@ -17,6 +17,6 @@
 
 extern char *kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc);
 extern Jsonb *kgw_payload_build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc,
-								char **problem);
+								const KgwEventFacts *facts, char **problem);
 
 #endif							/* KGW_CAPTURE_PAYLOAD_H */

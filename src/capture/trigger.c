@@ -89,16 +89,15 @@ existed_before(const KgwWatch *watch, TriggerData *data, HeapTuple row, const ch
 }
 
 /*
- * Whether the row's new status differs from the old one's; *status is the new, and
- * *created says that there was none.
+ * Whether the row's new status differs from the old one's; *status is the new, *old
+ * the old or NULL, and *created says that there was none.
  */
 static bool
 status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **status,
-			   bool *created)
+			   const char **old, bool *created)
 {
-	const char *old;
-
-	*created = !existed_before(watch, data, row, &old);
+	*old = NULL;
+	*created = !existed_before(watch, data, row, old);
 	*status = kgw_payload_column_text(&watch->status, row, RelationGetDescr(data->tg_relation));
 
 	/* without the column only a creation is known to be a transition */
@@ -106,7 +105,7 @@ status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **s
 		*status = "unknown";
 	if (*status == NULL)
 		return false;
-	return *created || old == NULL || strcmp(old, *status) != 0;
+	return *created || *old == NULL || strcmp(*old, *status) != 0;
 }
 
 /*
@@ -194,7 +193,8 @@ own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 }
 
 /*
- * Enqueue an event for the object's own URL, and for who has subscribed to it.
+ * Enqueue an event for the object's own URL, and for who has subscribed to it; the
+ * first of its deliveries has the number that was drawn, if there is one.
  * Returns the number of the first of its deliveries; *last is that of the last.
  */
 static int64
@@ -206,13 +206,17 @@ enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribe
 	delivery->url = url;
 	delivery->subscription_id = 0;
 	if (url != NULL)
+	{
 		first = *last = kgw_enqueue(delivery);
+		delivery->delivery_id = 0;
+	}
 	foreach(lc, subscribers)
 	{
 		const KgwReceiver *receiver = lfirst(lc);
 		delivery->url = receiver->url;
 		delivery->subscription_id = receiver->subscription_id;
 		*last = kgw_enqueue(delivery);
+		delivery->delivery_id = 0;
 		if (first == 0)
 			first = *last;
 	}
@@ -228,7 +232,9 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 {
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
-	KgwNewDelivery delivery;
+	KgwNewDelivery delivery = {0};
+	KgwEventFacts facts;
+	const char *old;
 	char		webhook_id[KGW_WEBHOOK_ID_SIZE];
 	char	   *status;
 	char	   *problem = watch->problem;
@@ -239,7 +245,7 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	int64		last;
 	CommandId	version = kgw_event_order_version(data->tg_relation, row);
 
-	if (!status_changed(watch, data, row, &status, &created))
+	if (!status_changed(watch, data, row, &status, &old, &created))
 		return;
 	delivery.org_id = org_id(watch, row, desc, &problem);
 	delivery.kind = watch->event;
@@ -249,13 +255,18 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	if (url == NULL && subscribers == NIL)
 		return;
 	delivery.object_id = object_id(watch, row, desc, &problem);
-	delivery.payload = kgw_payload_build(watch, row, desc, &problem);
-	delivery.problem = problem;
 	kgw_enqueue_webhook_id(webhook_id);
 	delivery.webhook_id = webhook_id;
+	delivery.delivery_id = kgw_enqueue_next_number();
+	facts = (KgwEventFacts) {
+		.type = delivery.event, .event_id = webhook_id, .occurred_at = GetCurrentTimestamp(),
+		.previous_status = old, .sequence = delivery.delivery_id, .org_id = delivery.org_id
+	};
+	delivery.payload = kgw_payload_build(watch, row, desc, &facts, &problem);
+	delivery.problem = problem;
 	first = enqueue_for_all(&delivery, url, subscribers, &last);
 	kgw_event_withdraw_note(first, last, created);
-	kgw_event_order_keep(&delivery, version, first);
+	kgw_event_order_keep(watch, &delivery, version, first);
 }
 
 /*

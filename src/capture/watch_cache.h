@@ -16,6 +16,8 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
+#include "capture/computed_member.h"
+
 /* How a column becomes a JSON value (design A2, kg_watch). */
 typedef enum KgwColumnKind
 {
@@ -41,7 +43,8 @@ typedef struct KgwColumn
 typedef struct KgwMember
 {
 	char	   *name;			/* of the payload's member */
-	KgwColumn	column;
+	KgwColumn	column;			/* none, if it is computed */
+	KgwComputed computed;
 } KgwMember;
 
 typedef struct KgwWatch
@@ -79,6 +82,7 @@ typedef struct KgwWatchRow
 extern const KgwWatch *kgw_watch_cache_lookup(Relation rel);
 extern void kgw_watch_cache_release(const KgwWatch *watch);
 extern void kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money_digits);
+extern const char *kgw_watch_columns_missing(int i, Jsonb *payload);
 extern Jsonb *kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel);
 extern KgwWatch *kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel);
 

@@ -165,11 +165,12 @@ require_column(KgwWatch *watch, const KgwWatchRow *row, Relation rel, const char
 }
 
 static void
-add_member(KgwWatch *watch, const char *name, const KgwColumn *column)
+add_member(KgwWatch *watch, const char *name, KgwComputed computed, const KgwColumn *column)
 {
 	KgwMember  *member = &watch->members[watch->member_count++];
 
 	member->name = pstrdup(name);
+	member->computed = computed;
 	member->column = *column;
 	if (column->kind == KGW_COLUMN_CONVERTED)
 		watch->can_fail = true;
@@ -217,7 +218,37 @@ push_payment_intent(JsonbParseState **state, const KgwWatchRow *row, Relation re
 	}
 }
 
-/* Another event's default payload: every column but the organization's. */
+/*
+ * The i-th member of a payment intent that a default payload lacks, because the
+ * table has no such column, or NULL.
+ */
+const char *
+kgw_watch_columns_missing(int i, Jsonb *payload)
+{
+	for (size_t n = 0; n < lengthof(payment_intent_members); n++)
+	{
+		const char *name = payment_intent_members[n];
+
+		if (getKeyJsonValueFromContainer(&payload->root, name, strlen(name), NULL) == NULL &&
+			i-- == 0)
+			return name;
+	}
+	return NULL;
+}
+
+static void
+push_computed(JsonbParseState **state, Relation rel, const char *member, const char *source)
+{
+	if (get_attnum(RelationGetRelid(rel), member) > 0)
+		return;
+	push_text(state, WJB_KEY, member);
+	push_text(state, WJB_VALUE, source);
+}
+
+/*
+ * Another event's default payload: every column but the organization's, and what
+ * the event is.
+ */
 static void
 push_all_columns(JsonbParseState **state, const KgwWatchRow *row, Relation rel)
 {
@@ -231,6 +262,9 @@ push_all_columns(JsonbParseState **state, const KgwWatchRow *row, Relation rel)
 		if (!attr->attisdropped && strcmp(NameStr(attr->attname), org_column) != 0)
 			push_default(state, rel, NameStr(attr->attname), NameStr(attr->attname));
 	}
+	push_computed(state, rel, "type", "$type");
+	push_computed(state, rel, "event_id", "$event_id");
+	push_computed(state, rel, "occurred_at", "$occurred_at");
 }
 
 /*
@@ -263,6 +297,7 @@ add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel, Jsonb 
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
 		KgwColumn	column = {0};
+		KgwComputed computed;
 		char	   *source;
 
 		if (token == WJB_KEY)
@@ -270,12 +305,15 @@ add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel, Jsonb 
 		if (token != WJB_VALUE)
 			continue;
 		source = pnstrdup(value.val.string.val, value.val.string.len);
-		if (row->payload_is_default)
+		computed = kgw_computed_member_of(source);
+		if (computed != KGW_COMPUTED_NONE)
+			;					/* no column */
+		else if (row->payload_is_default)
 			resolve_column(rel, row, present_name(row, source), &column);
 		else
 			require_column(watch, row, rel, source, &column);
-		if (column.attnum != InvalidAttrNumber)
-			add_member(watch, name, &column);
+		if (computed != KGW_COMPUTED_NONE || column.attnum != InvalidAttrNumber)
+			add_member(watch, name, computed, &column);
 	}
 }
 

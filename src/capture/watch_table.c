@@ -126,7 +126,7 @@ check_column(Relation rel, const char *column, const char *argument)
 					RelationGetRelationName(rel)),
 			 errdetail("It was given, or is the default, for %s.", argument),
 			 strcmp(argument, "payload") == 0 ?
-			 errhint("Map members to columns that the table has.") :
+			 errhint("Map members to columns that the table has, or to $type, $event_id, $occurred_at, $previous_status, $sequence or $org_id.") :
 			 strcmp(argument, "url_column") == 0 || strcmp(argument, "org_column") == 0 ?
 			 errhint("Pass %s => another column, or NULL if there is none.", argument) :
 			 errhint("Pass %s => the table's own column.", argument)));
@@ -150,6 +150,7 @@ check_payload(Relation rel, Jsonb *payload)
 	JsonbIterator *it = JsonbIteratorInit(&payload->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
+	char	   *source;
 
 	if (!JB_ROOT_IS_OBJECT(payload))
 		ereport(ERROR,
@@ -167,7 +168,9 @@ check_payload(Relation rel, Jsonb *payload)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("payload maps a member to something else than a column's name"),
 					 errhint("Map members to columns, as in {\"id\": \"order_id\"}.")));
-		check_column(rel, pnstrdup(value.val.string.val, value.val.string.len), "payload");
+		source = pnstrdup(value.val.string.val, value.val.string.len);
+		if (kgw_computed_member_of(source) == KGW_COMPUTED_NONE)
+			check_column(rel, source, "payload");
 	}
 }
 
@@ -318,8 +321,9 @@ open_checked(Oid relid)
 /*
  * Watch a table as "row" says; one that is watched already gets the new row.
  * Raises an error for what the caller may not do or has named wrongly.
+ * Returns the payload's map that was written down.
  */
-void
+Jsonb *
 kgw_watch_table_begin(Oid relid, const KgwWatchRow *row)
 {
 	Relation	rel = open_checked(relid);
@@ -342,6 +346,7 @@ kgw_watch_table_begin(Oid relid, const KgwWatchRow *row)
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(kgw_extension_relation("watch"));
 	kgw_extension_owner_end(&section);
+	return (Jsonb *) full.payload;
 }
 
 /* Put the checks of a ready-made table on it. */

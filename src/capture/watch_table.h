@@ -12,7 +12,7 @@
 
 #include "capture/watch_cache.h"
 
-extern void kgw_watch_table_begin(Oid relid, const KgwWatchRow *row);
+extern Jsonb *kgw_watch_table_begin(Oid relid, const KgwWatchRow *row);
 extern void kgw_watch_table_end(Oid relid);
 extern void kgw_watch_table_guard(Oid relid, const char *machine);
 
