@@ -47,10 +47,24 @@ CREATE VIEW kgwebhook.pending AS
                                 AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL) THEN 'resume'
                 WHEN n.backing_off THEN 'destination'
                 WHEN q.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now() THEN 'retry'
+                WHEN o.first OPERATOR(pg_catalog.<) q.delivery_id THEN 'older'
+                WHEN n.moves OR w.is_full THEN 'window'
                 ELSE 'turn' END AS waits_for,
            q.subscription_id
       FROM kgwebhook.queue q
-      LEFT JOIN kgwebhook.destination_notices() n ON n.destination OPERATOR(pg_catalog.=) q.destination;
+      LEFT JOIN (SELECT d.destination, d.backing_off, kgwebhook.moves(d.in_flight, d.seen_at, d.last_success) AS moves
+                   FROM kgwebhook.destination_notices() d OFFSET 0) n ON n.destination OPERATOR(pg_catalog.=) q.destination
+      LEFT JOIN (SELECT f.destination, f.org_id, f.kind, f.object_id, coalesce(f.subscription_id, 0) AS subscription_id,
+                        pg_catalog.min(f.delivery_id) AS first
+                   FROM kgwebhook.queue f GROUP BY 1, 2, 3, 4, 5) o
+        ON o.destination OPERATOR(pg_catalog.=) q.destination AND o.org_id OPERATOR(pg_catalog.=) q.org_id
+       AND o.kind OPERATOR(pg_catalog.=) q.kind AND o.object_id OPERATOR(pg_catalog.=) q.object_id
+       AND o.subscription_id OPERATOR(pg_catalog.=) coalesce(q.subscription_id, 0)
+     /* half of a worker's slots go to destinations that have not lately acknowledged */
+     CROSS JOIN (SELECT coalesce(pg_catalog.sum(d.in_flight) OPERATOR(pg_catalog.*) 2
+                                 OPERATOR(pg_catalog.>=) pg_catalog.current_setting('kgwebhook.max_in_flight')::pg_catalog.int4
+                                 AND pg_catalog.bool_or(kgwebhook.moves(d.in_flight, d.seen_at, d.last_success)), false) AS is_full
+                   FROM kgwebhook.destination_notices() d) w;
 COMMENT ON VIEW kgwebhook.pending IS
   'one row a delivery in the queue: how long it has waited, and for what';
 COMMENT ON COLUMN kgwebhook.pending.delivery_id IS 'the delivery';
@@ -64,7 +78,7 @@ COMMENT ON COLUMN kgwebhook.pending.attempts IS 'attempts logged so far';
 COMMENT ON COLUMN kgwebhook.pending.since IS 'when the status changed, or when it was queued again';
 COMMENT ON COLUMN kgwebhook.pending.age IS 'how long ago that was';
 COMMENT ON COLUMN kgwebhook.pending.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
-COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (that is backing off), retry (its time) or turn (it is due)';
+COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (it is backing off), retry (its time), older (one of its object goes first), window (its destination or the worker is busy with others) or turn (it is due, and nothing holds it)';
 COMMENT ON COLUMN kgwebhook.pending.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
 
 CREATE VIEW kgwebhook.failures AS

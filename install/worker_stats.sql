@@ -17,7 +17,10 @@ CREATE FUNCTION kgwebhook.worker_stats(
     OUT workers pg_catalog.int4,
     OUT worker_state pg_catalog.text,
     OUT last_error pg_catalog.text,
-    OUT last_error_at pg_catalog.timestamptz) RETURNS pg_catalog.record
+    OUT last_error_at pg_catalog.timestamptz,
+    OUT last_error_code pg_catalog.text,
+    OUT errors_in_a_row pg_catalog.int4,
+    OUT failing_since pg_catalog.timestamptz) RETURNS pg_catalog.record
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_worker_stats';
 COMMENT ON FUNCTION kgwebhook.worker_stats() IS
@@ -29,8 +32,22 @@ CREATE FUNCTION kgwebhook.destination_notices(
     OUT in_flight pg_catalog.int4,
     OUT failures_in_a_row pg_catalog.int4,
     OUT last_success pg_catalog.timestamptz,
-    OUT next_try pg_catalog.timestamptz) RETURNS SETOF pg_catalog.record
+    OUT next_try pg_catalog.timestamptz,
+    OUT seen_at pg_catalog.timestamptz) RETURNS SETOF pg_catalog.record
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_destination_notices';
 COMMENT ON FUNCTION kgwebhook.destination_notices() IS
   'what this database''s workers report about their destinations, from shared memory';
+
+/*
+ * Whether anything moves at a destination, as its worker has said lately.  A worker
+ * that hangs says nothing any more, and no request is older than its timeout.
+ */
+CREATE FUNCTION kgwebhook.moves(in_flight pg_catalog.int4, seen_at pg_catalog.timestamptz, last_success pg_catalog.timestamptz) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT coalesce(in_flight > 0 AND seen_at > now() - current_setting('kgwebhook.request_timeout')::interval - '30 seconds'::interval
+                    OR last_success > now() - '30 seconds'::interval, false)
+$$;
+COMMENT ON FUNCTION kgwebhook.moves(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz) IS
+  'whether a destination is being sent to, as its worker has said lately';

@@ -293,6 +293,7 @@ SELECT pg_temp.try($$ 1; INSERT INTO hijack.own VALUES ('a', 's', 'https://m.exa
 	pg_temp.try('* FROM kgwebhook.destinations'),
 	pg_temp.try('* FROM kgwebhook.stats'),
 	pg_temp.try('* FROM kgwebhook.subscriptions'),
+	pg_temp.try('* FROM public.kg_status()'),
 	pg_temp.try('public.kg_dashboard() IS NULL');
 RESET ROLE;
 SELECT event, object_id, problem FROM kgwebhook.queue ORDER BY delivery_id;

@@ -57,7 +57,8 @@ kg_worker_stats(PG_FUNCTION_ARGS)
 	enum
 	{
 		SINCE, ENQUEUED, OUTCOMES, IN_FLIGHT = OUTCOMES + KGW_OUTCOMES, WORKERS,
-		STATE, LAST_ERROR, LAST_ERROR_AT, COLUMNS
+		STATE, LAST_ERROR, LAST_ERROR_AT, LAST_ERROR_CODE, ERRORS_IN_A_ROW, FAILING_SINCE,
+		COLUMNS
 	};
 	Datum		values[COLUMNS] = {0};
 	bool		nulls[COLUMNS] = {0};
@@ -77,7 +78,11 @@ kg_worker_stats(PG_FUNCTION_ARGS)
 	values[STATE] = CStringGetTextDatum(worker_state(preloaded, &snapshot));
 	values[LAST_ERROR] = CStringGetTextDatum(snapshot.last_error);
 	values[LAST_ERROR_AT] = TimestampTzGetDatum(snapshot.last_error_at);
-	nulls[LAST_ERROR] = nulls[LAST_ERROR_AT] = (snapshot.last_error_at == 0);
+	values[LAST_ERROR_CODE] = CStringGetTextDatum(unpack_sql_state(snapshot.last_error_code));
+	nulls[LAST_ERROR] = nulls[LAST_ERROR_AT] = nulls[LAST_ERROR_CODE] = (snapshot.last_error_at == 0);
+	values[ERRORS_IN_A_ROW] = Int32GetDatum(snapshot.errors);
+	values[FAILING_SINCE] = TimestampTzGetDatum(snapshot.failing_since);
+	nulls[FAILING_SINCE] = snapshot.errors == 0;
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
@@ -85,8 +90,8 @@ static void
 add_notice(const KgwNotice *notice, void *arg)
 {
 	ReturnSetInfo *result = arg;
-	Datum		values[6];
-	bool		nulls[6] = {0};
+	Datum		values[7];
+	bool		nulls[7] = {0};
 
 	values[0] = CStringGetTextDatum(notice->destination);
 	values[1] = BoolGetDatum(notice->backing_off);
@@ -96,6 +101,7 @@ add_notice(const KgwNotice *notice, void *arg)
 	nulls[4] = notice->last_success == 0;
 	values[5] = TimestampTzGetDatum(notice->next_try);
 	nulls[5] = !notice->backing_off;
+	values[6] = TimestampTzGetDatum(notice->posted_at);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

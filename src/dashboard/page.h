@@ -41,9 +41,6 @@ typedef struct KgwPageSummary
 	bool		delivers;		/* a worker runs and may send */
 	int64		in_flight;
 	bool		all_paused;
-	TimestampTz all_paused_at;
-	const char *last_error;
-	TimestampTz last_error_at;
 
 	int64		dead;
 	int64		dead_lately;	/* within a day */
@@ -52,18 +49,12 @@ typedef struct KgwPageSummary
 	int64		pending;
 	TimestampTz since;			/* of the oldest */
 	int64		secret;			/* that wait for one */
-	int64		late;			/* that are due and don't go, without a reason */
-	TimestampTz late_since;		/* when the first of these was due */
 
 	int64		backing_off;	/* destinations */
 	TimestampTz next_probe;
 	int64		paused;			/* destinations, by themselves */
 
 	int64		subscriptions_paused;
-	int64		subscriptions_disabled;
-	int64		subscriptions_disabled_lately;	/* within a day */
-	int64		subscriptions_failing;	/* for ten minutes at least */
-	TimestampTz subscriptions_failing_since;
 } KgwPageSummary;
 
 /* query_rows.c */

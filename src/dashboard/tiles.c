@@ -79,7 +79,7 @@ tile_worker(KgwPage *page, const KgwPageSummary *summary)
 static void
 tile_pending(KgwPage *page, const KgwPageSummary *summary)
 {
-	tile_begin(page, "Pending", summary->late + summary->secret > 0 ? KGW_WARNING : KGW_OK);
+	tile_begin(page, "Pending", summary->secret > 0 ? KGW_WARNING : KGW_OK);
 	kgw_html_count(&page->out, summary->pending);
 	tile_says(page);
 	if (summary->pending == 0)

@@ -161,7 +161,7 @@ kgw_secret_cache_complain(const ErrorData *error)
 {
 	const char *fault = error->detail != NULL ? error->detail : error->message;
 
-	kgw_counters_error(error->message);
+	kgw_counters_error(error);
 	if (strncmp(complaint, fault, sizeof(complaint) - 1) == 0)
 		return;
 	strlcpy(complaint, fault, sizeof(complaint));

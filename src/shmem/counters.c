@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
@@ -36,17 +37,52 @@ kgw_counters_add(KgwOutcome outcome)
 		database = kgw_shmem_find(MyDatabaseId);
 		LWLockRelease(kgw_shared->lock);
 	}
-	if (database != NULL)
-		pg_atomic_fetch_add_u64(&database->outcomes[outcome], 1);
+	if (database == NULL)
+		return;
+	pg_atomic_fetch_add_u64(&database->outcomes[outcome], 1);
+	if (kgw_shared_my_database != NULL && pg_atomic_read_u32(&database->errors) != 0)
+		pg_atomic_write_u32(&database->errors, 0);
 }
 
-/* Keep this worker's last error for kgwebhook.stats. */
-void
-kgw_counters_error(const char *message)
+/*
+ * What is kept of an error: what went wrong, and what the server says of it and
+ * advises.  The detail of a constraint's error has the values of a row, which are
+ * no business of those who monitor.
+ */
+static void
+describe(const ErrorData *error, char *text)
 {
+	bool		has_row = ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION;
+
+	strlcpy(text, error->message != NULL ? error->message : "unknown error", KGW_ERROR_SIZE);
+	if (error->detail != NULL && !has_row)
+	{
+		strlcat(text, "; DETAIL: ", KGW_ERROR_SIZE);
+		strlcat(text, error->detail, KGW_ERROR_SIZE);
+	}
+	if (error->hint != NULL)
+	{
+		strlcat(text, "; HINT: ", KGW_ERROR_SIZE);
+		strlcat(text, error->hint, KGW_ERROR_SIZE);
+	}
+	text[pg_mbcliplen(text, strlen(text), KGW_ERROR_SIZE - 1)] = '\0';
+}
+
+/* Keep this worker's last error for kgwebhook.stats and kg_status(). */
+void
+kgw_counters_error(const ErrorData *error)
+{
+	KgwDatabaseSlot *database = kgw_shared_my_database;
+	TimestampTz now = GetCurrentTimestamp();
+	char		text[KGW_ERROR_SIZE];
+
+	describe(error, text);
 	LWLockAcquire(kgw_shared->lock, LW_EXCLUSIVE);
-	strlcpy(kgw_shared_my_database->last_error, message, KGW_ERROR_SIZE);
-	kgw_shared_my_database->last_error_at = GetCurrentTimestamp();
+	strlcpy(database->last_error, text, KGW_ERROR_SIZE);
+	database->last_error_at = now;
+	database->last_error_code = error->sqlerrcode;
+	if (pg_atomic_fetch_add_u32(&database->errors, 1) == 0)
+		database->failing_since = now;
 	LWLockRelease(kgw_shared->lock);
 }
 
@@ -86,6 +122,9 @@ kgw_counters_snapshot(Oid dboid, KgwSnapshot *snapshot)
 		}
 		strlcpy(last_error, database->last_error, KGW_ERROR_SIZE);
 		snapshot->last_error_at = database->last_error_at;
+		snapshot->last_error_code = database->last_error_code;
+		snapshot->errors = pg_atomic_read_u32(&database->errors);
+		snapshot->failing_since = database->failing_since;
 	}
 	LWLockRelease(kgw_shared->lock);
 	snapshot->last_error = pstrdup(last_error);

@@ -26,10 +26,13 @@ typedef struct KgwSnapshot
 	bool		fenced;			/* a worker found that the database is a copy */
 	const char *last_error;		/* palloc'd, or a constant */
 	TimestampTz last_error_at;	/* 0 = never */
+	int			last_error_code;	/* its SQLSTATE, packed */
+	uint32		errors;			/* in a row, with nothing settled between them */
+	TimestampTz failing_since;	/* the first of these */
 } KgwSnapshot;
 
 extern bool kgw_counters_snapshot(Oid dboid, KgwSnapshot *snapshot);
 extern void kgw_counters_add(KgwOutcome outcome);
-extern void kgw_counters_error(const char *message);
+extern void kgw_counters_error(const ErrorData *error);
 
 #endif							/* KGW_SHMEM_COUNTERS_H */

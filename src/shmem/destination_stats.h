@@ -22,6 +22,7 @@ typedef struct KgwNotice
 	int			failures;		/* attempts in a row without success */
 	TimestampTz last_success;	/* 0 = unknown */
 	TimestampTz next_try;		/* when backing off */
+	TimestampTz posted_at;		/* when the worker said so */
 } KgwNotice;
 
 /* Gets each notice of a database, under the board's lock. */

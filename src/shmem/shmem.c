@@ -44,6 +44,7 @@ init_database_slot(KgwDatabaseSlot *database, Oid dboid)
 	memset(database, 0, sizeof(*database));
 	database->dboid = dboid;
 	pg_atomic_init_u32(&database->wakes, 0);
+	pg_atomic_init_u32(&database->errors, 0);
 	for (int i = 0; i < KGW_CHANGES; i++)
 		pg_atomic_init_u32(&database->changes[i], 0);
 	pg_atomic_init_u64(&database->enqueued, 0);

@@ -22,7 +22,8 @@
 #include "pure/outcome.h"
 #include "shmem/changes.h"
 
-#define KGW_ERROR_SIZE 256
+/* Message, DETAIL and HINT of an error, cut off. */
+#define KGW_ERROR_SIZE 1024
 
 typedef struct KgwWorkerSlot
 {
@@ -47,6 +48,9 @@ typedef struct KgwDatabaseSlot
 	pg_atomic_uint64 outcomes[KGW_OUTCOMES];
 	char		last_error[KGW_ERROR_SIZE];
 	TimestampTz last_error_at;
+	int			last_error_code;	/* its SQLSTATE, packed */
+	TimestampTz failing_since;	/* the first error since something was settled */
+	pg_atomic_uint32 errors;	/* how many since then */
 	KgwWorkerSlot workers[KGW_MAX_SHARDS];
 } KgwDatabaseSlot;
 

@@ -64,7 +64,7 @@ guard(void (*act) (void *), void *arg, bool passing_only)
 			(passing_only && result == KGW_GUARDED_FAILED))
 			PG_RE_THROW();
 		HOLD_INTERRUPTS();
-		kgw_counters_error(error->message);
+		kgw_counters_error(error);
 		EmitErrorReport();
 		AbortOutOfAnyTransaction();	/* it may have begun a subtransaction */
 		FlushErrorState();

@@ -341,6 +341,9 @@ kgw_launcher_main(Datum arg)
 	{
 		KgwTicks	now = kgw_clock_ticks();
 
+		/* without the FATAL, and with the code that has it started again */
+		if (ProcDiePending)
+			proc_exit(1);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{

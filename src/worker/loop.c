@@ -112,7 +112,8 @@ publish(KgwLoop *engine)
 		notice.in_flight = state.in_flight;
 		notice.failures = state.failures;
 		notice.last_success = state.last_success;
-		notice.next_try = GetCurrentTimestamp() + (state.next_try - kgw_clock_ticks());
+		notice.posted_at = GetCurrentTimestamp();
+		notice.next_try = notice.posted_at + (state.next_try - kgw_clock_ticks());
 		kgw_destination_stats_post(&notice);
 	}
 }

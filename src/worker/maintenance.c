@@ -115,7 +115,7 @@ try_to_call(const char *query)
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			PG_RE_THROW();
 		HOLD_INTERRUPTS();
-		kgw_counters_error(error->message);
+		kgw_counters_error(error);
 		EmitErrorReport();
 		AbortCurrentTransaction();
 		FlushErrorState();

@@ -27,6 +27,7 @@
 #endif
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
@@ -172,14 +173,19 @@ wait_for_work(KgwLoop *engine, WaitEventSet *set)
 	}
 }
 
-/* Turn after turn, until the extension is gone or the database must be left. */
-static void
+/*
+ * Turn after turn; returns why it is over.  Asked to end between two turns, nothing
+ * is half done, and it ends without the FATAL of CHECK_FOR_INTERRUPTS().
+ */
+static const char *
 work(KgwLoop *engine)
 {
 	WaitEventSet *set = create_wait_set(engine);
 
 	for (;;)
 	{
+		if (ProcDiePending)
+			return "It was asked to end.";
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
@@ -187,18 +193,34 @@ work(KgwLoop *engine)
 			ProcessConfigFile(PGC_SIGHUP);
 			kgw_loop_settings_changed(engine);
 		}
-		if (kgw_worker_slots_worker_dismissed() || !kgw_loop_turn(engine))
-			return;
+		if (kgw_worker_slots_worker_dismissed())
+			return "A statement needs the database without it, or there are to be fewer workers.";
+		if (!kgw_loop_turn(engine))
+			return "The database has no extension any more, or is to be looked at again.";
 		kgw_wakeups_worker_state(kgw_loop_in_flight(engine), kgw_loop_busy(engine),
 								!kgw_settings.enabled || kgw_loop_fenced(engine));
 		wait_for_work(engine, set);
 	}
 }
 
+/* The name of the database, which outlives every transaction. */
+static const char *
+database_name(void)
+{
+	char	   *name;
+
+	StartTransactionCommand();
+	name = get_database_name(MyDatabaseId);
+	name = MemoryContextStrdup(TopMemoryContext, name != NULL ? name : "");
+	CommitTransactionCommand();
+	return name;
+}
+
 /* Start over until the database has no extension; then say so and end. */
 static void
 serve(int shard)
 {
+	const char *database = database_name();
 	KgwLoop  *engine;
 
 	kgw_http_client_init();
@@ -207,8 +229,15 @@ serve(int shard)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (kgw_loop_start(engine))
 	{
+		const char *reason;
+
 		kgw_worker_slots_worker_present();
-		work(engine);
+		ereport(LOG,
+				(errmsg("kgwebhook worker %d of database \"%s\" has started", shard, database)));
+		reason = work(engine);
+		ereport(LOG,
+				(errmsg("kgwebhook worker %d of database \"%s\" has stopped", shard, database),
+				 errdetail_internal("%s", reason)));
 	}
 	else
 		kgw_worker_slots_worker_absent();
@@ -249,7 +278,7 @@ kgw_worker_main(Datum arg)
 		MemoryContextSwitchTo(TopMemoryContext);
 		error = CopyErrorData();
 		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_OPERATOR_INTERVENTION)
-			kgw_counters_error(error->message);
+			kgw_counters_error(error);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

@@ -112,8 +112,8 @@ insert_intent($node, "fine $_", $receiver->url('/raw/open/' . encode_base64url("
 wait_for_log_rows($node, 33);
 
 my $page = page('postgres');
-is(banner($page), 'warning !Warning: Deliveries flow, but 1 delivery was given up in the last 24 hours',
-	'what was given up is said first');
+like(banner($page), qr/^warning !Warning: Deliveries flow, but /, 'deliveries flow, but not all');
+like($page, qr{<li class="warning"><b>1 delivery was given up: }, 'and what was given up is said');
 unlike($page, qr/[^\x00-\x7f]/, 'the page is ASCII');
 cmp_ok(length $page, '<', 1_000_000, 'and small');
 
@@ -187,9 +187,9 @@ SKIP:
 		cmp_ok($chart{$_}{lines}, '>', 0, "$way: $_ has lines") foreach qw(day-time hour-time);
 	}
 	is_deeply([ grep { $_->{bars} + $_->{lines} } @{ $seen{'empty.html light'}{charts} } ], [], 'nothing is drawn of an empty log');
-	like($seen{'empty.html light'}{text}, qr/Everything is healthy: nothing waits/, 'an empty database is healthy');
+	like($seen{'empty.html light'}{text}, qr/Deliveries flow: nothing waits/, 'an empty database is healthy');
 	like($seen{'empty.html light'}{text}, qr/no attempts in this time.*no answers in this time/s, 'and its charts say that they are empty');
-	like($seen{'empty.html light'}{title}, qr/^Everything is healthy: nothing waits - empty$/, 'as does the title');
+	like($seen{'empty.html light'}{title}, qr/^Deliveries flow: nothing waits - empty$/, 'as does the title');
 
 	foreach my $saw (grep { $_->{file} eq 'slip.html' } @seen)
 	{
@@ -205,7 +205,7 @@ SKIP:
 # Whatever stops deliveries is said at the top
 #
 $node->safe_psql('postgres', 'SELECT kg_pause()');
-is(banner(page('postgres')), "alarm Alarm: Nothing is delivered: everything is paused", 'paused');
+like(banner(page('postgres')), qr/^alarm Alarm: Nothing is delivered: everything is paused since [0-9:]+$/, 'paused');
 $node->safe_psql('postgres', 'SELECT kg_resume()');
 
 reload($node, 'kgwebhook.enabled' => 'off');
@@ -225,7 +225,7 @@ $node->safe_psql('postgres', q{
 	SELECT 'down ' || n, 'http://127.0.0.1:} . $nobody . q{/hook', '10.25', 'USD' FROM generate_series(1, 6) n});
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.destinations WHERE state = 'backing_off'}) or die 'not backing off';
 $page = page('postgres');
-like(banner($page), qr/^warning !Warning: Deliveries flow, but 1 destination is backing off$/, 'backing off');
+like(banner($page), qr{^warning !Warning: Deliveries flow, but http://127\.0\.0\.1:$nobody/hook \(organization default\): the connection was refused since [0-9:]+, 6 waiting, 61\.50 USD$}, 'one that is down, whose it is and what waits');
 my ($signature) = $node->safe_psql('postgres', q{SELECT request_body FROM kgwebhook.delivery_log WHERE object_id = 'down 1' LIMIT 1}) =~ /"signature":\s*"([0-9a-f]{64})"/;
 like($page, qr{<summary>Sent</summary><code>[^<]*&quot;down 1&quot;}, 'with what was sent');
 unlike($page, qr{\Q$_\E}, 'but neither secret nor signature') foreach $secret, $signature // die 'it was not signed';
@@ -244,9 +244,9 @@ $node->safe_psql('postgres', "UPDATE kgwebhook.subscription SET events = '{*}' W
 insert_intent($node, 'gone', undef);
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.subscriptions WHERE state = 'disabled'}) or die 'not disabled';
 $page = page('postgres');
-like($page, qr{<li class="warning"><b>1 subscription is disabled\.</b>}, 'a subscription that is disabled');
-like($page, qr{<li class="warning"><b>1 subscription is failing\.</b>}, 'one that fails for long');
-like($page, qr{<li class="warning"><b>1 subscription is paused\.</b>}, 'and one that is paused');
+like($page, qr{<li class="warning"><b>subscription $subscription{gone} of organization default \([^<]*\) is disabled since [0-9:]+\.</b>}, 'a subscription that is disabled');
+like($page, qr{<li class="warning"><b>subscription $subscription{down} of organization default \([^<]*\) has acknowledged nothing since [0-9: -]+\.</b>}, 'one that fails for long');
+like($page, qr{<li class="warning"><b>subscription $subscription{paused} of organization default \([^<]*\) is paused since [0-9:]+\.</b>}, 'and one that is paused');
 is_deeply([ $page =~ m{data-label="Subscription">(\d+)</td><td class="" data-label="State"><span class="state warning">(\w+)<}g ],
 	[ $subscription{gone}, 'disabled', $subscription{down}, 'failing', $subscription{paused}, 'paused' ],
 	'are listed, the worst first, and not what is healthy');

@@ -1,0 +1,514 @@
+/*
+ * install/status.sql
+ *		What is wrong, worst first: kg_status().
+ */
+
+/*
+ * Each part looks at one thing and returns what it finds with a weight: from 300 on
+ * nothing or hardly anything is delivered, from 200 on someone is not served, below
+ * that it is worth knowing.  A part whose table is locked is left out, and the lock
+ * is the finding.  Nothing here shows a payload or an answer: only names, times,
+ * counts and amounts, as the views for pg_monitor do.
+ */
+
+CREATE TYPE kgwebhook.finding AS (
+    weight   pg_catalog.int4,
+    finding  pg_catalog.text,
+    detail   pg_catalog.text,
+    remedy   pg_catalog.text
+);
+COMMENT ON TYPE kgwebhook.finding IS 'what a part of kg_status() has found, and how bad it is';
+
+CREATE FUNCTION kgwebhook.told_time(at pg_catalog.timestamptz) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT to_char(at, CASE WHEN at::date = now()::date THEN 'HH24:MI:SS' ELSE 'YYYY-MM-DD HH24:MI' END)
+$$;
+COMMENT ON FUNCTION kgwebhook.told_time(pg_catalog.timestamptz) IS
+  'a time as kg_status() shows it';
+
+CREATE FUNCTION kgwebhook.told_count(count pg_catalog.int8, one pg_catalog.text, many pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT to_char(count, 'FM9,999,999,999,999,990') || ' ' || CASE count WHEN 1 THEN one ELSE many END
+$$;
+COMMENT ON FUNCTION kgwebhook.told_count(pg_catalog.int8, pg_catalog.text, pg_catalog.text) IS
+  'a count with its noun';
+
+/*
+ * The amounts of what waits, each object once.  Beyond some thousands of deliveries
+ * the sum says "at least", because nobody on call waits for the rest.
+ */
+CREATE FUNCTION kgwebhook.stake(destination pg_catalog.text, org_id pg_catalog.text, url pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    most CONSTANT int8 := 2000;
+    looked int8;
+    told text;
+BEGIN
+    WITH these AS (
+        SELECT q.delivery_id, q.org_id, q.kind, q.object_id,
+               CASE WHEN q.payload ->> 'fiat_amount' ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
+                    THEN (q.payload ->> 'fiat_amount')::numeric END AS amount,
+               left(q.payload ->> 'fiat_currency', 16) AS currency
+          FROM (SELECT * FROM kgwebhook.queue r
+                 WHERE r.destination = stake.destination
+                   AND (stake.org_id IS NULL OR r.org_id = stake.org_id)
+                   AND (stake.url IS NULL OR split_part(r.url, '?', 1) = stake.url)
+                 ORDER BY r.delivery_id LIMIT most) q),
+    object AS (
+        SELECT DISTINCT ON (s.org_id, s.kind, s.object_id) s.amount, s.currency
+          FROM these s ORDER BY s.org_id, s.kind, s.object_id, s.delivery_id DESC),
+    total AS (
+        SELECT o.currency, sum(o.amount) AS amount FROM object o
+         WHERE o.amount IS NOT NULL GROUP BY o.currency ORDER BY sum(o.amount) DESC LIMIT 3)
+    SELECT (SELECT count(*) FROM these),
+           string_agg(regexp_replace(to_char(t.amount, 'FM999,999,999,999,999,999,990.00'), '[.]00$', '')
+                      || coalesce(' ' || t.currency, ''), ' and ' ORDER BY t.amount DESC)
+      INTO looked, told FROM total t;
+    RETURN CASE WHEN looked = most THEN 'at least ' ELSE '' END || told;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.stake(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'the amounts of what waits for a destination, one organization''s or one URL''s if given';
+
+/* Whether an organization's secret is there and its key is not. */
+CREATE FUNCTION kgwebhook.undecryptable(org_id pg_catalog.text) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT EXISTS (SELECT FROM kgwebhook.secret s
+                    WHERE s.org_id = undecryptable.org_id AND s.encrypted
+                      AND kgwebhook.fingerprint(s.org_id, false) IS NULL)
+$$;
+COMMENT ON FUNCTION kgwebhook.undecryptable(pg_catalog.text) IS
+  'whether an organization has a secret that no key of kgwebhook.key_file decrypts';
+
+/* The state of the workers, and what keeps them from their work. */
+CREATE FUNCTION kgwebhook.worker_findings(
+    OUT weight pg_catalog.int4,
+    OUT finding pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    w record;
+    waits CONSTANT text := 'Events are queued and wait; payments go on.';
+    fails bool;
+BEGIN
+    SELECT * INTO w FROM kgwebhook.worker_stats();
+    fails := w.errors_in_a_row >= 3 AND w.last_error_at > clock_timestamp() - '2 minutes'::interval
+             OR w.worker_state = 'not running' AND w.last_error_at > clock_timestamp() - '2 minutes'::interval;
+    IF w.worker_state = 'standby' THEN
+        RETURN QUERY SELECT 100, 'this server is a standby, and sends nothing'::text,
+            'Its primary delivers.  This one does once it is promoted.'::text, NULL::text;
+    ELSIF w.worker_state = 'not preloaded' THEN
+        RETURN QUERY SELECT 390, 'Nothing is delivered: the server does not preload kgwebhook'::text, waits,
+            format('ALTER SYSTEM SET shared_preload_libraries = %s; then restart the server',
+                   (SELECT string_agg(quote_literal(trim(both ' "' FROM l)), ', ')
+                      FROM unnest(string_to_array(current_setting('shared_preload_libraries'), ',') || 'kgwebhook'::text) l
+                     WHERE trim(l) <> ''));
+    ELSIF w.worker_state = 'not adopted' THEN
+        RETURN QUERY SELECT 380, 'Nothing is delivered: this database is a copy of another'::text,
+            waits || '  If it takes the original''s place, adopt it; if not, leave it as it is: two databases that send the same are worse.',
+            'SELECT kg_adopt();'::text;
+    ELSIF w.worker_state = 'disabled' THEN
+        RETURN QUERY SELECT 370, 'Nothing is delivered: kgwebhook.enabled is off'::text, waits,
+            'ALTER SYSTEM SET kgwebhook.enabled = on; SELECT pg_reload_conf();'::text;
+    ELSIF w.worker_state = 'not running' AND NOT coalesce(fails, false) THEN
+        RETURN QUERY SELECT 360, 'Nothing is delivered: no worker runs for this database'::text,
+            waits || '  A server that has just started has one within seconds.  Else the server''s log says why, under "kgwebhook"; '
+                  || format('"max_worker_processes" is %s.', current_setting('max_worker_processes')),
+            format('ALTER SYSTEM SET max_worker_processes = %s; then restart the server',
+                   current_setting('max_worker_processes')::int + 8);
+    END IF;
+    IF fails THEN
+        RETURN QUERY SELECT 350,
+            CASE WHEN w.last_error_code = '53100' THEN 'Nothing can be written down: the disk is full'
+                 WHEN w.last_error_code = '55P03' THEN 'Nothing can be written down: a lock is in the way'
+                 ELSE 'Nothing is delivered: the worker fails again and again' END,
+            format('Since %s, %s; the last at %s: %s.  %s', kgwebhook.told_time(w.failing_since),
+                   kgwebhook.told_count(w.errors_in_a_row, 'error', 'errors'), kgwebhook.told_time(w.last_error_at), rtrim(w.last_error, '.'), waits),
+            CASE WHEN w.last_error_code = '53100'
+                 THEN format('Free room on the disk of %s; what waits is then written down by itself.', current_setting('data_directory'))
+                 WHEN w.last_error_code = '55P03'
+                 THEN 'SELECT pid, usename, xact_start FROM pg_stat_activity WHERE pid IN (SELECT pid FROM pg_locks WHERE granted) AND xact_start < now() - interval ''5 seconds'' ORDER BY xact_start; then pg_terminate_backend() for the one that holds the lock'
+                 ELSE 'Correct what the error names; the server''s log has it whole, under "kgwebhook".  The worker is started again by itself, within a minute.' END;
+    ELSIF w.last_error_at > clock_timestamp() - '1 hour'::interval THEN
+        RETURN QUERY SELECT CASE WHEN w.errors_in_a_row > 0 THEN 205 ELSE 105 END,
+            format('a worker had an error at %s%s', kgwebhook.told_time(w.last_error_at),
+                   CASE WHEN w.errors_in_a_row > 0 THEN '' ELSE ', and has gone on since' END),
+            w.last_error, 'The server''s log has the rest, under "kgwebhook".'::text;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.worker_findings() IS
+  'the part of kg_status() about the workers';
+
+/* A lock on our tables that a worker's own would have to wait for. */
+CREATE FUNCTION kgwebhook.lock_findings(
+    OUT weight pg_catalog.int4,
+    OUT finding pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN bool_or(c.relname ~ '^(queue|delivery_log)') THEN 355 ELSE 240 END,
+           CASE WHEN bool_or(c.relname ~ '^(queue|delivery_log)') THEN 'Nothing is delivered: ' ELSE '' END
+           || format('session %s holds a lock on %s since %s', l.pid,
+                     string_agg(DISTINCT 'kgwebhook.' || c.relname, ', '), kgwebhook.told_time(a.xact_start)),
+           format('It is of role %s, application "%s", and its transaction is %s.  Events are queued and wait, or wait for it, too.',
+                  a.usename, left(a.application_name, 60), a.state),
+           format('SELECT pg_terminate_backend(%s);', l.pid)
+      FROM pg_locks l
+      JOIN pg_class c ON c.oid = l.relation
+      JOIN pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'relation' AND l.granted
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND c.relnamespace = 'kgwebhook'::regnamespace AND c.relkind IN ('r', 'p')
+       AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+       AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+       AND a.xact_start < clock_timestamp() - '3 seconds'::interval
+     GROUP BY l.pid, a.xact_start, a.usename, a.application_name, a.state
+$$;
+COMMENT ON FUNCTION kgwebhook.lock_findings() IS
+  'the part of kg_status() about locks';
+
+/* What operators have paused, and subscriptions that take nothing. */
+CREATE FUNCTION kgwebhook.pause_findings(
+    OUT weight pg_catalog.int4,
+    OUT finding pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE p.destination WHEN '*' THEN 365 ELSE 230 END,
+           CASE p.destination WHEN '*' THEN format('Nothing is delivered: everything is paused since %s', kgwebhook.told_time(p.paused_at))
+                ELSE format('%s is paused since %s, %s', p.destination, kgwebhook.told_time(p.paused_at),
+                            kgwebhook.told_count((SELECT count(*) FROM kgwebhook.queue q WHERE q.destination = p.destination),
+                                                 'delivery waits', 'deliveries wait')) END,
+           'Someone called kg_pause().  Events are queued and wait.',
+           CASE WHEN p.destination = '*' AND NOT EXISTS (SELECT FROM kgwebhook.paused o WHERE o.destination <> '*') THEN 'SELECT kg_resume();'
+                ELSE format('SELECT kg_resume(%L);', p.destination) END
+      FROM (SELECT * FROM kgwebhook.paused ORDER BY destination LIMIT 20) p
+    UNION ALL
+    SELECT CASE WHEN s.disabled_at < now() - '1 day'::interval THEN 120 ELSE 225 END,
+           CASE WHEN s.disabled_at IS NOT NULL
+                THEN format('subscription %s of organization %s (%s) is disabled since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.told_time(s.disabled_at))
+                WHEN s.paused_at IS NOT NULL
+                THEN format('subscription %s of organization %s (%s) is paused since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.told_time(s.paused_at))
+                ELSE format('subscription %s of organization %s (%s) has acknowledged nothing since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.told_time(s.failing_since)) END,
+           CASE WHEN s.disabled_at IS NOT NULL
+                THEN format('The reason: %s.  What it would get becomes a dead letter at once.', s.disabled_reason)
+                WHEN s.paused_at IS NOT NULL
+                THEN 'Someone called kg_pause_subscription().  Its events are queued and wait.'
+                ELSE 'After the whole span of kgwebhook.retry_schedule it is disabled.' END,
+           CASE WHEN coalesce(s.disabled_at, s.paused_at) IS NOT NULL
+                THEN format('SELECT kg_resume_subscription(%s);', s.subscription_id)
+                ELSE format('Ask organization %s to correct the receiver; what waits is then sent by itself.', left(s.org_id, 100)) END
+      FROM (SELECT * FROM kgwebhook.subscription a
+             WHERE a.disabled_at IS NOT NULL OR a.paused_at IS NOT NULL
+                OR a.failing_since < now() - '10 minutes'::interval
+                   /* else it is a finding of those that wait */
+                   AND NOT EXISTS (SELECT FROM kgwebhook.queue q
+                                    WHERE q.destination = a.destination AND q.subscription_id = a.subscription_id AND q.attempts > 0)
+             ORDER BY coalesce(a.disabled_at, a.paused_at, a.failing_since) DESC LIMIT 20) s
+$$;
+COMMENT ON FUNCTION kgwebhook.pause_findings() IS
+  'the part of kg_status() about what is paused or disabled';
+
+/* What to do about a receiver that does not acknowledge. */
+CREATE FUNCTION kgwebhook.receiver_remedy(
+    outcome pg_catalog.text,
+    status pg_catalog.int4,
+    error pg_catalog.text,
+    url pg_catalog.text,
+    org_id pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    host text := substring(url FROM '^[a-zA-Z]+://([^/?#]*?)(?::[0-9]+)?(?:[/?#]|$)');
+    itself CONSTANT text := '; what waits is then sent by itself, in order.';
+BEGIN
+    RETURN CASE
+        WHEN outcome = 'blocked' AND host ~ '^[0-9.]+$|^\[' THEN
+            format('If this address is meant: ALTER SYSTEM SET kgwebhook.allowed_networks = %L; SELECT pg_reload_conf();',
+                   concat_ws(', ', nullif(current_setting('kgwebhook.allowed_networks'), ''),
+                             trim(both '[]' FROM host) || CASE WHEN host ~ '^\[' THEN '/128' ELSE '/32' END))
+        WHEN outcome = 'blocked' THEN
+            format('"getent ahosts %s" on the server shows the address.  If it is meant, add its network to kgwebhook.allowed_networks by ALTER SYSTEM, and SELECT pg_reload_conf();', host)
+        WHEN error ~ 'expired' THEN format('Ask organization %s to renew the certificate of %s', org_id, host) || itself
+        WHEN error ~ 'not known|not trusted|self-signed' THEN
+            format('Ask organization %s for a certificate of a public authority with all intermediate ones; or, if the authority is yours, add it to the file of kgwebhook.ca_file, and SELECT pg_reload_conf();', org_id)
+        WHEN error ~ 'certificate' THEN format('Ask organization %s to correct the certificate of %s', org_id, host) || itself
+        WHEN error ~ 'name (could not be|was not) resolved' THEN
+            format('Ask organization %s whether %s is right; "getent ahosts %s" on the server shows what the name servers say', org_id, host, host) || itself
+        WHEN error ~ 'file descriptors|out of memory|ca_file' THEN 'It is this server''s trouble: correct what the error names.'
+        WHEN status BETWEEN 300 AND 399 THEN
+            format('Ask organization %s for the URL that %s leads to: redirects are not followed.  New events go to the new URL; what waits needs the old one to acknowledge.', org_id, url)
+        WHEN status IN (401, 403) THEN format('Ask organization %s what its receiver at %s refuses: usually the signature, so compare secrets by kg_fingerprints()', org_id, url) || itself
+        WHEN status IN (404, 405, 410) THEN format('Ask organization %s to have its receiver answer at %s', org_id, url) || itself
+        WHEN status IS NOT NULL THEN format('Ask organization %s why its receiver answers %s; SELECT kg_explain() shows what it says', org_id, status) || itself
+        WHEN outcome = 'timed_out' THEN format('Ask organization %s to have its receiver answer first and work later', org_id) || itself
+        ELSE format('Ask organization %s whether its receiver at %s is running and lets us in', org_id, url) || itself END;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.receiver_remedy(pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'what to do about a receiver that does not acknowledge, in words';
+
+/* Receivers that do not acknowledge, organizations without a secret, what is late. */
+CREATE FUNCTION kgwebhook.receiver_findings(
+    OUT weight pg_catalog.int4,
+    OUT finding pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    WITH notice AS MATERIALIZED (SELECT * FROM kgwebhook.destination_notices()),
+    everything AS (SELECT EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination = '*') AS paused),
+    /* the queue, brought down to its endpoints in one pass */
+    endpoint AS MATERIALIZED (
+        SELECT q.destination, q.org_id, q.subscription_id, split_part(q.url, '?', 1) AS url,
+               count(*) AS waiting, min(q.enqueued_at) AS oldest,
+               count(*) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)) AS tried,
+               min(q.delivery_id) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)) AS head,
+               min(q.next_attempt_at) FILTER (WHERE q.attempts > 0) AS next_try,
+               max(q.attempts) AS attempts,
+               count(*) FILTER (WHERE NOT isfinite(q.next_attempt_at)) AS keyless,
+               count(*) FILTER (WHERE q.next_attempt_at < now() - '10 minutes'::interval) AS overdue
+          FROM kgwebhook.queue q GROUP BY 1, 2, 3, 4),
+    going AS (
+        SELECT e.*, n.backing_off, n.next_try AS probe_at, n.failures_in_a_row, n.last_success, n.in_flight, n.seen_at
+          FROM endpoint e
+          LEFT JOIN notice n ON n.destination = e.destination
+          LEFT JOIN kgwebhook.subscription s ON s.subscription_id = e.subscription_id
+         WHERE NOT EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination IN (e.destination, '*'))
+           AND coalesce(s.disabled_at, s.paused_at) IS NULL),
+    worst AS (
+        SELECT g.*, count(*) OVER () AS all_of_them FROM going g WHERE g.tried > 0
+         ORDER BY g.backing_off DESC NULLS LAST, g.waiting DESC LIMIT 100),
+    failing AS (
+        SELECT w.*, l.outcome, l.response_status, coalesce(l.error, 'HTTP status ' || l.response_status, l.outcome) AS cause, l.error,
+               coalesce(f.since, l.started_at) AS since,
+               CASE WHEN w.backing_off THEN '' ELSE concat_ws(E'\n', w.org_id, w.url, w.subscription_id) END AS part
+          FROM worst w
+          JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a WHERE a.delivery_id = w.head
+                         ORDER BY a.attempt DESC, a.attempt_id DESC LIMIT 1) l ON l.outcome <> 'acknowledged'
+          CROSS JOIN LATERAL (SELECT min(a.started_at) AS since FROM kgwebhook.delivery_log a
+                               WHERE a.delivery_id = w.head AND a.outcome <> 'acknowledged'
+                                 AND NOT coalesce(w.backing_off AND a.started_at < w.last_success, false)) f),
+    receiver AS (
+        SELECT f.destination, coalesce(bool_or(f.backing_off), false) AS backing_off,
+               count(*) AS endpoints, min(f.url) AS url, min(f.org_id) AS org_id, count(DISTINCT f.org_id) AS orgs,
+               sum(f.waiting)::int8 AS waiting, sum(f.tried)::int8 AS tried, min(f.since) AS since, min(f.oldest) AS oldest,
+               max(f.attempts) AS attempts, min(f.head) AS head, max(f.failures_in_a_row) AS failures,
+               CASE WHEN bool_or(f.backing_off) THEN min(f.probe_at) ELSE min(f.next_try) END AS next_try,
+               (array_agg(f.cause ORDER BY f.head))[1] AS cause, (array_agg(f.outcome ORDER BY f.head))[1] AS outcome,
+               (array_agg(f.error ORDER BY f.head))[1] AS error, (array_agg(f.response_status ORDER BY f.head))[1] AS response_status
+          FROM failing f GROUP BY f.destination, f.part
+         ORDER BY coalesce(bool_or(f.backing_off), false) DESC, sum(f.waiting) DESC LIMIT 20),
+    keyless AS (
+        SELECT e.org_id, sum(e.waiting)::int8 AS waiting, min(e.oldest) AS oldest, count(*) OVER () AS all_of_them,
+               (array_agg(e.destination ORDER BY e.keyless DESC))[1] AS destination
+          FROM endpoint e WHERE e.keyless > 0 GROUP BY e.org_id ORDER BY sum(e.keyless) DESC, e.org_id LIMIT 20),
+    lost AS MATERIALIZED (
+        SELECT k.*, kgwebhook.undecryptable(k.org_id) AS undecryptable,
+               EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = k.org_id) AS has_secret FROM keyless k),
+    kept AS MATERIALIZED (
+        SELECT count(*) AS encrypted, count(kgwebhook.fingerprint(s.org_id, false)) AS decrypted
+          FROM (SELECT * FROM kgwebhook.secret WHERE encrypted ORDER BY created_at LIMIT 50) s),
+    stuck AS (
+        SELECT g.destination, sum(g.overdue) FROM going g
+         WHERE g.overdue > 0 AND g.backing_off IS NOT TRUE AND NOT kgwebhook.moves(g.in_flight, g.seen_at, g.last_success)
+         GROUP BY g.destination),
+    /* what is behind an older one of its object waits for that, and is not late */
+    late AS (
+        SELECT count(*) AS deliveries, min(q.next_attempt_at) AS since, min(q.destination) AS destination,
+               count(DISTINCT q.destination) AS destinations, min(q.org_id) AS org_id, min(q.delivery_id) AS first
+          FROM kgwebhook.queue q
+          JOIN stuck ON stuck.destination = q.destination
+          LEFT JOIN kgwebhook.subscription s ON s.subscription_id = q.subscription_id
+         WHERE q.next_attempt_at < now() - '10 minutes'::interval AND coalesce(s.disabled_at, s.paused_at) IS NULL
+           AND NOT EXISTS (SELECT FROM kgwebhook.queue o
+                            WHERE o.destination = q.destination AND o.org_id = q.org_id AND o.kind = q.kind AND o.object_id = q.object_id
+                              AND o.subscription_id IS NOT DISTINCT FROM q.subscription_id AND o.delivery_id < q.delivery_id))
+    SELECT CASE WHEN r.backing_off THEN 220
+                WHEN r.attempts < 3 AND r.since > now() - '1 minute'::interval AND r.outcome <> 'blocked' THEN 110
+                ELSE 215 END,
+           format('%s (%s): %s since %s, %s%s',
+                  CASE WHEN r.endpoints = 1 THEN left(r.url, 200) ELSE left(r.destination, 200) END,
+                  CASE WHEN r.orgs = 1 THEN 'organization ' || left(r.org_id, 100)
+                       ELSE format('organization %s and %s', left(r.org_id, 100), kgwebhook.told_count(r.orgs - 1, 'other', 'others')) END,
+                  r.cause, kgwebhook.told_time(r.since), kgwebhook.told_count(r.waiting, 'waiting', 'waiting'),
+                  coalesce(', ' || kgwebhook.stake(r.destination, CASE WHEN r.orgs = 1 THEN r.org_id END, CASE WHEN r.endpoints = 1 THEN r.url END), '')),
+           CASE WHEN r.backing_off THEN format('The circuit breaker is open after %s in a row: one probe at a time.  ', kgwebhook.told_count(r.failures, 'failure', 'failures'))
+                ELSE format('%s tried in vain.  ', kgwebhook.told_count(r.tried, 'delivery was', 'deliveries were')) END
+           || format('The next try is %s.  The oldest waits since %s.  SELECT kg_explain(%s); says more.',
+                     CASE WHEN r.next_try <= now() THEN 'due now' ELSE 'at ' || kgwebhook.told_time(r.next_try) END,
+                     kgwebhook.told_time(r.oldest), r.head),
+           kgwebhook.receiver_remedy(r.outcome, r.response_status, r.error, left(r.url, 200), left(r.org_id, 100))
+      FROM receiver r
+    UNION ALL
+    SELECT 210, format('and %s', kgwebhook.told_count(max(w.all_of_them) - 100, 'other receiver does not acknowledge', 'other receivers do not acknowledge')),
+           NULL, 'SELECT * FROM kgwebhook.failures;'
+      FROM worst w HAVING max(w.all_of_them) > 100
+    UNION ALL
+    SELECT 352, format('Nothing can be signed: no secret can be decrypted, %s',
+                       kgwebhook.told_count(sum(l.waiting)::int8, 'delivery waits', 'deliveries wait')),
+           format('The oldest waits since %s.  The key in the file of "kgwebhook.key_file" is not the one that the secrets were encrypted with, or the file cannot be read; the server''s log says which.  Set no other secret: receivers know these.',
+                  kgwebhook.told_time(min(l.oldest))),
+           format('Restore %s, then SELECT pg_reload_conf();', coalesce(nullif(current_setting('kgwebhook.key_file'), ''), 'the setting kgwebhook.key_file'))
+      FROM lost l, kept k WHERE l.undecryptable AND k.decrypted = 0
+    HAVING count(*) > 0
+    UNION ALL
+    SELECT CASE WHEN l.has_secret THEN 235 ELSE 233 END,
+           format(CASE WHEN l.has_secret THEN 'the secret of organization %s cannot be decrypted' ELSE 'organization %s has no secret' END
+                  || ', %s since %s%s', left(l.org_id, 100), kgwebhook.told_count(l.waiting, 'delivery waits', 'deliveries wait'),
+                  kgwebhook.told_time(l.oldest), coalesce(', ' || kgwebhook.stake(l.destination, l.org_id, NULL), '')),
+           CASE WHEN l.has_secret THEN 'Set no other secret: the receiver knows this one.  The server''s log says what is wrong with the key file.'
+                ELSE 'What waits is signed and sent as soon as there is one.  Where the receiver knows one already, use kg_set_secret().' END,
+           CASE WHEN l.has_secret
+                THEN format('Restore %s, then SELECT pg_reload_conf();', coalesce(nullif(current_setting('kgwebhook.key_file'), ''), 'the setting kgwebhook.key_file'))
+                ELSE format('SELECT kg_create_secret(%L);', l.org_id) END
+      FROM lost l, kept k WHERE NOT (l.undecryptable AND k.decrypted = 0)
+    UNION ALL
+    SELECT 232, format('%s without a usable secret', kgwebhook.told_count(max(l.all_of_them) - 20, 'other organization is', 'other organizations are')),
+           NULL, 'SELECT org_id, count(*) FROM kgwebhook.pending WHERE waits_for = ''secret'' GROUP BY org_id;'
+      FROM lost l HAVING max(l.all_of_them) > 20
+    UNION ALL
+    SELECT CASE WHEN w.acknowledged_lately THEN 238 ELSE 340 END,
+           CASE WHEN w.acknowledged_lately THEN '' ELSE 'Nothing is delivered: ' END
+           || format('%s since %s', kgwebhook.told_count(l.deliveries, 'delivery is late', 'deliveries are late'), kgwebhook.told_time(l.since)),
+           format('Their time has come, nothing holds them, and they are not sent: %s%s, delivery %s is the first.  A worker may hang.',
+                  left(l.destination, 200), CASE WHEN l.destinations > 1 THEN format(' and %s other destinations', l.destinations - 1) ELSE '' END, l.first),
+           'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = ''kgwebhook worker'' AND datname = current_database();'
+      FROM late l, (SELECT coalesce(bool_or(n.last_success > now() - '10 minutes'::interval), false) AS acknowledged_lately FROM notice n) w,
+           kgwebhook.worker_stats() s
+     WHERE l.deliveries > 0 AND s.worker_state IN ('idle', 'busy')
+$$;
+COMMENT ON FUNCTION kgwebhook.receiver_findings() IS
+  'the part of kg_status() about receivers, secrets and what is late';
+
+/* Receivers that acknowledge, and take so long that what waits for them piles up. */
+CREATE FUNCTION kgwebhook.slow_findings(
+    OUT weight pg_catalog.int4,
+    OUT finding pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT 112,
+           format('%s (organization %s) acknowledges, but takes %s s a request, %s', left(s.url, 200), left(s.org_id, 100), round(s.ms::numeric / 1000, 1),
+                  kgwebhook.told_count(q.waiting, 'delivery waits', 'deliveries wait')),
+           format('%s requests since %s.  A receiver that is slow gets its share of the worker''s slots and no more, so that others are not held up.',
+                  s.requests, kgwebhook.told_time(s.since)),
+           format('Ask organization %s to have its receiver answer first and work later.', left(s.org_id, 100))
+      FROM (SELECT l.destination, l.org_id, split_part(l.url, '?', 1) AS url, count(*) AS requests,
+                   percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms) AS ms, min(l.started_at) AS since
+              FROM kgwebhook.delivery_log l
+             WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
+               AND l.started_at > now() - '10 minutes'::interval
+               AND l.outcome = 'acknowledged' AND NOT l.is_test
+             GROUP BY 1, 2, 3) s
+     CROSS JOIN LATERAL (SELECT count(*) AS waiting
+                           FROM (SELECT FROM kgwebhook.queue r WHERE r.destination = s.destination LIMIT 10000) c) q
+     WHERE s.ms > extract(epoch FROM current_setting('kgwebhook.request_timeout')::interval) * 250 AND q.waiting > 0
+     ORDER BY q.waiting DESC LIMIT 10
+$$;
+COMMENT ON FUNCTION kgwebhook.slow_findings() IS
+  'the part of kg_status() about receivers that are slow';
+
+/* What was given up in the last day, by reason. */
+CREATE FUNCTION kgwebhook.dead_letter_findings(
+    OUT weight pg_catalog.int4,
+    OUT finding pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT 208,
+           format('%s: %s', kgwebhook.told_count(d.letters, 'delivery was given up', 'deliveries were given up'), left(d.reason, 200)),
+           CASE WHEN d.letters = 1 THEN format('It is %s %s of organization %s, to %s, given up at %s.', left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.told_time(d.last))
+                ELSE format('The last is %s %s of organization %s, to %s, given up at %s; the first was at %s.',
+                            left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.told_time(d.last), kgwebhook.told_time(d.first)) END
+           || '  Nothing happens by itself.',
+           CASE WHEN d.invalid
+                THEN format('SELECT kg_amend(%s, payload || ''{"member": "value"}'') FROM kgwebhook.dead_letter WHERE delivery_id = %s; with what is right, or leave it', d.delivery_id, d.delivery_id)
+                WHEN d.letters = 1 THEN format('When its receiver takes it: SELECT kg_redeliver(%s);', d.delivery_id)
+                ELSE format('When their receivers take them: SELECT kg_recover(%L);', date_trunc('second', d.enqueued)) END
+      FROM (SELECT regexp_replace(l.reason, '^gave up after [0-9]+ attempts', 'gave up') AS reason, count(*) AS letters,
+                   max(l.died_at) AS last, min(l.died_at) AS first, min(l.enqueued_at) AS enqueued,
+                   bool_and(l.reason LIKE 'invalid:%') AS invalid,
+                   (array_agg(l.delivery_id ORDER BY l.died_at DESC))[1] AS delivery_id,
+                   (array_agg(l.kind ORDER BY l.died_at DESC))[1] AS kind,
+                   (array_agg(l.object_id ORDER BY l.died_at DESC))[1] AS object_id,
+                   (array_agg(l.org_id ORDER BY l.died_at DESC))[1] AS org_id,
+                   (array_agg(l.url ORDER BY l.died_at DESC))[1] AS url
+              FROM (SELECT * FROM kgwebhook.dead_letter WHERE died_at > now() - '1 day'::interval
+                     ORDER BY died_at DESC LIMIT 20000) l
+             GROUP BY 1 ORDER BY 2 DESC LIMIT 5) d
+$$;
+COMMENT ON FUNCTION kgwebhook.dead_letter_findings() IS
+  'the part of kg_status() about dead letters';
+
+/*
+ * All of it.  Also what the delivery page begins with, which knows this schema and
+ * not the one that kg_status() is in.
+ */
+CREATE FUNCTION kgwebhook.findings(
+    OUT severity pg_catalog.text,
+    OUT finding pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms'
+    AS $$
+DECLARE
+    part text;
+    found kgwebhook.finding[] := '{}';
+    these kgwebhook.finding[];
+    locked bool := false;
+    summary text;
+BEGIN
+    FOREACH part IN ARRAY ARRAY['worker', 'lock', 'pause', 'receiver', 'slow', 'dead_letter'] LOOP
+        BEGIN
+            EXECUTE format('SELECT array_agg(ROW(f.weight, f.finding, f.detail, f.remedy)::kgwebhook.finding) FROM kgwebhook.%I() f',
+                           part || '_findings') INTO these;
+            found := found || coalesce(these, '{}');
+        EXCEPTION WHEN lock_not_available THEN
+            locked := true;
+        END;
+    END LOOP;
+    IF locked AND NOT EXISTS (SELECT FROM unnest(found) f WHERE f.weight IN (240, 355)) THEN
+        found := found || ROW(239, 'a table of the schema kgwebhook is locked, so not all was looked at',
+                              'Someone holds a lock, perhaps for a moment only.', 'SELECT * FROM kg_status(); again in some seconds')::kgwebhook.finding;
+    END IF;
+    IF found = '{}' THEN
+        SELECT CASE count(*) WHEN 0 THEN 'Nothing waits.'
+                    ELSE format('%s, the oldest since %s.', kgwebhook.told_count(count(*), 'delivery waits', 'deliveries wait'),
+                                kgwebhook.told_time(min(q.enqueued_at))) END
+          INTO summary FROM kgwebhook.queue q;
+        RETURN QUERY SELECT 'ok'::text, 'Deliveries flow'::text, summary, NULL::text;
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT CASE WHEN f.weight >= 300 THEN 'critical' WHEN f.weight >= 200 THEN 'warning' ELSE 'info' END,
+               f.finding, f.detail, f.remedy
+          FROM unnest(found) WITH ORDINALITY AS f (weight, finding, detail, remedy, n)
+         ORDER BY f.weight DESC, f.n;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.findings() IS
+  'the rows of kg_status()';
+
+CREATE FUNCTION @extschema@.kg_status(
+    OUT severity pg_catalog.text,
+    OUT finding pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT f.severity, f.finding, f.detail, f.remedy FROM kgwebhook.findings() f
+$$;
+COMMENT ON FUNCTION @extschema@.kg_status() IS
+  'what is wrong right now, worst first, each with its remedy; one row "ok" where nothing is';
