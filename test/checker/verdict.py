@@ -14,7 +14,8 @@ A delivery is known by kind, organization, id, status and endpoint.
     forged      a request whose signature is wrong
     unrecorded  logged as acknowledged, but never answered so by a receiver
     duplicates  acknowledged more often than once; allowed are those that were in
-                flight, or not yet written down, when something ended
+                flight, or not yet written down, when something ended, and those
+                whose answer came too late
 """
 
 import json
@@ -120,7 +121,9 @@ class Verdict:
         self.unlogged = self.committed.keys() - acknowledged - self.queued - self.dead \
             - self.superseded
         self.duplicates = sum(n - 1 for n in answered.values())
-        self.allowed = allowed
+        # an answer that came too late was recorded all the same
+        self.allowed = allowed + sum(
+            r[1] == "timed_out" and r[0] in answered for r in logged)
 
     def _mixed(self, logged):
         """An event has one webhook-id, whoever is told of it."""
@@ -163,6 +166,6 @@ class Verdict:
             f"lost        {show(self.lost)}",
             f"phantom     {show(self.phantom)}",
             f"order       {show(self.order)}",
-            f"duplicates  {self.duplicates} (at most {self.allowed} were in flight),"
+            f"duplicates  {self.duplicates} (at most {self.allowed} were in flight or timed out),"
             f" under another webhook-id: {show(self.mixed)}",
         ]
