@@ -23,7 +23,7 @@
 
 #include "schedule/scheduler_internal.h"
 
-/* Rows of a page, and of one for a destination that is ill. */
+/* Rows of a page, and of one for a destination that is backing off. */
 #define PAGE_ROWS 256
 #define PAGE_ROWS_ILL 2
 
@@ -127,7 +127,7 @@ kgw_backlog_unload(KgwScheduler *s, KgwDestination *d)
 
 /*
  * Forget everything that isn't on its way: the queue was changed by others.
- * The caller then names the backlog anew.
+ * The caller then names the backlog again.
  */
 void
 kgw_backlog_forget(KgwScheduler *s)
@@ -219,7 +219,7 @@ kgw_backlog_judge_again(KgwScheduler *s, bool keyless, bool subscribed)
  * A destination has deliveries that have become visible and were not read, from
  * this number on.  Beyond the cursor they are read in their turn.  Before it there
  * may be one that is older than what is here of its object: so all is read again,
- * and nothing is sent meanwhile but what is met.
+ * and nothing is sent in the meantime except what is met.
  */
 void
 kgw_backlog_overflow(KgwScheduler *s, const char *name, int64 first)
@@ -299,7 +299,7 @@ add_late(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, Kgw
 
 /*
  * A row that has just become visible.  It is ours from here on; "due" is when
- * it may be sent, "expires" when an ill destination has had its time.
+ * it may be sent, "expires" when the time of one that is backing off is over.
  */
 void
 kgw_backlog_arrival(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expires)
@@ -346,7 +346,7 @@ kgw_backlog_paged(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expi
 }
 
 /*
- * A row of a page that can't go before everything is read anew, because its
+ * A row of a page that can't go before everything is read again, because its
  * subscription is paused: it stays in the table and costs no memory.
  */
 void

@@ -5,7 +5,7 @@
  *
  * A destination is a host, and many who have nothing to do with one another may
  * share it: merchants of a service that automates things, paths of one server,
- * and whoever writes somebody else's host into a URL.  So what answers has a
+ * and anyone who writes another's host into a URL.  So what answers has a
  * window and a breaker of its own.  An endpoint is an organization's URL without
  * its query, or a subscription.
  *
@@ -26,7 +26,7 @@
  * destination's backlog is read on past it.  Ripe deliveries get their rows by and
  * by as there are turns for them, a probe's one at a time.
  *
- * URLs are somebody else's to choose, and may have an identifier in each.  So a
+ * URLs are chosen by third parties, and may have an identifier in each.  So a
  * destination has a limited number of endpoints, of which those are forgotten
  * that have nothing to send and were not used for longest.  Where none can be,
  * further URLs of an organization share one, and if even those are many, so do
@@ -194,7 +194,7 @@ destination_limit(const KgwScheduler *s, const KgwDestination *d)
 
 /*
  * Requests that an endpoint may have in flight.  A probe of its destination is one
- * whatever the endpoint's own breaker says: whether somebody is there is all that
+ * whatever the endpoint's own breaker says: whether someone is there is all that
  * is asked.
  */
 static int

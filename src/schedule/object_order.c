@@ -6,7 +6,7 @@
  * The transitions of one object to one destination form a chain, oldest first,
  * and only the head of the chain ever goes.  An object is organization, kind and
  * identifier: payment 7 has nothing to do with payout 7, nor with payment 7 of
- * another organization, whoever answers for them.  Those for a subscription are a chain
+ * another organization, whatever answers for them.  Those for a subscription are a chain
  * of their own: of several who listen at a destination, one that refuses
  * holds up only itself.
  *
@@ -203,7 +203,7 @@ kgw_object_order_release_holds(KgwScheduler *s)
 	}
 }
 
-/* kgwebhook.max_hold has changed: reckon anew how long each hold has left. */
+/* kgwebhook.max_hold has changed: compute again how long each hold has left. */
 void
 kgw_object_order_reckon_holds(KgwScheduler *s)
 {

@@ -168,7 +168,7 @@ note(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 	d->failures++;
 	if (sign != KGW_SIGN_DOWN)
 	{
-		/* somebody is there, unless that was before it could not be reached */
+		/* someone is there, unless that was before it could not be reached */
 		if (entry->begun >= d->health.failed_at || sign == KGW_SIGN_REFUSED)
 			kgw_circuit_breaker_note(&d->health, KGW_SIGN_SUCCESS, 0, s->now);
 		kgw_circuit_breaker_note(&e->health, sign, object, s->now);

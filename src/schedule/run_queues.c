@@ -6,7 +6,7 @@
  * A destination is the unit of fairness.  Whatever happens to one of its
  * deliveries or to its health, kgw_run_queues_place() puts it into the lines it
  * belongs to now: those who can send, those who want a page of the table, those
- * who wait for their next probe.  Everybody who changes a destination calls it,
+ * who wait for their next probe.  Everyone who changes a destination calls it,
  * and nobody else moves one from line to line.
  *
  * A request holds a slot until its timeout, if its receiver wants that: it may
@@ -118,7 +118,7 @@ place_to_run(KgwScheduler *s, KgwDestination *d)
 /*
  * Slots that are kept for destinations with nothing in flight.  What has been
  * prompt may turn slow in a moment, with its whole window full, and so may many at
- * once; each of the others has a slot all the same.  One alone may have its cap.
+ * once; each of the others still has a slot.  One alone may have its cap.
  */
 static int
 reserve(const KgwScheduler *s)

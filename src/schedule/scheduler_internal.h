@@ -183,7 +183,7 @@ struct KgwEntry
 	KgwEntryState state;
 	KgwTicks	due;
 	KgwTicks	begun;			/* its last turn */
-	KgwTicks	expires;		/* an ill destination's: given up after this */
+	KgwTicks	expires;		/* of a destination backing off: given up after this */
 	KgwDelivery	   *row;			/* or NULL */
 	bool		unproven;		/* in flight: counts among the unproven of the worker */
 	KgwTrust	trust;			/* and as this at its destination */

@@ -11,7 +11,7 @@
  * apart again.)  The rows of a writer are in the table when it has ended, not
  * before.
  *
- * What a stranger had a hand in (answers, and the error texts that quote them)
+ * What a receiver had a hand in (answers, and the error texts that quote them)
  * is made valid text on its way in; what we made ourselves goes in as it is.
  *
  * src/settle/delivery_log.c
@@ -77,7 +77,7 @@ kgw_delivery_log_begin(void)
 
 	writer->rel = table_open(kgw_extension_relation("delivery_log"), RowExclusiveLock);
 
-	/* a day that is attached meanwhile would leave us with the days of before */
+	/* a day that is attached in between would leave us with the days of before */
 	LockRelationOid(kgw_extension_relation("delivery_log_default"), RowExclusiveLock);
 	writer->sequence = kgw_extension_relation("attempt_id_seq");
 	writer->estate = CreateExecutorState();
@@ -108,7 +108,7 @@ set_wire(KgwLogWriter *writer, int column, const char *text, size_t len)
 		PointerGetDatum(cstring_to_text_with_len(own, own == text ? len : strlen(own)));
 }
 
-/* Bytes that a stranger may have had a hand in, NULL allowed. */
+/* Bytes that a receiver may have had a hand in, NULL allowed. */
 static void
 set_foreign(KgwLogWriter *writer, int column, const char *bytes, size_t len)
 {

@@ -5,7 +5,7 @@
  *
  *	acknowledged				 done
  *	410, or invalid				 dead at once: trying again is of no use
- *	expired, without an attempt	 dead: its destination was ill for the whole span
+ *	expired, without an attempt	 dead: its destination was backing off for the whole span
  *								 of the schedule
  *	withheld, without one		 dead: its subscription is disabled or was removed
  *	no signing secret yet		 waits until there is one, however long
@@ -18,7 +18,7 @@
  *								 (recovery.c)
  *	anything else				 again by kgwebhook.retry_schedule, dead after
  *								 its end; one that was queued again begins the
- *								 schedule anew
+ *								 schedule over again
  *
  * src/settle/retry_policy.c
  *

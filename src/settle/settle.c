@@ -6,15 +6,15 @@
  * Many outcomes go into one transaction: the log first, then what leaves the
  * queue and what stays, each kind by one set-based statement over arrays, or
  * without any (queue_delete.c).  The log is written from memory and not from the
- * queue's rows, so that an attempt is logged even if somebody has deleted its
- * delivery meanwhile.
+ * queue's rows, so that an attempt is logged even if a session has deleted its
+ * delivery in the meantime.
  *
  * The caller brings the transaction.  It must commit durably before the worker
  * sends the next transition of the same object: until then the delivery is in
  * flight, and a crash sends it once more.
  *
- * A row that somebody holds can be left out of a batch, so that one session's
- * open transaction isn't everybody's.
+ * A row that a session has locked can be left out of a batch, so that one session's
+ * open transaction does not block all others.
  *
  * src/settle/settle.c
  *
@@ -126,7 +126,7 @@ is_among(int64 id, const int64 *ids, int count)
 }
 
 /*
- * Mark those whose rows in the queue somebody else holds.  They are left out of
+ * Mark those whose rows in the queue another session has locked.  They are left out of
  * what follows in the same transaction, and the others can't be held any more.
  */
 void

@@ -29,7 +29,7 @@ typedef struct KgwSettlement
 	TimestampTz next_attempt_at;	/* of KGW_FATE_RETRY */
 	bool		undone;			/* of KGW_FATE_RETRY: takes no step of the schedule */
 	bool		is_test;
-	bool		locked;			/* its row is held by somebody: not settled */
+	bool		locked;			/* another session has locked its row: not settled */
 	int64		attempt_id;		/* set by kgw_settle_log() */
 } KgwSettlement;
 

@@ -6,16 +6,16 @@
  *
  * The trigger enqueues for every subscription there is; what becomes of a
  * delivery is decided here, when its turn comes.  A worker remembers those that
- * it has lately met, and forgets them when somebody has written the table.
+ * it has lately met, and forgets them when someone has written the table.
  *
  * A subscription is disabled when its receiver says that it is gone (410), and
  * when one of its deliveries is given up and nothing has been acknowledged for
  * the whole span of kgwebhook.retry_schedule.  That is written in the
  * transaction that settles the delivery.  In between only changes are written:
- * the first failure, and the first acknowledgement after it.  So who is well
+ * the first failure, and the first acknowledgement after it.  So a healthy one
  * costs nothing.
  *
- * A row that somebody holds (he is pausing it, say) is left as it is, and the
+ * A row that a session has locked (to pause it, say) is left as it is, and the
  * next outcome tries again: one session's open transaction must not hold up
  * what others get.
  *
@@ -75,7 +75,7 @@ forget_one(KgwSubscriptionState *standing)
 	hash_search(remembered, &standing->subscription_id, HASH_REMOVE, NULL);
 }
 
-/* Somebody has written the table: forget all of them. */
+/* Someone has written the table: forget all of them. */
 void
 kgw_subscription_state_forget(void)
 {
@@ -147,7 +147,7 @@ is_same(const KgwSubscriptionState *a, const KgwSubscriptionState *b)
 }
 
 /*
- * Somebody has written the table: read again what is remembered.  True when rows
+ * Someone has written the table: read again what is remembered.  True when rows
  * that were judged by it may have to be judged again.  Needs SPI to be connected.
  */
 bool
@@ -286,7 +286,7 @@ apply(KgwChange *change, const KgwSettlement *settlement)
 	change->changed |= change->disabled != NULL;
 }
 
-/* Write a change down; false when somebody holds the row, or has removed it. */
+/* Write a change down; false when a session has locked the row, or has removed it. */
 static bool
 write_change(const KgwChange *change, const char *reason)
 {

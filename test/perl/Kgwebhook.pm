@@ -35,7 +35,7 @@ use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(
   new_node init_node configure_node start_receiver make_intents_table insert_intent
-  set_status wait_for_log_rows wait_until_settled delivery_log
+  set_status open_endpoint wait_for_log_rows wait_until_settled delivery_log
   wait_for_worker worker_pids reload build_library
 );
 
@@ -198,6 +198,25 @@ sub wait_for_log_rows
 		"SELECT count(*) >= $n FROM kgwebhook.delivery_log WHERE $where")
 	  or die "waited for $n rows of delivery_log where $where";
 	return delivery_log($node, $where);
+}
+
+=head2 open_endpoint($node, $url)
+
+Has an endpoint acknowledge so much that it is trusted with sixteen requests at a
+time: of one that is new, nothing is known, and it gets two.
+
+=cut
+
+sub open_endpoint
+{
+	my ($node, $url) = @_;
+
+	$node->safe_psql(
+		'postgres', qq{
+		INSERT INTO payment_intents (payment_intent_id, callback_url)
+		SELECT 'opens' || gen_random_uuid(), '$url' FROM generate_series(1, 16)});
+	wait_until_settled($node, "object_id LIKE 'opens%'");
+	return;
 }
 
 =head2 wait_until_settled($node, $where)

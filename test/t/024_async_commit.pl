@@ -77,8 +77,9 @@ foreach my $round (1 .. 6)
 	my $n = $round % 3 == 2 ? 40 : 1;
 
 	# one alone, or several at once from two sessions, or a successor
-	# (a destination that a worker knows nothing of is sent little at a time)
+	# (what a worker knows nothing of is sent little at a time)
 	insert_intent($node, "r${round}i$_", $receiver->url) foreach 1 .. 8;
+	open_endpoint($node, $held);
 	wait_until_settled($node);
 	my $before = () = $receiver->lines;
 	$receiver->hold("crash$round");

@@ -157,7 +157,7 @@ sub requests_of
 
 # Held after as many have arrived, so that all that may be on the network are.
 is(extension_version(), $this, "version $this");
-insert_many('opens', '/ok');
+insert_many('opens', '/while/held/ok');
 wait_until_settled($node);
 $slow->hold('held');
 insert_many('held', '/while/held/ok');

@@ -23,12 +23,14 @@ sub send_and_hold
 {
 	my ($prefix, $n) = @_;
 
+	open_endpoint($node, $receiver->url("/while/$prefix/ok"));
+	my $opened = () = $receiver->requests(path => "/while/$prefix/ok");
 	$receiver->hold($prefix);
 	$node->safe_psql('postgres', qq{
 		INSERT INTO payment_intents (payment_intent_id, callback_url)
 		SELECT '$prefix' || i, '@{[ $receiver->url("/while/$prefix/ok") ]}'
 		  FROM generate_series(1, $n) i});
-	$receiver->wait_for_requests($n, path => "/while/$prefix/ok");
+	$receiver->wait_for_requests($opened + $n, path => "/while/$prefix/ok");
 	return;
 }
 

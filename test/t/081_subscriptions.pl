@@ -246,11 +246,14 @@ sql("SELECT kg_unsubscribe($held)");
 # A crash while one receiver has answered and the other has not
 #
 my $slow = subscribe($platform->url('/while/slow/ok'), 'payment_intent.pending');
+sql(qq{INSERT INTO payment_intents (payment_intent_id, callback_url)
+       SELECT 'opens' || n, '@{[ $own->url ]}' FROM generate_series(1, 16) n});
+wait_until_settled($node);
 $platform->hold('slow');
 sql(qq{INSERT INTO payment_intents (payment_intent_id, callback_url)
        SELECT 'crash' || n, '@{[ $own->url ]}' FROM generate_series(1, 10) n});
 wait_until_settled($node, "object_id ~ '^crash' AND subscription_id IS DISTINCT FROM $slow");
-$platform->wait_for_requests(10, path => '/while/slow/ok');
+$platform->wait_for_requests(26, path => '/while/slow/ok');
 $node->stop('immediate');
 $platform->release('slow');
 $node->start;
