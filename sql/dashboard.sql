@@ -117,7 +117,7 @@ INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, 
 SELECT 2000001000 + n, '', '', repeat('😂', 5000), repeat('😂', 5000), repeat('😂', 5000), repeat('😂', 500) || n, '{}' FROM generate_series(1, 300) n;
 SELECT pg_catalog.setval('kgwebhook.delivery_id_seq', 2000001300) > 0;
 SELECT kg_dashboard() AS page \gset
-SELECT octet_length(:'page') < 1000000 AS small, :'page' LIKE '%have no room on this page%' AS says_so,
+SELECT octet_length(:'page') < 1000000 AS small, :'page' LIKE '%do not fit on this page%' AS says_so,
 	:'page' LIKE '%more are in <code>kgwebhook.destinations</code>%' AS of_destinations;
 ROLLBACK;
 

@@ -151,6 +151,7 @@ wait_until_settled($node);
 is(peak('two'), 2, 'max_in_flight_per_destination');
 
 reload($node,
+	'kgwebhook.request_timeout' => "'10min'",
 	'kgwebhook.max_in_flight_per_destination' => '32',
 	'kgwebhook.max_in_flight' => '3');
 insert_many('three', 60, "http://127.0.0.%s:$port/slow/20", 4);
