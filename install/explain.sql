@@ -14,6 +14,8 @@ DECLARE
     subscription kgwebhook.subscription;
     worker text;
     ahead int8;
+    ahead_event text;
+    takes numeric;
     told text;
     next text;
 BEGIN
@@ -34,7 +36,9 @@ BEGIN
                     ELSE format(E'\nThe last attempt, number %s, began at %s and was %s after %s ms%s.',
                                 last.attempt, date_trunc('second', last.started_at), last.outcome,
                                 round(coalesce(last.duration_ms, 0)::numeric),
-                                coalesce(': ' || last.error, format(' with HTTP status %s', last.response_status), '')) END;
+                                coalesce(': ' || last.error, format(' with HTTP status %s', last.response_status), '')) END
+            || CASE WHEN last.outcome <> 'acknowledged' AND last.response_body <> ''
+                    THEN format(E'\nThe receiver said: %s', left(regexp_replace(last.response_body, '\s+', ' ', 'g'), 500)) ELSE '' END;
 
     IF it.state = 'acknowledged' THEN
         RETURN told || E'\nThe receiver has it; nothing is left to do.';
@@ -56,10 +60,16 @@ BEGIN
 
     SELECT * INTO destination FROM kgwebhook.destinations d WHERE d.destination = it.destination;
     SELECT s.worker_state INTO worker FROM kgwebhook.worker_stats() s;
-    SELECT min(q.delivery_id) INTO ahead FROM kgwebhook.queue q
+    SELECT q.delivery_id, q.event INTO ahead, ahead_event FROM kgwebhook.queue q
      WHERE q.destination = it.destination AND q.delivery_id < it.delivery_id
        AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
-       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id;
+       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id
+     ORDER BY q.delivery_id LIMIT 1;
+    SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms)::numeric / 1000, 1) INTO takes
+      FROM kgwebhook.delivery_log l
+     WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
+       AND l.started_at > now() - interval '10 minutes'
+       AND l.destination = it.destination AND l.outcome = 'acknowledged';
     next := format('attempt %s, %s', it.attempts + 1,
                    CASE WHEN NOT isfinite(it.next_attempt_at) THEN 'which waits'
                         WHEN it.next_attempt_at <= now() THEN 'which is due now'
@@ -80,7 +90,7 @@ BEGIN
         WHEN NOT isfinite(it.next_attempt_at) THEN
             kgwebhook.explain_missing_secret(it.org_id)
         WHEN ahead IS NOT NULL THEN
-            format('It waits for delivery %s, an older status of the same object, which goes first or is superseded after kgwebhook.max_hold.', ahead)
+            format('It waits for delivery %s, an older status of the same object (%s), which goes first or is superseded after kgwebhook.max_hold. SELECT kg_explain(%s) says what that one waits for.', ahead, ahead_event, ahead)
         WHEN destination.state = 'backing_off' THEN
             format('%s (%s failures in a row). The next probe is at %s; this is sent once one succeeds.',
                    CASE WHEN last.outcome IN ('unreachable', 'blocked') THEN format('Its destination %s cannot be reached', it.destination)
@@ -91,7 +101,13 @@ BEGIN
         WHEN last.outcome IN ('rejected', 'timed_out') AND it.next_attempt_at < now() - interval '5 seconds' THEN
             format('Its URL is failing, while others at its destination %s are not: it is sent once a probe of that URL succeeds.',
                    it.destination)
-        ELSE format('Next is %s.', next) END;
+        WHEN it.next_attempt_at <= now() AND destination.in_flight > 0 THEN
+            format('It is on its way, or waits for its turn: %s in flight to %s%s.',
+                   kgwebhook.told_count(destination.in_flight, 'request is', 'requests are'), it.destination,
+                   CASE WHEN takes >= 1 THEN format(', which takes %s s a request', takes) ELSE '' END)
+        ELSE format('Next is %s.', next) END
+        || CASE WHEN last.outcome IN ('rejected', 'timed_out', 'unreachable', 'blocked')
+                THEN E'\n' || kgwebhook.receiver_remedy(last.outcome, last.response_status, last.error, it.url, it.org_id) ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.int8) IS

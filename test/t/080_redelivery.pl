@@ -158,9 +158,9 @@ reload($node, 'kgwebhook.retry_schedule' => "'1h,1h'");
 insert_intent($node, 'later', $receiver->url('/status/500'));
 wait_for_log_rows($node, 1, q{object_id = 'later'});
 set_status($node, 'later', 'success');
-like(told('later'), qr/No attempt has been made.*waits for delivery \d+, an older status/s, 'behind an older one');
+like(told('later'), qr/No attempt has been made.*waits for delivery \d+, an older status of the same object \(payment_intent\.pending\)/s, 'behind an older one');
 like(sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'later'}),
-	qr/number 1, .*rejected.*status 500.*Next is attempt 2, at .*, in 00:/s, 'its next attempt');
+	qr/number 1, .*rejected.*status 500.*Next is attempt 2, at .*, in 00:.*why its receiver answers 500/s, 'its next attempt, and what to do');
 sql('SELECT kg_pause()');
 like(told('later'), qr/is paused\. Next is .*kg_resume/s, 'paused');
 sql('SELECT kg_resume()');
