@@ -185,7 +185,11 @@ work(KgwLoop *engine)
 	for (;;)
 	{
 		if (ProcDiePending)
+		{
+			/* ereport(), too, would raise it; proc_exit() forgets it */
+			HOLD_INTERRUPTS();
 			return "It was asked to end.";
+		}
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
