@@ -291,6 +291,19 @@ DROP SCHEMA enqueue CASCADE;
 DELETE FROM kgwebhook.watch;
 DELETE FROM kgwebhook.queue;
 
+-- a status, an organization and a URL of any length cost an invalid delivery, and no payment
+CREATE TABLE long_texts (id int, org text, status text, url text);
+SELECT count(*) FROM kg_watch('long_texts', 'long', 'id', 'status', 'url', 'org', '{"id": "id", "was": "$previous_status"}');
+INSERT INTO long_texts VALUES (1, 'o', repeat('é', 512), 'https://m.example/'), (2, 'o', repeat('é', 512) || 'x', 'https://m.example/'),
+	(3, 'o', repeat('x', 3000000), 'https://m.example/'), (4, 'o', 'new', 'https://m.example/' || repeat('x', 3000000)), (5, repeat('x', 3000000), 'new', 'https://m.example/');
+UPDATE long_texts SET status = 'paid' WHERE id = 3;
+SELECT object_id, octet_length(event), octet_length(url), octet_length(org_id), octet_length(payload::text), problem FROM kgwebhook.queue ORDER BY delivery_id;
+-- one that is as long, and another
+UPDATE long_texts SET status = repeat('x', 2000) WHERE id = 1;
+UPDATE long_texts SET status = repeat('x', 1999) || 'y' WHERE id = 1;
+UPDATE long_texts SET status = repeat('x', 1999) || 'y' WHERE id = 1;
+SELECT count(*) FROM kgwebhook.queue WHERE object_id = '1';
+SELECT count(*) FROM pg_temp.take();
 -- an identifier too long for the log's index could never be settled
 CREATE TABLE long_ids (id text, status text, url text);
 SELECT count(*) FROM kg_watch('long_ids', 'order', 'id', 'status', 'url', NULL);

@@ -33,12 +33,17 @@
 #include "capture/payload.h"
 #include "capture/value_style.h"
 #include "capture/watch_cache.h"
+#include "pure/url.h"
 #include "pure/limits.h"
 
 PG_FUNCTION_INFO_V1(kg_enqueue);
 
-/* Bytes of an object's identifier. */
+/* Bytes of an object's identifier, and of its status. */
 #define OBJECT_ID_MAX 1024
+#define STATUS_MAX 1024
+
+/* Bytes that are kept of a URL: more than any may have. */
+#define URL_KEPT (2 * KGW_URL_MAX)
 
 static void
 check_called_right(FunctionCallInfo fcinfo)
@@ -151,6 +156,21 @@ object_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
 	return id != NULL ? id : "";
 }
 
+/* The event's name, for what it is good for; it goes in a header, and into each log row. */
+static const char *
+event_name(const KgwWatch *watch, const char *status, char **problem)
+{
+	int			len = strlen(status);
+
+	if (len > STATUS_MAX)
+	{
+		if (*problem == NULL)
+			*problem = "the status is longer than 1024 bytes";
+		len = pg_mbcliplen(status, len, STATUS_MAX);
+	}
+	return psprintf("%s.%.*s", watch->event, len, status);
+}
+
 /*
  * The row goes.  Should the object be inserted later in this transaction, that
  * will ask for this row; was it inserted already, it was no new one.
@@ -174,7 +194,7 @@ note_departure(const KgwWatch *watch, TriggerData *data)
 	event.kind = watch->event;
 	event.org_id = org_id(watch, row, desc, &problem);
 	event.object_id = object_id(watch, row, desc, &problem);
-	event.event = psprintf("%s.%s", watch->event, status);
+	event.event = event_name(watch, status, &problem);
 	if (!kgw_event_withdraw_concerns(&event))
 		return;
 	if (kgw_partition_move_alone(watch, rel, row))
@@ -183,12 +203,17 @@ note_departure(const KgwWatch *watch, TriggerData *data)
 		kgw_event_withdraw_undo(&event);
 }
 
-/* Where the event goes because the object says so, or NULL. */
+/*
+ * Where the event goes because the object says so, or NULL.  One that is too long
+ * for any URL stays too long, and so invalid, but is not kept whole.
+ */
 static const char *
 own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 {
-	const char *url = kgw_payload_column_text(&watch->url, row, desc);
+	char	   *url = kgw_payload_column_text(&watch->url, row, desc);
 
+	if (url != NULL && strlen(url) > URL_KEPT)
+		url[pg_mbcliplen(url, strlen(url), URL_KEPT)] = '\0';
 	return url == NULL && watch->url_gone ? "" : url;
 }
 
@@ -249,7 +274,7 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 		return;
 	delivery.org_id = org_id(watch, row, desc, &problem);
 	delivery.kind = watch->event;
-	delivery.event = psprintf("%s.%s", watch->event, status);
+	delivery.event = event_name(watch, status, &problem);
 	url = own_url(watch, row, desc);
 	subscribers = kgw_fanout(delivery.org_id, delivery.event, url);
 	if (url == NULL && subscribers == NIL)

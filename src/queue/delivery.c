@@ -37,6 +37,9 @@
 /* At most so many times as large as its text is a jsonb. */
 #define JSONB_OVERHEAD 16
 
+/* Bytes of a text; users may have put longer ones into the queue by hand. */
+#define TEXT_MAX 8192
+
 /* Columns of KGW_ROW_COLUMNS, from 1. */
 enum
 {
@@ -67,9 +70,13 @@ append_wire(StringInfo piece, const char *text, size_t *len, bool *unfit)
 	return offset;
 }
 
-/* Append a text column; offset 0 stands for NULL. */
+/*
+ * Append a text column; offset 0 stands for NULL.  Of one that is longer than any
+ * that we have written, only the beginning is read, and *too_long is set.
+ */
 static Size
-append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool *unfit)
+append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool *unfit,
+			bool *too_long)
 {
 	bool		isnull;
 	size_t		len;
@@ -78,8 +85,17 @@ append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool 
 
 	if (isnull)
 		return 0;
-	unpacked = DatumGetTextPP(value);
-	len = VARSIZE_ANY_EXHDR(unpacked);
+	if (toast_raw_datum_size(value) - VARHDRSZ > TEXT_MAX)
+	{
+		unpacked = DatumGetTextPSlice(value, 0, TEXT_MAX);
+		len = pg_mbcliplen(VARDATA_ANY(unpacked), VARSIZE_ANY_EXHDR(unpacked), TEXT_MAX - 1);
+		*too_long = true;
+	}
+	else
+	{
+		unpacked = DatumGetTextPP(value);
+		len = VARSIZE_ANY_EXHDR(unpacked);
+	}
 	return append_wire(piece, VARDATA_ANY(unpacked), &len, unfit);
 }
 
@@ -156,6 +172,7 @@ kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	KgwDelivery	   *row;
 	Size		offset[ROW_PAYLOAD + 1] = {0};
 	bool		unfit = false;
+	bool		too_long = false;
 	const char *fault;
 	Datum		value;
 	bool		none;
@@ -173,7 +190,7 @@ kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	initStringInfo(&piece);
 	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));
 	for (int column = ROW_WEBHOOK_ID; column <= ROW_PROBLEM; column++)
-		offset[column] = append_text(&piece, tuple, desc, column, &unfit);
+		offset[column] = append_text(&piece, tuple, desc, column, &unfit, &too_long);
 	offset[ROW_PAYLOAD] = append_payload(&piece, tuple, desc, &head.payload_len, &unfit, &fault);
 	if (fault != NULL && offset[ROW_PROBLEM] == 0)
 	{
@@ -196,6 +213,8 @@ kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	row->problem = offset[ROW_PROBLEM] ? (char *) row + offset[ROW_PROBLEM] : NULL;
 	if (unfit && row->problem == NULL)
 		row->problem = "some of its text has no UTF-8 form";
+	if (too_long && row->problem == NULL)
+		row->problem = "some of its text is longer than 8192 bytes";
 	row->payload = (char *) row + offset[ROW_PAYLOAD];
 	pfree(piece.data);
 	return row;
