@@ -13,9 +13,11 @@ DECLARE
     destination kgwebhook.destinations;
     subscription kgwebhook.subscription;
     worker text;
-    ahead int8;
-    ahead_event text;
     takes numeric;
+    head kgwebhook.queue;
+    newer int8;
+    ends timestamptz;
+    hold text;
     told text;
     next text;
 BEGIN
@@ -60,11 +62,20 @@ BEGIN
 
     SELECT * INTO destination FROM kgwebhook.destinations d WHERE d.destination = it.destination;
     SELECT s.worker_state INTO worker FROM kgwebhook.worker_stats() s;
-    SELECT q.delivery_id, q.event INTO ahead, ahead_event FROM kgwebhook.queue q
-     WHERE q.destination = it.destination AND q.delivery_id < it.delivery_id
+    SELECT * INTO head FROM kgwebhook.queue q
+     WHERE q.destination = it.destination
        AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
        AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id
      ORDER BY q.delivery_id LIMIT 1;
+    SELECT min(q.delivery_id) INTO newer FROM kgwebhook.queue q
+     WHERE q.destination = it.destination AND q.delivery_id > it.delivery_id
+       AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
+       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id;
+    ends := head.refused_at - make_interval(secs => coalesce(head.held, 0) / 1000000.0)
+            + coalesce(nullif(current_setting('kgwebhook.max_hold', true), ''), '5min')::interval;
+    hold := CASE WHEN ends IS NULL THEN 'Only one that is refused is superseded, and its last attempt was not.'
+                 ELSE format('If it is refused until %s, it is superseded then (kgwebhook.max_hold)%s.', date_trunc('second', ends),
+                             CASE WHEN destination.state = 'backing_off' THEN '; the time for which its destination backs off is added' ELSE '' END) END;
     SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms)::numeric / 1000, 1) INTO takes
       FROM kgwebhook.delivery_log l
      WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
@@ -89,8 +100,8 @@ BEGIN
                    it.subscription_id, next, it.subscription_id)
         WHEN NOT isfinite(it.next_attempt_at) THEN
             kgwebhook.explain_missing_secret(it.org_id)
-        WHEN ahead IS NOT NULL THEN
-            format('It waits for delivery %s, an older status of the same object (%s), which goes first or is superseded after kgwebhook.max_hold. SELECT kg_explain(%s) says what that one waits for.', ahead, ahead_event, ahead)
+        WHEN head.delivery_id < it.delivery_id THEN
+            format('It waits for delivery %s, an older status of the same object (%s), which goes first. %s SELECT kg_explain(%s) says what that one waits for.', head.delivery_id, head.event, hold, head.delivery_id)
         WHEN destination.state = 'backing_off' THEN
             format('%s (%s failures in a row). The next probe is at %s; this is sent once one succeeds.',
                    CASE WHEN last.outcome IN ('unreachable', 'blocked') THEN format('Its destination %s cannot be reached', it.destination)
@@ -106,6 +117,8 @@ BEGIN
                    kgwebhook.told_count(destination.in_flight, 'request is', 'requests are'), it.destination,
                    CASE WHEN takes >= 1 THEN format(', which takes %s s a request', takes) ELSE '' END)
         ELSE format('Next is %s.', next) END
+        || CASE WHEN newer IS NULL OR head.delivery_id < it.delivery_id THEN ''
+                ELSE format(E'\nDelivery %s, a newer status of the same object, waits for it. %s', newer, hold) END
         || CASE WHEN last.outcome IN ('rejected', 'timed_out', 'unreachable', 'blocked')
                 THEN E'\n' || kgwebhook.receiver_remedy(last.outcome, last.response_status, last.error, it.url, it.org_id) ELSE '' END;
 END

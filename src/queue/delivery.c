@@ -44,7 +44,7 @@
 enum
 {
 	ROW_PLACE = 1, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
-	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
+	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_REFUSED_AT, ROW_HELD, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
 	ROW_KIND, ROW_OBJECT_ID, ROW_URL, ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
 };
 
@@ -186,6 +186,10 @@ kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	head.xid = DatumGetFullTransactionId(get_value(tuple, desc, ROW_XID));
 	value = heap_getattr(tuple, ROW_SUBSCRIPTION_ID, desc, &none);
 	head.subscription_id = none ? 0 : DatumGetInt64(value);
+	value = heap_getattr(tuple, ROW_REFUSED_AT, desc, &none);
+	head.refused_at = none ? 0 : DatumGetTimestampTz(value);
+	value = heap_getattr(tuple, ROW_HELD, desc, &none);
+	head.held = none ? 0 : DatumGetInt64(value);
 
 	initStringInfo(&piece);
 	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));

@@ -27,6 +27,8 @@ typedef struct KgwDelivery
 	int			attempts_before;	/* of these, before it was queued again */
 	TimestampTz next_attempt_at;
 	TimestampTz enqueued_at;
+	TimestampTz refused_at;		/* when the last attempt was refused; 0: it wasn't */
+	int64		held;			/* how long it had been refused then, microseconds */
 	FullTransactionId xid;
 	ItemPointerData place;		/* in the table, when it was read */
 	int64		subscription_id;	/* 0 = the object's own URL */
@@ -47,6 +49,7 @@ typedef struct KgwDelivery
 /* What a query has to return for kgw_delivery_make(). */
 #define KGW_ROW_COLUMNS \
 	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, subscription_id, " \
+	"refused_at, held, " \
 	"webhook_id, org_id, event, kind, object_id, url, destination, problem, payload"
 
 extern KgwDelivery *kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context);

@@ -18,10 +18,19 @@
  *	  time)      turn)      read again)  endpoint's line)       │
  *	    ▲───────────────────── retry ───────────────────────────┘
  *
- * A head that was refused holds its successors for kgwebhook.max_hold at most,
- * counted while neither its endpoint's breaker nor its destination's is open;
- * then it is superseded: it goes once more through this file, but is settled
- * instead of sent.
+ * A head that is refused, which is an answer with a status, holds its successors
+ * for kgwebhook.max_hold at most; then it is superseded: it goes once more through
+ * this file, but is settled instead of sent.  What was never answered holds them
+ * for as long as it takes, for nothing says that the newer one would fare better.
+ *
+ * The hold counts from the first refusal, whether anything waits yet or not, for as
+ * long as the last attempt was one, and while neither its endpoint's breaker nor
+ * its destination's is open.  What has been counted is written down with each
+ * retry, so that the next reader of the delivery doesn't begin it again.  The time
+ * from there to the reading is counted too, but is doubtful: the worker, or its
+ * server, may have been away, or everything paused, and the receiver may be another
+ * by now.  Such a hold doesn't end without a last word: the delivery is tried once
+ * more, and superseded if it is refused again.
  *
  * src/schedule/object_order.c
  *
@@ -32,6 +41,7 @@
 #include "common/hashfn.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "pg/guc.h"
 #include "schedule/scheduler_internal.h"
@@ -45,7 +55,6 @@ kgw_object_order_take_row(KgwScheduler *s, KgwEntry *entry, KgwDelivery *row, Kg
 	row->ahead = entry->ahead;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
 	entry->expires = expires;
-	entry->refused = row->attempts > row->attempts_before;
 	entry->destination->rows++;
 	entry->destination->row_bytes += row->size;
 	entry->destination->keyless |= due == KGW_NEVER;
@@ -138,38 +147,112 @@ kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry)
 	kgw_object_order_hold(s, entry);
 }
 
+/* The clock of holds: it stands still while a breaker is open. */
 static int64
-hold_left(KgwScheduler *s, KgwEntry *entry)
+hold_clock(const KgwScheduler *s, const KgwEntry *entry)
 {
-	return (int64) kgw_settings.max_hold * 1000 -
-		(kgw_endpoint_closed_time(s, entry) - entry->held_since);
+	return kgw_endpoint_closed_time(s, entry);
+}
+
+/* How long both breakers are known to have been closed by now, without a break. */
+static int64
+closed_for(const KgwScheduler *s, const KgwEntry *entry)
+{
+	const KgwHealth *health = &entry->endpoint->health;
+
+	return health->counting ? s->now - health->closed_since : 0;
+}
+
+/* Whether this worker has seen one of them open. */
+static bool
+has_been_open(const KgwScheduler *s, const KgwEntry *entry)
+{
+	return !entry->endpoint->health.counting || hold_clock(s, entry) > closed_for(s, entry);
+}
+
+/* How long an entry has been refused, microseconds. */
+static int64
+held(const KgwScheduler *s, const KgwEntry *entry)
+{
+	return entry->held + (entry->refused ? hold_clock(s, entry) - entry->held_at : 0);
+}
+
+static int64
+hold_left(const KgwScheduler *s, const KgwEntry *entry)
+{
+	return (int64) kgw_settings.max_hold * 1000 - held(s, entry);
 }
 
 /*
- * Begin to count how long a refused head holds its successors, if it has any.
- * One that waits for a secret holds nobody: its successors wait for the same.
+ * Take up the hold of an entry that was read from the table.  Of the time since it
+ * was refused, an outage that this worker has seen doesn't count.
+ */
+static void
+resume_hold(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
+{
+	int64		elapsed;
+	int64		seen = closed_for(s, entry);
+
+	entry->refused = row->refused_at != 0;
+	entry->held = row->held;
+	entry->held_at = hold_clock(s, entry);
+	if (!entry->refused)
+		return;
+	elapsed = Max(GetCurrentTimestamp() - row->refused_at, 0);
+	if (elapsed > seen && has_been_open(s, entry))
+		elapsed = seen;
+	entry->unseen = Max(elapsed - seen, 0);
+	entry->held += elapsed;
+	entry->doubtful = entry->unseen > 0 || hold_left(s, entry) <= 0;
+}
+
+/*
+ * An attempt has come to its end; "refused" when it was answered, and not with yes.
+ */
+void
+kgw_scheduler_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused)
+{
+	kgw_object_order_leave_state(s, entry);
+	entry->held = held(s, entry) - (refused ? 0 : entry->unseen);
+	entry->held_at = hold_clock(s, entry);
+	entry->unseen = 0;
+	entry->refused = refused;
+	entry->doubtful = entry->confirming = false;
+}
+
+/* How long it had been refused when its last attempt ended, microseconds. */
+int64
+kgw_scheduler_held(const KgwEntry *entry)
+{
+	return entry->held;
+}
+
+/*
+ * See to it that the hold of a refused head ends, if it holds anybody.  One that
+ * waits for a secret holds nobody: its successors wait for the same.
  */
 void
 kgw_object_order_hold(KgwScheduler *s, KgwEntry *entry)
 {
-	if (entry->holding || entry->superseded || !entry->refused ||
+	if (entry->holding || entry->superseded || entry->confirming || !entry->refused ||
 		entry->newer == NULL || entry->due == KGW_NEVER)
 		return;
 	entry->holding = true;
-	entry->held_since = kgw_endpoint_closed_time(s, entry);
-	entry->hold_until = s->now + hold_left(s, entry);
+	entry->hold_until = s->now + Max(hold_left(s, entry), 0);
 	pairingheap_add(s->holds, &entry->hold_node);
 }
 
-/* Supersede a head; one that is on its way first comes back. */
+/*
+ * The hold of a head is over: supersede it, or ask for the last word.  One that is
+ * on its way has it in hand; what comes back is looked at then.
+ */
 static void
-supersede(KgwScheduler *s, KgwEntry *entry)
+end_hold(KgwScheduler *s, KgwEntry *entry)
 {
-	bool		away = entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING;
-
-	entry->superseded = true;
-	if (away)
+	if (entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING)
 		return;
+	entry->superseded = !entry->doubtful;
+	entry->confirming = entry->doubtful;
 	kgw_object_order_leave_state(s, entry);
 	entry->due = KGW_OVERDUE;
 	kgw_object_order_activate(s, entry);
@@ -193,7 +276,7 @@ kgw_object_order_release_holds(KgwScheduler *s)
 		entry->holding = left > 0;
 		if (left <= 0)
 		{
-			supersede(s, entry);
+			end_hold(s, entry);
 			continue;
 		}
 
@@ -338,6 +421,26 @@ join_behind(KgwObject *object, KgwEntry *entry)
 }
 
 /*
+ * A head that came back and has to be tried again: if an older one has come
+ * meanwhile, which was queued again, that goes first.
+ */
+void
+kgw_object_order_give_way(KgwScheduler *s, KgwEntry *entry)
+{
+	KgwObject  *object = entry->object;
+
+	if (entry->newer != NULL && entry->newer->delivery_id < entry->delivery_id)
+	{
+		object->head = entry->newer;
+		entry->newer = NULL;
+		kgw_object_order_leave_state(s, entry);
+		entry->state = KGW_ENTRY_BLOCKED;
+		join_behind(object, entry);
+	}
+	kgw_object_order_activate(s, object->head);
+}
+
+/*
  * Put an entry into its object's chain, by number.  It is blocked unless it
  * becomes the head; a head that is on its way already stays the head.
  */
@@ -349,6 +452,7 @@ kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
 	entry->object = object;
 	entry->newer = NULL;
 	entry->state = KGW_ENTRY_BLOCKED;
+	resume_hold(s, entry, row);
 	if (object->head == NULL)
 	{
 		object->head = object->tail = entry;

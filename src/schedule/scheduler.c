@@ -288,9 +288,8 @@ kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due)
 	kgw_object_order_drop_row(s, entry);
 	entry->spent = entry->ahead;
 	entry->ahead = false;
-	entry->refused = true;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
-	kgw_object_order_activate(s, entry);
+	kgw_object_order_give_way(s, entry);
 	kgw_run_queues_place(s, entry->destination);
 }
 

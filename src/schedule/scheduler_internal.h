@@ -190,11 +190,15 @@ struct KgwEntry
 	bool		ahead;			/* its turn comes before its time: see recovery.c */
 	bool		spent;			/* it has had such a turn, and waits for its time */
 	signed char answered;		/* its last attempt: 1 = yes, -1 = no, 0 = unknown */
-	bool		refused;		/* was sent, and has to be sent again */
+	bool		refused;		/* its last attempt was answered, and not with yes */
 	bool		asked;			/* its row is being read */
 	bool		superseded;		/* has held its successors for long enough */
 	bool		holding;		/* in the heap of holds */
-	int64		held_since;		/* by its destination's closed time */
+	bool		doubtful;		/* only another refusal ends its hold: see object_order.c */
+	bool		confirming;		/* and that is being asked for */
+	int64		held;			/* how long it has been refused, microseconds ... */
+	int64		unseen;			/* ... this much of it while nobody was looking ... */
+	int64		held_at;		/* ... up to this reading of its clock */
 	KgwTicks	hold_until;		/* if the breaker stays closed */
 	dlist_node	all_node;		/* of its destination */
 	dlist_node	node;			/* in ready, ripe or fetching */
@@ -262,6 +266,7 @@ extern void kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row);
 extern void kgw_object_order_leave(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_leave_state(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_object_order_give_way(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_hold(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_release_holds(KgwScheduler *s);
 extern void kgw_object_order_reckon_holds(KgwScheduler *s);

@@ -81,6 +81,8 @@ kgw_retry_policy_decide(KgwSettlement *settlement)
 		return;
 	}
 	settlement->fate = KGW_FATE_RETRY;
+	if (attempt->outcome == KGW_REJECTED)
+		settlement->refused_at = GetCurrentTimestamp();
 	if (attempt->no_secret)
 	{
 		TIMESTAMP_NOEND(settlement->next_attempt_at);
@@ -89,6 +91,7 @@ kgw_retry_policy_decide(KgwSettlement *settlement)
 	if (attempt->dropped)
 	{
 		settlement->undone = true;
+		settlement->refused_at = settlement->row->refused_at;
 		settlement->next_attempt_at = GetCurrentTimestamp();
 		return;
 	}

@@ -228,17 +228,22 @@ static void
 settle_retries(KgwSettlement *settlements, int count)
 {
 	static SPIPlanPtr kept;
-	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID};
+	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
+	TIMESTAMPTZARRAYOID, INT8ARRAYOID};
 	KgwArray	ids,
 				attempts,
 				undone,
-				times;
-	Datum		args[4];
+				times,
+				refusals,
+				held;
+	Datum		args[6];
 
 	array_init(&ids, INT8OID, count);
 	array_init(&attempts, INT4OID, count);
 	array_init(&undone, INT4OID, count);
 	array_init(&times, TIMESTAMPTZOID, count);
+	array_init(&refusals, TIMESTAMPTZOID, count);
+	array_init(&held, INT8OID, count);
 	for (int i = 0; i < count; i++)
 	{
 		if (!has_fate(&settlements[i], KGW_FATE_RETRY))
@@ -247,21 +252,28 @@ settle_retries(KgwSettlement *settlements, int count)
 		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number));
 		array_add(&undone, Int32GetDatum(settlements[i].undone ? 1 : 0));
 		array_add(&times, TimestampTzGetDatum(settlements[i].next_attempt_at));
+		array_add(&refusals, TimestampTzGetDatum(settlements[i].refused_at ?
+												 settlements[i].refused_at : DT_NOBEGIN));
+		array_add(&held, Int64GetDatum(settlements[i].held));
 	}
 	if (ids.count == 0)
 		return;
 	kgw_saved_plan(&kept,
 			 "UPDATE kgwebhook.queue q"
 			 "   SET attempts = v.attempts, next_attempt_at = v.next_attempt_at,"
-			 "       attempts_before = q.attempts_before OPERATOR(pg_catalog.+) v.undone"
+			 "       attempts_before = q.attempts_before OPERATOR(pg_catalog.+) v.undone,"
+			 "       refused_at = CASE WHEN pg_catalog.isfinite(v.refused_at) THEN v.refused_at END,"
+			 "       held = v.held"
 			 "  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
-			 "                  pg_catalog.unnest($4))"
-			 "    AS v(delivery_id, attempts, undone, next_attempt_at)"
-			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 4, types);
+			 "                  pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6))"
+			 "    AS v(delivery_id, attempts, undone, next_attempt_at, refused_at, held)"
+			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 6, types);
 	args[0] = array_datum(&ids);
 	args[1] = array_datum(&attempts);
 	args[2] = array_datum(&undone);
 	args[3] = array_datum(&times);
+	args[4] = array_datum(&refusals);
+	args[5] = array_datum(&held);
 	execute(kept, args, SPI_OK_UPDATE);
 }
 

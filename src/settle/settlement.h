@@ -28,6 +28,8 @@ typedef struct KgwSettlement
 	const char *reason;			/* of KGW_FATE_DEAD */
 	TimestampTz next_attempt_at;	/* of KGW_FATE_RETRY */
 	bool		undone;			/* of KGW_FATE_RETRY: takes no step of the schedule */
+	TimestampTz refused_at;		/* the same: when this attempt was refused, or 0 */
+	int64		held;			/* and how long it has been refused, microseconds */
 	bool		is_test;
 	bool		locked;			/* another session has locked its row: not settled */
 	int64		attempt_id;		/* set by kgw_settle_log() */

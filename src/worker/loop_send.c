@@ -83,6 +83,10 @@ find_refusal(const KgwDelivery *row, const char **refusal)
 static void
 conclude(KgwLoop *engine, KgwJob *job)
 {
+	/* what died with a kept connection says nothing either way */
+	if (!job->attempt.dropped)
+		kgw_scheduler_note_refusal(engine->scheduler, job->entry,
+								   job->attempt.outcome == KGW_REJECTED);
 	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt));
 	kgw_loop_settle_conclude(engine->ledger, job, kgw_clock_ticks());
 }

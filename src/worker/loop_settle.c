@@ -254,6 +254,7 @@ take_batch(KgwOutcomes *ledger, KgwJob **jobs, KgwSettlement *settlements)
 		memset(settlement, 0, sizeof(*settlement));
 		settlement->row = job->row;
 		settlement->attempt = &job->attempt;
+		settlement->held = job->attempt.dropped ? job->row->held : kgw_scheduler_held(job->entry);
 		kgw_retry_policy_decide(settlement);
 
 		/* the secret that it lacked may have come while it waited here */
