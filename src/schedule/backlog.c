@@ -267,9 +267,10 @@ add_entry(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, Kg
 	dlist_push_tail(&d->all, &entry->all_node);
 	if (d->cursor < row->delivery_id)
 		d->cursor = row->delivery_id;
-	if (d->releasing && due > s->now && due != KGW_NEVER)
+	entry->wish = row->wish;
+	if (d->releasing && due > s->now && due > entry->wish && due != KGW_NEVER)
 	{
-		due = KGW_OVERDUE;
+		due = entry->wish;
 		entry->ahead = true;
 	}
 	kgw_object_order_take_row(s, entry, row, due, expires);

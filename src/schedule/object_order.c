@@ -254,7 +254,7 @@ end_hold(KgwScheduler *s, KgwEntry *entry)
 	entry->superseded = !entry->doubtful;
 	entry->confirming = entry->doubtful;
 	kgw_object_order_leave_state(s, entry);
-	entry->due = KGW_OVERDUE;
+	entry->due = entry->superseded ? KGW_OVERDUE : entry->wish;
 	kgw_object_order_activate(s, entry);
 	kgw_run_queues_place(s, entry->destination);
 }

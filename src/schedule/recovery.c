@@ -16,6 +16,8 @@
  * first, and goes through the window.  A destination that could not be reached has
  * nothing in memory (backlog.c): all that is then read of it is due.
  *
+ * A receiver that asked for time by Retry-After gets it all the same.
+ *
  * Such a turn comes ahead of its time, so it uses up nothing of the retry
  * schedule: if it fails, the delivery waits for its time as before, and for no
  * second turn of the kind.  Else an endpoint that comes and goes would use up a
@@ -83,10 +85,18 @@ gather(KgwScheduler *s, KgwEndpoint *e, bool release)
 
 		if (entry->state == KGW_ENTRY_WAITING)
 		{
-			entry->due = KGW_OVERDUE;
-			entry->ahead = true;
+			kgw_object_order_leave_state(s, entry);
+			entry->ahead = entry->wish < entry->due;
+			entry->due = Min(entry->wish, entry->due);
+			entry->state = KGW_ENTRY_BLOCKED;
 		}
-		kgw_object_order_ripen(s, entry);
+		if (entry->due > s->now)
+			kgw_object_order_activate(s, entry);
+		else
+		{
+			kgw_object_order_ripen(s, entry);
+			kgw_object_order_hold(s, entry);
+		}
 	}
 	pfree(entries);
 }

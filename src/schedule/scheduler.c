@@ -282,12 +282,13 @@ kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry)
 
 /* The delivery stays and is due then. */
 void
-kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due)
+kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due, KgwTicks wish)
 {
 	entry->destination->keyless |= due == KGW_NEVER;
 	kgw_object_order_drop_row(s, entry);
 	entry->spent = entry->ahead;
 	entry->ahead = false;
+	entry->wish = wish;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
 	kgw_object_order_give_way(s, entry);
 	kgw_run_queues_place(s, entry->destination);

@@ -75,7 +75,8 @@ extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign si
 extern void kgw_scheduler_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused);
 extern int64 kgw_scheduler_held(const KgwEntry *entry);
 extern void kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry);
-extern void kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due);
+extern void kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due,
+								KgwTicks wish);
 extern void kgw_scheduler_limits_changed(KgwScheduler *s);
 extern bool kgw_scheduler_changed(KgwScheduler *s, KgwDestinationState *state);
 

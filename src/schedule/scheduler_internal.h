@@ -182,6 +182,7 @@ struct KgwEntry
 	KgwEntry   *newer;			/* in the chain of its object */
 	KgwEntryState state;
 	KgwTicks	due;
+	KgwTicks	wish;			/* the receiver's own: not before this, whatever recovers */
 	KgwTicks	begun;			/* its last turn */
 	KgwTicks	expires;		/* of a destination backing off: given up after this */
 	KgwDelivery	   *row;			/* or NULL */

@@ -92,6 +92,7 @@ kgw_retry_policy_decide(KgwSettlement *settlement)
 	{
 		settlement->undone = true;
 		settlement->refused_at = settlement->row->refused_at;
+		settlement->not_before = settlement->row->not_before;
 		settlement->next_attempt_at = GetCurrentTimestamp();
 		return;
 	}
@@ -99,13 +100,16 @@ kgw_retry_policy_decide(KgwSettlement *settlement)
 							   attempt->number - settlement->row->attempts_before,
 							   kgw_settings.retry_jitter,
 							   pg_prng_double(&pg_global_prng_state));
+	if (attempt->retry_after >= 0)
+		settlement->not_before = GetCurrentTimestamp() +
+			kgw_retry_schedule_lengthened(0, attempt->retry_after);
 	if (settlement->row->ahead)
 	{
 		/* it costs nothing of the schedule, and its own time is yet to come */
 		settlement->undone = true;
 		settlement->next_attempt_at =
 			Max(settlement->row->next_attempt_at,
-				GetCurrentTimestamp() + kgw_retry_schedule_lengthened(0, attempt->retry_after));
+				Max(GetCurrentTimestamp(), settlement->not_before));
 		return;
 	}
 	if (delay < 0)

@@ -229,14 +229,15 @@ settle_retries(KgwSettlement *settlements, int count)
 {
 	static SPIPlanPtr kept;
 	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
-	TIMESTAMPTZARRAYOID, INT8ARRAYOID};
+	TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID};
 	KgwArray	ids,
 				attempts,
 				undone,
 				times,
 				refusals,
-				held;
-	Datum		args[6];
+				held,
+				wishes;
+	Datum		args[7];
 
 	array_init(&ids, INT8OID, count);
 	array_init(&attempts, INT4OID, count);
@@ -244,6 +245,7 @@ settle_retries(KgwSettlement *settlements, int count)
 	array_init(&times, TIMESTAMPTZOID, count);
 	array_init(&refusals, TIMESTAMPTZOID, count);
 	array_init(&held, INT8OID, count);
+	array_init(&wishes, TIMESTAMPTZOID, count);
 	for (int i = 0; i < count; i++)
 	{
 		if (!has_fate(&settlements[i], KGW_FATE_RETRY))
@@ -255,6 +257,8 @@ settle_retries(KgwSettlement *settlements, int count)
 		array_add(&refusals, TimestampTzGetDatum(settlements[i].refused_at ?
 												 settlements[i].refused_at : DT_NOBEGIN));
 		array_add(&held, Int64GetDatum(settlements[i].held));
+		array_add(&wishes, TimestampTzGetDatum(settlements[i].not_before ?
+											   settlements[i].not_before : DT_NOBEGIN));
 	}
 	if (ids.count == 0)
 		return;
@@ -263,17 +267,20 @@ settle_retries(KgwSettlement *settlements, int count)
 			 "   SET attempts = v.attempts, next_attempt_at = v.next_attempt_at,"
 			 "       attempts_before = q.attempts_before OPERATOR(pg_catalog.+) v.undone,"
 			 "       refused_at = CASE WHEN pg_catalog.isfinite(v.refused_at) THEN v.refused_at END,"
-			 "       held = v.held"
+			 "       held = v.held,"
+			 "       not_before = CASE WHEN pg_catalog.isfinite(v.not_before) THEN v.not_before END"
 			 "  FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3),"
-			 "                  pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6))"
-			 "    AS v(delivery_id, attempts, undone, next_attempt_at, refused_at, held)"
-			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 6, types);
+			 "                  pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
+			 "                  pg_catalog.unnest($7))"
+			 "    AS v(delivery_id, attempts, undone, next_attempt_at, refused_at, held, not_before)"
+			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 7, types);
 	args[0] = array_datum(&ids);
 	args[1] = array_datum(&attempts);
 	args[2] = array_datum(&undone);
 	args[3] = array_datum(&times);
 	args[4] = array_datum(&refusals);
 	args[5] = array_datum(&held);
+	args[6] = array_datum(&wishes);
 	execute(kept, args, SPI_OK_UPDATE);
 }
 

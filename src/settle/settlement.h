@@ -28,6 +28,7 @@ typedef struct KgwSettlement
 	const char *reason;			/* of KGW_FATE_DEAD */
 	TimestampTz next_attempt_at;	/* of KGW_FATE_RETRY */
 	bool		undone;			/* of KGW_FATE_RETRY: takes no step of the schedule */
+	TimestampTz not_before;		/* the same: what the receiver asked for, or 0 */
 	TimestampTz refused_at;		/* the same: when this attempt was refused, or 0 */
 	int64		held;			/* and how long it has been refused, microseconds */
 	bool		is_test;

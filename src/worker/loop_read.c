@@ -102,6 +102,13 @@ is_paused(const KgwDelivery *row)
 	return standing != NULL && standing->paused && standing->refusal == NULL;
 }
 
+/* Not before this, by the monotonic clock, as the receiver asked for by Retry-After. */
+static KgwTicks
+wish_of(const KgwLoop *engine, const KgwDelivery *row)
+{
+	return kgw_clock_due(Min(row->not_before, latest_attempt_at(engine, row)), engine->wall, engine->now);
+}
+
 /* When a row may be sent, by the monotonic clock. */
 static KgwTicks
 due_of(const KgwLoop *engine, const KgwDelivery *row)
@@ -179,8 +186,11 @@ take_arrival(KgwDelivery *row, void *arg)
 	else if (is_paused(row))
 		kgw_backlog_leave(engine->scheduler, row);
 	else
+	{
+		row->wish = wish_of(engine, row);
 		kgw_backlog_arrival(engine->scheduler, row, due_of(engine, row),
 							  expiry_of(engine, row));
+	}
 	return true;
 }
 
@@ -190,8 +200,11 @@ take_paged(KgwDelivery *row, void *arg)
 	KgwLoop  *engine = arg;
 
 	if (!is_paused(row))
+	{
+		row->wish = wish_of(engine, row);
 		return kgw_backlog_paged(engine->scheduler, row, due_of(engine, row),
 								   expiry_of(engine, row));
+	}
 	kgw_backlog_skip(engine->scheduler, row);
 	return true;
 }

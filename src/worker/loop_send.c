@@ -112,7 +112,7 @@ static void
 give_back(KgwLoop *engine, KgwEntry *entry)
 {
 	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE);
-	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE);
+	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE, KGW_OVERDUE);
 	kgw_loop_read_stop(engine);
 }
 

@@ -224,9 +224,14 @@ finish_job(KgwOutcomes *ledger, KgwScheduler *scheduler, KgwJob *job,
 {
 	kgw_counters_add(job->attempt.outcome);
 	if (settlement->fate == KGW_FATE_RETRY)
+	{
+		TimestampTz wall = GetCurrentTimestamp();
+		KgwTicks	now = kgw_clock_ticks();
+
 		kgw_scheduler_retry(scheduler, job->entry,
-							kgw_clock_due(settlement->next_attempt_at,
-										  GetCurrentTimestamp(), kgw_clock_ticks()));
+							kgw_clock_due(settlement->next_attempt_at, wall, now),
+							kgw_clock_due(settlement->not_before, wall, now));
+	}
 	else
 		kgw_scheduler_settled(scheduler, job->entry);
 	close_job(ledger, job);

@@ -244,5 +244,24 @@ is( $node->safe_psql(
 	'2|1|t',
 	'what waits is tried once when its endpoint works again, and waits for its time as before');
 
+#
+# Nor does a receiver that asked for time by Retry-After get anything sooner
+#
+my $later = $moody->url('/retry-after/3600/503');
+insert_many('later', 6, $later, 'default');
+wait_for_log_rows($node, 6, q{object_id LIKE 'later%'});
+foreach my $id (1, 6)
+{
+	poll(qq{(SELECT attempts = 1 FROM kgwebhook.queue WHERE object_id = 'later$id')});
+	$node->safe_psql('postgres', "SELECT kg_redeliver(delivery_id) FROM kgwebhook.queue WHERE object_id = 'later$id'");
+	wait_until_settled($node, "object_id = 'later$id'");
+}
+is( $node->safe_psql(
+		'postgres', q{
+		SELECT count(*) FILTER (WHERE attempts = 1), bool_and(not_before > enqueued_at + interval '59 min')
+		  FROM kgwebhook.queue WHERE object_id LIKE 'later%'}),
+	'4|t',
+	'who asked for an hour has it, also when the endpoint works again');
+
 $node->stop;
 done_testing();
