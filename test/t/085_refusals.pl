@@ -153,7 +153,8 @@ is( sql(q{SELECT refused_at IS NULL, held < 60000000 FROM kgwebhook.queue WHERE 
 	't|t', 'one that is not answered then is no refusal, and the hour does not count');
 is(superseded('gone'), 0, 'nor is it superseded');
 
-# The same when everything is paused or read anew
+# The same when everything is paused or read again
+reload($node, 'kgwebhook.retry_schedule' => "'20ms,20ms,1h,1h,1h'");
 refuse('paused', '/refuse/pending/ok');
 sql('SELECT kg_pause()');
 let_an_hour_pass('paused');
@@ -162,7 +163,7 @@ wait_until_settled($node, q{object_id = 'paused'});
 is(superseded('paused'), 1, 'a pause does not begin it anew');
 
 # Nobody waits at first
-reload($node, 'kgwebhook.retry_schedule' => "'20ms,20ms,1h,1h,1h'", 'kgwebhook.max_hold' => "'10ms'");
+reload($node, 'kgwebhook.max_hold' => "'10ms'");
 insert_intent($node, 'alone', $receiver->url('/refuse/pending/ok'));
 wait_for_log_rows($node, 3, q{object_id = 'alone'});
 set_status($node, 'alone', 'success');
