@@ -62,7 +62,7 @@ kgw_arguments_url(FunctionCallInfo fcinfo, int n, KgwUrl *parsed)
 	if (fault != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("URL can't be called"),
+				 errmsg("URL cannot be called"),
 				 errdetail("The URL is refused: %s.", fault),
 				 errhint("Give a URL such as https://merchant.example/webhooks.")));
 	return url;

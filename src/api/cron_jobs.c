@@ -86,8 +86,8 @@ complain_of_absence(const char *what, const char *detail)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("%s", what),
 			 errdetail("%s", detail),
-			 errhint("Install the package postgresql-%d-cron, add pg_cron to shared_preload_libraries, "
-					 "name a database in cron.database_name, restart, and run CREATE EXTENSION pg_cron in that database.",
+			 errhint("Install the package postgresql-%d-cron, add pg_cron to \"shared_preload_libraries\", "
+					 "name a database in \"cron.database_name\", restart, and run CREATE EXTENSION pg_cron in that database.",
 					 KGW_COMPAT_MAJOR_VERSION)));
 }
 

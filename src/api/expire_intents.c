@@ -70,14 +70,14 @@ require_columns(Oid relid)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not watched", get_rel_name(relid)),
-				 errdetail("What expires there would be called back by nobody."),
+				 errdetail("No callback would be sent for intents that expire in this table."),
 				 errhint("SELECT relation FROM kgwebhook.watch shows those that are.")));
 	deadline = get_attnum(relid, DEADLINE);
 	if (status == InvalidAttrNumber || deadline == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 status == InvalidAttrNumber ?
-				 errmsg("the status column of table \"%s\" does not exist any more",
+				 errmsg("the status column of table \"%s\" no longer exists",
 						get_rel_name(relid)) :
 				 errmsg("column \"%s\" of table \"%s\" does not exist", DEADLINE,
 						get_rel_name(relid)),
@@ -87,7 +87,7 @@ require_columns(Oid relid)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of table \"%s\" is not a timestamptz", DEADLINE,
 						get_rel_name(relid)),
-				 errhint("A deadline is a moment: ALTER TABLE can change the column's type.")));
+				 errhint("Use ALTER TABLE to change the column's type.")));
 	return status;
 }
 

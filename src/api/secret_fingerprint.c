@@ -125,7 +125,7 @@ fingerprint_kept(text *org_id, text *kept, bool encrypted)
 /*
  * kgwebhook.fingerprint(org_id text, next boolean) -> text: of the secret that a
  * rotation began with, or of the one it leads to; NULL when there is none, or when
- * it can't be decrypted at present
+ * it cannot be decrypted at present
  */
 Datum
 kg_fingerprint_of(PG_FUNCTION_ARGS)

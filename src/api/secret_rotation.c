@@ -44,7 +44,7 @@ later_by(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz from)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", name),
-				 errhint("Leave it out to have its default.")));
+				 errhint("Omit it to use its default.")));
 	when = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 												   TimestampTzGetDatum(from),
 												   PG_GETARG_DATUM(n)));
@@ -53,7 +53,7 @@ later_by(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz from)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s is %s", name, when < from ? "negative" : "infinite"),
-				 errhint("Give an interval such as '24 hours', or '0' for at once.")));
+				 errhint("Give an interval such as '24 hours', or '0' for immediately.")));
 	return when;
 }
 
@@ -93,7 +93,7 @@ lock_present(text *org_id, TimestampTz now, KgwPresent *present)
 				 errdetail("The new secret signs the body from %s; the old one retires at %s.",
 						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4),
 						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5)),
-				 errhint("Wait for its end, or take it back with kg_cancel_rotation().")));
+				 errhint("Wait for its end, or cancel it with kg_cancel_rotation().")));
 	present->secret = DatumGetTextPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
 												   1, &isnull));
 	present->encrypted = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,

@@ -9,7 +9,7 @@
  * may have been through the server's log, if statements are logged; that is
  * the reason to prefer the first, and the caller is told when it is so.
  *
- * What can't be decrypted today may be tomorrow, once the right key file is back,
+ * What cannot be decrypted today may be tomorrow, once the right key file is back,
  * and its receiver knows no other.  So nothing here replaces such a secret, unless
  * the caller says in so many words that it may be lost.
  *
@@ -123,8 +123,8 @@ kgw_secrets_warn_of_log(void)
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
 			 errmsg("the secret may be in the server's log"),
-			 errdetail("By the setting %s, statements are logged as they stand.", recorder),
-			 errhint("Have another one made with kg_rotate_secret(). Before you set one, log nothing:"
+			 errdetail("The setting \"%s\" makes the server log statements as they are written.", recorder),
+			 errhint("Replace it with kg_rotate_secret().  Before you set a secret, turn off statement logging:"
 					 " SET log_statement = 'none'; SET log_min_duration_statement = -1.")));
 }
 
@@ -156,11 +156,11 @@ check_decryptable(text *org_id, HeapTuple row, TupleDesc desc, int column)
 		FlushErrorState();
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("the present secret of organization \"%s\" can't be decrypted, and would be lost",
+				 errmsg("the present secret of organization \"%s\" cannot be decrypted, and would be lost",
 						text_to_cstring(org_id)),
 				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-				 errhint("Restore the file of kgwebhook.key_file and reload: what waits then goes out, signed with it."
-						 " Only if its key is lost for good: kg_set_secret(org_id, secret, replace_undecryptable => true).")));
+				 errhint("Restore the file of \"kgwebhook.key_file\" and reload: what waits is then sent, signed with it."
+						 "  Only if its key is lost for good, use kg_set_secret(org_id, secret, replace_undecryptable => true).")));
 	}
 	PG_END_TRY();
 }
@@ -196,13 +196,13 @@ set_secret(FunctionCallInfo fcinfo, bool replace_undecryptable)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("secret is %s", len == 0 ? "empty" : "too long"),
 				 errdetail("A secret has 1 to %d bytes.", SECRET_MAX),
-				 errhint("Use kg_create_secret() to have one made.")));
+				 errhint("Use kg_create_secret() to generate one.")));
 	if (len < SECRET_GOOD)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("secret is short"),
 				 errdetail("It has %zu bytes; fewer than %d can be guessed.", len, SECRET_GOOD),
-				 errhint("Use kg_create_secret() to have one made.")));
+				 errhint("Use kg_create_secret() to generate one.")));
 	if (!replace_undecryptable)
 		spare_undecryptable(org_id);
 	store(org_id, secret,
@@ -241,8 +241,8 @@ kg_encrypt_secrets(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("there is no key to encrypt secrets with"),
-				 errdetail("kgwebhook.key_file is not set."),
-				 errhint("Set it to a file with a key, and reload.")));
+				 errdetail("\"kgwebhook.key_file\" is not set."),
+				 errhint("Set it to a file with a key and reload the configuration.")));
 	kgw_statement_redaction_begin(&discretion, NULL);
 	SPI_connect();
 	changed = kgw_secret_maintenance_encrypt_all();
@@ -251,8 +251,8 @@ kg_encrypt_secrets(PG_FUNCTION_ARGS)
 	if (changed > 0)
 		ereport(NOTICE,
 				(errmsg("secrets of " INT64_FORMAT " organizations were encrypted", changed),
-				 errdetail("What they were is still in the table's file, in WAL and in backups."),
-				 errhint("VACUUM FULL kgwebhook.secret takes it out of the table's file; rotate what was"
-						 " in a backup.")));
+				 errdetail("Their plain text is still in the table's file, in WAL and in backups."),
+				 errhint("VACUUM FULL kgwebhook.secret removes it from the table's file; rotate the secrets"
+						 " that are in a backup.")));
 	PG_RETURN_INT64(changed);
 }

@@ -71,7 +71,7 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", name),
-				 errhint("Leave it out to have its default.")));
+				 errhint("Omit it to use its default.")));
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 

@@ -140,6 +140,6 @@ kg_on_install(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("kgwebhook is not preloaded, so nothing is delivered"),
 				 errdetail("Events are queued and wait."),
-				 errhint("Add kgwebhook to shared_preload_libraries and restart the server.")));
+				 errhint("Add kgwebhook to \"shared_preload_libraries\" and restart the server.")));
 	PG_RETURN_VOID();
 }

@@ -62,7 +62,7 @@ events_argument(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("events must not be null"),
-				 errhint("Leave it out to have all events.")));
+				 errhint("Omit it to get all events.")));
 	events = PG_GETARG_ARRAYTYPE_P(n);
 	deconstruct_array(events, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
 	if (count == 0 || count > PATTERNS_MAX)
@@ -70,7 +70,7 @@ events_argument(FunctionCallInfo fcinfo, int n)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg(count == 0 ? "events is empty" : "events has too many elements"),
 				 errdetail("A subscription has 1 to %d names or patterns of events.", PATTERNS_MAX),
-				 errhint("Leave it out to have all events.")));
+				 errhint("Omit it to get all events.")));
 	for (int i = 0; i < count; i++)
 		judge_pattern(elements[i], nulls[i]);
 
@@ -123,7 +123,7 @@ refuse_too_many(Datum org_id)
 						TextDatumGetCString(org_id), count),
 				 errdetail("Each event is a row in the queue for each of them; %d is the most there can be.",
 						   SUBSCRIPTIONS_MAX),
-				 errhint("Call kg_unsubscribe() for one that isn't needed;"
+				 errhint("Call kg_unsubscribe() for one that is not needed;"
 						 " kgwebhook.subscriptions has them.")));
 }
 

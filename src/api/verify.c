@@ -32,8 +32,8 @@ PG_FUNCTION_INFO_V1(kg_verify);
 #define EPOCH_SECONDS \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
 
-static const char not_canonical[] = "document can't be canonicalized exactly";
-static const char not_signed[] = "payload can't be signed";
+static const char not_canonical[] = "document cannot be canonicalized exactly";
+static const char not_signed[] = "payload cannot be signed";
 
 static void
 refuse_payload(KgwJcs *canonical, KgwJcsStatus status, const char *what)
@@ -150,7 +150,7 @@ canonicalise_for_signing(KgwJcs *canonical, Jsonb *payload)
 	if (has_timestamp(payload))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("payload can't be signed"),
+				 errmsg("payload cannot be signed"),
 				 errdetail("Its member \"timestamp\" is not a whole number of seconds."),
 				 errhint("Give Unix seconds, or leave it out to have the payload stamped now.")));
 	members.stamp = true;

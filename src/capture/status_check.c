@@ -128,12 +128,12 @@ refuse_transition(const KgwMachine *machine, const char *from, const char *to)
 	if (from == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("a new %s can't be \"%s\"", machine->name, to),
+				 errmsg("a new %s cannot be \"%s\"", machine->name, to),
 				 errdetail("It begins as %s.", allowed),
 				 errhint("Insert it as %s and update its status.", allowed)));
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("%s can't go from \"%s\" to \"%s\"", machine->name, from, to),
+			 errmsg("%s cannot go from \"%s\" to \"%s\"", machine->name, from, to),
 			 *allowed ?
 			 errdetail("From \"%s\" it can go to %s.", from, allowed) :
 			 errdetail("\"%s\" is final.", from),
@@ -173,7 +173,7 @@ check_url(const char *url)
 	if (reason != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("callback_url can't be called"),
+				 errmsg("callback_url cannot be called"),
 				 errdetail("The URL is refused: %s.", reason),
 				 errhint("Give a URL such as https://merchant.example/webhooks.")));
 }
@@ -191,7 +191,7 @@ refuse_weight(const KgwWeight *weight)
 				 errhint("Keep the document elsewhere and put a reference into order_data.")));
 	ereport(ERROR,
 			(errcode(kgw_jsonb_canonical_errcode(weight->status)),
-			 errmsg("order_data can't be canonicalized exactly"),
+			 errmsg("order_data cannot be canonicalized exactly"),
 			 errdetail("%s", kgw_jsonb_canonical_sentence(weight->fault)),
 			 errhint("%s", kgw_jcs_status_hint(weight->status))));
 }
@@ -226,14 +226,14 @@ check_order_data(Jsonb *order_data)
 	if (status != KGW_CANONICAL_OK)
 		ereport(ERROR,
 				(errcode(kgw_jsonb_canonical_errcode(status)),
-				 errmsg("order_data can't be canonicalized exactly"),
+				 errmsg("order_data cannot be canonicalized exactly"),
 				 errdetail("%s", kgw_jsonb_canonical_detail(canonical)),
 				 *kgw_jcs_hint(canonical) ?
 				 errhint("%s", kgw_jcs_hint(canonical)) : 0));
 }
 
 static const KgwMachine *
-check_called_right(FunctionCallInfo fcinfo)
+check_fired_before_row(FunctionCallInfo fcinfo)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	const KgwMachine *machine = NULL;
@@ -241,7 +241,7 @@ check_called_right(FunctionCallInfo fcinfo)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.check_transition")));
+				 errmsg("function \"%s\" was not called by trigger manager", "kgwebhook.check_transition")));
 	if (TRIGGER_FIRED_BEFORE(data->tg_event) && TRIGGER_FIRED_FOR_ROW(data->tg_event) &&
 		(TRIGGER_FIRED_BY_INSERT(data->tg_event) || TRIGGER_FIRED_BY_UPDATE(data->tg_event)) &&
 		data->tg_trigger->tgnargs == 1)
@@ -249,8 +249,8 @@ check_called_right(FunctionCallInfo fcinfo)
 	if (machine == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("trigger function \"%s\" was fired in a wrong way", "kgwebhook.check_transition"),
-				 errdetail("It has to be a BEFORE INSERT OR UPDATE trigger FOR EACH ROW with the kind of object as its argument."),
+				 errmsg("function \"%s\" must be fired BEFORE ROW by INSERT or UPDATE", "kgwebhook.check_transition"),
+				 errdetail("Its one argument must be the kind of object."),
 				 errhint("Create the table with kg_create_payment_intents() or kg_create_transfers().")));
 	return machine;
 }
@@ -293,7 +293,7 @@ touch(TupleDesc desc, HeapTuple row)
 Datum
 kg_check_transition(PG_FUNCTION_ARGS)
 {
-	const KgwMachine *machine = check_called_right(fcinfo);
+	const KgwMachine *machine = check_fired_before_row(fcinfo);
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);

@@ -55,7 +55,7 @@ kg_invalidate_workers(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.invalidate_workers")));
+				 errmsg("function \"%s\" was not called by trigger manager", "kgwebhook.invalidate_workers")));
 	table = ((TriggerData *) fcinfo->context)->tg_relation;
 	if (RelationGetRelid(table) == kgw_extension_relation("subscription"))
 		CacheInvalidateRelcache(table);

@@ -46,19 +46,18 @@ PG_FUNCTION_INFO_V1(kg_enqueue);
 #define URL_KEPT (2 * KGW_URL_MAX)
 
 static void
-check_called_right(FunctionCallInfo fcinfo)
+check_fired_after_row(FunctionCallInfo fcinfo)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" was not called by a trigger", "kgwebhook.enqueue")));
+				 errmsg("function \"%s\" was not called by trigger manager", "kgwebhook.enqueue")));
 	if (!TRIGGER_FIRED_AFTER(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("trigger function \"%s\" was fired in a wrong way", "kgwebhook.enqueue"),
-				 errdetail("It has to be an AFTER trigger FOR EACH ROW."),
+				 errmsg("function \"%s\" must be fired AFTER ROW", "kgwebhook.enqueue"),
 				 errhint("Use kg_watch() to watch a table.")));
 }
 
@@ -304,7 +303,7 @@ kg_enqueue(PG_FUNCTION_ARGS)
 	const KgwWatch *watch;
 	KgwValueStyle session;
 
-	check_called_right(fcinfo);
+	check_fired_after_row(fcinfo);
 	watch = watch_or_refuse(data->tg_relation);
 	kgw_value_style_begin(&session);
 	PG_TRY();

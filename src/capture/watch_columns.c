@@ -161,7 +161,7 @@ require_column(KgwWatch *watch, const KgwWatchRow *row, Relation rel, const char
 		return;
 	column->attnum = InvalidAttrNumber;
 	if (watch->problem == NULL)
-		watch->problem = psprintf("column \"%s\" of the watched table does not exist any more", name);
+		watch->problem = psprintf("column \"%s\" of the watched table no longer exists", name);
 }
 
 static void

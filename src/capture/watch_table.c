@@ -95,7 +95,7 @@ check_kind(Relation rel)
 	if (why != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" can't be watched", RelationGetRelationName(rel)),
+				 errmsg("\"%s\" cannot be watched", RelationGetRelationName(rel)),
 				 errdetail("%s", why),
 				 errhint("Watch an ordinary table, or a partitioned table as a whole.")));
 }
@@ -110,7 +110,7 @@ check_event(const char *event)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%s\" can't be the name of an event", event),
+			 errmsg("\"%s\" cannot be the name of an event", event),
 			 errdetail("It has 1 to 100 characters: letters, digits, \"_\", \"-\" and \".\"."),
 			 errhint("Name the kind of object, such as payment_intent.")));
 }

@@ -110,7 +110,7 @@ assign_allowed_ports(const char *newval, void *extra)
 
 /*
  * Only the form: a server must not refuse to start because of a file that can
- * be mended while payments go on.
+ * be fixed while payments go on.
  */
 static bool
 check_key_file(char **newval, void **extra, GucSource source)
@@ -229,7 +229,7 @@ define_retries(void)
 							 0.2, 0.0, 1.0, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("kgwebhook.max_hold",
 							"Time for which a transition that is refused may hold the newer ones of its object.",
-							"Counted while its destination is well; then it is settled as superseded.",
+							"Counted while its destination is healthy; then it is settled as superseded.",
 							&kgw_settings.max_hold,
 							5 * 60 * 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }

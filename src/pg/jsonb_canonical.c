@@ -34,7 +34,7 @@ kgw_jsonb_canonical_workspace(void)
 }
 
 /*
- * The document as UTF-8 text, palloc'd; NULL when it can't be canonicalized for
+ * The document as UTF-8 text, palloc'd; NULL when it cannot be canonicalized for
  * what "weight" then says, which was begun with the limit of its bytes.
  */
 const char *

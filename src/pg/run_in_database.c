@@ -141,7 +141,7 @@ start(dsm_segment *segment, const char *database)
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("no background worker is free for kgwebhook"),
 				 errdetail("One is needed for a moment, in database \"%s\".", database),
-				 errhint("Increase max_worker_processes.")));
+				 errhint("Increase \"max_worker_processes\".")));
 	return handle;
 }
 
@@ -152,7 +152,7 @@ raise_again(const KgwErrand *errand, const char *database)
 	if (errand->sqlstate == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("a statement in database \"%s\" came to no end", database),
+				 errmsg("a statement in database \"%s\" did not complete", database),
 				 errhint("See the server's log.")));
 	ereport(ERROR,
 			(errcode(errand->sqlstate),

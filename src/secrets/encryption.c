@@ -255,7 +255,7 @@ refuse_secret(text *org_id, const char *detail, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIG_FILE_ERROR),
-			 errmsg("the secret of organization \"%s\" can't be decrypted",
+			 errmsg("the secret of organization \"%s\" cannot be decrypted",
 					text_to_cstring(org_id)),
 			 errdetail("%s", detail),
 			 errhint("%s", hint)));
@@ -273,8 +273,8 @@ kgw_encryption_open(text *org_id, text *sealed, bool *by_first)
 	text	   *volatile secret = NULL;
 
 	if (!kgw_key_file_set())
-		refuse_secret(org_id, "It is encrypted, and kgwebhook.key_file is not set.",
-			   "Set kgwebhook.key_file to the file with its key, and reload.");
+		refuse_secret(org_id, "It is encrypted, and \"kgwebhook.key_file\" is not set.",
+			   "Set \"kgwebhook.key_file\" to the file with its key and reload the configuration.");
 	kgw_key_file_read(&keys);
 	PG_TRY();
 	{
@@ -286,7 +286,7 @@ kgw_encryption_open(text *org_id, text *sealed, bool *by_first)
 	}
 	PG_END_TRY();
 	if (secret == NULL)
-		refuse_secret(org_id, "None of the keys in the file of kgwebhook.key_file is the one that it was"
+		refuse_secret(org_id, "None of the keys in the file of \"kgwebhook.key_file\" is the one that it was"
 			   " encrypted with, or it was made for another organization.",
 			   "Add the key to the file as a further line, and reload.");
 	return secret;

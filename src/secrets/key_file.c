@@ -4,12 +4,12 @@
  *	  The file of kgwebhook.key_file: the keys that secrets are encrypted with.
  *
  * What is encrypted at rest is worth as much as the distance of its key.  So
- * this file refuses a key that others can read, that someone else could swap,
+ * this file refuses a key that others can read, that another user could replace,
  * or that lies in the data directory, where each backup would put it beside
  * what it locks; and it says which of these it was.  What is judged is the file
  * that was opened, not its name.
  *
- * The file is read anew whenever a key is needed, which is once an organization
+ * The file is read again whenever a key is needed, which is once an organization
  * and worker, and the key is wiped after use: nothing here outlives a call.
  *
  * A line is a key; empty ones and those that begin with # are left out.
@@ -165,10 +165,10 @@ kgw_key_file_read(KgwKeys *keys)
 	kgw_key_file_wipe(keys);
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIG_FILE_ERROR),
-			 errmsg("the file of kgwebhook.key_file can't be used"),
+			 errmsg("the file of \"kgwebhook.key_file\" cannot be used"),
 			 errdetail("%s", fault),
-			 errhint("It has a key a line, permissions 0600, belongs to the user that the server"
-					 " runs as, and lies outside the data directory. Once it is mended, reload.")));
+			 errhint("The file must have one key a line and permissions 0600, belong to the user that the"
+					 " server runs as, and lie outside the data directory.  Fix it, then reload the configuration.")));
 }
 
 /* Leave nothing of them in memory. */

@@ -5,11 +5,11 @@
  *
  * A worker keeps a keyring for each organization it has lately sent for; the
  * text of a secret is wiped as soon as its signer has been made.  That an
- * organization has none, or one that can't be decrypted at present, is
+ * organization has none, or one that cannot be decrypted at present, is
  * remembered too.  kgw_secret_cache_forget() is called when someone has changed a
  * secret, and at a reload, which may bring another key file.
  *
- * A secret that can't be decrypted is an operator's matter and must not stop the
+ * A secret that cannot be decrypted is an operator's matter and must not stop the
  * others: the worker says so once, and the organization's deliveries wait.
  *
  * A secret must never reach a log line, an error message or a column other
@@ -53,7 +53,7 @@ typedef struct KgwRemembered
 
 static const char no_secret[] = "the organization has no signing secret yet";
 static const char not_decrypted[] =
-"the organization's signing secret can't be decrypted at present";
+"the organization's signing secret cannot be decrypted at present";
 
 static HTAB *remembered;
 static bool unreadable;			/* one that is remembered could not be decrypted */
@@ -119,7 +119,7 @@ fill_keyring(text *org_id, HeapTuple row, TupleDesc desc, KgwKeyring *keyring)
 /*
  * The organization's keyring; the caller clears it.  It has a fault when there is
  * no secret.  Needs SPI to be connected and rights on kgwebhook.secret.  An error
- * when a secret can't be decrypted.
+ * when a secret cannot be decrypted.
  */
 void
 kgw_secret_cache_read(const char *org_id, KgwKeyring *keyring)
@@ -172,7 +172,7 @@ kgw_secret_cache_complain(const ErrorData *error)
 			 error->hint != NULL ? errhint("%s", error->hint) : 0));
 }
 
-/* As kgw_secret_cache_read(), but what can't be decrypted is the keyring's fault. */
+/* As kgw_secret_cache_read(), but what cannot be decrypted is the keyring's fault. */
 static void
 read_guarded(const char *org_id, KgwKeyring *keyring)
 {

@@ -247,7 +247,7 @@ pass_in_transaction(KgwPass pass)
 	if (changed > 0 && pass == PASS_CLEAR)
 		ereport(LOG,
 				(errmsg("encrypted the secrets of " INT64_FORMAT " organizations", changed),
-				 errhint("VACUUM FULL kgwebhook.secret takes what they were out of the table's file.")));
+				 errhint("VACUUM FULL kgwebhook.secret removes their plain text from the table's file.")));
 }
 
 /* As above; what fails is logged. */

@@ -76,7 +76,7 @@ find_row_fault(const KgwDelivery *row)
 		fault = kgw_url_judge(&url, kgw_settings.allow_http, kgw_settings.allowed_ports);
 	if (fault == NULL)
 		return NULL;
-	snprintf(reason, sizeof(reason), "the URL can't be called: %s", fault);
+	snprintf(reason, sizeof(reason), "the URL cannot be called: %s", fault);
 	return reason;
 }
 

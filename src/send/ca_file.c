@@ -127,7 +127,7 @@ kgw_ca_file_look(void)
 				(errcode_for_file_access(),
 				 errmsg("could not read file \"%s\": %m", path),
 				 errdetail("No receiver's certificate can be verified."),
-				 errhint("Set kgwebhook.ca_file to a file that the server may read, and reload.")));
+				 errhint("Set \"kgwebhook.ca_file\" to a file that the server may read and reload the configuration.")));
 }
 
 /* The file's name as of the last look, as libcurl is to be told; "" is none. */

@@ -351,7 +351,7 @@ kgw_http_client_run(KgwHttp *http)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("the HTTP engine has failed"),
-				 errdetail("libcurl doesn't go on with its multi handle.")));
+				 errdetail("libcurl cannot continue with its multi handle.")));
 }
 
 /*

@@ -323,8 +323,8 @@ announce(const KgwChange *change, const char *reason)
 			(errcode(ERRCODE_CONNECTION_EXCEPTION),
 			 errmsg("kgwebhook has disabled subscription " INT64_FORMAT, change->subscription_id),
 			 errdetail("Its events become dead letters: %s.", reason),
-			 errhint("When its receiver is mended, call kg_resume_subscription(" INT64_FORMAT
-					 "), and kg_recover() for what it has missed.", change->subscription_id)));
+			 errhint("When its receiver is fixed, call kg_resume_subscription(" INT64_FORMAT
+					 ") and then kg_recover() to send the events it missed.", change->subscription_id)));
 	kgw_commit_callback_changed(KGW_CHANGED_SUBSCRIPTIONS);
 }
 

@@ -150,9 +150,9 @@ note_no_room(int slot, const char *database)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("no background worker is free for kgwebhook"),
-				 errdetail("What database \"%s\" and perhaps others have to deliver waits until one is.",
+				 errdetail("Deliveries of database \"%s\", and perhaps of others, wait until one is.",
 						   database),
-				 errhint("Increase max_worker_processes and restart the server.")));
+				 errhint("Increase \"max_worker_processes\" and restart the server.")));
 	told_no_room = true;
 }
 

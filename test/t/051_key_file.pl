@@ -143,7 +143,7 @@ sub refuses
 
 	set_key_file($path);
 	my $error = refusal_of(q{SELECT kg_create_secret('never')});
-	like($error, qr/ERROR:  F0000: the file of kgwebhook.key_file can't be used/, "$what: refused");
+	like($error, qr/ERROR:  F0000: the file of "kgwebhook.key_file" cannot be used/, "$what: refused");
 	like($error, $detail, "$what: and says so");
 	return;
 }
@@ -195,7 +195,7 @@ sub waits
 	my ($row) = wait_for_log_rows($node, 1, "object_id = '$id'");
 	is("$row->{outcome} $row->{final}", 'invalid 0', "$what: the delivery waits");
 	is( $row->{error},
-		q{the organization's signing secret can't be decrypted at present},
+		q{the organization's signing secret cannot be decrypted at present},
 		"$what: with the reason");
 	wait_for_log_rows($node, 6, "object_id LIKE '$id%'");
 	$node->wait_for_log($detail, $log_end);
@@ -203,7 +203,7 @@ sub waits
 	# once a start from the tables: reload() makes two, a changed secret another
 	cmp_ok(scalar(() = $log =~ /$detail/g), '<=', 3, "$what: not for every delivery in the server's log");
 	like($node->safe_psql('postgres', 'SELECT last_error FROM kgwebhook.stats'),
-		qr/key_file can't be used|can't be decrypted/, "$what: and in stats");
+		qr/key_file" cannot be used|cannot be decrypted/, "$what: and in stats");
 	is( $node->safe_psql('postgres',
 			"SELECT next_attempt_at FROM kgwebhook.queue WHERE object_id = '$id'"),
 		'infinity', "$what: without limit");
@@ -220,25 +220,25 @@ delivers('clear', 'in the clear', 'others go on meanwhile');
 waits("$dir/loose", qr/Its permissions are 0640/, 'open to others');
 write_key("$dir/wrong", "$second_key\n");	# but good for what is in the clear
 waits("$dir/wrong", qr/None of the keys/, 'the wrong key');
-waits('', qr/It is encrypted, and kgwebhook.key_file is not set/, 'no key file');
+waits('', qr/It is encrypted, and "kgwebhook.key_file" is not set/, 'no key file');
 like( refusal_of(q{SELECT kg_send_test('http://10.0.0.7/', 'one')}),
-	qr/F0000: the secret of organization "one" can't be decrypted.*key_file is not set/s,
+	qr/F0000: the secret of organization "one" cannot be decrypted.*key_file" is not set/s,
 	'a test is refused with the reason');
 like(refusal_of(q{SELECT kg_rotate_secret('one')}),
-	qr/F0000: the secret of organization "one" can't be decrypted/, 'so is a rotation');
+	qr/F0000: the secret of organization "one" cannot be decrypted/, 'so is a rotation');
 
-# Nothing replaces what can't be decrypted, and nobody is told to.
+# Nothing replaces what cannot be decrypted, and nobody is told to.
 my $explain = q{SELECT kg_explain(delivery_id) FROM kgwebhook.queue WHERE object_id = 'wait1'};
 foreach my $path ('', "$dir/none", "$dir/wrong")
 {
 	set_key_file($path);
 	is($node->safe_psql('postgres', q{SELECT secret, fingerprint IS NULL FROM kg_fingerprints('rotating')}),
-		"present|t\nnext|t", 'there is no fingerprint of what can\'t be decrypted');
+		"present|t\nnext|t", 'there is no fingerprint of what cannot be decrypted');
 	like(refusal_of(q{SELECT kg_cancel_rotation('rotating')}), qr/F0000/, 'and no going back to it');
 	foreach my $org (qw(one rotating))
 	{
 		my $error = refusal_of("SELECT kg_set_secret('$org', 'another secret, of enough bytes')");
-		like($error, qr/F0000: the present secret of organization "$org" can't be decrypted, and would be lost/,
+		like($error, qr/F0000: the present secret of organization "$org" cannot be decrypted, and would be lost/,
 			"key file '$path': the secret of $org is not replaced");
 		like($error, qr/HINT:  Restore the file of kgwebhook.key_file and reload/, 'the hint says what to do');
 		like(refusal_of("SELECT kg_set_secret('$org', 'another secret, of enough bytes', NULL)"),
@@ -295,12 +295,12 @@ $node->safe_psql('postgres', q{
 	 WHERE org_id = 'two'});
 insert_of('two', 'stolen');
 my ($row) = wait_for_log_rows($node, 1, q{object_id = 'stolen'});
-like($row->{error}, qr/can't be decrypted/, q{an encrypted secret is no good in another organization's row});
+like($row->{error}, qr/cannot be decrypted/, q{an encrypted secret is no good in another organization's row});
 $node->safe_psql('postgres', q{
 	UPDATE kgwebhook.secret SET secret = overlay(secret placing '00' from 41) WHERE org_id = 'one'});
 insert_of('one', 'changed');
 ($row) = wait_for_log_rows($node, 1, q{object_id = 'changed'});
-like($row->{error}, qr/can't be decrypted/, 'nor one in which a byte was changed');
+like($row->{error}, qr/cannot be decrypted/, 'nor one in which a byte was changed');
 
 #
 # Lost for good

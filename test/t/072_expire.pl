@@ -161,17 +161,17 @@ is(error_of(q{SELECT kg_expire_intents('transfers')}),
 sql(q{CREATE TABLE unwatched (status text, payment_deadline timestamptz)});
 is(error_of(q{SELECT kg_expire_intents('unwatched')}),
 	qq{ERROR:  55000: table "unwatched" is not watched\n}
-	  . qq{DETAIL:  What expires there would be called back by nobody.\n}
+	  . qq{DETAIL:  No callback would be sent for intents that expire in this table.\n}
 	  . qq{HINT:  SELECT relation FROM kgwebhook.watch shows those that are.}, 'not watched');
 sql(q{
 	CREATE TABLE by_day (id int, status text, payment_deadline date);
 	SELECT kg_watch('by_day', 'x', 'id', 'status', NULL, NULL)});
 is(error_of(q{SELECT kg_expire_intents('by_day')}),
 	qq{ERROR:  42804: column "payment_deadline" of table "by_day" is not a timestamptz\n}
-	  . qq{HINT:  A deadline is a moment: ALTER TABLE can change the column's type.}, 'a deadline of another type');
+	  . qq{HINT:  Use ALTER TABLE to change the column's type.}, 'a deadline of another type');
 sql('ALTER TABLE by_day ALTER payment_deadline TYPE timestamptz, DROP status');
 is(error_of(q{SELECT kg_expire_intents('by_day')}),
-	qq{ERROR:  42703: the status column of table "by_day" does not exist any more\n}
+	qq{ERROR:  42703: the status column of table "by_day" no longer exists\n}
 	  . qq{HINT:  kg_create_payment_intents() creates a table that has it.}, 'no status');
 like(error_of(q{SET ROLE clerk; SELECT kg_expire_intents('"My orders"')}),
 	qr/ERROR:  42501: permission denied for table My orders/, 'no right to update');

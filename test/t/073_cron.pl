@@ -36,8 +36,8 @@ sub error_of
 }
 
 my $major = sql('postgres', q{SELECT current_setting('server_version_num')::int / 10000});
-my $how = "HINT:  Install the package postgresql-$major-cron, add pg_cron to shared_preload_libraries, "
-  . 'name a database in cron.database_name, restart, and run CREATE EXTENSION pg_cron in that database.';
+my $how = "HINT:  Install the package postgresql-$major-cron, add pg_cron to \"shared_preload_libraries\", "
+  . 'name a database in "cron.database_name", restart, and run CREATE EXTENSION pg_cron in that database.';
 
 #
 # Without pg_cron
