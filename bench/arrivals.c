@@ -72,7 +72,7 @@ cpu_us(void)
 }
 
 /*
- * Starts anew.  Also makes the array, whose pages the kernel gives only as they
+ * Starts again.  Also makes the array, whose pages the kernel gives only as they
  * are used; exits when there is no memory.
  */
 void

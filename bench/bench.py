@@ -114,7 +114,7 @@ def conclude(bench, samples, rounds, busy, stolen):
           f"{'' if bench.scale == 1 else f', SCALE={bench.scale:g}'}; "
           f"medians, smallest … largest.\n"
           f"Before the start the machine was {100 * busy:.0f} % busy; "
-          f"meanwhile its host took {100 * stolen:.0f} % away.\n")
+          f"in that time its host took {100 * stolen:.0f} % away.\n")
     print(report.table(MEASURES, samples))
     if busy > 0.1:
         print("\nOther programs were running: the ratios are not to be relied "

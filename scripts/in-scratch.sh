@@ -8,7 +8,7 @@
 # PostgreSQL refuses to run as root, and a checkout that root owns is often not
 # even readable to anyone else.  So the tree is copied, always: root then gives
 # the copy to an unprivileged user and becomes that user; an ordinary user stays
-# who he is.  The environment starts empty, so that a PGHOST or a proxy of the
+# which user runs it.  The environment starts empty, so that a PGHOST or a proxy of the
 # caller's can't reach into a test.
 #
 # Whatever runs inside lives inside: a process is ours if its working

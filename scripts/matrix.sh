@@ -142,7 +142,7 @@ make_root()
 
 # This machine's proxies, if any, and the space that packages needn't take.
 # Lists of a suite in motion expire within days; a mirror that stands still for
-# longer will do, its lists are signed all the same.
+# longer will do, its lists are signed anyway.
 apt_settings()
 {
 	apt-config dump | grep -i '^Acquire::.*proxy' || true

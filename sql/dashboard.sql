@@ -64,7 +64,7 @@ SELECT kg_dashboard() LIKE '%is shown to roles that may read <code>kgwebhook.del
 RESET ROLE;
 
 --
--- What strangers write is text, and no more than there is room for
+-- What third parties write is text, and no more than there is room for
 --
 CREATE TEMP TABLE planted (evil text);
 INSERT INTO planted VALUES ($$</title></style></script><script>window.ran=1</script><!--"'><img src=x onerror="window.ran=2">&lt;&#60;ü😂$$

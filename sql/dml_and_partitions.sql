@@ -296,7 +296,7 @@ SELECT * FROM pg_temp.take();
 DROP TABLE applied;
 
 --
--- Tables that can't be watched, or not any more
+-- Tables that cannot be watched, or not any more
 --
 CREATE UNLOGGED TABLE quick (id text, status text, url text);
 SELECT pg_temp.refused('SELECT count(*) FROM kg_watch(''quick'', ''q'', ''id'', ''status'', ''url'', NULL)');
@@ -354,7 +354,7 @@ RESET ROLE;
 SELECT * FROM watched;
 REVOKE USAGE ON SCHEMA shapes FROM kgw_dropper;
 DROP ROLE kgw_dropper;
--- a new table of that name starts anew
+-- a new table of that name starts from scratch
 CREATE TABLE dropped (id text, status text, url text);
 INSERT INTO dropped VALUES ('1', 'new', 'https://m.example/');
 SELECT * FROM pg_temp.take();

@@ -1,6 +1,6 @@
 --
 -- One delivery for each committed transition with a URL, in the transaction
--- of whoever changed the status; and nothing that fails that transaction.
+-- of the role that changed the status; and nothing that fails that transaction.
 --
 CREATE SCHEMA enqueue;
 SET search_path = enqueue, public;
@@ -130,7 +130,7 @@ PREPARE TRANSACTION 'kgw_enqueue';
 ROLLBACK PREPARED 'kgw_enqueue';
 SELECT * FROM pg_temp.take();
 
--- committed without waiting for the disk, it is queued all the same
+-- committed without waiting for the disk, it is queued anyway
 SET synchronous_commit = off;
 UPDATE payment_intents SET status = 'success' WHERE payment_intent_id = 'prepared';
 RESET synchronous_commit;

@@ -1,5 +1,5 @@
 --
--- Hijacks: whoever may make types, functions, operators, triggers and tables
+-- Hijacks: a role that may make types, functions, operators, triggers and tables
 -- must not get code run by the extension's owner, nor events signed for a table
 -- that nobody allowed was asked about.
 --

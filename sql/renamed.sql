@@ -34,11 +34,11 @@ INSERT INTO orders_renamed (id) VALUES ('o2');
 UPDATE orders_renamed SET total = 'no transition';
 SELECT event, object_id, url, payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
 
--- watching it anew mends it
+-- watching it again fixes it
 ALTER TABLE orders_renamed ADD COLUMN status text, ADD COLUMN callback text;
 SELECT count(*) FROM kg_watch('orders_renamed', 'order', 'id', 'status', 'callback', 'org', '{"id": "id"}');
 TRUNCATE kgwebhook.queue;
-UPDATE orders_renamed SET status = 'mended', callback = 'https://m.example/' WHERE id = 'o2';
+UPDATE orders_renamed SET status = 'solved', callback = 'https://m.example/' WHERE id = 'o2';
 SELECT event, payload - '{event_id,occurred_at}'::text[] AS payload, problem FROM kgwebhook.queue;
 TRUNCATE kgwebhook.queue;
 DROP TABLE orders_renamed;

@@ -1,7 +1,7 @@
 --
 -- A column of whatever type: no type fails or crashes the write, and none is
 -- left out of the payload without a reason.  Neither does a cast of a
--- stranger's, which runs in the midst of it.
+-- user's, which runs in the midst of it.
 --
 CREATE SCHEMA types;
 SET search_path = types, public;

@@ -154,7 +154,7 @@ def _latency_beside(bench, database, commits, others, seconds):
     beside = {number: moment for number, moment in moments.items()
               if start <= moment / 1e6 <= end}
     if not beside:
-        raise BenchError("nothing was committed meanwhile: raise SCALE")
+        raise BenchError("nothing was committed in the meantime: raise SCALE")
     return latencies(_arrivals_in_the_end(bench, moments), beside)
 
 
@@ -306,7 +306,7 @@ def idle(bench, _wanted):
     """
     A minute, from ten seconds after the last delivery on.  Queries are counted by
     the transactions of the database and by the worker's own last moments; what
-    we ask meanwhile is asked of another database.
+    we ask in the meantime is asked of another database.
     """
     def transactions():
         return bench.server.admin.number(

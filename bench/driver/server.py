@@ -2,7 +2,7 @@
 bench/driver/server.py
     A PostgreSQL server of the bench's own, and databases in it.
 
-The settings are those that kgwebhook is shipped with, but for what lets it call
+The settings are those that kgwebhook is shipped with, except for what lets it call
 the loopback interface.  PostgreSQL's are its own too, durable ones; only
 checkpoints are kept from falling into one run and not into another.
 
@@ -136,7 +136,7 @@ class Server:
     def _warm_up(self):
         """
         Touches all of shared_buffers, and leaves WAL files that are written over
-        and not made anew, as they are where a server has run for a day.
+        and not created, as they are where a server has run for a day.
         """
         self.admin("CREATE TABLE warm AS SELECT repeat(md5(i::text), 31) AS"
                    " filling FROM generate_series(1, 1000000) AS i", 300)

@@ -13,7 +13,7 @@
  *
  * Where pg_cron was loaded but never created, anyone who may create a schema can
  * have one of the name cron, and functions in it that would run with the rights of
- * whoever calls ours.  So what is called has to be pg_cron's own.
+ * the role that calls ours.  So what is called has to be pg_cron's own.
  *
  * None of this is needed for deliveries, nor for retention: the worker drops
  * old days by itself.

@@ -4,7 +4,7 @@
  *	  kgwebhook.destination_of(): the destination of a URL, for SQL.
  *
  * What puts deliveries back into the queue is written in SQL, and a dead letter's
- * URL may have been mended by hand.  Its destination must then be what the trigger
+ * URL may have been corrected by hand.  Its destination must then be what the trigger
  * would have made of it, by the same parser, or the delivery would stand in a line
  * that isn't its receiver's.
  *

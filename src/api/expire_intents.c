@@ -93,7 +93,7 @@ require_columns(Oid relid)
 
 /*
  * Run the UPDATE.  A superuser, whose pg_cron job this may be, must not run the
- * triggers of every watched table with his rights: he becomes the owner.
+ * triggers of every watched table with their privileges: so become the owner.
  */
 static int64
 update_as_owner(Oid relid, const char *statement)

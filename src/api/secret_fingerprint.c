@@ -6,7 +6,7 @@
  *
  * A fingerprint is the beginning of an HMAC-SHA256 of the secret.  Its key has to
  * be one that nobody has: a secret that was agreed elsewhere may be a word, which
- * whoever knows the key finds by trying.  The server has such a key, random since
+ * anyone who knows the key can find by trying.  The server has such a key, random since
  * initdb, never shown and in no dump (it makes up answers for roles that don't
  * exist).  So the same secret has the same fingerprint in all databases of a
  * server and on its standbys, and another one elsewhere, after pg_upgrade, too.

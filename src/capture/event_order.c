@@ -5,7 +5,7 @@
  *	  versions of its row were made, which isn't that in which triggers fire.
  *
  * A statement's AFTER triggers fire at its end, one after the other by name, and
- * whatever a trigger or a function of the user's does meanwhile has fired its
+ * whatever a trigger or a function of the user's does in between has fired its
  * own by then.  So where one of them moves the row on, the newer version's event
  * is enqueued first, and has the smaller number.  No name of our trigger helps:
  * a nested UPDATE of several rows comes before the second row's turn anyway.
@@ -187,7 +187,7 @@ look_up(Relation queue, int64 above, int64 below, CommandId since)
 	while (HeapTupleIsValid(row = systable_getnext_ordered(scan, BackwardScanDirection)))
 	{
 		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data)))
-			continue;			/* somebody has written our number into it */
+			continue;			/* someone has written our number into it */
 		if (HeapTupleHeaderGetCmin(row->t_data) < since)
 			break;
 		remember(row, queue);

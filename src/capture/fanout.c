@@ -12,7 +12,7 @@
  *
  * The table is read as a catalog is: without SQL, without a right of the
  * writer's, and by the newest snapshot rather than the transaction's, so that
- * REPEATABLE READ doesn't leave out who subscribed meanwhile.
+ * REPEATABLE READ doesn't leave out new subscriptions.
  *
  * Only the URL and the patterns count here.  Whether a subscription is paused
  * or disabled is for the worker to say when the delivery's turn comes: what
@@ -99,7 +99,7 @@ open_table(void)
 	return OidIsValid(subscription_table) ? table_open(subscription_table, AccessShareLock) : NULL;
 }
 
-/* Whether there is any subscription, of whomever. */
+/* Whether there is any subscription, of any organization. */
 static bool
 look_for_any(void)
 {
@@ -114,7 +114,7 @@ look_for_any(void)
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
 
-	/* what was forgotten meanwhile is looked for again next time */
+	/* what was forgotten in the meantime is looked for again next time */
 	known = before == invalidations;
 	return any;
 }

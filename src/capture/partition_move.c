@@ -222,7 +222,7 @@ read_names(const KgwWatch *watch, bool ours, HeapTuple row, TupleDesc desc, KgwN
 }
 
 /*
- * Read who has departed; false when he hasn't.  "here" and "watch" are the
+ * Read the row that has departed; false when it has not.  "here" and "watch" are the
  * trigger's own table.  *command is the one that deleted the row, and *old says
  * that it was there before this transaction.
  */

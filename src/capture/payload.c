@@ -12,8 +12,8 @@
  * be sent for its weight or its depth (value_weight.c), and for a row that is larger than
  * any receiver would take: it isn't even detoasted.
  *
- * Converting such a column may run code of a stranger's: to_jsonb() looks for a
- * cast to json, which the owner of a type can make as he likes.  The trigger has
+ * Converting such a column may run untrusted code: to_jsonb() looks for a
+ * cast to json, which the owner of a type can define at will.  The trigger has
  * the rights of the extension's owner, so for that the role becomes the table's
  * owner, who chose the type.  Output functions are always PostgreSQL's or a
  * superuser's.
@@ -162,8 +162,8 @@ build(KgwBuild *b, bool guarded, bool safe_only)
 
 /*
  * Act in a subtransaction.  Its error is returned, else NULL.  Cancellation and
- * shutdown stay errors, raised once our subtransaction is gone: whoever catches
- * them rolls back what is current then, which must be his own, the payment with it.
+ * shutdown stay errors, raised once our subtransaction is gone: a handler that
+ * catches them rolls back what is current then, which must be its own, the payment with it.
  */
 static ErrorData *
 guarded(void (*act) (void *), void *arg)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * table_changed.c
- *	  Noticing that somebody has written our tables.
+ *	  Noticing that someone has written our tables.
  *
  * A worker remembers secrets, pauses, subscriptions and the queue.  When another session has
  * changed them, by our functions or by hand, it reads them again at that session's

@@ -4,7 +4,7 @@
  *	  Where a delivery begins: the trigger of a watched table.
  *
  * It runs after the row is final (AFTER ... FOR EACH ROW, without a column
- * list), so that a status set by somebody's BEFORE trigger is seen like any
+ * list), so that a status set by a user's BEFORE trigger is seen like any
  * other, and it compares the statuses itself.  It writes in the user's
  * transaction and does nothing else: it never validates, resolves or signs.
  * Whatever is wrong with an event travels along as the delivery's problem.
@@ -13,7 +13,7 @@
  * another partition is told from a new one (partition_move.c).
  *
  * The one thing it refuses is to serve a table that kg_watch() wasn't called
- * for.  Somebody who can create triggers must not thereby get events signed.
+ * for.  A role that can create triggers must not thereby get events signed.
  *
  * src/capture/trigger.c
  *

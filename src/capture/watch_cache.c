@@ -205,7 +205,7 @@ fill_entry(KgwCacheEntry *entry, Relation rel)
 	MemoryContextSetParent(context, CacheMemoryContext);
 	entry->kept = kept;
 
-	/* what was forgotten meanwhile is read again next time */
+	/* what was forgotten in the meantime is read again next time */
 	entry->valid = (before == invalidations);
 }
 

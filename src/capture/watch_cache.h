@@ -51,7 +51,7 @@ typedef struct KgwWatch
 {
 	Oid			relation;		/* the watched table, also for a partition */
 	char	   *event;			/* first part of the event's name */
-	Oid			owner;			/* of the table: its types' casts run as him */
+	Oid			owner;			/* of the table: its types' casts run as this role */
 	KgwColumn	id;
 	KgwColumn	status;
 	KgwColumn	url;

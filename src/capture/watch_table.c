@@ -4,7 +4,7 @@
  *	  Beginning and ending to watch a table: its row in kgwebhook.watch and its
  *	  triggers.
  *
- * Whoever watches a table gets events signed in the name of its organizations,
+ * The role that watches a table gets events signed in the name of its organizations,
  * so only the table's owner may.  The rest is done as the extension's owner,
  * whose functions the triggers call.
  *
@@ -288,7 +288,7 @@ create_trigger(Oid relid, const char *trigger, const char *when, const char *fun
 /*
  * Creating or attaching a partition copies the trigger, for which PostgreSQL asks
  * whether the partition's creator may execute its function.  The owner of a
- * watched table may; another table of his still isn't watched.
+ * watched table may; another table of the same owner still is not watched.
  */
 static void
 grant_trigger(Oid relid)

@@ -4,7 +4,7 @@
  *	  Between the server's encoding and the wire's, which is UTF-8.
  *
  * Payloads leave as UTF-8 whatever the database's encoding.  Answers come back
- * as whatever a stranger sends, and have to end up in a text column that every
+ * as whatever a receiver sends, and have to end up in a text column that every
  * client can read on a terminal: bytes that aren't UTF-8, NUL, and control
  * characters that a terminal would act on are replaced, never dropped
  * silently and never an error.
@@ -97,7 +97,7 @@ character_length(const char *s, size_t len)
 }
 
 /*
- * Text in the server's encoding from "len" bytes of a stranger's.  Palloc'd;
+ * Text in the server's encoding from "len" untrusted bytes.  Palloc'd;
  * at most three times as long as the input.  Outside of UTF-8 only ASCII is
  * shown.
  */

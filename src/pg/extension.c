@@ -15,8 +15,8 @@
  * cleaning up, transaction abort restores user and settings.
  *
  * The other way about, a SECURITY DEFINER function that comes to code which a
- * stranger may have written (a cast of a type of his) steps down to the
- * stranger's role for as long as it runs, as PostgreSQL does for the expressions
+ * user may have written (a cast of a type of theirs) steps down to the
+ * user's role for as long as it runs, as PostgreSQL does for the expressions
  * of an index: restricted, so that it can't get back, and without leaving
  * settings behind.
  *

@@ -11,7 +11,7 @@
  *
  * Health belongs to what failed, so there are two of these for each delivery.  A
  * destination, which is a host, fails by what can't be reached, and by nothing
- * else: whatever it answers, somebody is there, and many who have nothing to do
+ * else: whatever it answers, someone is there, and many who have nothing to do
  * with one another may share it.  An endpoint fails by its answers, or by their
  * absence.  Which of the two a sign is for is decided in schedule/endpoint.c.
  *

@@ -4,7 +4,7 @@
  *	  Dates as HTTP writes them (RFC 9110, 5.6.7).
  *
  * All three formats have to be read: IMF-fixdate, which is what is sent today,
- * and the two obsolete ones.  They are read strictly, but for the name of the
+ * and the two obsolete ones.  They are read strictly, except for the name of the
  * weekday, which must be one and need not be the date's.
  *
  * strptime and mktime are not used, because they follow the locale and the

@@ -3,7 +3,7 @@
  * http_header.c
  *	  One header line of an answer (RFC 9112, section 5).
  *
- * The line comes from a stranger, and what is taken from it steers when we call
+ * The line is untrusted, and what is taken from it steers when we call
  * again.  So it is either a plain field of that very name, with a value of
  * visible ASCII, blanks and tabs that fits, or it is nothing: no part of a
  * value that is too long or that holds a NUL is ever taken for the whole.

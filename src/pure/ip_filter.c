@@ -3,8 +3,8 @@
  * ip_filter.c
  *	  The address guard: which addresses a callback may connect to (B6).
  *
- * A callback URL is written by a stranger, and this server can reach things
- * the stranger can't: its own loopback, the private network, the metadata
+ * A callback URL is written by a third party, and this server can reach things
+ * the third party cannot: its own loopback, the private network, the metadata
  * service of the cloud.  Judging host names can't help, because a name means
  * whatever its owner's name server says this second.  So the guard judges the
  * socket address, at the moment libcurl is about to connect to it and again

@@ -10,7 +10,7 @@
  *	  until retires_at		the new one signs the body, both sign the header
  *	  from then on			the new one signs both
  *
- * The second is that of the attempt's stamp, so whoever sees a request can tell
+ * The second is that of the attempt's stamp, so anyone who sees a request can tell
  * which phase it was made in.
  *
  * src/pure/keyring.h

@@ -121,7 +121,7 @@ finish_mac(EVP_MAC_CTX *ctx, unsigned char mac[MAC_BYTES])
 	return EVP_MAC_final(ctx, mac, &size, MAC_BYTES) && size == MAC_BYTES;
 }
 
-/* Does the context start anew when it is told to? */
+/* Does the context start over when it is told to? */
 static bool
 restarts(EVP_MAC_CTX *ctx)
 {

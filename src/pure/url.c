@@ -3,7 +3,7 @@
  * url.c
  *	  Judging a callback URL by its text (design B6).
  *
- * Callback URLs come from strangers, and two parsers that read one URL
+ * Callback URLs come from third parties, and two parsers that read one URL
  * differently are how guards are slipped past: the check sees a harmless host
  * and the client connects to another.  So this is no general URL parser.  It
  * takes a subset of RFC 3986 in which there is nothing to disagree about, and
@@ -15,7 +15,7 @@
  * or trimmed: a URL is sent exactly as it was judged, or not at all.
  *
  * What a host name means is not asked here.  "127.1", "2130706433" and names
- * that resolve to a private address are well formed; the address that is
+ * that resolve to a private address are accepted; the address that is
  * really connected to is judged by ip_filter.c, when it is known.  This file
  * must never resolve a name, and never treat a host as good or bad.
  *
@@ -253,7 +253,7 @@ parse_parts(const char *url, size_t len, KgwUrl *out)
 }
 
 /*
- * Take a URL apart.  Returns NULL when it is well formed, else a short static
+ * Take a URL apart.  Returns NULL when it is valid, else a short static
  * reason that fits after "URL refused: ".  "out" is all zeros when it is
  * refused, so that nobody connects to half of a bad URL.
  *

@@ -9,7 +9,7 @@
  * over from the tables, so at a reload, and the first also at the time itself:
  * it learns of it when it starts over, as it does at each change of the table, and
  * sleeps until then, so a secret leaves where nothing is sent, too.  Should the
- * clock be set forward meanwhile, the first attempt that meets such a secret has it
+ * clock be set forward in the meantime, the first attempt that meets such a secret has it
  * taken out.  Signing never waits for any of that: a secret that has retired
  * signs nothing any more, wherever it still stands.
  *

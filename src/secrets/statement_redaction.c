@@ -16,7 +16,7 @@
  * can't reach (log_min_duration_statement) can only be told of:
  * kgw_statement_redaction_recorder().
  *
- * An error inside needs no cleaning up: PG_TRY of whoever catches it and the
+ * An error inside needs no cleaning up: the PG_TRY that catches it and the
  * abort of the transaction restore all of it.
  *
  * src/secrets/statement_redaction.c

@@ -10,7 +10,7 @@
  * attempt of that one delivery, and memory is malloc's, because an attempt
  * outlives every transaction.
  *
- * Every attempt is stamped and signed anew: receivers refuse what is older than
+ * Every attempt is stamped and signed again: receivers refuse what is older than
  * five minutes.
  *
  * src/send/attempt.c
@@ -318,7 +318,7 @@ kgw_attempt_supersede(KgwAttempt *attempt, const KgwDelivery *row)
 	attempt->error = copy_bytes(reason, strlen(reason));
 }
 
-/* Instead of an attempt: the destination has been ill for the whole schedule. */
+/* Instead of an attempt: the destination has been backing off for the whole schedule. */
 void
 kgw_attempt_expire(KgwAttempt *attempt, const KgwDelivery *row)
 {

@@ -18,7 +18,7 @@
  * A connection can also be dead without anything to be read: a firewall or a
  * load balancer between has forgotten it.  So the kernel probes those that are
  * idle, and gives up one that does not acknowledge what is sent over it.  When
- * one is found dead all the same, its siblings, to the same address, have likely
+ * one is nevertheless found dead, its siblings, to the same address, have likely
  * died with it: they are doubtful until they bring an answer, and carry nothing
  * more until then.
  *
@@ -85,7 +85,7 @@ set_option(int fd, int level, int option, int value)
 
 /*
  * A socket was made; false when there is no memory.  It is in no epoll set:
- * kgw_connection_closed() has said so already, but for the sockets whose connection
+ * kgw_connection_closed() has said so already, except for the sockets whose connection
  * failed, which libcurl closes by itself.
  */
 bool

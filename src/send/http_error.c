@@ -4,14 +4,14 @@
  *	  Why a request got no answer, in words.
  *
  * What stands in delivery_log's "error" may be shown to the merchant whose URL
- * it was, and whoever chooses URLs may be probing.  So the words are ours, from
+ * it was, and whatever role chooses URLs may be probing.  So the words are ours, from
  * a fixed list: no address that a name led to, no number of milliseconds, and
  * nothing that the other side said about itself, all of which libcurl's own
  * messages have in them.  For a request that the guard blocked there is one
  * sentence only: which network it was, or whether it was this very host, is
  * what a scanner wants to know.
  *
- * Whoever repairs things needs to know the step that failed, and for a
+ * An operator needs to know the step that failed, and for a
  * certificate exactly what is wrong with it, so that is told.  What libcurl said
  * is read to find that out, never passed on.  What is spoken on a port where
  * HTTP/1.1 was expected is everyone's to see who connects to it.

@@ -3,7 +3,7 @@
  * http_request.c
  *	  One request on its way: an easy handle and what is collected for it.
  *
- * Here is what we tell libcurl about a request; what we let a stranger tell us
+ * Here is what we tell libcurl about a request; what we accept from a receiver
  * is in http_response.c.  Nothing of libcurl's helpfulness is wanted: no redirect,
  * proxy, netrc, cookie, alternative service, content decoding or HTTP/0.9; a
  * request goes where its URL says, once.
@@ -23,7 +23,7 @@
  * request goes by another.
  *
  * A kept connection that dies under a request says nothing of the receiver,
- * only that someone has closed or forgotten it meanwhile.  The response says
+ * only that someone has closed or forgotten it in between.  The response says
  * that it was so.  Connections are not kept for long: less than what lies
  * between remembers an idle one, and not longer than a name's owner may expect
  * until a new address is found.

@@ -3,7 +3,7 @@
  * http_response.c
  *	  What comes back for a request: taken, counted, and cut off.
  *
- * Everything here was written by a stranger.  The status line and the headers
+ * Everything here was written by a third party.  The status line and the headers
  * decide; once they are there nothing that follows changes anything, and what
  * follows is for the log only.  So an answer that goes on is cut off, whatever
  * it goes on with: bytes of headers, body and trailers are counted as libcurl

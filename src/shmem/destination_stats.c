@@ -4,7 +4,7 @@
  *	  What workers let others see of their destinations.
  *
  * A worker's memory is its own; an operator who asks which destinations are
- * ill asks from another process.  So the worker posts a notice for each
+ * backing off asks from another process.  So the worker posts a notice for each
  * destination whose state changes: a fixed table in shared memory, written
  * a few times a turn, read by the view kgwebhook.destinations.
  *

@@ -142,7 +142,7 @@ kgw_shmem_find_or_make(Oid dboid)
 	return database;
 }
 
-/* Give a slot to whoever needs one next.  The caller holds the lock exclusively. */
+/* Give a slot to the process that needs one next.  The caller holds the lock exclusively. */
 void
 kgw_shmem_free(KgwDatabaseSlot *database)
 {

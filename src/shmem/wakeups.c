@@ -5,7 +5,7 @@
  *
  * A slot holds the latches of its workers, so that the commit of an enqueuing
  * transaction wakes them without a lookup, a signal handler or a table.  A latch
- * alone can get lost, though: whoever waits inside a transaction (for a lock)
+ * alone can get lost, though: a process that waits inside a transaction (for a lock)
  * resets it.  So each call is counted first, and a worker
  * compares counts before it sleeps.
  *
@@ -120,6 +120,6 @@ kgw_wakeups_worker_state(int in_flight, bool busy, bool deaf)
 	pg_atomic_write_u32(&kgw_shared_my_worker->in_flight, in_flight);
 	pg_atomic_write_u32(&kgw_shared_my_worker->busy, busy);
 
-	/* whoever took us for deaf has counted a wake-up that we read after this */
+	/* a process that took us for deaf has counted a wake-up that we read after this */
 	pg_memory_barrier();
 }

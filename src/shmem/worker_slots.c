@@ -8,7 +8,7 @@
  * workers, or wants them away while a statement needs the database for itself.  The
  * launcher acts on it (worker/launcher.c); nothing is decided here.
  *
- * Whoever starts or ends says so himself, the latter by before_shmem_exit: an end
+ * A process that starts or ends says so itself, the latter by before_shmem_exit: an end
  * that nobody heard of would leave a database without a worker for good.
  *
  * src/shmem/worker_slots.c
@@ -68,7 +68,7 @@ kgw_worker_slots_let_return(Oid dboid, bool gone)
 	LWLockRelease(kgw_shared->lock);
 }
 
-/* Have a database looked into, and its workers begin anew: it may have changed. */
+/* Have a database looked into, and its workers start again: it may have changed. */
 void
 kgw_worker_slots_look_again(Oid dboid)
 {
@@ -147,7 +147,7 @@ kgw_worker_slots_set_absent(int slot)
 
 /*
  * Free a slot whose database has no worker and needs none.  False, with nothing
- * done, when someone has asked for it meanwhile or a statement keeps it closed.
+ * done, when someone has asked for it in the meantime or a statement keeps it closed.
  */
 bool
 kgw_worker_slots_forget(int slot)

@@ -175,7 +175,7 @@ start_worker(int slot, int shard, KgwTicks now)
 	KgwSupervised *database = &supervised[slot];
 	NameData	name;
 
-	/* whoever asks for it from here on undoes this */
+	/* a process that asks for it from here on undoes this */
 	kgw_worker_slots_set_absent(slot);
 	if (!kgw_databases_serves(database->dboid, &name))
 		return false;

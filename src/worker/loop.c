@@ -305,7 +305,7 @@ kgw_loop_settings_changed(KgwLoop *engine)
 	engine->look = true;
 	kgw_scheduler_limits_changed(engine->scheduler);
 
-	/* a key file that is new or mended: encrypt, and see who waits for it */
+	/* a key file that is new or fixed: encrypt, and see who waits for it */
 	if (kgw_key_file_set() || kgw_secret_cache_unreadable())
 		engine->changes[KGW_CHANGED_SECRETS] = kgw_wakeups_changes(KGW_CHANGED_SECRETS) - 1;
 	kgw_secret_cache_forget();

@@ -12,7 +12,7 @@
  * When the queue can't be read for a reason that passes (an operator has locked
  * it), everything that isn't on its way is forgotten, because a read that broke
  * off may have missed what is older, and read from nothing after a pause.  What
- * is on its way is waited for and settled meanwhile.
+ * is on its way is waited for and settled in the meantime.
  *
  * It runs in short transactions of its own, and must never be called while a
  * request is being handed to libcurl.
@@ -92,7 +92,7 @@ standing_of(const KgwDelivery *row)
 
 /*
  * Whether a row stays in the table until someone resumes its subscription, of
- * which we then hear, and read everything anew.
+ * which we then hear, and read everything again.
  */
 static bool
 is_paused(const KgwDelivery *row)
@@ -394,7 +394,7 @@ reread_subscriptions(void *arg)
 }
 
 /*
- * Someone has changed this, which isn't the queue: what is here stays here, but for
+ * Someone has changed this, which isn't the queue: what is here stays here, except
  * what it was judged by.  That is read again in its turn, after a look as always.
  */
 void

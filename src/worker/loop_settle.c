@@ -14,7 +14,7 @@
  *	a row that can't be written	 the batch is settled one by one, each in a
  *								 transaction of its own, and what still fails
  *								 once more without the bodies, in which a
- *								 stranger had a hand
+ *								 receiver had a hand
  *
  * Until an outcome is committed its delivery counts as in flight: the next
  * transition of the object isn't sent.
@@ -198,7 +198,7 @@ try_to_settle(KgwOutcomes *ledger, KgwSettlement *settlements, int count)
 	return result;
 }
 
-/* Settle one without what a stranger had a hand in. */
+/* Settle one without what a receiver had a hand in. */
 static KgwGuarded
 settle_reduced(KgwOutcomes *ledger, KgwSettlement *settlement)
 {

@@ -52,7 +52,7 @@
 
 /*
  * Set, whatever role and database say.  A lock is waited for no longer than the
- * other destinations can bear, for they wait meanwhile, too (error_trap.c).  A commit is
+ * other destinations can bear, because they wait in the meantime, too (error_trap.c).  A commit is
  * flushed here and waits for no standby: what a worker settles needs to survive a
  * crash of this server, and a standby that was lost would keep it from settling
  * anything, though payments go on without it (synchronous_commit = local).

@@ -1,14 +1,14 @@
 #-------------------------------------------------------------------------
 #
 # test/browser/picture.pl
-#	  The picture of the delivery page in docs/dashboard.md, made anew:
+#	  The picture of the delivery page in docs/dashboard.md, made again:
 #
 #	  make check-tap TAP=test/browser/picture.pl
 #	  cp check-output/dashboard.png docs/dashboard.png
 #
 # A day of a shop is written into the log, as nobody has a day to wait for it:
 # two waves of customers, and an hour in which one receiver was unwell.  What is
-# ill, paused, disabled and given up is so by real deliveries.
+# backing off, paused, disabled and given up is so by real deliveries.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -64,7 +64,7 @@ $node->safe_psql('shop', qq{
 $node->poll_query_until('shop', q{
 	SELECT count(*) FILTER (WHERE state = 'backing_off') = 1 AND (SELECT disabled_at IS NOT NULL FROM kgwebhook.subscription)
 	       AND (SELECT count(*) >= 21 FROM kgwebhook.delivery_log WHERE destination LIKE 'http://books%')
-	  FROM kgwebhook.destinations}) or die 'nobody is ill';
+	  FROM kgwebhook.destinations}) or die 'nothing backs off';
 
 open my $file, '>', "$dir/dashboard.html" or die "could not write the page: $!";
 print $file $node->safe_psql('shop', 'SELECT kg_dashboard()');

@@ -38,7 +38,7 @@ STORM = 12
 CALM = 14
 SETTLE = 3
 
-# How long the queue may take to drain once all is well.
+# How long the queue may take to drain once all is healthy.
 DRAIN = 300
 
 ACCIDENT = re.compile(r"PANIC|TRAP|was terminated by signal (?!9)|stuck spinlock")
@@ -108,7 +108,7 @@ def break_things(arguments, server, writers, faults):
 
 
 def drain(server, world, faults, rng):
-    """Nothing strikes any more: what is queued goes, but for what nobody takes."""
+    """Nothing strikes any more: what is queued goes, except for what nobody takes."""
     end_prepared(server, rng)
     faults.heal("well")
     nobody = " AND ".join(f"NOT starts_with(url, '{base}')" for base in world.down)

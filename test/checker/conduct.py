@@ -8,7 +8,7 @@ test/checker/conduct.py
                 than max_hold after its first refusal
     early       an attempt before the schedule's delay, or before Retry-After
     late        in the calms, a delivery waited longer than LATE at an endpoint that is
-                well, whoever is ill beside it
+                healthy, whatever fails beside it
 
 Breakers can't be seen in the log, so that the times are lower bounds.  What waits
 when a breaker closes is due at once, ahead of its time, which it keeps if it fails
@@ -23,7 +23,7 @@ from server import JITTER, MAX_HOLD, SCHEDULE
 from verdict import deliveries
 from world import RETRY_AFTER, destination_of, is_good, manner_of, version_of
 
-# Seconds.  Loaded machines of two cores take one or two; an ill neighbor costs minutes.
+# Seconds.  Loaded machines of two cores take one or two; a failing neighbor costs minutes.
 LATE = 6
 
 # Clocks are read at different moments, and times are rounded.  A worker reckons holds
@@ -168,7 +168,7 @@ class Conduct:
         return found
 
     def _released(self, key, last, this):
-        """Whether a breaker may have closed meanwhile.
+        """Whether a breaker may have closed in the meantime.
 
         An acknowledgement closes its endpoint's, and shows that the destination is
         there; so does any answer, where one could not be reached before.
@@ -180,7 +180,7 @@ class Conduct:
             and within(self.unanswered[destination], span))
 
     def _waits(self, verdict, excused):
-        """How long each delivery to an endpoint that is well waited in the calms."""
+        """How long each delivery to an endpoint that is healthy waited in the calms."""
         spans = {}
         for key, at in verdict.committed.items():
             if not is_good(key[4]) or verdict.is_down(key[4]) or not at:

@@ -3,10 +3,10 @@ test/checker/faults.py
     What strikes: one function a fault, chosen by the seed.
 
 There are times of storm, when all of them strike, and times of calm, in which only
-what a good operator does goes on, and in which whoever is well has to be served.
+what a good operator does goes on, and in which every healthy receiver has to be served.
 
-A fault returns when it has struck.  What lasts a while (an ill receiver, a lock)
-is left to a timer, so that others strike meanwhile.  A fault that finds nothing
+A fault returns when it has struck.  What lasts a while (a failing receiver, a lock)
+is left to a timer, so that others strike in the meantime.  A fault that finds nothing
 to strike returns False and isn't counted.
 """
 

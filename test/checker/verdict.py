@@ -126,7 +126,7 @@ class Verdict:
             r[1] == "timed_out" and r[0] in answered for r in logged)
 
     def _mixed(self, logged):
-        """An event has one webhook-id, whoever is told of it."""
+        """An event has one webhook-id, whatever receivers it has."""
         ids = defaultdict(set)
         keys = defaultdict(set)
         names = [(r["key"], r["webhook_id"]) for r in self.records]

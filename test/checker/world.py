@@ -107,7 +107,7 @@ def manner_of(url):
 
 
 def is_good(url):
-    """Whether the endpoint acknowledges what it gets, when it is well."""
+    """Whether the endpoint acknowledges what it gets, when it is healthy."""
     return manner_of(url) in GOOD
 
 
@@ -164,7 +164,7 @@ class World:
                       if owner == org and kind in kinds]
 
     def good_url(self, rng, org, token, base=None):
-        """A URL that is well; some have an id in their query."""
+        """A URL that is healthy; some have an id in their query."""
         url = f"{base or rng.choice(self.bases)}own/{org}/{rng.randint(0, 1)}"
         return f"{url}?id={token}" if rng.random() < 0.3 else url
 
@@ -176,7 +176,7 @@ class World:
         """A URL that never acknowledges, and its base.
 
         Half of them are an endpoint of their own, which few objects make neither
-        ill nor well; the others share one.
+        failing nor healthy; the others share one.
         """
         base, manners = rng.choices(
             [(rng.choice(self.bases), REFUSING + UNANSWERED + LIMITING),

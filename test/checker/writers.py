@@ -19,7 +19,7 @@ import threading
 
 from world import ORGS, TABLES
 
-# Objects that may be changed again: those whose endpoints are well, and the others.
+# Objects that may be changed again: those whose endpoints are healthy, and the others.
 REMEMBERED = {False: 400, True: 60}
 
 # Deliveries that wait at endpoints that are well, beyond which writers take their
@@ -154,7 +154,7 @@ class Writer(threading.Thread):
         return "\n".join(sql), created, False
 
     def _insert_trouble(self, token):
-        """An object for someone who doesn't acknowledge, and one for his neighbor.
+        """An object for someone who doesn't acknowledge, and one for a neighbor.
 
         They have one id and one host, and the one that is to arrive comes last.  What
         isn't acknowledged has something newer waiting behind it at once.

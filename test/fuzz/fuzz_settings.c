@@ -4,7 +4,7 @@
  *	  Fuzzes the lists that settings are written in: the retry schedule, ports
  *	  and networks.
  *
- * What is accepted, written down anew from what was understood, must be
+ * What is accepted, written down again from what was understood, must be
  * accepted and understood the same.  What is refused comes with a sentence.
  *
  * test/fuzz/fuzz_settings.c

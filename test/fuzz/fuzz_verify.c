@@ -5,7 +5,7 @@
  *
  * The first line is the secret, the rest the body.  A body that can be signed
  * must verify both ways that receivers have (tail cut off, and canonicalized
- * anew), and must not verify with a bit of it turned unless it is the same
+ * again), and must not verify with a bit of it turned unless it is the same
  * document still.  OpenSSL's one-shot HMAC judges the signers; it is given the
  * key that base64 has by OpenSSL's own decoder.
  *

@@ -18,7 +18,7 @@
 #	  my $receiver = start_receiver(secret => $secret);
 #	  ... insert with callback_url = $receiver->url('/fail/1/ok') ...
 #	  my @got = $receiver->wait_for_requests(2);
-#	  is($got[1]{valid}, 1, 'signed anew');
+#	  is($got[1]{valid}, 1, 'signed again');
 #
 #-------------------------------------------------------------------------
 package Kgwebhook;

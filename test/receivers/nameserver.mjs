@@ -8,7 +8,7 @@
  *	  --port-file FILE     gets the port once we listen, in one step
  *	  --record FILE        one JSON line a question is appended: name, type ("A",
  *	                       "AAAA", or a number), transport
- *	  --zone FILE          the answers, as JSON; read anew for each question
+ *	  --zone FILE          the answers, as JSON; read again for each question
  *
  * The zone has names, in lower case, as members.  Each is an object of which all
  * may be left out:

@@ -6,7 +6,7 @@
  *
  * It is a process of its own with a real socket, so that what the tests see is
  * what was on the wire.  A request is written down BEFORE it is answered:
- * whoever sees the answer will find the record.  How it answers is told by the
+ * a client that sees the answer will find the record.  How it answers is told by the
  * path (behaviors.mjs), so one receiver can be good and bad at once.
  *
  *	  --port N             0: any that is free (default)
@@ -14,7 +14,7 @@
  *	  --port-file FILE     gets the port once we listen, in one step
  *	  --record FILE        one JSON line a request is appended
  *	  --secret S           may be given more than once
- *	  --secret-file FILE   secrets, one a line; read anew for each request, so it
+ *	  --secret-file FILE   secrets, one a line; read again for each request, so it
  *	                       may be written later
  *	  --clock-offset N     seconds our clock is ahead of the machine's
  *	  --cert F --key F     speak HTTPS

@@ -2,7 +2,7 @@
 #
 # test/t/004_clock.pl
 #	  An hour later: receivers refuse what is older than five minutes, so a retry
-#	  must be stamped and signed anew.
+#	  must be stamped and signed again.
 #
 # The first attempt fails, the server is stopped, and both it and the receiver
 # come back in another hour: the server by a library that is preloaded

@@ -14,7 +14,7 @@ use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# What the user's own statements say is his affair; what we say is ours.
+# What the user's own statements say is up to them; what we say is ours.
 my $node = new_node(
 	'main',
 	'log_statement' => 'none',

@@ -109,7 +109,7 @@ is( $node->safe_psql(
 	'as the log says');
 
 #
-# One that fails for good holds up nobody but its own
+# One that fails for good holds up only its own
 #
 reload($node, 'kgwebhook.retry_schedule' => "'1h'");
 $node->safe_psql(

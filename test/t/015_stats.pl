@@ -77,7 +77,7 @@ insert_intent($node, 'busy', $receiver->url('/hang?busy'));
 wait_for_stats(q{worker_state = 'busy' AND in_flight = 1}, 'busy while a request is in flight');
 $node->restart;
 wait_for_stats(q{worker_state = 'busy' AND in_flight = 1}, 'also after a restart');
-is(stats('enqueued'), 0, 'which starts the counters anew');
+is(stats('enqueued'), 0, 'which starts the counters again');
 $node->safe_psql('postgres', q{DELETE FROM kgwebhook.queue});
 $node->append_conf('postgresql.conf', 'kgwebhook.enabled = off');
 $node->restart;

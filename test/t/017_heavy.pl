@@ -122,7 +122,7 @@ foreach my $function ("kg_canonical_json($huge\::jsonb)", "kg_sign($huge\::jsonb
 }
 
 #
-# Deep ones don't fail who updates them, however deep he is himself
+# Deep ones do not fail an update, however deep its own stack is
 #
 $node->safe_psql(
 	'postgres', qq{
@@ -145,7 +145,7 @@ is($node->safe_psql('postgres', "SELECT string_agg(outcome || ' ' || n, ', ' ORD
 	FROM kgwebhook.delivery_log WHERE event = 'deep.expired' GROUP BY outcome) o"), 'acknowledged 5, invalid 31', 'as deep as a body may be, they are sent');
 
 #
-# What is in the queue all the same
+# What is in the queue anyway
 #
 reload($node, 'kgwebhook.enabled' => 'off');
 $node->safe_psql('postgres', "INSERT INTO t (id, status, callback_url) SELECT 'queued' || i, 'new', '$url' FROM generate_series(1, 20) i");

@@ -4,7 +4,7 @@
 #	  What waits in memory is counted in bytes: many destinations with as many
 #	  events as a page has, and a few whose events are large, don't make the worker
 #	  grow beyond what design Part C allows; and what is larger than a destination's
-#	  share goes all the same.
+#	  share goes anyway.
 #
 #-------------------------------------------------------------------------
 use strict;

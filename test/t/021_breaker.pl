@@ -2,7 +2,7 @@
 #
 # test/t/021_breaker.pl
 #	  A destination that is down costs nothing but its probes, and is not trampled
-#	  when it comes back; one row that is refused doesn't make its destination ill.
+#	  when it comes back; one row that is refused does not open its destination's breaker.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -80,7 +80,7 @@ is(shown('last_success IS NULL'), 't', 'and no success so far');
 
 insert_many('healthy', 500, $healthy->url);
 wait_until_settled($node, "destination = '@{[ $healthy->destination ]}'");
-is(scalar(() = $healthy->lines), 500, 'another destination is served meanwhile');
+is(scalar(() = $healthy->lines), 500, 'another destination is served in the meantime');
 
 # Two more probes are two more attempts, however many there are to be sent.
 my $before = shown('failures_in_a_row');
@@ -105,7 +105,7 @@ is( $node->safe_psql(
 #
 my $back = start_receiver(secret => $secret, port => $dead->port);
 wait_until_settled($node, "destination = '$destination'");
-is(shown('state'), 'ok', 'it is well when it is back');
+is(shown('state'), 'ok', 'it is healthy when it is back');
 is(shown('failures_in_a_row'), 0, 'the failures are over');
 is(shown('last_success > now() - interval \'1 hour\''), 't', 'with a success');
 my $statuses = statuses($back);
@@ -136,7 +136,7 @@ $destination = $well->destination;
 reload($node, 'kgwebhook.retry_schedule' => "'" . join(',', ('20ms') x 60) . "'");
 insert_intent($node, 'poison', $well->url('/status/500'));
 wait_for_log_rows($node, 10, q{object_id = 'poison'});
-is(shown('state'), 'ok', 'an object that is refused time and again is ill, not its destination');
+is(shown('state'), 'ok', 'an object that is refused time and again backs off, not its destination');
 insert_many('beside', 300, $well->url);
 wait_until_settled($node, q{object_id LIKE 'beside%'});
 is(scalar(() = $well->requests(path => '/ok')), 300, 'the others beside it arrive');

@@ -167,7 +167,7 @@ my (undef, undef, $advice) = $node->psql('postgres', q{SELECT kg_pause('https://
 like($advice, qr/HINT:  The destination of such a URL is https:\/\/example\.com:443\./, 'which it is of a URL');
 (undef, undef, $advice) = $node->psql('postgres', q{SELECT kg_pause('https://merchnat.example:443')});
 like($advice, qr/WARNING:  destination "https:\/\/merchnat\.example:443" is not known/, 'a slip of the pen');
-is($node->safe_psql('postgres', 'SELECT destination FROM kgwebhook.paused'), 'https://merchnat.example:443', 'is paused all the same');
+is($node->safe_psql('postgres', 'SELECT destination FROM kgwebhook.paused'), 'https://merchnat.example:443', 'is paused anyway');
 foreach my $known ($here, uc $here)
 {
 	(undef, undef, $advice) = $node->psql('postgres', "SELECT kg_pause('$known')");

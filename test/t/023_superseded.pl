@@ -2,8 +2,8 @@
 #
 # test/t/023_superseded.pl
 #	  What a transition that can't be delivered does to the newer ones of its
-#	  object: it holds them for max_hold while its destination is well, and for as
-#	  long as it takes while its destination is ill.
+#	  object: it holds them for max_hold while its destination is healthy, and for as
+#	  long as it takes while its destination is backing off.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -39,7 +39,7 @@ sub statuses
 }
 
 #
-# The destination is well and refuses one transition
+# The destination is healthy and refuses one transition
 #
 my $picky = start_receiver(secret => $secret);
 insert_intent($node, 'refused', $picky->url('/refuse/pending/ok'));
@@ -136,7 +136,7 @@ is(join(' ', grep { $_ ne 'pending unreachable' } attempts('solo')),
 is( $node->safe_psql('postgres', qq{
 		SELECT count(*), bool_or(attempts > 0) FROM kgwebhook.queue
 		 WHERE destination = '$destination'}),
-	'60|t', 'while the destination is ill, everything waits');
+	'60|t', 'while the destination is backing off, everything waits');
 my $up = start_receiver(secret => $secret, port => $down->port);
 my $solo_up = start_receiver(secret => $secret, port => $solo->port);
 wait_until_settled($node);

@@ -2,7 +2,7 @@
 #
 # test/t/025_memory.pl
 #	  A backlog of more than memory may hold, most of it by one COPY: the worker
-#	  stays small, and others are served meanwhile, also while one destination is
+#	  stays small, and others are served in the meantime, also while one destination is
 #	  dead and another never answers.
 #
 #-------------------------------------------------------------------------

@@ -136,7 +136,7 @@ $node->safe_psql('postgres', 'DELETE FROM kgwebhook.queue');
 $receiver->release('deleted');
 wait_for_log_rows($node, 5, q{object_id LIKE 'deleted%' AND outcome = 'acknowledged'});
 is(scalar(() = $receiver->requests(path => '/while/deleted/ok')), $opened + 5,
-	'what is deleted on its way is logged all the same, and not sent again');
+	'what is deleted on its way is logged anyway, and not sent again');
 
 #
 # Idle

@@ -128,12 +128,12 @@ kill 'CONT', $worker;
 foreach my $i (1 .. 20)
 {
 	$older->query_safe('BEGIN') if $i > 1;
-	$older->query_safe(insert("meanwhile$i", 1));
+	$older->query_safe(insert("between$i", 1));
 	$older->query_safe('COMMIT');
-	set_status($node, "meanwhile$i", 'success');
+	set_status($node, "between$i", 'success');
 }
 wait_until_settled($node);
-is_deeply([ grep { statuses("meanwhile$_") ne 'pending success' } 1 .. 20 ],
+is_deeply([ grep { statuses("between$_") ne 'pending success' } 1 .. 20 ],
 	[], 'what is committed in the midst of it is in order');
 
 #

@@ -2,7 +2,7 @@
 #
 # test/t/029_endpoints.pl
 #	  Bad endpoints beside a good one at the same host: they fail by themselves,
-#	  whoever they belong to and however many wait there; and what has waited for
+#	  whatever they belong to and however many wait there; and what has waited for
 #	  a retry is due at once when they work again.
 #
 # How long anything takes is measured by the log and held against a limit that
@@ -103,7 +103,7 @@ foreach my $kind (sort keys %kinds)
 				 WHERE url = '$url' AND outcome <> 'acknowledged') >= 5});
 		insert_intent($node, "known_$name", $receiver->url('/ok'));
 		cmp_ok(seconds_until_served("known_$name"), '<', 30, 'and one that is known');
-		is(shown($receiver->destination, 'state'), 'ok', 'its destination is well');
+		is(shown($receiver->destination, 'state'), 'ok', 'its destination is healthy');
 		push @receivers, $receiver;
 	}
 }

@@ -52,8 +52,8 @@ insert_intent($node, 'held', $receiver->url('/while/hold/ok'));
 $receiver->wait_for_requests(1, if => sub { $_[0]{json}{payment_intent_id} eq 'held' });
 sql('BEGIN; DROP EXTENSION kgwebhook; ROLLBACK');
 sql('BEGIN; SAVEPOINT s; DROP EXTENSION kgwebhook; ROLLBACK TO s; COMMIT');
-insert_intent($node, 'meanwhile', $receiver->url('/ok?meanwhile'));
-wait_until_settled($node, "object_id = 'meanwhile'");
+insert_intent($node, 'between', $receiver->url('/ok?between'));
+wait_until_settled($node, "object_id = 'between'");
 is_deeply([ worker_pids($node, 'postgres') ], [$pid], 'the worker stays when DROP EXTENSION is rolled back');
 unlink $hold;
 wait_until_settled($node);
@@ -104,8 +104,8 @@ $node->poll_query_until('postgres',
 wait_for_worker($node);
 $secret = sql('SELECT kg_create_secret()');
 $receiver->set_secret($secret);
-insert_intent($node, 'anew', $receiver->url('/ok?anew'));
-is( ($receiver->wait_for_requests(1, path => '/ok?anew'))[0]{valid}, 1,
+insert_intent($node, 'again', $receiver->url('/ok?again'));
+is( ($receiver->wait_for_requests(1, path => '/ok?again'))[0]{valid}, 1,
 	'delivered by the extension that replaced itself');
 is( sql(q{SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id = 'replaced'}),
 	0, 'which knows nothing of what was sent before');

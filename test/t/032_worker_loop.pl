@@ -3,7 +3,7 @@
 # test/t/032_worker_loop.pl
 #	  Workers that can't run: no room for them, or an error each time.  It is said,
 #	  once or ever more rarely; it is tried again; the server stays up; and what was
-#	  queued meanwhile is delivered.
+#	  queued in the meantime is delivered.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -59,7 +59,7 @@ set_status($node, 'broken', 'success');
 is($node->safe_psql('postgres', 'SELECT queue_depth FROM kgwebhook.stats'), 2, 'payments go on, and the queue holds');
 $node->safe_psql('postgres', 'ALTER TABLE kgwebhook.queue RENAME COLUMN renamed TO payload');
 is(join(' ', map { $_->{json}{status} } $receiver->wait_for_requests(2)),
-	'pending success', 'mended, all is delivered');
+	'pending success', 'fixed, all is delivered');
 is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $started, 'the server stayed up');
 unlike(new_log($log_start), qr/all server processes terminated/, 'and no other process was ended');
 

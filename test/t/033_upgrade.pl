@@ -4,8 +4,8 @@
 #	  From this version to the next, which is made here of this one and of
 #	  test/upgrade: the package first, then the server's restart, then ALTER
 #	  EXTENSION UPDATE.  In each state in between payments commit, and what is
-#	  committed is delivered or waits; and whoever comes by the upgrade has the
-#	  same as whoever installs anew.
+#	  committed is delivered or waits; and an upgrade ends with the
+#	  same objects as a fresh install.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -242,7 +242,7 @@ wait_until_settled($node);
 is(scalar(requests_of('kept')), 1, 'until there is a library that knows');
 
 #
-# Upgraded or installed anew, it is the same
+# Upgraded or freshly installed, it is the same
 #
 $node->safe_psql('postgres', 'CREATE DATABASE fresh');
 $node->safe_psql('fresh',
@@ -301,7 +301,7 @@ my $upgraded = whole_of('postgres');
 my $installed = whole_of('fresh');
 like($installed, qr/^COMMENT ON COLUMN kgwebhook\.queue\.next_note IS/m, 'with comments');
 like($installed, qr/^GRANT ALL ON FUNCTION kgwebhook\.next_library\(\) TO pg_monitor/m, 'with rights');
-is($upgraded, $installed, "upgraded or installed anew, version $next is the same");
+is($upgraded, $installed, "upgraded or freshly installed, version $next is the same");
 
 $node->stop;
 done_testing();

@@ -4,7 +4,7 @@
 #	  pg_upgrade: everything comes along, nothing is sent until kg_adopt(), and then
 #	  each pending event once, in order, under the name it always had.
 #
-# pg_upgrade also goes from a version to itself, which takes the same way but for
+# pg_upgrade also goes from a version to itself, which takes the same way except for
 # the catalogs' differences.  So this runs everywhere; with OLD_PG_CONFIG in the
 # environment it goes from that version to this one, as in
 # `make matrix SUITES=upgrade`.
@@ -214,7 +214,7 @@ foreach my $mode ('copy', 'link')
 		"$mode: the transactions of before are of the past");
 
 	# what happens before it is adopted waits with the others
-	insert_intent($node, 'meanwhile', $ok);
+	insert_intent($node, 'between', $ok);
 	is( $node->safe_psql('postgres', "SELECT outcome FROM kg_send_test('$ok')"),
 		'acknowledged',
 		"$mode: kg_send_test() sends");
@@ -222,25 +222,25 @@ foreach my $mode ('copy', 'link')
 	worker_state_is($node, 'postgres', 'not adopted');
 	is(() = $receiver->lines, $before + 1, "$mode: and nothing else did");
 	is($node->safe_psql('postgres', "SELECT to_regclass('$old_day') IS NOT NULL"),
-		't', "$mode: no day of the log is dropped meanwhile");
+		't', "$mode: no day of the log is dropped in the meantime");
 
 	#
 	# Adopted, it sends what waits, and goes on
 	#
 	$before++;
-	$names{'meanwhile payment_intent.pending'} = $node->safe_psql('postgres',
-		q{SELECT webhook_id FROM kgwebhook.queue WHERE object_id = 'meanwhile'});
+	$names{'between payment_intent.pending'} = $node->safe_psql('postgres',
+		q{SELECT webhook_id FROM kgwebhook.queue WHERE object_id = 'between'});
 	$node->safe_psql('postgres', 'SELECT kg_adopt()');
 	wait_until_settled($node, "object_id NOT LIKE 'held%'");
 	worker_state_is($node, 'postgres', 'idle');
 	is_deeply(
 		got($receiver, $before),
-		{ %expected, meanwhile => 1 },
+		{ %expected, between => 1 },
 		"$mode: each pending event is sent once, and nothing else");
 	is(faults($before), '', "$mode: in order, under its name, signed");
 	is(() = $paused->lines, 0, "$mode: what was paused still is");
 	is( $node->safe_psql('postgres', q{
-			SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id <> 'meanwhile'
+			SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id <> 'between'
 			   AND NOT is_test AND delivery_id IN (SELECT delivery_id FROM kgwebhook.delivery_log
 			   WHERE outcome = 'acknowledged' GROUP BY delivery_id HAVING count(*) > 1)}),
 		0,

@@ -166,7 +166,7 @@ is_attempt('own.example', 'blocked', [], "a public address of this host's own");
 #
 # Names that change their mind
 #
-# kg_send_test remembers no name: each asks anew.
+# kg_send_test remembers no name: each asks again.
 $world->names('rebound.example' => { A => [ [$public], ['127.0.0.1'], [$other] ] });
 my @tests = map {
 	$node->safe_psql('postgres',

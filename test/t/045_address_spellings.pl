@@ -113,7 +113,7 @@ sub try_all
 	my @unresolved = grep { /\|the host's name could not be resolved$/ } split /\n/, $not;
 	is( join(' ', map { (split /\|/)[1] } grep { !/\|the host's name could not be resolved$/ } split /\n/, $not),
 		'', "$ctype: none is tried") or diag($not);
-	cmp_ok(scalar(@unresolved), '<', 12, 'and but for few, none is a name to ask for');
+	cmp_ok(scalar(@unresolved), '<', 12, 'and with few exceptions, none is a name to ask for');
 	is( $node->safe_psql(
 			$database, q{
 			SELECT string_agg(DISTINCT error, '; ') FROM kgwebhook.delivery_log WHERE outcome = 'blocked'}),

@@ -17,7 +17,7 @@ use Test::More;
 my $certificates = Kgwebhook::Certificates->new;
 my %here = (for => 'IP:127.0.0.1');
 $certificates->make('authority');
-$certificates->make('stranger');
+$certificates->make('outsider');
 $certificates->make('intermediate', by => 'authority');
 $certificates->make('good', by => 'authority', %here);
 $certificates->make('expired', by => 'authority', %here,
@@ -26,10 +26,10 @@ $certificates->make('early', by => 'authority', %here,
 	from => '20960101000000Z', until => '20960201000000Z');
 $certificates->make('self_signed', %here);
 $certificates->make('misnamed', by => 'authority', for => 'DNS:merchant.example,IP:127.0.0.2');
-$certificates->make('unknown', by => 'stranger', %here);
+$certificates->make('unknown', by => 'outsider', %here);
 $certificates->make('incomplete', by => 'intermediate', %here);
 $certificates->join('complete', 'incomplete', 'intermediate');
-$certificates->join('unknown_with_root', 'unknown', 'stranger');
+$certificates->join('unknown_with_root', 'unknown', 'outsider');
 
 my $ca_file = $certificates->file('trusted.pem');
 copy($certificates->file('authority.crt'), $ca_file) or die $!;
@@ -120,7 +120,7 @@ sub trust
 
 my $unknown = https_receiver('unknown', 'unknown', secret => $secret);
 my ($requests, $closes) = (scalar($good->requests), scalar($closing->requests));
-trust('stranger');
+trust('outsider');
 is(attempt_at($good->url)->{error}, $issuer, 'no kept connection is good for an authority that has gone');
 is(scalar($good->requests), $requests, 'nothing goes over it');
 is(attempt_at($closing->url('/once'))->{error}, $issuer, 'nor is a session');
@@ -141,7 +141,7 @@ is(($good->requests)[-1]{connection}, $last->{connection}, 'a reload that finds 
 
 # another file put in its place, as tools do
 rename $ca_file, "$ca_file.old" or die $!;
-copy($certificates->file('stranger.crt'), "$ca_file.new") or die $!;
+copy($certificates->file('outsider.crt'), "$ca_file.new") or die $!;
 rename "$ca_file.new", $ca_file or die $!;
 reload($node);
 is(attempt_at($good->url)->{error}, $issuer, 'also when the file was replaced');

@@ -120,7 +120,7 @@ my %asked = map { $_->{name} => 1 } @asked;
 cmp_ok(scalar(keys %asked), '<', 60, 'and before all were asked for');
 
 #
-# And when the name server is well again, so are they
+# And when the name server is back, so are they
 #
 $world->names('public.example' => $names{'public.example'},
 	map { $_ => { A => ['93.184.216.34'] } } @silent);

@@ -1,7 +1,7 @@
 #-------------------------------------------------------------------------
 #
 # test/t/053_role_database_settings.pl
-#	  Defaults of database and role that are meant for people, or meant ill: the
+#	  Defaults of database and role that are meant for people, or meant to harm: the
 #	  worker doesn't go by them, and a payload is the same under all of them.
 #
 #-------------------------------------------------------------------------

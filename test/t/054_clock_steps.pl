@@ -103,22 +103,22 @@ foreach my $step ([ 'forth', $day ], [ 'back', 0 ], [ 'back', -$day ], [ 'forth'
 is(scalar(requests_of('hour', 1)), 1, 'what has an hour to wait still waits');
 
 #
-# A destination that is ill: its rows are let go, and read from the table again,
+# A destination that is backing off: its rows are let go, and read from the table again,
 # where they are due a day too late
 #
 my $port = $receiver->port;
 $receiver->stop;
-insert_intent($node, "ill$_", $receiver->url) foreach 1 .. 6;
+insert_intent($node, "down$_", $receiver->url) foreach 1 .. 6;
 $node->poll_query_until('postgres',
 	qq{SELECT state = 'backing_off' FROM kgwebhook.destinations WHERE destination LIKE '%:$port'})
   or die 'waited for the breaker to open';
 $node->poll_query_until('postgres',
-	q{SELECT count(*) = 6 FROM kgwebhook.queue WHERE object_id LIKE 'ill%' AND attempts > 0}, 't')
+	q{SELECT count(*) = 6 FROM kgwebhook.queue WHERE object_id LIKE 'down%' AND attempts > 0}, 't')
   or die 'waited for attempts';
 set_clock(-$day);
 $receiver = start_receiver(port => $port);
-wait_until_settled($node, q{object_id LIKE 'ill%'});
-pass('a destination that was ill when the clock was set back is not forgotten for a day');
+wait_until_settled($node, q{object_id LIKE 'down%'});
+pass('a destination that was backing off when the clock was set back is not forgotten for a day');
 
 $node->stop;
 done_testing();

@@ -123,7 +123,7 @@ unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile),
 	qr/PANIC|terminated by signal (?!9)/, 'nothing else has died');
 insert_intent($node, 'well', start_receiver(secret => $secret)->url);
 wait_until_settled($node);
-pass('and all is well');
+pass('and all is healthy');
 
 $node->stop;
 done_testing();

@@ -60,7 +60,7 @@ is($node->safe_psql('postgres', q{
 	0, 'and nothing is both');
 is(scalar(() = $receiver->lines), $n + 1, 'nothing is sent again for it');
 
-# Payments go on meanwhile.
+# Payments go on in the meantime.
 insert_intent($node, 'during', $receiver->url);
 $receiver->wait_for_requests($n + 2);
 

@@ -93,7 +93,7 @@ is( $node->safe_psql(
 		  FROM kgwebhook.deliveries WHERE state = 'acknowledged'}),
 	'8|8|2',
 	'all have arrived, by their second attempt at the latest');
-is(health_of($closing), 'ok|0', 'the destination is not ill');
+is(health_of($closing), 'ok|0', 'the destination is not backing off');
 is(scalar($closing->requests), 8 + @dropped, 'one row of the log is one request');
 
 #

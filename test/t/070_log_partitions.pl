@@ -161,7 +161,7 @@ $node->restart;
 deliver();
 like(days(), qr/$day/, 'the day is made when the reader is gone');
 is( sql('SELECT tableoid::regclass, count(*) FROM kgwebhook.delivery_log GROUP BY 1'),
-	"kgwebhook.delivery_log_$day|3", 'and has what came meanwhile');
+	"kgwebhook.delivery_log_$day|3", 'and has what came in the meantime');
 ok( $node->poll_query_until('postgres', q{SELECT to_regclass('kgwebhook.delivery_log_20200101') IS NULL}),
 	'the old one is dropped after that');
 
@@ -244,7 +244,7 @@ sql('ALTER DEFAULT PRIVILEGES IN SCHEMA kgwebhook GRANT SELECT ON TABLES TO PUBL
 sql(q{SELECT kgwebhook.create_log_partition('2031-01-01')});
 is( sql(q{SELECT relacl FROM pg_class c, aclexplode(c.relacl) a
 		 WHERE c.oid = 'kgwebhook.delivery_log_20310101'::regclass AND a.grantee <> c.relowner}),
-	'', 'nobody but the owner may read a new day');
+	'', 'only the owner may read a new day');
 
 $node->stop;
 done_testing();

@@ -83,7 +83,7 @@ sql('DROP TABLE by_hand');
 is(size(), $empty, 'and the tables are as large as before');
 
 #
-# What comes in meanwhile stays
+# What comes in in the meantime stays
 #
 fill(1000, 'now()', '1 us');
 fill(1, q{now() + interval '1 min'}, '0');
@@ -165,7 +165,7 @@ is(queue_indexes(), $large, 'nor in a block of code that may');
 sql(q{CREATE FUNCTION nightly() RETURNS bigint LANGUAGE sql AS 'SELECT kg_purge(); SELECT 1::bigint'; SELECT nightly(); DROP FUNCTION nightly()});
 is(queue_indexes(), $large, 'nor in a function of someone\'s');
 sql('SELECT kg_purge()');
-cmp_ok(queue_indexes(), '<', 200_000, 'then they are made anew');
+cmp_ok(queue_indexes(), '<', 200_000, 'then they are rebuilt');
 is(sql('SELECT object_id FROM kgwebhook.queue WHERE delivery_id > 0'), 'waiting7', 'for what waits');
 is(sql('SELECT kgwebhook.reindex_queue()'), 't', 'once is enough');
 

@@ -92,7 +92,7 @@ sql('postgres', 'ALTER SYSTEM SET kgwebhook.enabled = off');
 $node->reload;
 $node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats})
   or die 'waited for the worker to rest';
-is(sweep(), 0, 'all is well, and nothing is said');
+is(sweep(), 0, 'all is healthy, and nothing is said');
 sql('postgres', q{
 	INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, enqueued_at)
 	SELECT i, 'msg_' || i, 'default', 'e.new', 'queued' || i, 'https://m.example/', 'https://m.example:443', '{}', i % 2, now() - age

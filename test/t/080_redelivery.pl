@@ -93,7 +93,7 @@ wait_until_settled($node);
 is(sql(q{SELECT state, attempts FROM kgwebhook.deliveries WHERE object_id = 'long'}),
 	'acknowledged|6', 'three more attempts, and not one');
 
-# A URL that was mended by hand
+# A URL that was corrected by hand
 sql(q{ALTER TABLE payment_intents DISABLE TRIGGER kgwebhook_check});
 insert_intent($node, 'typo', 'ftp://127.0.0.1/x');
 sql(q{ALTER TABLE payment_intents ENABLE TRIGGER kgwebhook_check});
@@ -169,19 +169,19 @@ wait_for_log_rows($node, 1, q{object_id = 'mute'});
 like(told('mute'), qr/waits for a signing secret of organization mute/, 'without a secret');
 
 # Probes of its destination may come sooner than its own time, and aren't for it.
-my $ill = start_receiver();
-$ill->stop;
-insert_intent($node, "ill$_", $ill->url) foreach 1 .. 5;
-wait_for_log_rows($node, 5, q{object_id LIKE 'ill%'});
-set_status($node, 'ill1', 'success');
+my $silent = start_receiver();
+$silent->stop;
+insert_intent($node, "silent$_", $silent->url) foreach 1 .. 5;
+wait_for_log_rows($node, 5, q{object_id LIKE 'silent%'});
+set_status($node, 'silent1', 'success');
 $node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM kgwebhook.destinations WHERE state = 'backing_off')});
-my ($again) = sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'ill1'})
+my ($again) = sql(q{SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue WHERE object_id = 'silent1'})
   =~ /(?:cannot be reached|is failing|has succeeded since) \(5 failures in a row\)\. The next probe is at (\S+ \S+); this is sent once one succeeds/;
-is(sql("SELECT '$again' > now() + interval '40 min'"), 't', 'its destination is ill');
+is(sql("SELECT '$again' > now() + interval '40 min'"), 't', 'its destination is backing off');
 ok( $node->poll_query_until('postgres',
 		q{SELECT next_try > now() + interval '40 min' FROM kgwebhook.destinations WHERE state = 'backing_off'}),
 	'which has nothing to probe it with until then');
-sql(q{DELETE FROM kgwebhook.queue WHERE object_id LIKE 'ill%'});
+sql(q{DELETE FROM kgwebhook.queue WHERE object_id LIKE 'silent%'});
 
 reload($node, 'kgwebhook.enabled' => 'off');
 $node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats});

@@ -58,7 +58,7 @@ sub queued
 }
 
 #
-# Fan-out: whoever has subscribed gets it, each once, each signed
+# Fan-out: every subscription gets it, each once, each signed
 #
 my $all = subscribe($platform->url('/ok?all'));
 my $paid = subscribe($platform->url('/ok?paid'), 'payment_intent.success,transfer.*');
@@ -129,7 +129,7 @@ is(state_of($all), 'paused|kg_pause_subscription() was called|2', 'and it waits'
 like(sql("SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue"),
 	qr/Its subscription $all is paused\. .* after kg_resume_subscription\($all\)/, 'in words');
 
-# more of it than a destination may have in memory: the others go all the same
+# more of it than a destination may have in memory: the others go anyway
 sql(qq{
 	INSERT INTO kgwebhook.queue (webhook_id, org_id, event, object_id, url, destination, payload, subscription_id)
 	SELECT 'msg_' || n, 'default', 'payment_intent.pending', 'backlog' || n, '@{[ $platform->url('/ok?all') ]}',
@@ -158,7 +158,7 @@ wait_until_settled($node);
 is_deeply([ grep { /^paused/ } got($platform, '/ok?all') ],
 	[ 'paused pending', 'paused success' ], 'resumed, it gets what waited, in order');
 is_deeply([ grep { /^after/ } got($platform, '/ok?all') ], ['after pending'], 'all of it');
-is(state_of($all), 'ok||0', 'and is well');
+is(state_of($all), 'ok||0', 'and is healthy');
 
 #
 # Refusing: neither held nor superseded is who stands at the same destination
@@ -186,12 +186,12 @@ is( sql(q{SELECT string_agg(DISTINCT subscription_id::text, ' ') FROM kgwebhook.
 is(sql('SELECT count(*) FROM kgwebhook.unacknowledged'), 8, 'for each object its latest status');
 
 # eight objects refused in a row, with nothing acknowledged in between, are still
-# one receiver's illness: of what comes then, one at a time is its probe
+# one receiver's failure: of what comes then, one at a time is its probe
 sql("SELECT kg_pause_subscription($all)");
 sql(q{INSERT INTO payment_intents (payment_intent_id) SELECT 'burst' || n FROM generate_series(1, 8) n});
 wait_for_log_rows($node, 9, "subscription_id = $refusing");
 is( sql("SELECT state FROM kgwebhook.destinations WHERE destination = '@{[ $platform->destination ]}'"),
-	'ok', 'one that refuses everything does not make the destination ill');
+	'ok', 'one that refuses everything does not make the destination back off');
 sql("SELECT kg_resume_subscription($all)");
 wait_until_settled($node, "subscription_id IS DISTINCT FROM $refusing");
 
@@ -222,7 +222,7 @@ is( sql(qq{SELECT string_agg(object_id || ' ' || attempts || ' ' || (reason ~ 'i
 sql("SELECT kg_unsubscribe($waiting)");
 
 #
-# Whoever holds its row holds up neither deliveries nor their settling
+# A session that locks its row holds up neither deliveries nor their settling
 #
 reload($node,
 	'kgwebhook.retry_schedule' => "'100ms,100ms,100ms'",
@@ -313,12 +313,12 @@ is_deeply(
 	[ 'gone1 pending', 'gone2 pending', 'gone3 pending', 'gone3 success' ],
 	'all is sent');
 is_deeply([ grep { /^gone3/ } got($platform, '/ok?back') ], [ 'gone3 pending', 'gone3 success' ], 'in order');
-is(state_of($gone), 'ok||0', 'and it is well');
+is(state_of($gone), 'ok||0', 'and it is healthy');
 is(sql('SELECT count(*) FROM kgwebhook.unacknowledged'), 0, 'nothing is unacknowledged');
 
 #
 # Failing for long: disabled when something is given up and nothing was taken
-# for the whole span of the schedule; not when something was taken meanwhile
+# for the whole span of the schedule; not when something was taken in the meantime
 #
 my $dead = start_receiver();
 my $long = subscribe($dead->url('/status/500'));
@@ -335,7 +335,7 @@ wait_for_log_rows($node, 1, "subscription_id = $fickle AND object_id = 'long2'")
 reload($node, 'kgwebhook.retry_schedule' => "'500ms,500ms,500ms'");
 sql('UPDATE kgwebhook.queue SET next_attempt_at = now()');
 wait_until_settled($node);
-like(state_of($fickle), qr/^failing\|/, 'who has taken something meanwhile stays enabled');
+like(state_of($fickle), qr/^failing\|/, 'who has taken something in the meantime stays enabled');
 insert_intent($node, 'long2b', $own->url);
 wait_until_settled($node);
 is(state_of($fickle), 'ok||0', 'and the next acknowledgement is seen');
@@ -349,7 +349,7 @@ is(sql("SELECT string_agg(object_id || event, ' ') FROM kgwebhook.dead_letter WH
 	'long1payment_intent.expired', 'and what was given up is a dead letter');
 is( sql(q{SELECT string_agg(coalesce(subscription_id::text, '-') || ':' || attempts, ' ' ORDER BY subscription_id NULLS FIRST)
             FROM kgwebhook.deliveries WHERE object_id = 'long1' AND event = 'payment_intent.expired'}),
-	"-:1 $all:1 $gone:1 $long:0 $fickle:4", 'each is tried as often as it needs: who was disabled meanwhile not at all');
+	"-:1 $all:1 $gone:1 $long:0 $fickle:4", 'each is tried as often as it needs: who was disabled in the meantime not at all');
 is(scalar(got($dead, '/refuse/expired/ok')), 7, 'three acknowledged, one tried four times');
 $node->restart;
 insert_intent($node, 'long3', $own->url);

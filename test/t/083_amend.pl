@@ -52,11 +52,11 @@ my $url = $receiver->url('/ok');
 sql(qq{INSERT INTO orders VALUES ('one', 'new', '$url', '{"cart": 9007199254740993, "note": "kept"}')});
 $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.dead_letter}) or die 'no dead letter';
 my ($id, $webhook_id) = split /\|/, sql('SELECT delivery_id, webhook_id FROM kgwebhook.dead_letter');
-my $mend = q{SELECT kg_amend(delivery_id, jsonb_set(payload, '{data,cart}', '"9007199254740993"') || '{"timestamp": 1, "signature": "x"}')
+my $fix = q{SELECT kg_amend(delivery_id, jsonb_set(payload, '{data,cart}', '"9007199254740993"') || '{"timestamp": 1, "signature": "x"}')
 	FROM kgwebhook.dead_letter};
 like(error_of("SELECT kg_amend($id, payload) FROM kgwebhook.dead_letter"), qr/ERROR:  22003/,
 	'what is still wrong is refused');
-is(sql("SET ROLE clerk; $mend"), $id, 'kg_amend() returns the delivery');
+is(sql("SET ROLE clerk; $fix"), $id, 'kg_amend() returns the delivery');
 my $request = request_of('one');
 is("$request->{valid} $request->{headers}{'webhook-id'}", "1 $webhook_id", 'which arrives, under its webhook-id');
 is_deeply($request->{json}{data}, { cart => '9007199254740993', note => 'kept' }, 'as it was corrected');

@@ -99,7 +99,7 @@ is(sql('SELECT org_id, kind, event FROM kgwebhook.unacknowledged ORDER BY 1'), $
 is(sql('SELECT org_id, kind, event FROM kg_reconcile() ORDER BY 1'), $open, 'and so does kg_reconcile');
 
 #
-# Whoever names one has to say which
+# A caller that names one has to say which
 #
 foreach my $function ('kg_redeliver_object', 'kg_explain')
 {
@@ -144,7 +144,7 @@ is(sql(q{SELECT kind FROM kg_send_test('} . $receiver->url . q{', 'a')}), 'payme
 sql(q{INSERT INTO orders VALUES (repeat('x', 9000), 8, 'paid', '} . $receiver->url . q{')});
 wait_until_settled($node, q{object_id = '8'});
 is( sql(q{SELECT length(org_id), outcome, error FROM kgwebhook.delivery_log WHERE object_id = '8'}),
-	q{255|invalid|the organization's identifier is longer than 255 bytes}, 'and is logged all the same');
+	q{255|invalid|the organization's identifier is longer than 255 bytes}, 'and is logged anyway');
 
 $node->stop;
 done_testing();

@@ -35,7 +35,7 @@ use Time::HiRes qw(usleep);
 
 my $top = abs_path(dirname(__FILE__) . '/../..');
 
-# In the order in which their sessions are typed, all in one database: whoever
+# In the order in which their sessions are typed, all in one database: anyone who
 # reads goes from the README to the operator's page, and that begins with the
 # deliveries which the README has made.
 my @documents = ('README.md', 'docs/operations.md');
@@ -122,7 +122,7 @@ sub type_until
 	return $out;
 }
 
-# Runs a session of a document, which is mended when it gives other output.
+# Runs a session of a document, which is corrected when it gives other output.
 my %changed;
 
 sub run_session

@@ -108,7 +108,7 @@ is( $node->safe_psql('postgres',
 #
 # Cases: what a verifier says, by what it goes by
 #
-my $stranger = 'whsec_' . encode_base64('x' x 32, '');
+my $outsider = 'whsec_' . encode_base64('x' x 32, '');
 my @cases;
 
 # Verdicts are for all ways, or for (header, body).
@@ -152,8 +152,8 @@ add_case('without signature', $hard,
 add_case('with an empty signature', $hard,
 	{ signature => 'v1,', body => $unsigned =~ s/\}\z/,"signature":""}/r },
 	$wrong, 'refused: no signature');
-add_case('by another secret', $hard, { secrets => $stranger }, $wrong);
-add_case('by the second secret of two', $hard, { secrets => "$stranger $secret" }, 'valid');
+add_case('by another secret', $hard, { secrets => $outsider }, $wrong);
+add_case('by the second secret of two', $hard, { secrets => "$outsider $secret" }, 'valid');
 add_case('with another id', $hard, { id => 'msg_0' }, $wrong, 'valid');
 add_case('with a signature before it', $hard,
 	{ signature => "v1,AAAA $wire->{signature}" }, 'valid');

@@ -35,7 +35,7 @@ test_members(void)
 		   "member /timestamp is there twice", "two stamps");
 	is_str(canonical("{\"timestamp\":1e999}", &stamp),
 		   "number 1e999 at /timestamp can't be held exactly by a double",
-		   "what is replaced is judged all the same");
+		   "what is replaced is judged anyway");
 	is_int(run_string("{}", &inexact), KGW_CANONICAL_INEXACT_NUMBER,
 		   "a stamp that no double holds");
 	is_str(canonical("{\"a\":{\"timestamp\":1,\"signature\":\"x\"}}", &both),

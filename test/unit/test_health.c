@@ -53,7 +53,7 @@ test_window_opens(void)
 	int			first = kgw_circuit_breaker_limit(&health, NO_CAP, START);
 	int			by_one = 0;
 
-	ok(first >= 1, "a stranger is asked a little");
+	ok(first >= 1, "an unknown destination is asked a little");
 	ok(first <= 32, "and not much");
 	ok(!health.open, "its breaker is closed");
 	for (int i = 1; i <= 100; i++)
@@ -239,7 +239,7 @@ test_recovery(void)
 	note_many(&health, KGW_SIGN_DOWN, KGW_HEALTH_SUSPECTS - 1, now);
 	ok(!health.open, "it takes as much as before to open it");
 	note_many(&health, KGW_SIGN_DOWN, 1, now);
-	is_probe_at(&health, now + 500 * MS, "500 ms: the pauses begin anew");
+	is_probe_at(&health, now + 500 * MS, "500 ms: the pauses begin again");
 
 	/* however wide the window was */
 	health = fresh(now);
@@ -263,7 +263,7 @@ test_closed_time(void)
 
 	is_int(kgw_circuit_breaker_closed_time(&health, START), 0, "closed for no time yet");
 	is_int(kgw_circuit_breaker_closed_time(&health, START + 10 * SECOND), 10 * SECOND,
-		   "it passes while all is well");
+		   "it passes while all is healthy");
 	note_many(&health, KGW_SIGN_DOWN, KGW_HEALTH_SUSPECTS, START + 10 * SECOND);
 	is_int(kgw_circuit_breaker_closed_time(&health, START + 96 * HOUR), 10 * SECOND,
 		   "it stands still while the breaker is open");
@@ -322,7 +322,7 @@ test_hastened(void)
 	kgw_circuit_breaker_hasten(&health, now + SECOND);
 	is_probe_at(&health, now + SECOND, "once, instead of a minute later");
 	note_many(&health, KGW_SIGN_FAILED, 1, now + SECOND);
-	is_probe_at(&health, now + 2 * SECOND, "with the pauses beginning anew");
+	is_probe_at(&health, now + 2 * SECOND, "with the pauses beginning again");
 
 	health = fresh(START);
 	kgw_circuit_breaker_hasten(&health, START);

@@ -268,7 +268,7 @@ test_refused(void)
 	}
 }
 
-/* NUL hides the rest from whoever reads a C string. */
+/* NUL hides the rest from a reader of C strings. */
 static void
 test_nul(void)
 {

@@ -4,12 +4,12 @@
  *	  Sentences about what keeps a document from becoming canonical.
  *
  * They end up in delivery_log.error and in error messages, and are read by
- * whoever has to repair the document.  So they say where: malformed text by
+ * the person who has to repair the document.  So they say where: malformed text by
  * the byte (there is no telling what the author meant its structure to be),
  * everything else by a JSON pointer (RFC 6901), which also serves someone
  * who sees the jsonb and not the text.
  *
- * What is quoted comes from strangers.  It is capped, it is cut between
+ * What is quoted is untrusted.  It is capped, it is cut between
  * characters, and it is quoted from the draft, where C0 controls are escaped
  * and the UTF-8 is known to be valid; the other control characters are
  * escaped here.

@@ -116,7 +116,7 @@ kgw_jcs_run(KgwJcs *c, const char *json, size_t len,
 {
 	kgw_jcs_workspace_begin(c, json, len, members);
 	c->status = run_stages(c, len);
-	/* Neither belongs to us: whoever looks later must not find them. */
+	/* Neither belongs to us: no pointer to them may stay behind. */
 	c->json = c->p = c->end = NULL;
 	c->members = NULL;
 	return c->status;

@@ -17,7 +17,7 @@
  * and they are only reached by numbers of more than 15 digits, or by
  * subnormal ones: up to DBL_DIG digits always survive the way to a double and
  * back, so that such a number is its own shortest text, and digits are merely
- * laid out anew.  Those are the numbers that people send.
+ * laid out again.  Those are the numbers that people send.
  *
  * What strtod() is given has no decimal point, and what printf() gives is
  * searched for digits only, so a foreign LC_NUMERIC does no harm.

@@ -4,7 +4,7 @@
  *	  The order of members in canonical JSON (RFC 8785 section 3.2.3).
  *
  * Names are compared as sequences of UTF-16 code units, unescaped.  UTF-8 has
- * that same order but for one thing: characters beyond the basic plane are
+ * that same order except for one thing: characters beyond the basic plane are
  * surrogates (0xD800 to 0xDFFF) in UTF-16 and so come before U+E000 to
  * U+FFFF, while their UTF-8 comes after.  Names without an escape and without
  * a character from U+E000 on, nearly all of them, are therefore compared by

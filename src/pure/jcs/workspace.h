@@ -4,13 +4,13 @@
  *	  What the canonicalizer's files work on.
  *
  * The input is read once, left to right, and its canonical tokens are
- * appended to the "draft".  The draft is canonical JSON but for the order of
+ * appended to the "draft".  The draft is canonical JSON except for the order of
  * members.  Reordering never changes the length of a text, and an object
  * whose members come in order needs none, so only the others are written
  * down: each as a KgwJcsReorder with its members, in the order in which they
  * close.  Without any, the draft is the result.  Otherwise one pass, from the
  * end of the draft to its beginning, writes the result (sort.c).
- * So the work is linear but for sorting, and a document needs no tree.
+ * So the work is linear except for sorting, and a document needs no tree.
  *
  * Above the workspace, each including only what stands before it: error (what
  * went wrong, and where), string, sort, members (the changes to members of the
