@@ -12,7 +12,8 @@ test/checker/conduct.py
 
 Breakers can't be seen in the log, so that the times are lower bounds.  What waits
 when a breaker closes is due at once, ahead of its time, which it keeps if it fails
-then; so where one may have closed, an attempt can't be early.  What died with a kept
+then; so where one may have closed, an attempt can't be early.  Nor can the last word
+before a delivery is superseded, but for Retry-After.  What died with a kept
 connection says nothing: it goes again at once, and takes no step of the schedule.
 """
 
@@ -67,6 +68,12 @@ def ends_unanswered(log):
     for times in found.values():
         times.sort()
     return found
+
+
+def had_held(attempts, this):
+    """Whether a hold may have been over when this attempt began."""
+    refused = [attempt for attempt in attempts if attempt.answered]
+    return bool(refused) and this.began - refused[0].ended >= MAX_HOLD - TURN
 
 
 def within(times, span):
@@ -160,6 +167,8 @@ class Conduct:
                     step += 1
                 if self._released(key, last, this):
                     continue
+                if had_held(made[:number + 1], this):
+                    due = min(due, max(wished, last.ended))
                 if this.began < due - SLACK:
                     found.append((*key, f"attempt {number + 2} after"
                                   f" {this.began - last.ended:.3f} s,"
