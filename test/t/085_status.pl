@@ -1,8 +1,8 @@
 #-------------------------------------------------------------------------
 #
 # test/t/085_status.pl
-#	  kg_status() says what is wrong, for each of twenty faults, and what it says to
-#	  do about it does away with it.
+#	  kg_status() says what is wrong, for faults that stop everything and for receivers
+#	  that fail, and what it says to do about the former does away with them.
 #
 # A fault is made, kg_status() has to name its cause, the organization and what
 # waits, and a remedy that is a statement is run as it stands.  Receivers that fail
@@ -13,7 +13,6 @@
 use strict;
 use warnings;
 
-use File::Copy qw(copy);
 use Kgwebhook;
 use Kgwebhook::Certificates;
 use PostgreSQL::Test::Cluster;
@@ -223,115 +222,6 @@ foreach my $org (sort keys %fault)
 is((grep { $_->{severity} eq 'critical' } status()), 0, 'none of these is critical');
 like(headline(), qr/^Deliveries flow, but http/, 'and the page says the worst of them');
 
-#
-# A restart: who was failing before is known.  Some are right again by then, and what
-# waits goes by itself.
-#
-$tls{$_}->stop foreach keys %tls;
-my @good = map { start_receiver(cert => $certificates->file('good.crt'), key => $certificates->file('good.key'), port => $tls{$_}->port) } sort keys %tls;
-my $back = start_receiver(port => $nobody);
 $node->stop;
-start_server();
-wait_for_finding(qr/organization missing\): answered with status 404 since/);
-$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM kgwebhook.queue WHERE org_id IN ('down', 'expired', 'misnamed')})
-  or die 'they did not come back';
-unlike(join("\n", map { $_->{finding} } status()), qr/organization (down|expired|misnamed)/, 'those that came back are no finding any more');
-sql(q{DELETE FROM kgwebhook.queue});
-wait_for_ok('and nothing is wrong without them');
-
-#
-# No secret
-#
-insert_intent($node, 'secretless', $receiver->url, org_id => "'acme'", fiat_amount => "'12.50'", fiat_currency => "'USD'");
-my $secretless = wait_for_finding(qr/^organization acme has no secret, 1 delivery waits since [0-9:]+, 12\.50 USD$/, qr/warning/);
-is($secretless->{remedy}, q{SELECT kg_create_secret('acme');}, 'no secret: what to do');
-sql($secretless->{remedy});
-wait_for_ok('no secret: its remedy works');
-
-#
-# A payload that cannot be sent
-#
-sql(q{CREATE TABLE odd (id text, status text, amount float8, url text); SELECT kg_watch('odd', 'odd', 'id', 'status', 'url', NULL)});
-sql(qq{INSERT INTO odd VALUES ('poison', 'new', 'NaN', '@{[ $receiver->url ]}')});
-my $poison = wait_for_finding(qr/^1 delivery was given up: invalid: /, qr/warning/);
-like($poison->{detail}, qr/^It is odd poison of organization default, to http/, 'poison: which');
-(my $amend = $poison->{remedy}) =~ s/; with what is right.*//;
-sql($amend =~ s/"member": "value"/"amount": "0"/r);
-wait_for_ok('poison: its remedy works');
-
-#
-# A key file that is another one
-#
-my $keys = PostgreSQL::Test::Utils::tempdir('keys') . '/key';
-append_to_file($keys, 'the key that all secrets are encrypted with, and more');
-chmod 0600, $keys;
-copy($keys, "$keys.kept") or die $!;
-reload($node, 'kgwebhook.key_file' => "'$keys'");
-sql('SELECT kg_encrypt_secrets()');
-unlink $keys;
-append_to_file($keys, 'another key, which none of them is encrypted with at all');
-chmod 0600, $keys;
-$node->restart;
-insert_intent($node, 'keyless', $receiver->url);
-my $key = wait_for_finding(qr/^Nothing can be signed: no secret can be decrypted, 1 delivery waits$/, qr/critical/);
-is($key->{remedy}, "Restore $keys, then SELECT pg_reload_conf();", 'a wrong key: what to do');
-copy("$keys.kept", $keys) or die $!;
-sql('SELECT pg_reload_conf()');
-wait_for_ok('a wrong key: its remedy works');
-
-#
-# A worker that ends by an error again and again
-#
-sql('ALTER TABLE kgwebhook.queue RENAME COLUMN problem TO trouble');
-sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'kgwebhook worker' AND datname = 'postgres'});
-my $crash = wait_for_finding(qr/^Nothing is delivered: the worker fails again and again$/, qr/critical/);
-like($crash->{detail}, qr/column "problem" does not exist/, 'a worker that ends again and again: why');
-sql('ALTER TABLE kgwebhook.queue RENAME COLUMN trouble TO problem');
-wait_for_ok('a worker that ends again and again: it goes on by itself');
-
-#
-# A receiver that takes its time, and a backlog that is worked off
-#
-insert_intent($node, "slow $_", $receiver->url('/slow/700')) foreach 1 .. 12;
-wait_for_finding(qr{^\Q@{[ $receiver->url('/slow/700') ]}\E \(organization default\) acknowledges, but takes 0\.7 s a request, \d+ (delivery waits|deliveries wait)$}, qr/info/);
-wait_until_settled($node);
-$receiver->hold('drain');
-sql(qq{INSERT INTO payment_intents (payment_intent_id, callback_url)
-	SELECT 'drain' || i, '@{[ $receiver->url('/while/drain/ok') ]}' FROM generate_series(1, 3000) i});
-my @drain = status();
-like($drain[0]{finding}, qr/^Deliveries flow|a worker had an error/, 'a backlog that is worked off is no finding');
-$receiver->release('drain');
-sql(q{UPDATE kgwebhook.queue SET next_attempt_at = now() - interval '1 hour', enqueued_at = now() - interval '1 hour'
-	WHERE object_id LIKE 'drain%' AND delivery_id > (SELECT min(delivery_id) + 1000 FROM kgwebhook.queue)});
-unlike(join("\n", map { $_->{finding} } status()), qr/late/, 'nor is it late while others of its destination go') foreach 1 .. 5;
-wait_until_settled($node);
-wait_for_ok('and then nothing waits');
-
-#
-# A worker that hangs
-#
-my ($pid) = worker_pids($node);
-kill 'STOP', $pid;
-insert_intent($node, 'stuck', $receiver->url);
-sql(q{UPDATE kgwebhook.queue SET next_attempt_at = now() - interval '11 min'});
-my $late = wait_for_finding(qr/1 delivery is late since/);
-kill 'CONT', $pid;
-sql($late->{remedy});
-wait_for_ok('late: its remedy works');
-
-#
-# Not preloaded
-#
-$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
-$node->restart;
-my $preload = wait_for_finding(qr/^Nothing is delivered: the server does not preload kgwebhook$/, qr/critical/);
-like(headline(), qr/^Nothing is delivered: the server does not preload kgwebhook$/, 'not preloaded: the page');
-my ($statement) = $preload->{remedy} =~ /^(ALTER SYSTEM [^;]*);/;
-is($statement, q{ALTER SYSTEM SET shared_preload_libraries = 'kgwebhook'}, 'not preloaded: what to do');
-sql($statement);
-$node->restart;
-wait_for_ok('not preloaded: its remedy works');
-
-$node->stop;
-$receiver->stop;
+$_->stop foreach $receiver, values %tls;
 done_testing();
