@@ -94,7 +94,8 @@ column_kind(Oid type)
 static bool
 text_can_fail(Oid type)
 {
-	return type == TSQUERYOID || type == JSONPATHOID || OidIsValid(get_element_type(type)) ||
+	return type == TSQUERYOID || type == JSONPATHOID || type == JSONBOID || type == BYTEAOID ||
+		OidIsValid(get_element_type(type)) ||
 		(get_typtype(type) != TYPTYPE_BASE && get_typtype(type) != TYPTYPE_ENUM);
 }
 

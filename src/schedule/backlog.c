@@ -25,7 +25,7 @@
 
 /* Rows of a page, and of one for a destination that is backing off. */
 #define PAGE_ROWS 256
-#define PAGE_ROWS_ILL 2
+#define PAGE_ROWS_PROBE 2
 
 /* Rows read again at a time when all memory is taken. */
 #define ROWS_WHEN_FULL 16
@@ -415,7 +415,7 @@ kgw_backlog_want_page(KgwScheduler *s, int64 *after, int *limit)
 	d->paged_at = s->now;
 	*after = d->cursor;
 	if (d->health.open && !d->skipping)
-		*limit = PAGE_ROWS_ILL;
+		*limit = PAGE_ROWS_PROBE;
 	else
 		*limit = s->row_bytes < ROW_BYTES ? PAGE_ROWS : DESTINATION_SHARE;
 	return d->name;

@@ -52,8 +52,8 @@
 int
 kgw_endpoint_compare_probes(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	KgwTicks	x = pairingheap_const_container(KgwEndpoint, ill_node, a)->health.probe_at;
-	KgwTicks	y = pairingheap_const_container(KgwEndpoint, ill_node, b)->health.probe_at;
+	KgwTicks	x = pairingheap_const_container(KgwEndpoint, probe_node, a)->health.probe_at;
+	KgwTicks	y = pairingheap_const_container(KgwEndpoint, probe_node, b)->health.probe_at;
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
@@ -82,8 +82,8 @@ remove_endpoint(KgwScheduler *s, KgwEndpoint *e)
 {
 	KgwDestination *d = e->key.destination;
 
-	if (e->ill)
-		pairingheap_remove(s->ill_endpoints, &e->ill_node);
+	if (e->awaiting_probe)
+		pairingheap_remove(s->endpoint_probes, &e->probe_node);
 	if (e->running)
 		dlist_delete(&e->run_node);
 	dlist_delete(&e->node);
@@ -334,7 +334,7 @@ kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e)
 	KgwDestination *d = e->key.destination;
 	int			line = 2 * kgw_endpoint_trust(e) + (e->in_flight > 0);
 	bool		runs = !dlist_is_empty(&e->ready) && e->in_flight < endpoint_limit(s, e);
-	bool		ill = e->health.open && !d->health.open &&
+	bool		awaits = e->health.open && !d->health.open &&
 		!kgw_circuit_breaker_probe_due(&e->health, s->now) &&
 		!(dlist_is_empty(&e->ready) && dlist_is_empty(&e->ripe));
 
@@ -348,11 +348,11 @@ kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e)
 		dlist_push_tail(&d->running_endpoints[line], &e->run_node);
 	e->running = runs;
 	e->line = line;
-	if (ill && !e->ill)
-		pairingheap_add(s->ill_endpoints, &e->ill_node);
-	else if (!ill && e->ill)
-		pairingheap_remove(s->ill_endpoints, &e->ill_node);
-	e->ill = ill;
+	if (awaits && !e->awaiting_probe)
+		pairingheap_add(s->endpoint_probes, &e->probe_node);
+	else if (!awaits && e->awaiting_probe)
+		pairingheap_remove(s->endpoint_probes, &e->probe_node);
+	e->awaiting_probe = awaits;
 }
 
 /* The same for all endpoints of a destination. */

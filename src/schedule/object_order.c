@@ -228,8 +228,8 @@ kgw_scheduler_held(const KgwEntry *entry)
 }
 
 /*
- * See to it that the hold of a refused head ends, if it holds anybody.  One that
- * waits for a secret holds nobody: its successors wait for the same.
+ * See to it that the hold of a refused head ends, if it holds any.  One that
+ * waits for a secret holds none: its successors wait for the same.
  */
 void
 kgw_object_order_hold(KgwScheduler *s, KgwEntry *entry)
@@ -421,8 +421,8 @@ join_behind(KgwObject *object, KgwEntry *entry)
 }
 
 /*
- * A head that came back and has to be tried again: if an older one has come
- * meanwhile, which was queued again, that goes first.
+ * A head that came back and has to be tried again: if an older one, queued
+ * again, has come in between, that goes first.
  */
 void
 kgw_object_order_give_way(KgwScheduler *s, KgwEntry *entry)

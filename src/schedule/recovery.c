@@ -16,7 +16,7 @@
  * first, and goes through the window.  A destination that could not be reached has
  * nothing in memory (backlog.c): all that is then read of it is due.
  *
- * A receiver that asked for time by Retry-After gets it all the same.
+ * A receiver that asked for time by Retry-After still gets it.
  *
  * Such a turn comes ahead of its time, so it uses up nothing of the retry
  * schedule: if it fails, the delivery waits for its time as before, and for no
@@ -137,9 +137,9 @@ hasten(KgwScheduler *s, KgwDestination *d)
 		e->unreached = false;
 
 		/* the heap is ordered by what is about to change */
-		if (e->ill)
-			pairingheap_remove(s->ill_endpoints, &e->ill_node);
-		e->ill = false;
+		if (e->awaiting_probe)
+			pairingheap_remove(s->endpoint_probes, &e->probe_node);
+		e->awaiting_probe = false;
 		kgw_circuit_breaker_hasten(&e->health, s->now);
 		kgw_endpoint_enlist(s, e);
 	}
@@ -207,11 +207,11 @@ kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 	e->in_flight--;
 
 	/* the heaps are ordered by what is about to change */
-	if (d->ill)
-		pairingheap_remove(s->ill, &d->ill_node);
-	if (e->ill)
-		pairingheap_remove(s->ill_endpoints, &e->ill_node);
-	d->ill = e->ill = false;
+	if (d->awaiting_probe)
+		pairingheap_remove(s->probes, &d->probe_node);
+	if (e->awaiting_probe)
+		pairingheap_remove(s->endpoint_probes, &e->probe_node);
+	d->awaiting_probe = e->awaiting_probe = false;
 	note(s, entry, sign);
 	d->open_count += (int) e->health.open - (int) was_open;
 	if (d->health.open != was_down)
@@ -228,10 +228,10 @@ kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 void
 kgw_recovery_wake(KgwScheduler *s)
 {
-	while (!pairingheap_is_empty(s->ill_endpoints))
+	while (!pairingheap_is_empty(s->endpoint_probes))
 	{
-		KgwEndpoint *e = pairingheap_container(KgwEndpoint, ill_node,
-											   pairingheap_first(s->ill_endpoints));
+		KgwEndpoint *e = pairingheap_container(KgwEndpoint, probe_node,
+											   pairingheap_first(s->endpoint_probes));
 
 		if (e->health.probe_at > s->now)
 			return;

@@ -183,15 +183,15 @@ kgw_run_queues_take(KgwScheduler *s)
 void
 kgw_run_queues_place(KgwScheduler *s, KgwDestination *d)
 {
-	bool		ill = waits_for_probe(s, d);
+	bool		awaits = waits_for_probe(s, d);
 
 	place_to_run(s, d);
 	enlist(&s->paging, &d->page_node, &d->paging, wants_page(s, d));
-	if (ill && !d->ill)
-		pairingheap_add(s->ill, &d->ill_node);
-	else if (!ill && d->ill)
-		pairingheap_remove(s->ill, &d->ill_node);
-	d->ill = ill;
+	if (awaits && !d->awaiting_probe)
+		pairingheap_add(s->probes, &d->probe_node);
+	else if (!awaits && d->awaiting_probe)
+		pairingheap_remove(s->probes, &d->probe_node);
+	d->awaiting_probe = awaits;
 	if (!d->changed)
 		dlist_push_tail(&s->changed, &d->changed_node);
 	d->changed = true;

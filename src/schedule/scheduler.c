@@ -51,8 +51,8 @@ compare_hold(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 static int
 compare_probe(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
-	KgwTicks	x = pairingheap_const_container(KgwDestination, ill_node, a)->health.probe_at;
-	KgwTicks	y = pairingheap_const_container(KgwDestination, ill_node, b)->health.probe_at;
+	KgwTicks	x = pairingheap_const_container(KgwDestination, probe_node, a)->health.probe_at;
+	KgwTicks	y = pairingheap_const_container(KgwDestination, probe_node, b)->health.probe_at;
 
 	return x < y ? 1 : x > y ? -1 : 0;
 }
@@ -83,11 +83,11 @@ kgw_scheduler_new(void)
 								   sizeof(KgwDestination), HASH_STRINGS);
 	s->endpoints = create_table("kgwebhook endpoints", sizeof(KgwEndpointKey),
 								sizeof(KgwEndpoint), HASH_BLOBS);
-	s->ill_endpoints = pairingheap_allocate(kgw_endpoint_compare_probes, NULL);
+	s->endpoint_probes = pairingheap_allocate(kgw_endpoint_compare_probes, NULL);
 	dlist_init(&s->all_endpoints);
 	s->waiting = pairingheap_allocate(compare_due, NULL);
 	s->holds = pairingheap_allocate(compare_hold, NULL);
-	s->ill = pairingheap_allocate(compare_probe, NULL);
+	s->probes = pairingheap_allocate(compare_probe, NULL);
 	dlist_init(&s->fetching);
 	dlist_init(&s->paging);
 	for (int i = 0; i < LINES; i++)
@@ -98,12 +98,12 @@ kgw_scheduler_new(void)
 }
 
 static void
-wake_ill(KgwScheduler *s)
+wake_probes(KgwScheduler *s)
 {
-	while (!pairingheap_is_empty(s->ill))
+	while (!pairingheap_is_empty(s->probes))
 	{
-		KgwDestination *d = pairingheap_container(KgwDestination, ill_node,
-												  pairingheap_first(s->ill));
+		KgwDestination *d = pairingheap_container(KgwDestination, probe_node,
+												  pairingheap_first(s->probes));
 
 		if (d->health.probe_at > s->now)
 			return;
@@ -129,7 +129,7 @@ kgw_scheduler_tick(KgwScheduler *s, KgwTicks now)
 		kgw_run_queues_place(s, entry->destination);
 	}
 	kgw_object_order_release_holds(s);
-	wake_ill(s);
+	wake_probes(s);
 	kgw_recovery_wake(s);
 }
 
@@ -145,12 +145,12 @@ kgw_scheduler_due(const KgwScheduler *s)
 	if (!pairingheap_is_empty(m->holds))
 		due = Min(due, pairingheap_container(KgwEntry, hold_node,
 											 pairingheap_first(m->holds))->hold_until);
-	if (!pairingheap_is_empty(m->ill))
-		due = Min(due, pairingheap_container(KgwDestination, ill_node,
-											 pairingheap_first(m->ill))->health.probe_at);
-	if (!pairingheap_is_empty(m->ill_endpoints))
-		due = Min(due, pairingheap_container(KgwEndpoint, ill_node,
-											 pairingheap_first(m->ill_endpoints))->health.probe_at);
+	if (!pairingheap_is_empty(m->probes))
+		due = Min(due, pairingheap_container(KgwDestination, probe_node,
+											 pairingheap_first(m->probes))->health.probe_at);
+	if (!pairingheap_is_empty(m->endpoint_probes))
+		due = Min(due, pairingheap_container(KgwEndpoint, probe_node,
+											 pairingheap_first(m->endpoint_probes))->health.probe_at);
 	return due;
 }
 

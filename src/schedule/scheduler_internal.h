@@ -112,7 +112,7 @@ typedef struct KgwDestination
 	bool		paging;			/* in the list of those that want a page */
 	bool		running;		/* in one of the lines of those that can send */
 	KgwLine		line;			/* and it is this one */
-	bool		ill;			/* in the heap of those that wait to be probed */
+	bool		awaiting_probe; /* in the heap of those that wait to be probed */
 	bool		changed;		/* in the list of those to be published */
 	dlist_head	all;			/* its entries */
 	dlist_head	endpoints;		/* lately used ones first */
@@ -120,7 +120,7 @@ typedef struct KgwDestination
 	dlist_node	page_node;
 	dlist_node	run_node;
 	dlist_node	changed_node;
-	pairingheap_node ill_node;
+	pairingheap_node probe_node;
 } KgwDestination;
 
 /*
@@ -159,11 +159,11 @@ typedef struct KgwEndpoint
 	dlist_head	ripe;			/* entries that are due, whose rows are in the table */
 	bool		running;		/* in one of its destination's lines */
 	int			line;			/* and it is this one */
-	bool		ill;			/* in the heap of those that wait to be probed */
+	bool		awaiting_probe; /* in the heap of those that wait to be probed */
 	dlist_node	run_node;
 	dlist_node	node;			/* of its destination's */
 	dlist_node	all_node;		/* of all, lately used ones first */
-	pairingheap_node ill_node;
+	pairingheap_node probe_node;
 } KgwEndpoint;
 
 typedef struct KgwObject
@@ -215,8 +215,8 @@ struct KgwScheduler
 	HTAB	   *endpoints;
 	pairingheap *waiting;		/* entries, by due */
 	pairingheap *holds;			/* entries, by hold_until */
-	pairingheap *ill;			/* destinations, by probe_at */
-	pairingheap *ill_endpoints; /* endpoints, by probe_at */
+	pairingheap *probes;			/* destinations, by probe_at */
+	pairingheap *endpoint_probes; /* endpoints, by probe_at */
 	dlist_head	all_endpoints;	/* lately used ones first */
 	dlist_head	fetching;
 	dlist_head	paging;

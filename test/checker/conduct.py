@@ -13,7 +13,7 @@ test/checker/conduct.py
 Breakers can't be seen in the log, so that the times are lower bounds.  What waits
 when a breaker closes is due at once, ahead of its time, which it keeps if it fails
 then; so where one may have closed, an attempt can't be early.  Nor can the last word
-before a delivery is superseded, but for Retry-After.  What died with a kept
+before a delivery is superseded, except for Retry-After.  What died with a kept
 connection says nothing: it goes again at once, and takes no step of the schedule.
 """
 

@@ -121,7 +121,7 @@ class Verdict:
         self.unlogged = self.committed.keys() - acknowledged - self.queued - self.dead \
             - self.superseded
         self.duplicates = sum(n - 1 for n in answered.values())
-        # an answer that came too late was recorded all the same
+        # an answer that came too late was recorded too
         self.allowed = allowed + sum(
             r[1] == "timed_out" and r[0] in answered for r in logged)
 

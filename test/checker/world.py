@@ -169,7 +169,7 @@ class World:
         return f"{url}?id={token}" if rng.random() < 0.3 else url
 
     def good_prefixes(self):
-        """What the URLs of endpoints begin with that are well."""
+        """What the URLs of healthy endpoints begin with."""
         return [f"{base}{manner}/" for base in self.bases for manner in GOOD]
 
     def bad_url(self, rng, org, token):

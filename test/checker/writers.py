@@ -22,7 +22,7 @@ from world import ORGS, TABLES
 # Objects that may be changed again: those whose endpoints are healthy, and the others.
 REMEMBERED = {False: 400, True: 60}
 
-# Deliveries that wait at endpoints that are well, beyond which writers take their
+# Deliveries that wait at healthy endpoints, beyond which writers take their
 # time: else a machine that is slower than its writers would make all of them late.
 BACKLOG = 150
 

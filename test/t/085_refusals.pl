@@ -3,8 +3,8 @@
 # test/t/085_refusals.pl
 #	  Only a refusal supersedes.  What never got an answer with a status holds its
 #	  object's newer ones for as long as it takes, however few the objects are and
-#	  whatever is restarted meanwhile; and the hold of what is refused isn't begun
-#	  anew by a restart, a pause or a reload.
+#	  whatever is restarted in between; and no restart, pause or reload begins the
+#	  hold of what is refused again.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -129,7 +129,7 @@ like( sql(q{SELECT string_agg(e, E'\n') FROM kg_explain('held') e}),
 let_an_hour_pass('held');
 $node->restart;
 wait_until_settled($node, q{object_id = 'held'});
-is(statuses($receiver, 'held'), 'pending success', 'after a restart it is not begun anew');
+is(statuses($receiver, 'held'), 'pending success', 'a restart does not begin it again');
 is( sql(q{SELECT string_agg(outcome, ' ' ORDER BY attempt_id) FROM kgwebhook.delivery_log WHERE object_id = 'held'}),
 	'rejected rejected rejected rejected superseded acknowledged', 'but there is one more attempt before it is superseded');
 
@@ -160,7 +160,7 @@ sql('SELECT kg_pause()');
 let_an_hour_pass('paused');
 sql('SELECT kg_resume()');
 wait_until_settled($node, q{object_id = 'paused'});
-is(superseded('paused'), 1, 'a pause does not begin it anew');
+is(superseded('paused'), 1, 'a pause does not begin it again');
 
 # Nobody waits at first
 reload($node, 'kgwebhook.max_hold' => "'10ms'");
