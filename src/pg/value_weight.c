@@ -115,7 +115,7 @@ weigh_numeric(KgwWeight *weight, const struct varlena *numeric, bool as_number)
 	if (as_number && power >= POWER_BEYOND_DOUBLE)
 	{
 		weight->status = KGW_CANONICAL_INEXACT_NUMBER;
-		strlcpy(weight->fault, "a number of more than 1200 digits can't be held exactly by a double",
+		strlcpy(weight->fault, "a number of more than 1200 digits cannot be held exactly by a double",
 				sizeof(weight->fault));
 		return false;
 	}

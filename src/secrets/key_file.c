@@ -65,7 +65,7 @@ find_permission_fault(const char *path, int fd)
 	struct stat file;
 
 	if (fstat(fd, &file) != 0)
-		return psprintf("It can't be looked at: %s.", strerror(errno));
+		return psprintf("It cannot be looked at: %s.", strerror(errno));
 	if (!S_ISREG(file.st_mode))
 		return "It is not an ordinary file.";
 	if (file.st_uid != geteuid())
@@ -91,13 +91,13 @@ read_file(const char *path, char buffer[FILE_MAX_BYTES], size_t *len)
 	*len = 0;
 	if (fd < 0)
 		return errno == ELOOP ? "It is a symbolic link." :
-			psprintf("It can't be opened: %s.", strerror(errno));
+			psprintf("It cannot be opened: %s.", strerror(errno));
 	fault = find_permission_fault(path, fd);
 	while (fault == NULL && *len < FILE_MAX_BYTES &&
 		   (got = read(fd, buffer + *len, FILE_MAX_BYTES - *len)) > 0)
 		*len += got;
 	if (got < 0)
-		fault = psprintf("It can't be read: %s.", strerror(errno));
+		fault = psprintf("It cannot be read: %s.", strerror(errno));
 	close(fd);
 	return fault;
 }

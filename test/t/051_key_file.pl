@@ -215,7 +215,7 @@ set_key_file("$dir/none");
 $secret{clear} = 'a secret that was put there by hand';
 $node->safe_psql('postgres',
 	"INSERT INTO kgwebhook.secret (org_id, secret) VALUES ('clear', '$secret{clear}')");
-waits("$dir/none", qr/It can't be opened: No such file/, 'missing');
+waits("$dir/none", qr/It cannot be opened: No such file/, 'missing');
 delivers('clear', 'in the clear', 'others go on in the meantime');
 waits("$dir/loose", qr/Its permissions are 0640/, 'open to others');
 write_key("$dir/wrong", "$second_key\n");	# but good for what is in the clear

@@ -187,26 +187,26 @@ test_inexact(void)
 	is_str(kgw_jcs_hint(workspace), "Send it as a string.",
 		   "... with a hint");
 	is_str(kgw_jcs_problem(workspace),
-		   "number 1e400 at the top level can't be held exactly by a double",
+		   "number 1e400 at the top level cannot be held exactly by a double",
 		   "... and its place");
 	is_str(canonical("{\"order_data\":{\"b\":[],\"total\":9007199254740993}}",
 					 NULL),
 		   "number 9007199254740993 at /order_data/total "
-		   "can't be held exactly by a double", "a pointer to a member");
+		   "cannot be held exactly by a double", "a pointer to a member");
 	is_str(canonical("[[1,2],[{\"a\":1},{\"b\":[0,1e999]}]]", NULL),
-		   "number 1e999 at /1/1/b/1 can't be held exactly by a double",
+		   "number 1e999 at /1/1/b/1 cannot be held exactly by a double",
 		   "a pointer through arrays");
 	is_str(canonical("{\"a/b\":{\"c~d\":{\"e\\n\\u007f\\u0085\\u00e9\":"
 					 "1e999}}}", NULL),
 		   "number 1e999 at /a~1b/c~0d/e\\n\\u007f\\u0085\xc3\xa9 "
-		   "can't be held exactly by a double",
+		   "cannot be held exactly by a double",
 		   "a pointer escapes what it has to");
 
 	memset(json, '9', 100);
 	strcpy(json + 100, "");
 	is_str(canonical(json, NULL),
 		   "number 9999999999999999999999999999999999999999... at the top "
-		   "level can't be held exactly by a double",
+		   "level cannot be held exactly by a double",
 		   "a long number is cut after 40 digits");
 
 	/* two-byte letters; "/xy" makes the cap fall inside of one */

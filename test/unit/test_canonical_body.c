@@ -34,7 +34,7 @@ test_members(void)
 	is_str(canonical("{\"timestamp\":1,\"timestamp\":2}", &stamp),
 		   "member /timestamp is there twice", "two stamps");
 	is_str(canonical("{\"timestamp\":1e999}", &stamp),
-		   "number 1e999 at /timestamp can't be held exactly by a double",
+		   "number 1e999 at /timestamp cannot be held exactly by a double",
 		   "what is replaced is judged anyway");
 	is_int(run_string("{}", &inexact), KGW_CANONICAL_INEXACT_NUMBER,
 		   "a stamp that no double holds");

@@ -156,7 +156,7 @@ kgw_jcs_error_inexact(KgwJcs *c, const char *number, size_t len)
 
 	locate(c, c->depth, &path);
 	snprintf(c->problem, sizeof(c->problem),
-			 "number %.*s%s at %s can't be held exactly by a double",
+			 "number %.*s%s at %s cannot be held exactly by a double",
 			 cut ? KGW_CANONICAL_QUOTE_BYTES : (int) len, number,
 			 cut ? "..." : "", path_text(&path));
 	return KGW_CANONICAL_INEXACT_NUMBER;
