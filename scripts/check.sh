@@ -38,6 +38,7 @@ pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
 passed=0
 failed=0
 bindir=
+asserting=
 cluster=
 
 section()
@@ -177,6 +178,27 @@ suite_includes()
 	one_test "folders and files point down only" scripts/includes.py || true
 }
 
+# The module with its assertions on, in an installation of its own: the server's
+# build exports what they need.  What fails one takes the server down, which no
+# test of regress, isolation and checker expects.
+make_asserting()
+{
+	local tree=$KGW_SCRATCH/tmp/asserting
+
+	mkdir "$tree"
+	cp -R Makefile dev.mk kgwebhook.control install src scripts "$tree/"
+	find "$tree" -name '*.o' -delete
+	make -C "$tree" -s -j "$jobs" \
+		COPT="${KGW_COPT:--Werror} -DUSE_ASSERT_CHECKING" || return 1
+	asserting=$(COPT="${KGW_COPT:--Werror} -DUSE_ASSERT_CHECKING" \
+		"$tree/scripts/stage.sh" "$KGW_SCRATCH/stage-asserting")
+}
+
+need_asserting()
+{
+	[ -n "$asserting" ] || one_test "build with assertions" make_asserting
+}
+
 # Every symbol a module exports is in one name space with the server and all
 # other modules.
 suite_exports()
@@ -242,14 +264,15 @@ start_cluster()
 {
 	[ -z "$cluster" ] || return 0
 	cluster=$KGW_SCRATCH/cluster
+	need_asserting || return 1
 	mkdir "$cluster"
-	"$bindir/initdb" -D "$cluster/data" -U postgres -A trust -N \
+	"$asserting/initdb" -D "$cluster/data" -U postgres -A trust -N \
 		--no-locale --encoding=UTF8 >"$cluster/initdb.log" 2>&1 || {
 		cat "$cluster/initdb.log"
 		return 1
 	}
 	cat test/regress.conf >>"$cluster/data/postgresql.conf"
-	"$bindir/pg_ctl" -D "$cluster/data" -l "$cluster/server.log" -w -s \
+	"$asserting/pg_ctl" -D "$cluster/data" -l "$cluster/server.log" -w -s \
 		-o "-k $cluster -c listen_addresses=''" start >/dev/null || {
 		show_end "$cluster/server.log" 40
 		return 1
@@ -259,7 +282,7 @@ start_cluster()
 stop_cluster()
 {
 	if [ -n "$cluster" ] && [ -f "$cluster/data/postmaster.pid" ]; then
-		"$bindir/pg_ctl" -D "$cluster/data" -s -m fast stop || count 0 1
+		"$asserting/pg_ctl" -D "$cluster/data" -s -m fast stop || count 0 1
 	fi
 }
 
@@ -277,7 +300,7 @@ driver()
 		count 0 1
 		return
 	fi
-	PATH="$bindir:$PATH" "$program" --bindir="$bindir" \
+	PATH="$asserting:$PATH" "$program" --bindir="$asserting" \
 		--inputdir="$inputdir" --outputdir="$output" \
 		--host="$cluster" --port=5432 --user=postgres \
 		--dbname="kgwebhook_$name" --encoding=UTF8 \
@@ -380,7 +403,7 @@ run_checker()
 suite_checker()
 {
 	section "the checker: nothing lost, nothing invented"
-	if run_checker main "$bindir" "${KGW_SECONDS:-100}"; then
+	if need_asserting && run_checker main "$asserting" "${KGW_SECONDS:-100}"; then
 		count 1 0
 	else
 		count 0 1

@@ -32,10 +32,10 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "capture/watch_cache.h"
+#include "pg/error_recovery.h"
 #include "pg/extension.h"
 
 PG_FUNCTION_INFO_V1(kg_expire_intents);
@@ -172,42 +172,33 @@ watched_tables(void)
 	return tables;
 }
 
+typedef struct KgwExpiry
+{
+	Oid			relid;
+	int64		expired;
+} KgwExpiry;
+
+static void
+expire_one(void *arg)
+{
+	KgwExpiry  *e = arg;
+
+	e->expired = expire_table(e->relid);
+}
+
 /* The same for one of many: its errors become warnings. */
 static int64
 try_to_expire(Oid relid)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int64 expired = 0;
+	KgwExpiry	e = {relid, 0};
+	ErrorData  *error = kgw_error_recovery_subtransaction(expire_one, &e);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		expired = expire_table(relid);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
+	if (error != NULL)
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("intents of table \"%s\" could not expire", get_rel_name(relid)),
 				 errdetail("%s", error->message)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	return expired;
+	return e.expired;
 }
 
 /*

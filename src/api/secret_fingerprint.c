@@ -17,7 +17,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "catalog/pg_type.h"
@@ -27,11 +26,11 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "api/arguments.h"
 #include "api/secrets.h"
 #include "pg/compat.h"
+#include "pg/error_recovery.h"
 #include "secrets/encryption.h"
 #include "secrets/statement_redaction.h"
 
@@ -81,45 +80,37 @@ kg_fingerprint(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(result);
 }
 
+typedef struct KgwKept
+{
+	text	   *org_id;
+	text	   *kept;
+	text	   *result;
+} KgwKept;
+
+static void
+fingerprint_encrypted(void *arg)
+{
+	KgwKept    *k = arg;
+	bool		by_first;
+	text	   *clear = kgw_encryption_open(k->org_id, k->kept, &by_first);
+
+	k->result = fingerprint(clear);
+	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
+}
+
 /* Of a secret as it is kept; NULL when it cannot be decrypted. */
 static text *
 fingerprint_kept(text *org_id, text *kept, bool encrypted)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	text	   *volatile result = NULL;
-	bool		by_first;
+	KgwKept		k = {org_id, kept, NULL};
+	ErrorData  *error;
 
 	if (!encrypted)
 		return fingerprint(kept);
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		text	   *clear = kgw_encryption_open(org_id, kept, &by_first);
-
-		result = fingerprint(clear);
-		explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		MemoryContextSwitchTo(caller);
-		if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
-			PG_RE_THROW();
-		FlushErrorState();
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	return result;
+	error = kgw_error_recovery_subtransaction(fingerprint_encrypted, &k);
+	if (error != NULL && error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
+		ReThrowError(error);
+	return k.result;
 }
 
 /*

@@ -26,6 +26,7 @@
 
 #include "api/arguments.h"
 #include "api/secrets.h"
+#include "pg/error_recovery.h"
 #include "secrets/encryption.h"
 #include "secrets/key_file.h"
 #include "secrets/secret_cache.h"
@@ -128,41 +129,46 @@ kgw_secrets_warn_of_log(void)
 					 " SET log_statement = 'none'; SET log_min_duration_statement = -1.")));
 }
 
+typedef struct KgwSealed
+{
+	text	   *org_id;
+	text	   *sealed;
+} KgwSealed;
+
+static void
+try_to_decrypt(void *arg)
+{
+	KgwSealed  *s = arg;
+	bool		by_first;
+	text	   *clear = kgw_encryption_open(s->org_id, s->sealed, &by_first);
+
+	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
+}
+
 /* Of a row's column: nothing, if it can be decrypted; else an error. */
 static void
 check_decryptable(text *org_id, HeapTuple row, TupleDesc desc, int column)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	bool		isnull;
 	Datum		sealed = SPI_getbinval(row, desc, column, &isnull);
-	bool		by_first;
-	text	   *clear;
+	KgwSealed	s = {org_id, NULL};
+	ErrorData  *error;
 
 	if (isnull)
 		return;
-	PG_TRY();
-	{
-		clear = kgw_encryption_open(org_id, DatumGetTextPP(sealed), &by_first);
-		explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
-			PG_RE_THROW();
-		FlushErrorState();
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIG_FILE_ERROR),
-				 errmsg("the present secret of organization \"%s\" cannot be decrypted, and would be lost",
-						text_to_cstring(org_id)),
-				 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-				 errhint("Restore the file of \"kgwebhook.key_file\" and reload: what waits is then sent, signed with it."
-						 "  Only if its key is lost for good, use kg_set_secret(org_id, secret, replace_undecryptable => true).")));
-	}
-	PG_END_TRY();
+	s.sealed = DatumGetTextPP(sealed);
+	error = kgw_error_recovery_subtransaction(try_to_decrypt, &s);
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
+		ReThrowError(error);
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIG_FILE_ERROR),
+			 errmsg("the present secret of organization \"%s\" cannot be decrypted, and would be lost",
+					text_to_cstring(org_id)),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 errhint("Restore the file of \"kgwebhook.key_file\" and reload: what waits is then sent, signed with it."
+					 "  Only if its key is lost for good, use kg_set_secret(org_id, secret, replace_undecryptable => true).")));
 }
 
 /* Refuse if there is a secret that someone may yet be able to decrypt. */

@@ -27,14 +27,13 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "access/xact.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "capture/column_value.h"
 #include "capture/payload.h"
 #include "capture/value_style.h"
+#include "pg/error_recovery.h"
 #include "pg/extension.h"
 #include "pg/value_weight.h"
 #include "pure/jcs/jcs.h"
@@ -160,39 +159,14 @@ build(KgwBuild *b, bool guarded, bool safe_only)
 	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 }
 
-/*
- * Act in a subtransaction.  Its error is returned, else NULL.  Cancellation and
- * shutdown stay errors, raised once our subtransaction is gone: a handler that
- * catches them rolls back what is current then, which must be its own, the payment with it.
- */
+/* Run what may run code of others; after its error, values are written as before. */
 static ErrorData *
-guarded(void (*act) (void *), void *arg)
+run_foreign(void (*act) (void *), void *arg)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = kgw_error_recovery_subtransaction(act, arg);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		act(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+	if (error != NULL)
 		kgw_value_style_pin();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	if (error != NULL &&
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		ReThrowError(error);
 	return error;
 }
 
@@ -212,7 +186,7 @@ build_as_owner(void *arg)
 static void
 build_guarded(KgwBuild *b)
 {
-	ErrorData  *error = guarded(build_as_owner, b);
+	ErrorData  *error = run_foreign(build_as_owner, b);
 
 	if (error == NULL)
 		return;
@@ -287,7 +261,7 @@ kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc
 		return NULL;
 	if (!column->text_can_fail)
 		return kgw_column_value_text(column, t.datum);
-	(void) guarded(make_text, &t);
+	(void) run_foreign(make_text, &t);
 	return t.text;
 }
 

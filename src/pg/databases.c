@@ -33,34 +33,46 @@
 
 #include "pg/compat.h"
 #include "pg/databases.h"
+#include "pg/transaction.h"
 
 typedef void (*KgwDatabaseTaker) (Form_pg_database form, void *arg);
 
-/* Show every database that can have workers, in a transaction of its own. */
-static void
-for_each(KgwDatabaseTaker take, void *arg)
+/* What is shown the databases; and the memory that it may keep things in. */
+typedef struct KgwDatabaseScan
 {
-	MemoryContext keep = CurrentMemoryContext;
-	Relation	rel;
-	TableScanDesc scan;
+	KgwDatabaseTaker take;
+	void	   *arg;
+	MemoryContext keep;
+} KgwDatabaseScan;
+
+static void
+scan_databases(void *arg)
+{
+	KgwDatabaseScan *s = arg;
+	MemoryContext scratch = MemoryContextSwitchTo(s->keep);
+	Relation	rel = table_open(DatabaseRelationId, AccessShareLock);
+	TableScanDesc scan = table_beginscan_catalog(rel, 0, NULL);
 	HeapTuple	tuple;
 
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	MemoryContextSwitchTo(keep);
-	rel = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(rel, 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
 		if (form->datallowconn && !form->datistemplate)
-			take(form, arg);
+			s->take(form, s->arg);
 	}
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(keep);
+	MemoryContextSwitchTo(scratch);
+}
+
+/* Show every database that can have workers, in a transaction of its own. */
+static void
+for_each(KgwDatabaseTaker take, void *arg)
+{
+	KgwDatabaseScan s = {take, arg, CurrentMemoryContext};
+
+	kgw_transaction_run("looking for databases", scan_databases, &s);
 }
 
 static void

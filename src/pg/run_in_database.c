@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 
 #include "pg/run_in_database.h"
+#include "pg/transaction.h"
 
 #define TEXT_SIZE 1024
 
@@ -109,14 +110,10 @@ kgw_run_in_database_main(Datum arg)
 	previous_hook = emit_log_hook;
 	emit_log_hook = note_error;
 	BackgroundWorkerInitializeConnectionByOid(mine->database, mine->user, 0);
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, mine->text + mine->statement);
+	kgw_transaction_begin(mine->text + mine->statement);
 	objection = kgw_run_in_database_run_here(mine->text, mine->text + mine->statement);
 	strlcpy(mine->objection, objection ? objection : "", TEXT_SIZE);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	kgw_transaction_end();
 	mine->done = true;
 }
 

@@ -33,16 +33,15 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "pgstat.h"
 #include "storage/lwlock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "pg/compat.h"
 #include "pg/saved_plan.h"
+#include "pg/transaction.h"
 #include "queue/queue_read.h"
 
 /* The context that was current at kgw_queue_read_begin(); rows are made there. */
@@ -67,11 +66,7 @@ kgw_queue_read_begin(void)
 	read_lsn = InvalidXLogRecPtr;
 	noted = InvalidFullTransactionId;
 	met_foreign = false;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	pgstat_report_activity(STATE_RUNNING, "reading kgwebhook.queue");
+	kgw_transaction_begin("reading kgwebhook.queue");
 }
 
 /*
@@ -80,14 +75,9 @@ kgw_queue_read_begin(void)
 void
 kgw_queue_read_end(void)
 {
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
+	kgw_transaction_end();
 	if (read_lsn != InvalidXLogRecPtr && XLogNeedsFlush(read_lsn))
 		XLogFlush(read_lsn);
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-	MemoryContextSwitchTo(caller_context);
 }
 
 /*

@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/clock.h"
+#include "pg/error_recovery.h"
 #include "pure/limits.h"
 #include "secrets/encryption.h"
 #include "secrets/secret_cache.h"
@@ -172,40 +173,35 @@ kgw_secret_cache_complain(const ErrorData *error)
 			 error->hint != NULL ? errhint("%s", error->hint) : 0));
 }
 
+typedef struct KgwRead
+{
+	const char *org_id;
+	KgwKeyring *keyring;
+} KgwRead;
+
+static void
+read_keyring(void *arg)
+{
+	KgwRead    *r = arg;
+
+	kgw_secret_cache_read(r->org_id, r->keyring);
+}
+
 /* As kgw_secret_cache_read(), but what cannot be decrypted is the keyring's fault. */
 static void
 read_guarded(const char *org_id, KgwKeyring *keyring)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	KgwRead		r = {org_id, keyring};
+	ErrorData  *error = kgw_error_recovery_subtransaction(read_keyring, &r);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		kgw_secret_cache_read(org_id, keyring);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
-			ReThrowError(error);
-		keyring->fault = not_decrypted;
-		unreadable = true;
-		kgw_secret_cache_complain(error);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return;
+	if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
+		ReThrowError(error);
+	keyring->fault = not_decrypted;
+	unreadable = true;
+	kgw_secret_cache_complain(error);
+	FreeErrorData(error);
 }
 
 static void

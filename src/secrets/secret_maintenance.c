@@ -36,7 +36,9 @@
 #include "utils/timestamp.h"
 
 #include "pg/clock.h"
+#include "pg/error_recovery.h"
 #include "pg/extension.h"
+#include "pg/transaction.h"
 #include "secrets/encryption.h"
 #include "secrets/key_file.h"
 #include "secrets/secret_cache.h"
@@ -225,58 +227,49 @@ next_retirement(void)
 	return next == KGW_OVERDUE ? now + PAUSE_AFTER_FAILURE : next;
 }
 
-static void
-pass_in_transaction(KgwPass pass)
+typedef struct KgwPassRun
 {
-	KgwDiscretion discretion;
-	int64		changed = 0;
+	KgwPass		pass;
+	int64		changed;
+} KgwPassRun;
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
+static void
+pass_discreetly(void *arg)
+{
+	KgwPassRun *run = arg;
+	KgwDiscretion discretion;
+
 	kgw_statement_redaction_begin(&discretion, NULL);
 	if (kgw_extension_hold() && OidIsValid(kgw_extension_relation("secret")))
 	{
-		changed = make_pass(pass);
+		run->changed = make_pass(run->pass);
 		due = next_retirement();
 	}
 	kgw_statement_redaction_end(&discretion);
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	if (changed > 0 && pass == PASS_CLEAR)
-		ereport(LOG,
-				(errmsg("encrypted the secrets of " INT64_FORMAT " organizations", changed),
-				 errhint("VACUUM FULL kgwebhook.secret removes their plain text from the table's file.")));
+}
+
+static void
+pass_in_transaction(void *arg)
+{
+	kgw_transaction_run("keeping secrets", pass_discreetly, arg);
 }
 
 /* As above; what fails is logged. */
 static void
 try_pass(KgwPass pass)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	KgwPassRun	run = {pass, 0};
+	ErrorData  *error = kgw_error_recovery_transaction(pass_in_transaction, &run, NULL);
 
-	PG_TRY();
+	if (error != NULL)
 	{
-		pass_in_transaction(pass);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			PG_RE_THROW();
-		HOLD_INTERRUPTS();
-		AbortCurrentTransaction();
-		FlushErrorState();
 		kgw_secret_cache_complain(error);
 		FreeErrorData(error);
-		RESUME_INTERRUPTS();
 	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
+	else if (run.changed > 0 && pass == PASS_CLEAR)
+		ereport(LOG,
+				(errmsg("encrypted the secrets of " INT64_FORMAT " organizations", run.changed),
+				 errhint("VACUUM FULL kgwebhook.secret removes their plain text from the table's file.")));
 }
 
 /*

@@ -19,11 +19,7 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "miscadmin.h"
-#include "pgstat.h"
-#include "utils/memutils.h"
-
+#include "pg/error_recovery.h"
 #include "shmem/counters.h"
 #include "worker/error_trap.h"
 
@@ -43,37 +39,31 @@ classify_error(int sqlstate)
 	return KGW_GUARDED_FAILED;
 }
 
-static KgwGuarded
-guard(void (*act) (void *), void *arg, bool passing_only)
+/* Put an error on record that the worker lives with. */
+static bool
+record(const ErrorData *error)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	volatile KgwGuarded result = KGW_GUARDED_DONE;
+	kgw_counters_error(error);
+	EmitErrorReport();
+	return true;
+}
 
-	PG_TRY();
-	{
-		act(arg);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
+static bool
+record_passing(const ErrorData *error)
+{
+	return classify_error(error->sqlerrcode) != KGW_GUARDED_FAILED && record(error);
+}
 
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		result = classify_error(error->sqlerrcode);
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION ||
-			(passing_only && result == KGW_GUARDED_FAILED))
-			PG_RE_THROW();
-		HOLD_INTERRUPTS();
-		kgw_counters_error(error);
-		EmitErrorReport();
-		AbortOutOfAnyTransaction();	/* it may have begun a subtransaction */
-		FlushErrorState();
-		FreeErrorData(error);
-		pgstat_report_activity(STATE_IDLE, NULL);
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
+static KgwGuarded
+guard(void (*act) (void *), void *arg, KgwErrorTaker take)
+{
+	ErrorData  *error = kgw_error_recovery_transaction(act, arg, take);
+	KgwGuarded	result;
+
+	if (error == NULL)
+		return KGW_GUARDED_DONE;
+	result = classify_error(error->sqlerrcode);
+	FreeErrorData(error);
 	return result;
 }
 
@@ -81,12 +71,12 @@ guard(void (*act) (void *), void *arg, bool passing_only)
 KgwGuarded
 kgw_error_trap_run(void (*act) (void *), void *arg)
 {
-	return guard(act, arg, false);
+	return guard(act, arg, record);
 }
 
 /* The same, but an error that won't pass by itself is raised. */
 KgwGuarded
 kgw_error_trap_passing(void (*act) (void *), void *arg)
 {
-	return guard(act, arg, true);
+	return guard(act, arg, record_passing);
 }

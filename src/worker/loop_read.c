@@ -33,6 +33,7 @@
 #include "pg/database_identity.h"
 #include "pg/extension.h"
 #include "pg/guc.h"
+#include "pg/transaction.h"
 #include "pg/version.h"
 #include "pure/retry_schedule.h"
 #include "secrets/secret_cache.h"
@@ -289,20 +290,24 @@ kgw_loop_read_stop(KgwLoop *engine)
 	engine->again_at = kgw_clock_ticks() + TROUBLE_PAUSE;
 }
 
+static void
+look_up_queue(void *arg)
+{
+	KgwLoop    *engine = arg;
+
+	if (!OidIsValid(kgw_extension_oid()))
+		return;
+	kgw_version_require();
+	kgw_version_remind();
+	engine->queue = kgw_extension_relation("queue");
+}
+
 /* Find the queue of this database, once. */
 static void
 find_queue(KgwLoop *engine)
 {
-	if (OidIsValid(engine->queue))
-		return;
-	StartTransactionCommand();
-	if (OidIsValid(kgw_extension_oid()))
-	{
-		kgw_version_require();
-		kgw_version_remind();
-		engine->queue = kgw_extension_relation("queue");
-	}
-	CommitTransactionCommand();
+	if (!OidIsValid(engine->queue))
+		kgw_transaction_run("looking for kgwebhook.queue", look_up_queue, engine);
 }
 
 static void

@@ -34,6 +34,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/extension.h"
+#include "pg/transaction.h"
 #include "settle/retry_policy.h"
 #include "settle/settle.h"
 #include "shmem/counters.h"
@@ -154,15 +155,10 @@ close_job(KgwOutcomes *ledger, KgwJob *job)
 
 /* Nothing is done when their extension isn't there. */
 static void
-settle_in_transaction(void *arg)
+settle(void *arg)
 {
 	KgwBatch   *batch = arg;
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	pgstat_report_activity(STATE_RUNNING, "settling deliveries");
 	batch->held = kgw_extension_hold();
 	for (int i = 0; i < batch->count; i++)
 		batch->settlements[i].locked = false;
@@ -170,11 +166,12 @@ settle_in_transaction(void *arg)
 		kgw_settle_mark_locked(batch->settlements, batch->count);
 	if (batch->held)
 		kgw_settle(batch->settlements, batch->count);
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+static void
+settle_in_transaction(void *arg)
+{
+	kgw_transaction_run("settling deliveries", settle, arg);
 }
 
 /*

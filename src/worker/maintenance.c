@@ -29,7 +29,9 @@
 #include "utils/timestamp.h"
 
 #include "pg/extension.h"
+#include "pg/transaction.h"
 #include "shmem/counters.h"
+#include "worker/error_trap.h"
 #include "worker/maintenance.h"
 
 /* Between two droppings, and after what could not be done, microseconds. */
@@ -66,66 +68,41 @@ day_of(TimestampTz moment)
 	return moment % USECS_PER_DAY < 0 ? day - 1 : day;
 }
 
-/*
- * Call one of our functions in a transaction of its own; what it returns.  False
- * also when the extension is gone.
- */
-static bool
-call(const char *query)
+typedef struct KgwCall
 {
-	bool		isnull = true;
-	bool		result = false;
+	const char *query;
+	bool		result;
+} KgwCall;
 
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	pgstat_report_activity(STATE_RUNNING, query);
-	if (kgw_extension_hold())
-	{
-		if (SPI_execute(query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-			elog(ERROR, "could not execute \"%s\"", query);
-		result = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-											&isnull));
-	}
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_activity(STATE_IDLE, NULL);
-	return result && !isnull;
+/* Call one of our functions.  False also when the extension is gone. */
+static void
+call(void *arg)
+{
+	KgwCall    *c = arg;
+	bool		isnull;
+	Datum		result;
+
+	if (!kgw_extension_hold())
+		return;
+	if (SPI_execute(c->query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not execute \"%s\"", c->query);
+	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	c->result = !isnull && DatumGetBool(result);
 }
 
-/* The same; an error is logged, and means that it could not be done. */
+static void
+call_in_transaction(void *arg)
+{
+	kgw_transaction_run(((KgwCall *) arg)->query, call, arg);
+}
+
+/* The same in a transaction; an error is logged, and means that it could not be done. */
 static bool
 try_to_call(const char *query)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	volatile bool result = false;
+	KgwCall		c = {query, false};
 
-	PG_TRY();
-	{
-		result = call(query);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			PG_RE_THROW();
-		HOLD_INTERRUPTS();
-		kgw_counters_error(error);
-		EmitErrorReport();
-		AbortCurrentTransaction();
-		FlushErrorState();
-		FreeErrorData(error);
-		pgstat_report_activity(STATE_IDLE, NULL);
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	return result;
+	return kgw_error_trap_run(call_in_transaction, &c) == KGW_GUARDED_DONE && c.result;
 }
 
 /* Outcomes are about to be written: see to it that the log has their day. */
