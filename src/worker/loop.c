@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/guc.h"
+#include "schedule/invariants.h"
 #include "secrets/key_file.h"
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
@@ -210,6 +211,8 @@ kgw_loop_turn(KgwLoop *engine)
 		kgw_secret_maintenance_run();
 	publish(engine);
 	report_statistics(engine);
+	kgw_invariants_check(engine->scheduler);
+	kgw_loop_settle_check(engine->ledger);
 	return true;
 }
 

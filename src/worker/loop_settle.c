@@ -111,6 +111,27 @@ kgw_loop_settle_conclude(KgwOutcomes *ledger, KgwJob *job, KgwTicks now)
 	ledger->count++;
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* What holds of the outcomes between two turns: they are as many as is said. */
+void
+kgw_loop_settle_check(const KgwOutcomes *ledger)
+{
+	slist_iter	iter;
+	int			count = 0;
+
+	slist_foreach(iter, unconstify(slist_head *, &ledger->concluded))
+	{
+		const KgwJob *job = slist_container(KgwJob, node, iter.cur);
+
+		Assert(job->entry != NULL);
+		Assert(job->row == kgw_scheduler_row(job->entry));
+		count++;
+	}
+	Assert(ledger->count == count);
+	Assert(count == 0 || ledger->due != KGW_NEVER);
+}
+#endif
+
 int
 kgw_loop_settle_count(const KgwOutcomes *ledger)
 {

@@ -34,6 +34,11 @@ extern int	kgw_loop_settle_count(const KgwOutcomes *ledger);
 extern KgwTicks kgw_loop_settle_due(const KgwOutcomes *ledger);
 extern bool kgw_loop_settle_ready(const KgwOutcomes *ledger, KgwTicks now, bool idle);
 extern bool kgw_loop_settle_full(const KgwOutcomes *ledger);
+#ifdef USE_ASSERT_CHECKING
+extern void kgw_loop_settle_check(const KgwOutcomes *ledger);
+#else
+#define kgw_loop_settle_check(ledger) ((void) 0)
+#endif
 extern void kgw_loop_settle_settle(KgwOutcomes *ledger, KgwScheduler *scheduler);
 
 #endif							/* KGW_WORKER_LOOP_SETTLE_H */
