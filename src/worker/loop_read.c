@@ -290,6 +290,7 @@ kgw_loop_read_stop(KgwLoop *engine)
 	engine->again_at = kgw_clock_ticks() + TROUBLE_PAUSE;
 }
 
+/* Find the queue of this database. */
 static void
 look_up_queue(void *arg)
 {
@@ -300,14 +301,6 @@ look_up_queue(void *arg)
 	kgw_version_require();
 	kgw_version_remind();
 	engine->queue = kgw_extension_relation("queue");
-}
-
-/* Find the queue of this database, once. */
-static void
-find_queue(KgwLoop *engine)
-{
-	if (!OidIsValid(engine->queue))
-		kgw_transaction_run("looking for kgwebhook.queue", look_up_queue, engine);
 }
 
 static void
@@ -340,7 +333,8 @@ kgw_loop_read_start(KgwLoop *engine)
 	engine->again_at = KGW_NEVER;
 	kgw_backlog_forget(engine->scheduler);
 	engine->fenced = false;
-	find_queue(engine);
+	if (!OidIsValid(engine->queue))
+		kgw_transaction_run("looking for kgwebhook.queue", look_up_queue, engine);
 	engine->there = OidIsValid(engine->queue);
 	if (!engine->there)
 		return false;
