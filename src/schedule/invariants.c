@@ -119,7 +119,7 @@ endpoint_lists_add_up(KgwEndpoint *e)
 	Assert(e->in_flight >= 0);
 	Assert(e->fetching >= 0);
 	Assert(!e->running || ready > 0);
-	Assert(!e->ill || e->health.open);
+	Assert(!e->awaiting_probe || e->health.open);
 }
 
 /* The endpoints of a destination share its entries and its slots among them. */
@@ -198,7 +198,7 @@ totals_add_up(KgwScheduler *s)
 			trusted += d->trusted_in_flight[i];
 		}
 		Assert(d->in_flight == trusted);
-		Assert(!d->ill || d->health.open);
+		Assert(!d->awaiting_probe || d->health.open);
 		Assert(!d->running || !d->paused);
 		rows_add_up(d);
 		endpoints_add_up(d);
@@ -279,12 +279,12 @@ heaps_are_right(KgwScheduler *s)
 	if (!pairingheap_is_empty(s->holds))
 		Assert(pairingheap_container(KgwEntry, hold_node,
 									 pairingheap_first(s->holds))->holding);
-	if (!pairingheap_is_empty(s->ill))
-		Assert(pairingheap_container(KgwDestination, ill_node,
-									 pairingheap_first(s->ill))->ill);
-	if (!pairingheap_is_empty(s->ill_endpoints))
-		Assert(pairingheap_container(KgwEndpoint, ill_node,
-									 pairingheap_first(s->ill_endpoints))->ill);
+	if (!pairingheap_is_empty(s->probes))
+		Assert(pairingheap_container(KgwDestination, probe_node,
+									 pairingheap_first(s->probes))->ill);
+	if (!pairingheap_is_empty(s->endpoint_probes))
+		Assert(pairingheap_container(KgwEndpoint, probe_node,
+									 pairingheap_first(s->endpoint_probes))->ill);
 }
 
 /* To be called between two turns. */
