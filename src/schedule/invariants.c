@@ -281,10 +281,10 @@ heaps_are_right(KgwScheduler *s)
 									 pairingheap_first(s->holds))->holding);
 	if (!pairingheap_is_empty(s->probes))
 		Assert(pairingheap_container(KgwDestination, probe_node,
-									 pairingheap_first(s->probes))->ill);
+									 pairingheap_first(s->probes))->awaiting_probe);
 	if (!pairingheap_is_empty(s->endpoint_probes))
 		Assert(pairingheap_container(KgwEndpoint, probe_node,
-									 pairingheap_first(s->endpoint_probes))->ill);
+									 pairingheap_first(s->endpoint_probes))->awaiting_probe);
 }
 
 /* To be called between two turns. */
