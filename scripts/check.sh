@@ -460,7 +460,7 @@ finish()
 everything=
 if [ $# -eq 0 ]; then
 	everything=yes
-	set -- unit model includes exports regress isolation tap checker
+	set -- unit model prose includes exports regress isolation tap checker
 fi
 
 # These alone need no server and no module.

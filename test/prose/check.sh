@@ -26,7 +26,8 @@ for file in "${files[@]}"; do
 	[ -f "$file" ] || continue
 	case $file in
 		test/prose/words.txt|LICENSE|*.png|*package-lock.json|test/fuzz/corpus/*) ;;
-		*/node_modules/*|check-output/*|matrix-output/*|*.o|*.d|*.so|*.inc) ;;
+		*/node_modules/*|test/monitoring/tools/*|*/build/*|check-output/*|matrix-output/*) ;;
+		*.o|*.d|*.so|*.inc) ;;
 		*) prose+=("$file") ;;
 	esac
 done
