@@ -216,7 +216,7 @@ test_inexact(void)
 	strcat(json, "\":{\"deeper\":1e999}}");
 	problem = canonical(json, NULL);
 	ok(strlen(problem) < 400 &&
-	   strstr(problem, "\xc3\xa9... can't be held") != NULL,
+	   strstr(problem, "\xc3\xa9... cannot be held") != NULL,
 	   "a long pointer is cut between characters");
 	is_int(strstr(problem, "...") - strstr(problem, "/xy"), 199,
 		   "... before the 200th byte");
