@@ -228,7 +228,7 @@ my %statuses = (
 	quotes => q{a"b\c'd},
 	percent => 'x%0d%0aX-Injected: yes',
 	empty => '',
-	long => 'x' x 5000);
+	long => 'x' x 1000);
 foreach my $name (sort keys %statuses)
 {
 	(my $literal = encode_utf8($statuses{$name})) =~ s/'/''/g;
