@@ -32,7 +32,7 @@ my $node = new_node(
 my $secret = $node->safe_psql(
 	'postgres', q{
 	CREATE TABLE things (id text PRIMARY KEY, half int, status text, url text);
-	SELECT kg_watch('things', event => 'thing', id_column => 'id', url_column => 'url',
+	SELECT count(*) FROM kg_watch('things', event => 'thing', id_column => 'id', url_column => 'url',
 		org_column => NULL) \gset
 	SELECT kg_create_secret()});
 my $receiver = start_receiver(secret => $secret, host => '0.0.0.0');

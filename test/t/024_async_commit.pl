@@ -29,7 +29,7 @@ sub arrived
 {
 	return map {
 		/"payment_intent_id":"(\w+)".*"status":"(\w+)"/ ? "$1 $2" : die "not a record: $_"
-	} map { /"json":(\{.*?\})/ } $receiver->lines;
+	} grep { !/"payment_intent_id":"opens/ } map { /"json":(\{.*?\})/ } $receiver->lines;
 }
 
 # Of what has arrived, what there is no trace of.
