@@ -65,7 +65,7 @@ is( scalar($receiver->requests(if => sub { $_[0]{json}{payment_intent_id} eq 'he
 # DROP EXTENSION with requests on the network
 #
 insert_intent($node, "hangs$_", $receiver->url("/hang?$_")) foreach 1 .. 5;
-$receiver->wait_for_requests(5, if => sub { $_[0]{path} =~ m{^/hang} });
+$receiver->wait_for_requests(2, if => sub { $_[0]{path} =~ m{^/hang} });
 sql('DROP EXTENSION kgwebhook');
 wait_for_worker($node, 'postgres', 0);
 pass('the worker leaves with the extension');

@@ -202,7 +202,7 @@ foreach my $mode ('copy', 'link')
 		"$mode: pg_upgrade")
 	  or BAIL_OUT('without it there is nothing to test');
 	my ($log) = glob $node->data_dir . '/pg_upgrade_output.d/*/log/pg_upgrade_server.log';
-	unlike(slurp_file($log), qr/kgwebhook (?:launcher|worker)/,
+	unlike(slurp_file($log), qr/kgwebhook (?:launcher|worker \d)/,
 		"$mode: which starts nobody who could send");
 	$node->start;
 	worker_state_is($node, 'postgres', 'not adopted');
