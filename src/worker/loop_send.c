@@ -17,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "pg/extension.h"
 #include "pg/guc.h"
 #include "secrets/secret_cache.h"
 #include "send/attempt.h"
@@ -36,7 +37,8 @@ load_keyring(void *arg)
 	KgwKeyringWanted *wanted = arg;
 
 	kgw_queue_read_begin();
-	wanted->keyring = kgw_secret_cache_load(wanted->org_id);
+	if (kgw_extension_hold())
+		wanted->keyring = kgw_secret_cache_load(wanted->org_id);
 	kgw_queue_read_end();
 }
 
@@ -56,7 +58,8 @@ static void
 load_standing(void *arg)
 {
 	kgw_queue_read_begin();
-	(void) kgw_subscription_state_load(*(int64 *) arg);
+	if (kgw_extension_hold())
+		(void) kgw_subscription_state_load(*(int64 *) arg);
 	kgw_queue_read_end();
 }
 
@@ -68,6 +71,7 @@ static bool
 find_refusal(const KgwDelivery *row, const char **refusal)
 {
 	int64		subscription_id = row->subscription_id;
+	const KgwSubscriptionState *state;
 
 	*refusal = NULL;
 	if (subscription_id == 0)
@@ -75,7 +79,10 @@ find_refusal(const KgwDelivery *row, const char **refusal)
 	if (kgw_subscription_state_known(subscription_id) == NULL &&
 		kgw_error_trap_passing(load_standing, &subscription_id) != KGW_GUARDED_DONE)
 		return false;
-	*refusal = kgw_subscription_state_known(subscription_id)->refusal;
+	state = kgw_subscription_state_known(subscription_id);
+	if (state == NULL)
+		return false;
+	*refusal = state->refusal;
 	return true;
 }
 
