@@ -156,7 +156,7 @@ symlink $file, "$dir/link" or die "$!";
 refuses("$dir/link", qr/symbolic link/, 'a symbolic link');
 refuses($dir, qr/not an ordinary file/, 'a directory');
 refuses('/etc/passwd', qr/belongs to another user/, q{someone else's});
-refuses("$dir/none", qr/can't be opened: No such file/, 'missing');
+refuses("$dir/none", qr/cannot be opened: No such file/, 'missing');
 write_key("$dir/empty", "# nothing\n\n");
 refuses("$dir/empty", qr/no key in it/, 'empty');
 write_key("$dir/short", "$first_key\nshort\n");
@@ -240,7 +240,7 @@ foreach my $path ('', "$dir/none", "$dir/wrong")
 		my $error = refusal_of("SELECT kg_set_secret('$org', 'another secret, of enough bytes')");
 		like($error, qr/F0000: the present secret of organization "$org" cannot be decrypted, and would be lost/,
 			"key file '$path': the secret of $org is not replaced");
-		like($error, qr/HINT:  Restore the file of kgwebhook.key_file and reload/, 'the hint says what to do');
+		like($error, qr/HINT:  Restore the file of "kgwebhook.key_file" and reload/, 'the hint says what to do');
 		like(refusal_of("SELECT kg_set_secret('$org', 'another secret, of enough bytes', NULL)"),
 			qr/F0000/, 'NULL is no yes');
 	}

@@ -81,7 +81,7 @@ push @hidden, $marker;
 my ($code, undef, $error) =
   $node->psql('postgres', "SET auto_explain.log_min_duration = '1h'; SELECT kg_set_secret('a', 'any other secret of 24 bytes')");
 like($error, qr/WARNING:  the secret may be in the server's log/, 'a module that logs statements is told of');
-like($error, qr/By the setting auto_explain.log_min_duration/, 'by name');
+like($error, qr/The setting "auto_explain.log_min_duration" makes/, 'by name');
 (undef, undef, $error) = $node->psql('postgres', "SELECT kg_set_secret('a', '$marker')");
 is($error, '', 'where nothing logs it, there is no warning');
 nowhere('a literal');

@@ -86,7 +86,7 @@ sub insert_shape
 	my %payload = %{ $got->{json} };
 
 	is($got->{valid}, 1, "$id is delivered, and signed");
-	delete @payload{qw(id timestamp signature)};
+	delete @payload{qw(id event_id occurred_at timestamp signature)};
 	return \%payload;
 }
 
