@@ -104,7 +104,7 @@ is(sql('SELECT org_id, kind, event FROM kg_reconcile() ORDER BY 1'), $open, 'and
 foreach my $function ('kg_redeliver_object', 'kg_explain')
 {
 	like( error_of("SELECT $function('7')"),
-		qr/21000: 6 objects have the identifier "7".*DETAIL: .*shop of organization a, shop\.order of organization a, shop\.refund of organization a, shop\.order of organization b,.*HINT:  Say which one/s,
+		qr/21000: 6 objects have the identifier "7".*DETAIL: .*shop of organization a, shop\.order of organization a, shop\.refund of organization a, shop\.order of organization b,.*HINT:  Specify org_id and kind/s,
 		"$function names those there are");
 	like(error_of("SELECT $function('7', org_id => 'a')"), qr/21000: 3 objects/, 'also of one organization');
 	like(error_of("SELECT $function('7', kind => 'shop.order')"), qr/21000: 3 objects/, 'and of one kind');
