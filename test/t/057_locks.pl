@@ -18,12 +18,14 @@ my $receiver = start_receiver(secret => $secret);
 my $operator = $node->background_psql('postgres', on_error_die => 1);
 my ($worker) = wait_for_worker($node);
 
-# Requests that wait for the receiver, in a destination that is trusted.
+# Requests that wait for the receiver, in a destination that is trusted.  $sql comes
+# between what makes it trusted and them.
 sub send_and_hold
 {
-	my ($prefix, $n) = @_;
+	my ($prefix, $n, $sql) = @_;
 
 	open_endpoint($node, $receiver->url("/while/$prefix/ok"));
+	$node->safe_psql('postgres', $sql) if defined $sql;
 	my $opened = () = $receiver->requests(path => "/while/$prefix/ok");
 	$receiver->hold($prefix);
 	$node->safe_psql('postgres', qq{
@@ -103,8 +105,7 @@ all_went_once('vacuum', 600);
 #
 # What is in flight is gone, and what waits has taken its place
 #
-$node->safe_psql('postgres', 'VACUUM FULL kgwebhook.queue');
-send_and_hold('gone', 4);
+send_and_hold('gone', 4, 'VACUUM FULL kgwebhook.queue');
 $node->safe_psql('postgres', "SELECT kg_pause('@{[ $receiver->destination ]}')");
 insert_intent($node, "waiting$_", $receiver->url) foreach 1 .. 4;
 my $places = q{SELECT string_agg(ctid::text, ' ' ORDER BY ctid) FROM kgwebhook.queue
