@@ -126,7 +126,11 @@ $receiver->set_secret($secret);
 insert_intent($node, 'last', $receiver->url('/ok?last'));
 is(($receiver->wait_for_requests(1, path => '/ok?last'))[0]{valid}, 1, 'delivered after five changes');
 is(crashes(), 0, 'nothing crashed');
-is(scalar(() = slurp_file($node->logfile) =~ /kgwebhook (?:worker|launcher) ERROR/g), 0, 'and no worker met an error');
+# A lock that DROP EXTENSION keeps for long is waited for a while, then again.
+is( scalar(
+		() = slurp_file($node->logfile) =~
+		  /kgwebhook (?:worker|launcher) ERROR:  (?!canceling statement due to lock timeout)/g),
+	0, 'and no worker met an error');
 
 $node->stop;
 done_testing();
