@@ -73,7 +73,7 @@ sub told
 
 	return "$deliveries\n$level:  kgwebhook: $deliveries deliveries of an object's latest status were never acknowledged\n"
 	  . qq{DETAIL:  In database "postgres": $waiting have waited for more than an hour, $dead were given up, }
-	  . "$superseded were superseded. The oldest is of TIME; $news are new in the last hour.\n$hint";
+	  . "$superseded were superseded.  The oldest is of TIME; $news are new in the last hour.\n$hint";
 }
 
 # Ages all that there is.
