@@ -114,7 +114,7 @@ BEGIN
                    it.destination)
         WHEN it.next_attempt_at <= now() AND destination.in_flight > 0 THEN
             format('It is on its way, or waits for its turn: %s in flight to %s%s.',
-                   kgwebhook.told_count(destination.in_flight, 'request is', 'requests are'), it.destination,
+                   kgwebhook.count_text(destination.in_flight, 'request is', 'requests are'), it.destination,
                    CASE WHEN takes >= 1 THEN format(', which takes %s s a request', takes) ELSE '' END)
         ELSE format('Next is %s.', next) END
         || CASE WHEN newer IS NULL OR head.delivery_id < it.delivery_id THEN ''

@@ -18,7 +18,7 @@ AS $$
 DECLARE
     most CONSTANT int8 := 10000;
     found RECORD;
-    told text;
+    summary text;
     more text;
     advice CONSTANT text := 'SELECT * FROM kgwebhook.unacknowledged shows them; kg_explain() says what became of one, and kg_recover() sends again what was given up.';
 BEGIN
@@ -39,15 +39,15 @@ BEGIN
     IF found.deliveries = 0 THEN
         RETURN 0;
     END IF;
-    told := format('kgwebhook: %s deliveries%s of an object''s latest status were never acknowledged',
+    summary := format('kgwebhook: %s deliveries%s of an object''s latest status were never acknowledged',
                    found.deliveries, CASE WHEN found.deliveries = most THEN ' or more' ELSE '' END);
     more := format('In database "%s": %s have waited for more than an hour, %s were given up, %s were superseded.  The oldest is of %s; %s are new in the last hour.',
                    current_database(), found.waiting, found.dead, found.superseded,
                    date_trunc('second', found.oldest), found.news);
     IF found.news > 0 OR found.deliveries = most THEN
-        RAISE WARNING '%', told USING DETAIL = more, HINT = advice;
+        RAISE WARNING '%', summary USING DETAIL = more, HINT = advice;
     ELSE
-        RAISE LOG '%', told USING DETAIL = more, HINT = advice;
+        RAISE LOG '%', summary USING DETAIL = more, HINT = advice;
     END IF;
     RETURN found.deliveries;
 END

@@ -67,5 +67,5 @@ GRANT SELECT ON kgwebhook.deliveries, kgwebhook.subscriptions, kgwebhook.destina
     kgwebhook.pending, kgwebhook.failures, kgwebhook.latency, kgwebhook.unacknowledged TO pg_monitor;
 
 GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices(),
-    kgwebhook.moves(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz),
+    kgwebhook.is_sending(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz),
     @extschema@.kg_status(), @extschema@.kg_dashboard() TO pg_monitor;

@@ -19,33 +19,33 @@ CREATE TYPE kgwebhook.finding AS (
 );
 COMMENT ON TYPE kgwebhook.finding IS 'what a part of kg_status() has found, and how bad it is';
 
-CREATE FUNCTION kgwebhook.told_time(at pg_catalog.timestamptz) RETURNS pg_catalog.text
+CREATE FUNCTION kgwebhook.time_text(at pg_catalog.timestamptz) RETURNS pg_catalog.text
     LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT to_char(at, CASE WHEN at::date = now()::date THEN 'HH24:MI:SS' ELSE 'YYYY-MM-DD HH24:MI' END)
 $$;
-COMMENT ON FUNCTION kgwebhook.told_time(pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION kgwebhook.time_text(pg_catalog.timestamptz) IS
   'a time as kg_status() shows it';
 
-CREATE FUNCTION kgwebhook.told_count(count pg_catalog.int8, one pg_catalog.text, many pg_catalog.text) RETURNS pg_catalog.text
+CREATE FUNCTION kgwebhook.count_text(count pg_catalog.int8, one pg_catalog.text, many pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT to_char(count, 'FM9,999,999,999,999,990') || ' ' || CASE count WHEN 1 THEN one ELSE many END
 $$;
-COMMENT ON FUNCTION kgwebhook.told_count(pg_catalog.int8, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.count_text(pg_catalog.int8, pg_catalog.text, pg_catalog.text) IS
   'a count with its noun';
 
 /*
  * The amounts of what waits, each object once.  Beyond some thousands of deliveries
  * the sum says "at least", because nobody on call waits for the rest.
  */
-CREATE FUNCTION kgwebhook.stake(destination pg_catalog.text, org_id pg_catalog.text, url pg_catalog.text) RETURNS pg_catalog.text
+CREATE FUNCTION kgwebhook.amount_waiting(destination pg_catalog.text, org_id pg_catalog.text, url pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     most CONSTANT int8 := 2000;
     looked int8;
-    told text;
+    amounts text;
 BEGIN
     WITH these AS (
         SELECT q.delivery_id, q.org_id, q.kind, q.object_id,
@@ -53,9 +53,9 @@ BEGIN
                     THEN (q.payload ->> 'fiat_amount')::numeric END AS amount,
                left(q.payload ->> 'fiat_currency', 16) AS currency
           FROM (SELECT * FROM kgwebhook.queue r
-                 WHERE r.destination = stake.destination
-                   AND (stake.org_id IS NULL OR r.org_id = stake.org_id)
-                   AND (stake.url IS NULL OR split_part(r.url, '?', 1) = stake.url)
+                 WHERE r.destination = amount_waiting.destination
+                   AND (amount_waiting.org_id IS NULL OR r.org_id = amount_waiting.org_id)
+                   AND (amount_waiting.url IS NULL OR split_part(r.url, '?', 1) = amount_waiting.url)
                  ORDER BY r.delivery_id LIMIT most) q),
     object AS (
         SELECT DISTINCT ON (s.org_id, s.kind, s.object_id) s.amount, s.currency
@@ -66,11 +66,11 @@ BEGIN
     SELECT (SELECT count(*) FROM these),
            string_agg(regexp_replace(to_char(t.amount, 'FM999,999,999,999,999,999,990.00'), '[.]00$', '')
                       || coalesce(' ' || t.currency, ''), ' and ' ORDER BY t.amount DESC)
-      INTO looked, told FROM total t;
-    RETURN CASE WHEN looked = most THEN 'at least ' ELSE '' END || told;
+      INTO looked, amounts FROM total t;
+    RETURN CASE WHEN looked = most THEN 'at least ' ELSE '' END || amounts;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.stake(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.amount_waiting(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'the amounts of what waits for a destination, one organization''s or one URL''s if given';
 
 /* Whether an organization's secret is there and its key is not. */
@@ -85,11 +85,7 @@ COMMENT ON FUNCTION kgwebhook.undecryptable(pg_catalog.text) IS
   'whether an organization has a secret that no key of kgwebhook.key_file decrypts';
 
 /* The state of the workers, and what keeps them from their work. */
-CREATE FUNCTION kgwebhook.worker_findings(
-    OUT weight pg_catalog.int4,
-    OUT finding pg_catalog.text,
-    OUT detail pg_catalog.text,
-    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+CREATE FUNCTION kgwebhook.worker_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -128,8 +124,8 @@ BEGIN
             CASE WHEN w.last_error_code = '53100' THEN 'Nothing can be written down: the disk is full'
                  WHEN w.last_error_code = '55P03' THEN 'Nothing can be written down: a lock is in the way'
                  ELSE 'Nothing is delivered: the worker fails again and again' END,
-            format('Since %s, %s; the last at %s: %s.  %s', kgwebhook.told_time(w.failing_since),
-                   kgwebhook.told_count(w.errors_in_a_row, 'error', 'errors'), kgwebhook.told_time(w.last_error_at), rtrim(w.last_error, '.'), waits),
+            format('Since %s, %s; the last at %s: %s.  %s', kgwebhook.time_text(w.failing_since),
+                   kgwebhook.count_text(w.errors_in_a_row, 'error', 'errors'), kgwebhook.time_text(w.last_error_at), rtrim(w.last_error, '.'), waits),
             CASE WHEN w.last_error_code = '53100'
                  THEN format('Free room on the disk of %s; what waits is then written down by itself.', current_setting('data_directory'))
                  WHEN w.last_error_code = '55P03'
@@ -137,7 +133,7 @@ BEGIN
                  ELSE 'Correct what the error names; the server''s log has it whole, under "kgwebhook".  The worker is started again by itself, within a minute.' END;
     ELSIF w.last_error_at > clock_timestamp() - '1 hour'::interval THEN
         RETURN QUERY SELECT CASE WHEN w.errors_in_a_row > 0 THEN 205 ELSE 105 END,
-            format('a worker had an error at %s%s', kgwebhook.told_time(w.last_error_at),
+            format('a worker had an error at %s%s', kgwebhook.time_text(w.last_error_at),
                    CASE WHEN w.errors_in_a_row > 0 THEN '' ELSE ', and has gone on since' END),
             w.last_error, 'The server''s log has the rest, under "kgwebhook".'::text;
     END IF;
@@ -147,17 +143,13 @@ COMMENT ON FUNCTION kgwebhook.worker_findings() IS
   'the part of kg_status() about the workers';
 
 /* A lock on our tables that a worker's own would have to wait for. */
-CREATE FUNCTION kgwebhook.lock_findings(
-    OUT weight pg_catalog.int4,
-    OUT finding pg_catalog.text,
-    OUT detail pg_catalog.text,
-    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+CREATE FUNCTION kgwebhook.lock_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT CASE WHEN bool_or(c.relname ~ '^(queue|delivery_log)') THEN 355 ELSE 240 END,
            CASE WHEN bool_or(c.relname ~ '^(queue|delivery_log)') THEN 'Nothing is delivered: ' ELSE '' END
            || format('session %s holds a lock on %s since %s', l.pid,
-                     string_agg(DISTINCT 'kgwebhook.' || c.relname, ', '), kgwebhook.told_time(a.xact_start)),
+                     string_agg(DISTINCT 'kgwebhook.' || c.relname, ', '), kgwebhook.time_text(a.xact_start)),
            format('It is of role %s, application "%s", and its transaction is %s.  Events are queued and wait, or wait for it, too.',
                   a.usename, left(a.application_name, 60), a.state),
            format('SELECT pg_terminate_backend(%s);', l.pid)
@@ -176,17 +168,13 @@ COMMENT ON FUNCTION kgwebhook.lock_findings() IS
   'the part of kg_status() about locks';
 
 /* What operators have paused, and subscriptions that take nothing. */
-CREATE FUNCTION kgwebhook.pause_findings(
-    OUT weight pg_catalog.int4,
-    OUT finding pg_catalog.text,
-    OUT detail pg_catalog.text,
-    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+CREATE FUNCTION kgwebhook.pause_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT CASE p.destination WHEN '*' THEN 365 ELSE 230 END,
-           CASE p.destination WHEN '*' THEN format('Nothing is delivered: everything is paused since %s', kgwebhook.told_time(p.paused_at))
-                ELSE format('%s is paused since %s, %s', p.destination, kgwebhook.told_time(p.paused_at),
-                            kgwebhook.told_count((SELECT count(*) FROM kgwebhook.queue q WHERE q.destination = p.destination),
+           CASE p.destination WHEN '*' THEN format('Nothing is delivered: everything is paused since %s', kgwebhook.time_text(p.paused_at))
+                ELSE format('%s is paused since %s, %s', p.destination, kgwebhook.time_text(p.paused_at),
+                            kgwebhook.count_text((SELECT count(*) FROM kgwebhook.queue q WHERE q.destination = p.destination),
                                                  'delivery waits', 'deliveries wait')) END,
            'Someone called kg_pause().  Events are queued and wait.',
            CASE WHEN p.destination = '*' AND NOT EXISTS (SELECT FROM kgwebhook.paused o WHERE o.destination <> '*') THEN 'SELECT kg_resume();'
@@ -195,10 +183,10 @@ CREATE FUNCTION kgwebhook.pause_findings(
     UNION ALL
     SELECT CASE WHEN s.disabled_at < now() - '1 day'::interval THEN 120 ELSE 225 END,
            CASE WHEN s.disabled_at IS NOT NULL
-                THEN format('subscription %s of organization %s (%s) is disabled since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.told_time(s.disabled_at))
+                THEN format('subscription %s of organization %s (%s) is disabled since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.time_text(s.disabled_at))
                 WHEN s.paused_at IS NOT NULL
-                THEN format('subscription %s of organization %s (%s) is paused since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.told_time(s.paused_at))
-                ELSE format('subscription %s of organization %s (%s) has acknowledged nothing since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.told_time(s.failing_since)) END,
+                THEN format('subscription %s of organization %s (%s) is paused since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.time_text(s.paused_at))
+                ELSE format('subscription %s of organization %s (%s) has acknowledged nothing since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.time_text(s.failing_since)) END,
            CASE WHEN s.disabled_at IS NOT NULL
                 THEN format('The reason: %s.  What it would get becomes a dead letter at once.', s.disabled_reason)
                 WHEN s.paused_at IS NOT NULL
@@ -258,11 +246,7 @@ COMMENT ON FUNCTION kgwebhook.receiver_remedy(pg_catalog.text, pg_catalog.int4, 
   'what to do about a receiver that does not acknowledge, in words';
 
 /* Receivers that do not acknowledge, organizations without a secret, what is late. */
-CREATE FUNCTION kgwebhook.receiver_findings(
-    OUT weight pg_catalog.int4,
-    OUT finding pg_catalog.text,
-    OUT detail pg_catalog.text,
-    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     WITH notice AS MATERIALIZED (SELECT * FROM kgwebhook.destination_notices()),
@@ -320,7 +304,7 @@ CREATE FUNCTION kgwebhook.receiver_findings(
           FROM (SELECT * FROM kgwebhook.secret WHERE encrypted ORDER BY created_at LIMIT 50) s),
     stuck AS (
         SELECT g.destination, sum(g.overdue) FROM going g
-         WHERE g.overdue > 0 AND g.backing_off IS NOT TRUE AND NOT kgwebhook.moves(g.in_flight, g.seen_at, g.last_success)
+         WHERE g.overdue > 0 AND g.backing_off IS NOT TRUE AND NOT kgwebhook.is_sending(g.in_flight, g.seen_at, g.last_success)
          GROUP BY g.destination),
     /* what is behind an older one of its object waits for that, and is not late */
     late AS (
@@ -339,33 +323,33 @@ CREATE FUNCTION kgwebhook.receiver_findings(
            format('%s (%s): %s since %s, %s%s',
                   CASE WHEN r.endpoints = 1 THEN left(r.url, 200) ELSE left(r.destination, 200) END,
                   CASE WHEN r.orgs = 1 THEN 'organization ' || left(r.org_id, 100)
-                       ELSE format('organization %s and %s', left(r.org_id, 100), kgwebhook.told_count(r.orgs - 1, 'other', 'others')) END,
-                  r.cause, kgwebhook.told_time(r.since), kgwebhook.told_count(r.waiting, 'waiting', 'waiting'),
-                  coalesce(', ' || kgwebhook.stake(r.destination, CASE WHEN r.orgs = 1 THEN r.org_id END, CASE WHEN r.endpoints = 1 THEN r.url END), '')),
-           CASE WHEN r.backing_off THEN format('The circuit breaker is open after %s in a row: one probe at a time.  ', kgwebhook.told_count(r.failures, 'failure', 'failures'))
-                ELSE format('%s tried in vain.  ', kgwebhook.told_count(r.tried, 'delivery was', 'deliveries were')) END
+                       ELSE format('organization %s and %s', left(r.org_id, 100), kgwebhook.count_text(r.orgs - 1, 'other', 'others')) END,
+                  r.cause, kgwebhook.time_text(r.since), kgwebhook.count_text(r.waiting, 'waiting', 'waiting'),
+                  coalesce(', ' || kgwebhook.amount_waiting(r.destination, CASE WHEN r.orgs = 1 THEN r.org_id END, CASE WHEN r.endpoints = 1 THEN r.url END), '')),
+           CASE WHEN r.backing_off THEN format('The circuit breaker is open after %s in a row: one probe at a time.  ', kgwebhook.count_text(r.failures, 'failure', 'failures'))
+                ELSE format('%s tried in vain.  ', kgwebhook.count_text(r.tried, 'delivery was', 'deliveries were')) END
            || format('The next try is %s.  The oldest waits since %s.  SELECT kg_explain(%s); says more.',
-                     CASE WHEN r.next_try <= now() THEN 'due now' ELSE 'at ' || kgwebhook.told_time(r.next_try) END,
-                     kgwebhook.told_time(r.oldest), r.head),
+                     CASE WHEN r.next_try <= now() THEN 'due now' ELSE 'at ' || kgwebhook.time_text(r.next_try) END,
+                     kgwebhook.time_text(r.oldest), r.head),
            kgwebhook.receiver_remedy(r.outcome, r.response_status, r.error, left(r.url, 200), left(r.org_id, 100))
       FROM receiver r
     UNION ALL
-    SELECT 210, format('and %s', kgwebhook.told_count(max(w.all_of_them) - 100, 'other receiver does not acknowledge', 'other receivers do not acknowledge')),
+    SELECT 210, format('and %s', kgwebhook.count_text(max(w.all_of_them) - 100, 'other receiver does not acknowledge', 'other receivers do not acknowledge')),
            NULL, 'SELECT * FROM kgwebhook.failures;'
       FROM worst w HAVING max(w.all_of_them) > 100
     UNION ALL
     SELECT 352, format('Nothing can be signed: no secret can be decrypted, %s',
-                       kgwebhook.told_count(sum(l.waiting)::int8, 'delivery waits', 'deliveries wait')),
+                       kgwebhook.count_text(sum(l.waiting)::int8, 'delivery waits', 'deliveries wait')),
            format('The oldest waits since %s.  The key in the file of "kgwebhook.key_file" is not the one that the secrets were encrypted with, or the file cannot be read; the server''s log says which.  Set no other secret: receivers know these.',
-                  kgwebhook.told_time(min(l.oldest))),
+                  kgwebhook.time_text(min(l.oldest))),
            format('Restore %s, then SELECT pg_reload_conf();', coalesce(nullif(current_setting('kgwebhook.key_file'), ''), 'the setting kgwebhook.key_file'))
       FROM lost l, kept k WHERE l.undecryptable AND k.decrypted = 0
     HAVING count(*) > 0
     UNION ALL
     SELECT CASE WHEN l.has_secret THEN 235 ELSE 233 END,
            format(CASE WHEN l.has_secret THEN 'the secret of organization %s cannot be decrypted' ELSE 'organization %s has no secret' END
-                  || ', %s since %s%s', left(l.org_id, 100), kgwebhook.told_count(l.waiting, 'delivery waits', 'deliveries wait'),
-                  kgwebhook.told_time(l.oldest), coalesce(', ' || kgwebhook.stake(l.destination, l.org_id, NULL), '')),
+                  || ', %s since %s%s', left(l.org_id, 100), kgwebhook.count_text(l.waiting, 'delivery waits', 'deliveries wait'),
+                  kgwebhook.time_text(l.oldest), coalesce(', ' || kgwebhook.amount_waiting(l.destination, l.org_id, NULL), '')),
            CASE WHEN l.has_secret THEN 'Set no other secret: the receiver knows this one.  The server''s log says what is wrong with the key file.'
                 ELSE 'What waits is signed and sent as soon as there is one.  Where the receiver knows one already, use kg_set_secret().' END,
            CASE WHEN l.has_secret
@@ -373,13 +357,13 @@ CREATE FUNCTION kgwebhook.receiver_findings(
                 ELSE format('SELECT kg_create_secret(%L);', l.org_id) END
       FROM lost l, kept k WHERE NOT (l.undecryptable AND k.decrypted = 0)
     UNION ALL
-    SELECT 232, format('%s without a usable secret', kgwebhook.told_count(max(l.all_of_them) - 20, 'other organization is', 'other organizations are')),
+    SELECT 232, format('%s without a usable secret', kgwebhook.count_text(max(l.all_of_them) - 20, 'other organization is', 'other organizations are')),
            NULL, 'SELECT org_id, count(*) FROM kgwebhook.pending WHERE waits_for = ''secret'' GROUP BY org_id;'
       FROM lost l HAVING max(l.all_of_them) > 20
     UNION ALL
     SELECT CASE WHEN w.acknowledged_lately THEN 238 ELSE 340 END,
            CASE WHEN w.acknowledged_lately THEN '' ELSE 'Nothing is delivered: ' END
-           || format('%s since %s', kgwebhook.told_count(l.deliveries, 'delivery is late', 'deliveries are late'), kgwebhook.told_time(l.since)),
+           || format('%s since %s', kgwebhook.count_text(l.deliveries, 'delivery is late', 'deliveries are late'), kgwebhook.time_text(l.since)),
            format('Their time has come, nothing holds them, and they are not sent: %s%s, delivery %s is the first.  A worker may hang.',
                   left(l.destination, 200), CASE WHEN l.destinations > 1 THEN format(' and %s other destinations', l.destinations - 1) ELSE '' END, l.first),
            'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = ''kgwebhook worker'' AND datname = current_database();'
@@ -391,18 +375,14 @@ COMMENT ON FUNCTION kgwebhook.receiver_findings() IS
   'the part of kg_status() about receivers, secrets and what is late';
 
 /* Receivers that acknowledge, and take so long that what waits for them piles up. */
-CREATE FUNCTION kgwebhook.slow_findings(
-    OUT weight pg_catalog.int4,
-    OUT finding pg_catalog.text,
-    OUT detail pg_catalog.text,
-    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+CREATE FUNCTION kgwebhook.slow_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT 112,
            format('%s (organization %s) acknowledges, but takes %s s a request, %s', left(s.url, 200), left(s.org_id, 100), round(s.ms::numeric / 1000, 1),
-                  kgwebhook.told_count(q.waiting, 'delivery waits', 'deliveries wait')),
+                  kgwebhook.count_text(q.waiting, 'delivery waits', 'deliveries wait')),
            format('%s requests since %s.  A receiver that is slow gets its share of the worker''s slots and no more, so that others are not held up.',
-                  s.requests, kgwebhook.told_time(s.since)),
+                  s.requests, kgwebhook.time_text(s.since)),
            format('Ask organization %s to have its receiver answer first and work later.', left(s.org_id, 100))
       FROM (SELECT l.destination, l.org_id, split_part(l.url, '?', 1) AS url, count(*) AS requests,
                    percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms) AS ms, min(l.started_at) AS since
@@ -420,18 +400,14 @@ COMMENT ON FUNCTION kgwebhook.slow_findings() IS
   'the part of kg_status() about receivers that are slow';
 
 /* What was given up in the last day, by reason. */
-CREATE FUNCTION kgwebhook.dead_letter_findings(
-    OUT weight pg_catalog.int4,
-    OUT finding pg_catalog.text,
-    OUT detail pg_catalog.text,
-    OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
+CREATE FUNCTION kgwebhook.dead_letter_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT 208,
-           format('%s: %s', kgwebhook.told_count(d.letters, 'delivery was given up', 'deliveries were given up'), left(d.reason, 200)),
-           CASE WHEN d.letters = 1 THEN format('It is %s %s of organization %s, to %s, given up at %s.', left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.told_time(d.last))
+           format('%s: %s', kgwebhook.count_text(d.letters, 'delivery was given up', 'deliveries were given up'), left(d.reason, 200)),
+           CASE WHEN d.letters = 1 THEN format('It is %s %s of organization %s, to %s, given up at %s.', left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.time_text(d.last))
                 ELSE format('The last is %s %s of organization %s, to %s, given up at %s; the first was at %s.',
-                            left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.told_time(d.last), kgwebhook.told_time(d.first)) END
+                            left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.time_text(d.last), kgwebhook.time_text(d.first)) END
            || '  Nothing happens by itself.',
            CASE WHEN d.invalid
                 THEN format('SELECT kg_amend(%s, payload || ''{"member": "value"}'') FROM kgwebhook.dead_letter WHERE delivery_id = %s; with what is right, or leave it', d.delivery_id, d.delivery_id)
@@ -472,8 +448,7 @@ DECLARE
 BEGIN
     FOREACH part IN ARRAY ARRAY['worker', 'lock', 'pause', 'receiver', 'slow', 'dead_letter'] LOOP
         BEGIN
-            EXECUTE format('SELECT array_agg(ROW(f.weight, f.finding, f.detail, f.remedy)::kgwebhook.finding) FROM kgwebhook.%I() f',
-                           part || '_findings') INTO these;
+            EXECUTE format('SELECT array_agg(f) FROM kgwebhook.%I() f', part || '_findings') INTO these;
             found := found || coalesce(these, '{}');
         EXCEPTION WHEN lock_not_available THEN
             locked := true;
@@ -485,8 +460,8 @@ BEGIN
     END IF;
     IF found = '{}' THEN
         SELECT CASE count(*) WHEN 0 THEN 'Nothing waits.'
-                    ELSE format('%s, the oldest since %s.', kgwebhook.told_count(count(*), 'delivery waits', 'deliveries wait'),
-                                kgwebhook.told_time(min(q.enqueued_at))) END
+                    ELSE format('%s, the oldest since %s.', kgwebhook.count_text(count(*), 'delivery waits', 'deliveries wait'),
+                                kgwebhook.time_text(min(q.enqueued_at))) END
           INTO summary FROM kgwebhook.queue q;
         RETURN QUERY SELECT 'ok'::text, 'Deliveries flow'::text, summary, NULL::text;
         RETURN;

@@ -52,7 +52,7 @@ CREATE VIEW kgwebhook.pending AS
                 ELSE 'turn' END AS waits_for,
            q.subscription_id
       FROM kgwebhook.queue q
-      LEFT JOIN (SELECT d.destination, d.backing_off, kgwebhook.moves(d.in_flight, d.seen_at, d.last_success) AS moves
+      LEFT JOIN (SELECT d.destination, d.backing_off, kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success) AS moves
                    FROM kgwebhook.destination_notices() d OFFSET 0) n ON n.destination OPERATOR(pg_catalog.=) q.destination
       LEFT JOIN (SELECT f.destination, f.org_id, f.kind, f.object_id, coalesce(f.subscription_id, 0) AS subscription_id,
                         pg_catalog.min(f.delivery_id) AS first
@@ -63,7 +63,7 @@ CREATE VIEW kgwebhook.pending AS
      /* half of a worker's slots go to destinations that have not lately acknowledged */
      CROSS JOIN (SELECT coalesce(pg_catalog.sum(d.in_flight) OPERATOR(pg_catalog.*) 2
                                  OPERATOR(pg_catalog.>=) pg_catalog.current_setting('kgwebhook.max_in_flight')::pg_catalog.int4
-                                 AND pg_catalog.bool_or(kgwebhook.moves(d.in_flight, d.seen_at, d.last_success)), false) AS is_full
+                                 AND pg_catalog.bool_or(kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success)), false) AS is_full
                    FROM kgwebhook.destination_notices() d) w;
 COMMENT ON VIEW kgwebhook.pending IS
   'one row a delivery in the queue: how long it has waited, and for what';

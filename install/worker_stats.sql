@@ -43,11 +43,11 @@ COMMENT ON FUNCTION kgwebhook.destination_notices() IS
  * Whether anything moves at a destination, as its worker has said lately.  A worker
  * that hangs says nothing any more, and no request is older than its timeout.
  */
-CREATE FUNCTION kgwebhook.moves(in_flight pg_catalog.int4, seen_at pg_catalog.timestamptz, last_success pg_catalog.timestamptz) RETURNS pg_catalog.bool
+CREATE FUNCTION kgwebhook.is_sending(in_flight pg_catalog.int4, seen_at pg_catalog.timestamptz, last_success pg_catalog.timestamptz) RETURNS pg_catalog.bool
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT coalesce(in_flight > 0 AND seen_at > now() - current_setting('kgwebhook.request_timeout')::interval - '30 seconds'::interval
                     OR last_success > now() - '30 seconds'::interval, false)
 $$;
-COMMENT ON FUNCTION kgwebhook.moves(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION kgwebhook.is_sending(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz) IS
   'whether a destination is being sent to, as its worker has said lately';
