@@ -8,7 +8,7 @@
 #	unit       src/pure alone, plain and under sanitizers; fuzz corpora; Node's numbers
 #	model      no order of commit, crash and settle loses or invents a delivery
 #	prose      no word of test/prose/words.txt, wherever a person reads
-#	includes   folders and files include only what stands below them
+#	includes   folders and files include only what stands below them; no name twice
 #	exports    every exported symbol has our prefix
 #	regress    what SQL answers, with the worker off
 #	isolation  what two sessions at once see and wait for

@@ -2,7 +2,7 @@
 #-------------------------------------------------------------------------
 #
 # scripts/includes.py [DIRECTORY]
-#	  Checks that the includes of src/ point down only.
+#	  Checks that the includes of src/ point down only, and that a name means one thing.
 #
 # Who reads a file should have to know only what stands below it.  So
 #	- a folder includes from its own and from those below it (FLOORS),
@@ -11,6 +11,14 @@
 #	- only pg/compat.h looks at the version of PostgreSQL,
 #	- a folder has at most 16 ideas (a .c or .h file, or both of a name), and a
 #	  file at most 500 lines.
+#
+# C lets two files use one name for different things; a debugger, a stack trace and
+# grep then show the wrong one.  So
+#	- no two files define a function, a variable or a type of the same name, static
+#	  or not,
+#	- a function that others may call is named for its file: kgw_FILE_what() or
+#	  kgw_FILE(), in pure/jcs kgw_jcs_FILE_what(),
+#	- a type begins with Kgw.
 #
 #-------------------------------------------------------------------------
 import pathlib
@@ -35,6 +43,11 @@ MOST_LINES = 500
 MOST_IDEAS = 16
 
 DEFINITION = re.compile(r"^(kgw_\w+)\(", re.MULTILINE)
+FUNCTION = re.compile(r"^([a-z]\w*)\((?=[^;]*?\)\n\{)", re.MULTILINE)
+VARIABLE = re.compile(r"^(?:static )?(?:const )?(?:volatile )?[A-Za-z]\w* [\w \t*]*?\**(\w+)(?:\[[^\]\n]*\])*(?: =[^\n]*|;)",
+                      re.MULTILINE)
+STRUCTURE = re.compile(r"^(typedef |static )?(?:struct|union|enum)(?: (\w+))?\n\{.*?^\}(?: (\w+))?;",
+                       re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"\bkgw_\w+")
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
@@ -71,6 +84,44 @@ def circle_among(arrows):
         if found:
             return found
     return None
+
+
+def types(text):
+    return {name for kind, tag, name in STRUCTURE.findall(text)
+            for name in (tag, name if kind.startswith("typedef") else "") if name}
+
+
+def defined_names(path, text):
+    """The functions, variables and types that a file defines."""
+    text = COMMENT.sub("", text)
+    names = types(text) | {name for _, _, name in STRUCTURE.findall(text) if name}
+    if path.endswith(".c"):
+        names |= set(FUNCTION.findall(text))
+        names |= {name for name, line in ((m.group(1), m.group(0)) for m in VARIABLE.finditer(text))
+                  if not line.startswith(("typedef", "extern", "return", "struct "))}
+    return names
+
+
+def prefix(path):
+    """What the names of a file's functions begin with."""
+    name = idea(path).rsplit("/", 1)[-1]
+    return f"kgw_jcs_{name}" if folder(path) == "pure/jcs" and name != "jcs" else f"kgw_{name}"
+
+
+def name_faults(texts):
+    home = {}
+    for path, text in texts.items():
+        for name in defined_names(path, text):
+            home.setdefault(name, []).append(path)
+        for name in types(COMMENT.sub("", text)):
+            if not name.startswith("Kgw"):
+                yield f"type {name} of {path} does not begin with Kgw"
+        for name in DEFINITION.findall(text) if path.endswith(".c") else ():
+            if name != prefix(path) and not name.startswith(prefix(path) + "_") and path != "kgwebhook.c":
+                yield f"{name}() of {path} is not named {prefix(path)}_..."
+    for name, paths in sorted(home.items()):
+        if len(paths) > 1:
+            yield f"{name} is defined by {' and '.join(paths)}"
 
 
 def faults(source):
@@ -110,6 +161,7 @@ def faults(source):
             yield f"folder {name} has no place in the order of scripts/includes.py"
         if len(members) > MOST_IDEAS:
             yield f"folder {name} has {len(members)} ideas, more than {MOST_IDEAS}"
+    yield from name_faults(texts)
     circle = circle_among(arrows)
     if circle:
         yield "a circle: " + " -> ".join(circle)

@@ -6,7 +6,7 @@
  *
  * pg_cron keeps its jobs in one database of the server (cron.database_name) and
  * runs each of them in the database that it names, as the role that made it.  So
- * jobs are the caller's, and those for us are made by an errand where pg_cron
+ * jobs are the caller's, and those for us are made from another database (pg/run_in_database.c) where pg_cron
  * lives somewhere else.  Their names say for which database they are; pg_cron
  * lets a role have one job of a name, so making them again changes nothing but
  * what is not as it should be.
@@ -49,11 +49,11 @@ typedef struct KgwCronJob
 static const KgwCronJob jobs[] = {
 	{"purge", "5 0 * * *", "SELECT %s.kg_purge()"},
 	{"expire", "* * * * *", "SELECT %s.kg_expire_intents(NULL)"},
-	{"sweep", "17 * * * *", "SELECT kgwebhook.report_unacknowledged()"},
+	{"report", "17 * * * *", "SELECT kgwebhook.report_unacknowledged()"},
 };
 
 /* NULL when what our statements name in schema cron belongs to pg_cron. */
-static const char guard[] =
+static const char precondition[] =
 "WITH member AS ("
 "  SELECT d.classid, d.objid FROM pg_catalog.pg_depend d"
 "    JOIN pg_catalog.pg_extension e ON e.oid OPERATOR(pg_catalog.=) d.refobjid"
@@ -107,8 +107,8 @@ cron_database(void)
 static void
 tell_cron(const char *database, bool here, const char *statement)
 {
-	char	   *objection = here ? kgw_run_in_database_run_here(guard, statement) :
-		kgw_run_in_database_run(database, guard, statement);
+	char	   *objection = here ? kgw_run_in_database_run_here(precondition, statement) :
+		kgw_run_in_database_run(database, precondition, statement);
 
 	if (objection != NULL)
 		complain_of_absence(objection,

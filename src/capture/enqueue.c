@@ -117,7 +117,7 @@ fill(Datum values[QUEUE_COLUMNS], bool isnull[QUEUE_COLUMNS], const KgwNewDelive
  * older one's that lacks some (see version.c).
  */
 static void
-fill_slot(TupleTableSlot *slot, const KgwNewDelivery *delivery)
+fill_queue_slot(TupleTableSlot *slot, const KgwNewDelivery *delivery)
 {
 	Datum		values[QUEUE_COLUMNS];
 	bool		isnull[QUEUE_COLUMNS];
@@ -144,7 +144,7 @@ kgw_enqueue(const KgwNewDelivery *delivery)
 
 	InitResultRelInfo(target, rel, 0, NULL, 0);
 	ExecOpenIndices(target, false);
-	fill_slot(slot, delivery);
+	fill_queue_slot(slot, delivery);
 	delivery_id = DatumGetInt64(slot->tts_values[QUEUE_DELIVERY_ID]);
 	ExecSimpleRelationInsert(target, estate, slot);
 

@@ -46,7 +46,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
-#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -59,6 +58,7 @@
 #include "capture/event_order.h"
 #include "pg/compat.h"
 #include "pg/extension.h"
+#include "pg/text_hash.h"
 #include "shmem/commit_callback.h"
 
 /* Deliveries of an object, or of several whose names have the same hash. */
@@ -106,14 +106,6 @@ kgw_event_order_version(Relation rel, HeapTuple row)
 	return HeapTupleHeaderGetCmin(header);
 }
 
-static uint64
-object_hash(const char *org_id, const char *object_id)
-{
-	return hash_combine64(hash_bytes_extended((const unsigned char *) org_id, strlen(org_id), 0),
-						  hash_bytes_extended((const unsigned char *) object_id,
-											  strlen(object_id), 0));
-}
-
 char *
 kgw_event_order_text(HeapTuple row, Relation queue, int column)
 {
@@ -144,7 +136,7 @@ remember(HeapTuple row, Relation queue)
 {
 	char	   *org_id = kgw_event_order_text(row, queue, KGW_QUEUE_ORG_ID);
 	char	   *object_id = kgw_event_order_text(row, queue, KGW_QUEUE_OBJECT_ID);
-	uint64		hash = object_hash(org_id, object_id);
+	uint64		hash = kgw_text_hash(object_id, kgw_text_hash(org_id, 0));
 	bool		found;
 	KgwEnqueued *entry = hash_search(enqueued.objects, &hash, HASH_ENTER, &found);
 
@@ -288,7 +280,7 @@ kgw_event_order_write(Relation queue, HeapTuple old, HeapTuple new)
 List *
 kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object, CommandId since)
 {
-	uint64		hash = object_hash(object->org_id, object->object_id);
+	uint64		hash = kgw_text_hash(object->object_id, kgw_text_hash(object->org_id, 0));
 	List	   *deliveries = NIL;
 	KgwEnqueued *entry;
 

@@ -33,7 +33,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "storage/bufmgr.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -42,6 +41,7 @@
 #include "capture/event_order.h"
 #include "capture/event_withdraw.h"
 #include "pg/extension.h"
+#include "pg/text_hash.h"
 #include "shmem/commit_callback.h"
 
 /* Alternations of INSERT and UPDATE in one transaction: 1 MB. */
@@ -61,11 +61,11 @@ typedef struct KgwWithdrawn
 	uint32		previous;		/* of an object with the same hash, or NONE */
 } KgwWithdrawn;
 
-typedef struct KgwObject
+typedef struct KgwWithdrawnObject
 {
 	uint64		hash;			/* key */
 	uint32		latest;			/* withdrawn */
-} KgwObject;
+} KgwWithdrawnObject;
 
 #define NONE PG_UINT32_MAX
 
@@ -144,16 +144,10 @@ was_created(int64 delivery_id)
 }
 
 static uint64
-text_hash(const char *text)
+hash_of_object(const KgwNewDelivery *object)
 {
-	return hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
-}
-
-static uint64
-object_hash(const KgwNewDelivery *object)
-{
-	return hash_combine64(hash_combine64(text_hash(object->kind), text_hash(object->org_id)),
-						  text_hash(object->object_id));
+	return kgw_text_hash(object->object_id,
+						 kgw_text_hash(object->org_id, kgw_text_hash(object->kind, 0)));
 }
 
 static bool
@@ -174,8 +168,8 @@ is_of_event(HeapTuple row, Relation queue, const char *webhook_id)
 static uint32
 latest_withdrawn(const KgwNewDelivery *object)
 {
-	uint64		hash = object_hash(object);
-	KgwObject  *entry;
+	uint64		hash = hash_of_object(object);
+	KgwWithdrawnObject  *entry;
 
 	start_if_new_transaction();
 	if (noted.objects == NULL)
@@ -199,7 +193,7 @@ kgw_event_withdraw_concerns(const KgwNewDelivery *object)
 static void
 start_withdrawing(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(KgwObject),
+	HASHCTL		ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(KgwWithdrawnObject),
 	.hcxt = TopTransactionContext};
 
 	noted.room = 4;
@@ -211,8 +205,8 @@ start_withdrawing(void)
 static void
 note_withdrawn(HeapTuple row, const KgwNewDelivery *event)
 {
-	uint64		hash = object_hash(event);
-	KgwObject  *object;
+	uint64		hash = hash_of_object(event);
+	KgwWithdrawnObject  *object;
 	bool		found;
 
 	if (noted.objects == NULL)

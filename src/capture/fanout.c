@@ -73,17 +73,17 @@ static bool any;
 static bool stale;				/* what is remembered of organizations isn't */
 static HTAB *organizations;
 static MemoryContext memory;	/* of the above */
-static uint64 invalidations;	/* how often anything was forgotten */
+static uint64 subscription_invalidations;	/* how often anything was forgotten */
 
 /* What is in use is only marked: this may be called in the midst of a read. */
 static void
-forget_relation(Datum arg, Oid relid)
+note_subscriptions_changed(Datum arg, Oid relid)
 {
 	if (relid != InvalidOid && relid != subscription_table)
 		return;
 	known = false;
 	stale = true;
-	invalidations++;
+	subscription_invalidations++;
 }
 
 /* The table, open; NULL when there is none: the extension is being dropped. */
@@ -93,7 +93,7 @@ open_table(void)
 	static bool registered;
 
 	if (!registered)
-		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+		CacheRegisterRelcacheCallback(note_subscriptions_changed, (Datum) 0);
 	registered = true;
 	subscription_table = kgw_extension_relation("subscription");
 	return OidIsValid(subscription_table) ? table_open(subscription_table, AccessShareLock) : NULL;
@@ -103,7 +103,7 @@ open_table(void)
 static bool
 look_for_any(void)
 {
-	uint64		before = invalidations;
+	uint64		before = subscription_invalidations;
 	Relation	table = open_table();
 	SysScanDesc scan;
 
@@ -115,7 +115,7 @@ look_for_any(void)
 	table_close(table, AccessShareLock);
 
 	/* what was forgotten in the meantime is looked for again next time */
-	known = before == invalidations;
+	known = before == subscription_invalidations;
 	return any;
 }
 
@@ -152,7 +152,7 @@ make_subscription(HeapTuple tuple, TupleDesc desc)
 }
 
 static int
-compare_ids(const ListCell *a, const ListCell *b)
+compare_subscriptions(const ListCell *a, const ListCell *b)
 {
 	int64		x = ((const KgwSubscription *) lfirst(a))->receiver.subscription_id;
 	int64		y = ((const KgwSubscription *) lfirst(b))->receiver.subscription_id;
@@ -162,7 +162,7 @@ compare_ids(const ListCell *a, const ListCell *b)
 
 /* Read an organization's subscriptions, in the current memory context. */
 static List *
-read_subscriptions(const char *org_id)
+read_org_subscriptions(const char *org_id)
 {
 	Relation	table = open_table();
 	List	   *subscriptions = NIL;
@@ -181,7 +181,7 @@ read_subscriptions(const char *org_id)
 		subscriptions = lappend(subscriptions, make_subscription(tuple, RelationGetDescr(table)));
 	systable_endscan(scan);
 	table_close(table, AccessShareLock);
-	list_sort(subscriptions, compare_ids);
+	list_sort(subscriptions, compare_subscriptions);
 	return subscriptions;
 }
 
@@ -226,7 +226,7 @@ subscriptions_of(const char *org_id)
 		return organization->subscriptions;
 
 	caller = MemoryContextSwitchTo(memory);
-	subscriptions = read_subscriptions(org_id);
+	subscriptions = read_org_subscriptions(org_id);
 	organization = hash_search(organizations, org_id, HASH_ENTER, &found);
 	organization->subscriptions = subscriptions;
 	MemoryContextSwitchTo(caller);

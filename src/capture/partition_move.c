@@ -35,7 +35,6 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
-#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/hsearch.h"
@@ -44,31 +43,32 @@
 
 #include "capture/partition_move.h"
 #include "capture/payload.h"
+#include "pg/text_hash.h"
 
 #define NONE PG_UINT32_MAX
 
 /* What names an object, and the status of one of its rows. */
-typedef struct KgwNamed
+typedef struct KgwNamedRow
 {
 	const char *kind;
 	const char *org_id;
 	const char *object_id;
 	const char *status;			/* or NULL */
-} KgwNamed;
+} KgwNamedRow;
 
 typedef struct KgwDeparture
 {
 	Oid			relid;
 	ItemPointerData place;
 	uint32		previous;		/* of an object with the same hash, or NONE */
-	KgwNamed   *named;			/* where there is no place; else NULL */
+	KgwNamedRow   *named;			/* where there is no place; else NULL */
 } KgwDeparture;
 
-typedef struct KgwObject
+typedef struct KgwDepartedObject
 {
 	uint64		hash;			/* key */
 	uint32		latest;			/* departure */
-} KgwObject;
+} KgwDepartedObject;
 
 /* Of the transaction "xid", in its context; all zero if it has none. */
 static struct
@@ -109,10 +109,10 @@ add_departure(const KgwDeparture *departure)
 	moved.departures[moved.count++] = *departure;
 }
 
-static KgwNamed
+static KgwNamedRow
 name_of(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 {
-	KgwNamed	named;
+	KgwNamedRow	named;
 
 	named.kind = watch->event;
 	named.org_id = kgw_payload_column_text(&watch->org, row, desc);
@@ -126,23 +126,17 @@ name_of(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 }
 
 static bool
-is_same_object(const KgwNamed *a, const KgwNamed *b)
+is_same_object(const KgwNamedRow *a, const KgwNamedRow *b)
 {
 	return strcmp(a->object_id, b->object_id) == 0 && strcmp(a->org_id, b->org_id) == 0 &&
 		strcmp(a->kind, b->kind) == 0;
 }
 
 static uint64
-text_hash(const char *text)
+hash_of_named(const KgwNamedRow *named)
 {
-	return hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
-}
-
-static uint64
-object_hash(const KgwNamed *named)
-{
-	return hash_combine64(hash_combine64(text_hash(named->kind), text_hash(named->org_id)),
-						  text_hash(named->object_id));
+	return kgw_text_hash(named->object_id,
+						 kgw_text_hash(named->org_id, kgw_text_hash(named->kind, 0)));
 }
 
 /* Note the row of an AFTER DELETE trigger. */
@@ -155,7 +149,7 @@ kgw_partition_move_away(const KgwWatch *watch, Relation rel, HeapTuple row)
 	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID)
 	{
 		caller = MemoryContextSwitchTo(TopTransactionContext);
-		departure.named = palloc(sizeof(KgwNamed));
+		departure.named = palloc(sizeof(KgwNamedRow));
 		*departure.named = name_of(watch, row, RelationGetDescr(rel));
 		departure.named->kind = pstrdup(watch->event);
 		MemoryContextSwitchTo(caller);
@@ -205,7 +199,7 @@ kgw_partition_move_from_before(Relation rel, HeapTuple row)
 
 /* As name_of(), for names that outlive the watch, which an error releases if it is "ours". */
 static void
-read_names(const KgwWatch *watch, bool ours, HeapTuple row, TupleDesc desc, KgwNamed *named)
+read_names(const KgwWatch *watch, bool ours, HeapTuple row, TupleDesc desc, KgwNamedRow *named)
 {
 	PG_TRY();
 	{
@@ -228,7 +222,7 @@ read_names(const KgwWatch *watch, bool ours, HeapTuple row, TupleDesc desc, KgwN
  */
 static bool
 read_departure(const KgwDeparture *departure, const KgwWatch *watch, Relation here,
-			   KgwNamed *named, CommandId *command, bool *old)
+			   KgwNamedRow *named, CommandId *command, bool *old)
 {
 	bool		elsewhere = departure->relid != RelationGetRelid(here);
 	Relation	rel = here;
@@ -276,7 +270,7 @@ know_departures(const KgwWatch *watch, Relation here)
 	if (moved.objects == NULL)
 	{
 		ctl.keysize = sizeof(uint64);
-		ctl.entrysize = sizeof(KgwObject);
+		ctl.entrysize = sizeof(KgwDepartedObject);
 		ctl.hcxt = TopTransactionContext;
 		moved.objects = hash_create("kgwebhook moved", 64, &ctl,
 									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -287,8 +281,8 @@ know_departures(const KgwWatch *watch, Relation here)
 	for (; moved.known < moved.count; moved.known++)
 	{
 		KgwDeparture *departure = &moved.departures[moved.known];
-		KgwObject  *object;
-		KgwNamed	named;
+		KgwDepartedObject  *object;
+		KgwNamedRow	named;
 		CommandId	command;
 		uint64		hash;
 		bool		found;
@@ -297,7 +291,7 @@ know_departures(const KgwWatch *watch, Relation here)
 		CHECK_FOR_INTERRUPTS();
 		if (!read_departure(departure, watch, here, &named, &command, &old))
 			continue;
-		hash = object_hash(&named);
+		hash = hash_of_named(&named);
 		object = hash_search(moved.objects, &hash, HASH_ENTER, &found);
 		departure->previous = found ? object->latest : NONE;
 		object->latest = moved.known;
@@ -322,9 +316,9 @@ bool
 kgw_partition_move_here(const KgwWatch *watch, Relation rel, HeapTuple row, CommandId version,
 			   const char **status)
 {
-	KgwNamed	here;
+	KgwNamedRow	here;
 	uint64		hash;
-	KgwObject  *object;
+	KgwDepartedObject  *object;
 	CommandId	latest = 0;
 	bool		found = false;
 	KgwDeparture *old_row = NULL;
@@ -333,12 +327,12 @@ kgw_partition_move_here(const KgwWatch *watch, Relation rel, HeapTuple row, Comm
 		return false;
 	know_departures(watch, rel);
 	here = name_of(watch, row, RelationGetDescr(rel));
-	hash = object_hash(&here);
+	hash = hash_of_named(&here);
 	object = hash_search(moved.objects, &hash, HASH_FIND, NULL);
 	for (uint32 i = object == NULL ? NONE : object->latest; i != NONE;
 		 i = moved.departures[i].previous)
 	{
-		KgwNamed	named;
+		KgwNamedRow	named;
 		CommandId	command;
 		bool		old;
 
@@ -365,17 +359,17 @@ kgw_partition_move_here(const KgwWatch *watch, Relation rel, HeapTuple row, Comm
 bool
 kgw_partition_move_alone(const KgwWatch *watch, Relation rel, HeapTuple row)
 {
-	KgwNamed	gone = name_of(watch, row, RelationGetDescr(rel));
-	uint64		hash = object_hash(&gone);
+	KgwNamedRow	gone = name_of(watch, row, RelationGetDescr(rel));
+	uint64		hash = hash_of_named(&gone);
 	KgwDeparture *old_row = NULL;
-	KgwObject  *object;
+	KgwDepartedObject  *object;
 
 	know_departures(watch, rel);
 	object = hash_search(moved.objects, &hash, HASH_FIND, NULL);
 	for (uint32 i = object == NULL ? NONE : object->latest; i != NONE;
 		 i = moved.departures[i].previous)
 	{
-		KgwNamed	named;
+		KgwNamedRow	named;
 		CommandId	command;
 		bool		old;
 

@@ -61,15 +61,15 @@ typedef struct KgwCacheEntry
 
 static HTAB *cache;
 static Oid	watch_table;		/* kgwebhook.watch when the cache was filled */
-static uint64 invalidations;	/* how often anything was forgotten */
+static uint64 watch_invalidations;	/* how often anything was forgotten */
 
 static void
-forget_relation(Datum arg, Oid relid)
+forget_watch(Datum arg, Oid relid)
 {
 	HASH_SEQ_STATUS scan;
 	KgwCacheEntry *entry;
 
-	invalidations++;
+	watch_invalidations++;
 	if (relid != InvalidOid && relid != watch_table)
 	{
 		entry = hash_search(cache, &relid, HASH_FIND, NULL);
@@ -90,7 +90,7 @@ create_cache(void)
 	ctl.keysize = sizeof(Oid);
 	ctl.entrysize = sizeof(KgwCacheEntry);
 	cache = hash_create("kgwebhook watched tables", 16, &ctl, HASH_ELEM | HASH_BLOBS);
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	CacheRegisterRelcacheCallback(forget_watch, (Datum) 0);
 }
 
 static char *
@@ -190,7 +190,7 @@ fill_entry(KgwCacheEntry *entry, Relation rel)
 	MemoryContext caller;
 	KgwKeptWatch *kept;
 	KgwWatchRow row;
-	uint64		before = invalidations;
+	uint64		before = watch_invalidations;
 
 	unlink_kept(entry);
 	context = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook watch",
@@ -206,7 +206,7 @@ fill_entry(KgwCacheEntry *entry, Relation rel)
 	entry->kept = kept;
 
 	/* what was forgotten in the meantime is read again next time */
-	entry->valid = (before == invalidations);
+	entry->valid = (before == watch_invalidations);
 }
 
 /*

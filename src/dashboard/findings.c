@@ -137,7 +137,7 @@ read_backlog(KgwPageSummary *summary)
 }
 
 static void
-read_subscriptions(KgwPageSummary *summary)
+count_subscriptions(KgwPageSummary *summary)
 {
 	KgwFacts	facts = {kgw_query_rows_read(subscriptions_query, 0, NULL, NULL), 0};
 
@@ -183,7 +183,7 @@ kgw_findings_draw(KgwPage *page)
 
 	read_worker(&summary);
 	read_backlog(&summary);
-	read_subscriptions(&summary);
+	count_subscriptions(&summary);
 	verdict = headline(&facts, severity, &summary);
 	append_banner(page, severity, verdict);
 	if (severity > KGW_OK)

@@ -37,14 +37,14 @@
 #define FIRST_STEP (-116)
 #define STEPS 560
 
-typedef struct Traffic
+typedef struct KgwTraffic
 {
 	int			buckets;
 	int64		acknowledged[QUARTERS];
 	int64		failed[QUARTERS];
 	int64		answered[QUARTERS];
 	int64		took[QUARTERS][STEPS];
-} Traffic;
+} KgwTraffic;
 
 /* Which attempt is the last that isn't read, 0 if all are. */
 static const char last_unread[] =
@@ -70,10 +70,10 @@ static const char attempts[] =
 static const double shares[KGW_CHART_LINES] = {0.5, 0.95, 0.99};
 static const char *const names[KGW_CHART_LINES] = {"p50", "p95", "p99"};
 
-static Traffic *
+static KgwTraffic *
 new_traffic(int buckets)
 {
-	Traffic    *traffic = palloc0(sizeof(Traffic));
+	KgwTraffic *traffic = palloc0(sizeof(KgwTraffic));
 
 	traffic->buckets = buckets;
 	return traffic;
@@ -81,7 +81,7 @@ new_traffic(int buckets)
 
 /* The clock may have been set back since an attempt: it is counted as of now. */
 static void
-add_attempts(Traffic *traffic, int64 bucket, const KgwFacts *facts)
+add_attempts(KgwTraffic *traffic, int64 bucket, const KgwFacts *facts)
 {
 	int64		count = kgw_query_rows_count(facts, 5);
 
@@ -101,7 +101,7 @@ add_attempts(Traffic *traffic, int64 bucket, const KgwFacts *facts)
 
 /* Milliseconds that "share" of a bucket's answers took no longer than; or NaN. */
 static double
-percentile(const Traffic *traffic, int bucket, double share)
+percentile(const KgwTraffic *traffic, int bucket, double share)
 {
 	int64		left = (int64) ceil(traffic->answered[bucket] * share);
 
@@ -123,7 +123,7 @@ append_ms(StringInfo out, const char *name, double ms)
 }
 
 static const char *
-describe_counts(const KgwChart *chart, const Traffic *traffic)
+describe_counts(const KgwChart *chart, const KgwTraffic *traffic)
 {
 	StringInfoData out;
 	int64		acknowledged = 0;
@@ -185,7 +185,7 @@ figure_begin(KgwPage *page, const KgwChart *chart)
 }
 
 static void
-draw_counts(KgwPage *page, KgwChart chart, const Traffic *traffic)
+draw_counts(KgwPage *page, KgwChart chart, const KgwTraffic *traffic)
 {
 	chart.empty = "no attempts in this time";
 	chart.description = describe_counts(&chart, traffic);
@@ -199,7 +199,7 @@ draw_counts(KgwPage *page, KgwChart chart, const Traffic *traffic)
 }
 
 static void
-draw_times(KgwPage *page, KgwChart chart, const Traffic *traffic)
+draw_times(KgwPage *page, KgwChart chart, const KgwTraffic *traffic)
 {
 	double	   *values[KGW_CHART_LINES];
 
@@ -223,7 +223,7 @@ draw_times(KgwPage *page, KgwChart chart, const Traffic *traffic)
 
 /* Buckets at the beginning that were not counted, or not wholly. */
 static int
-unknown_buckets(const Traffic *traffic)
+unknown_buckets(const KgwTraffic *traffic)
 {
 	for (int i = 0; i < traffic->buckets; i++)
 		if (traffic->acknowledged[i] + traffic->failed[i] > 0)
@@ -232,8 +232,8 @@ unknown_buckets(const Traffic *traffic)
 }
 
 static void
-draw(KgwPage *page, const Traffic *hour, TimestampTz hour_start,
-	 const Traffic *day, TimestampTz day_start, bool cut)
+draw(KgwPage *page, const KgwTraffic *hour, TimestampTz hour_start,
+	 const KgwTraffic *day, TimestampTz day_start, bool cut)
 {
 	KgwChart	chart = {.start = hour_start, .bucket = USECS_PER_MINUTE, .buckets = MINUTES,
 	.tick = QUARTER};
@@ -295,8 +295,8 @@ kgw_traffic_draw(KgwPage *page)
 	Datum		args[3] = {TimestampTzGetDatum(day_start), TimestampTzGetDatum(hour_start), Int64GetDatum(unread)};
 	Oid			cut_types[2] = {TIMESTAMPTZOID, INT8OID};
 	Datum		cut_args[2] = {args[0], args[2]};
-	Traffic    *hour = new_traffic(MINUTES);
-	Traffic    *day = new_traffic(QUARTERS);
+	KgwTraffic *hour = new_traffic(MINUTES);
+	KgwTraffic *day = new_traffic(QUARTERS);
 	KgwFacts	facts = {kgw_query_rows_read(attempts, 3, types, args), 0};
 	KgwFacts	cut = {NULL, 0};
 

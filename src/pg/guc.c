@@ -3,7 +3,7 @@
  * guc.c
  *	  The kgwebhook.* settings (design A3).
  *
- * All of them are PGC_SIGHUP: they steer one delivery engine that serves the
+ * All of them are PGC_SIGHUP: they steer the delivery that serves the
  * whole server, so a session's own value could only mislead, and only a
  * superuser can write the configuration file.  The exception is "workers",
  * which sizes what the launcher starts.
@@ -235,14 +235,14 @@ define_retries(void)
 }
 
 static void
-define_guard(void)
+define_ssrf_filter(void)
 {
 	DefineCustomBoolVariable("kgwebhook.allow_http",
 							 "Allows http:// URLs besides https://.",
 							 NULL, &kgw_settings.allow_http,
 							 false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("kgwebhook.allowed_networks",
-							   "Networks (CIDR) that the address guard lets pass although they are private or reserved.",
+							   "Networks (CIDR) that the SSRF filter lets pass although they are private or reserved.",
 							   NULL, &allowed_networks_text, "",
 							   PGC_SIGHUP, 0,
 							   check_allowed_networks, assign_allowed_networks, NULL);
@@ -285,7 +285,7 @@ kgw_guc_define(void)
 							0, NULL, NULL, NULL);
 	define_limits();
 	define_retries();
-	define_guard();
+	define_ssrf_filter();
 	define_log();
 	MarkGUCPrefixReserved("kgwebhook");
 }

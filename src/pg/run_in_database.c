@@ -9,10 +9,10 @@
  * and commits by itself, whatever becomes of the caller's transaction.
  *
  * The statement runs with the rights of someone who may be a superuser, in a
- * database where others may own what it names.  So there is a guard before it: a
- * query of the catalogs alone, of which the answer is NULL, or an objection.
+ * database where others may own what it names.  So it has a precondition: a query
+ * of the catalogs alone, of which the answer is NULL, or an objection.
  *
- * Guard, statement and outcome travel in a segment of shared memory that the two have
+ * Precondition, statement and outcome travel in a segment of shared memory that the two have
  * for themselves.  An error there, fatal ones of the connection included, is
  * caught on its way to the server's log and raised again here.
  *
@@ -37,7 +37,7 @@
 
 #define TEXT_SIZE 1024
 
-typedef struct KgwErrand
+typedef struct KgwStatementRun
 {
 	Oid			database;
 	Oid			user;
@@ -48,20 +48,20 @@ typedef struct KgwErrand
 	char		hint[TEXT_SIZE];
 	char		objection[TEXT_SIZE];
 	Size		statement;		/* where it begins in text */
-	char		text[FLEXIBLE_ARRAY_MEMBER];	/* the guard, and the statement */
-} KgwErrand;
+	char		text[FLEXIBLE_ARRAY_MEMBER];	/* the precondition, and the statement */
+} KgwStatementRun;
 
-/* Of the process that runs the errand. */
-static KgwErrand *mine;
-static emit_log_hook_type previous_hook;
+/* Of the process that runs the statement. */
+static KgwStatementRun *mine;
+static emit_log_hook_type previous_log_hook;
 
 extern PGDLLEXPORT void kgw_run_in_database_main(Datum arg);
 
 static void
 note_error(ErrorData *error)
 {
-	if (previous_hook)
-		previous_hook(error);
+	if (previous_log_hook)
+		previous_log_hook(error);
 	if (error->elevel < ERROR || mine->sqlstate != 0)
 		return;
 	mine->sqlstate = error->sqlerrcode;
@@ -71,18 +71,18 @@ note_error(ErrorData *error)
 }
 
 /*
- * Run a statement in this database, if its guard has no objection; which is
+ * Run a statement in this database, if its precondition has no objection; which is
  * returned, palloc'd.
  */
 char *
-kgw_run_in_database_run_here(const char *guard, const char *statement)
+kgw_run_in_database_run_here(const char *precondition, const char *statement)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	char	   *objection;
 
 	SPI_connect();
-	if (SPI_execute(guard, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not execute \"%s\"", guard);
+	if (SPI_execute(precondition, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not execute \"%s\"", precondition);
 	objection = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (objection != NULL)
 		objection = MemoryContextStrdup(caller, objection);
@@ -102,12 +102,12 @@ kgw_run_in_database_main(Datum arg)
 	char	   *objection;
 
 	BackgroundWorkerUnblockSignals();
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "kgwebhook errand");
+	CurrentResourceOwner = ResourceOwnerCreate(NULL, "kgwebhook statement");
 	segment = dsm_attach(DatumGetUInt32(arg));
 	if (segment == NULL)
 		return;					/* the caller has gone */
 	mine = dsm_segment_address(segment);
-	previous_hook = emit_log_hook;
+	previous_log_hook = emit_log_hook;
 	emit_log_hook = note_error;
 	BackgroundWorkerInitializeConnectionByOid(mine->database, mine->user, 0);
 	kgw_transaction_begin(mine->text + mine->statement);
@@ -124,8 +124,8 @@ start(dsm_segment *segment, const char *database)
 	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
 
-	snprintf(worker.bgw_name, BGW_MAXLEN, "kgwebhook errand in %s", database);
-	strlcpy(worker.bgw_type, "kgwebhook errand", BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "kgwebhook statement in %s", database);
+	strlcpy(worker.bgw_type, "kgwebhook statement", BGW_MAXLEN);
 	strlcpy(worker.bgw_library_name, "kgwebhook", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "kgw_run_in_database_main", BGW_MAXLEN);
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
@@ -144,44 +144,44 @@ start(dsm_segment *segment, const char *database)
 
 /* Raise what was raised there. */
 static void
-raise_again(const KgwErrand *errand, const char *database)
+raise_again(const KgwStatementRun *run, const char *database)
 {
-	if (errand->sqlstate == 0)
+	if (run->sqlstate == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("a statement in database \"%s\" did not complete", database),
 				 errhint("See the server's log.")));
 	ereport(ERROR,
-			(errcode(errand->sqlstate),
-			 errmsg("%s", errand->message),
-			 *errand->detail ? errdetail("%s", errand->detail) : 0,
-			 *errand->hint ? errhint("%s", errand->hint) : 0,
+			(errcode(run->sqlstate),
+			 errmsg("%s", run->message),
+			 *run->detail ? errdetail("%s", run->detail) : 0,
+			 *run->hint ? errhint("%s", run->hint) : 0,
 			 errcontext("in database \"%s\"", database)));
 }
 
 /*
  * Run a statement in a database of this server, as the current user, and wait
- * until it is committed there.  Its errors are raised here.  What the guard
+ * until it is committed there.  Its errors are raised here.  What the precondition
  * objects there is returned, palloc'd; NULL when it was run.
  */
 char *
-kgw_run_in_database_run(const char *database, const char *guard, const char *statement)
+kgw_run_in_database_run(const char *database, const char *precondition, const char *statement)
 {
-	Size		guard_size = strlen(guard) + 1;
-	dsm_segment *segment = dsm_create(offsetof(KgwErrand, text) + guard_size + strlen(statement) + 1, 0);
-	KgwErrand  *errand = dsm_segment_address(segment);
+	Size		precondition_size = strlen(precondition) + 1;
+	dsm_segment *segment = dsm_create(offsetof(KgwStatementRun, text) + precondition_size + strlen(statement) + 1, 0);
+	KgwStatementRun *run = dsm_segment_address(segment);
 	char	   *objection;
 
-	memset(errand, 0, offsetof(KgwErrand, text));
-	strcpy(errand->text, guard);
-	errand->statement = guard_size;
-	strcpy(errand->text + guard_size, statement);
-	errand->database = get_database_oid(database, false);
-	errand->user = GetUserId();
+	memset(run, 0, offsetof(KgwStatementRun, text));
+	strcpy(run->text, precondition);
+	run->statement = precondition_size;
+	strcpy(run->text + precondition_size, statement);
+	run->database = get_database_oid(database, false);
+	run->user = GetUserId();
 	(void) WaitForBackgroundWorkerShutdown(start(segment, database));
-	if (!errand->done)
-		raise_again(errand, database);
-	objection = *errand->objection ? pstrdup(errand->objection) : NULL;
+	if (!run->done)
+		raise_again(run, database);
+	objection = *run->objection ? pstrdup(run->objection) : NULL;
 	dsm_detach(segment);
 	return objection;
 }

@@ -10,7 +10,7 @@
 #ifndef KGW_PG_RUN_IN_DATABASE_H
 #define KGW_PG_RUN_IN_DATABASE_H
 
-extern char *kgw_run_in_database_run_here(const char *guard, const char *statement);
-extern char *kgw_run_in_database_run(const char *database, const char *guard, const char *statement);
+extern char *kgw_run_in_database_run_here(const char *precondition, const char *statement);
+extern char *kgw_run_in_database_run(const char *database, const char *precondition, const char *statement);
 
 #endif							/* KGW_PG_RUN_IN_DATABASE_H */

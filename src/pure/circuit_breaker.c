@@ -106,7 +106,7 @@ open_breaker(KgwHealth *health, int64_t now)
 }
 
 static void
-note_success(KgwHealth *health, int64_t now)
+count_success(KgwHealth *health, int64_t now)
 {
 	health->failures = 0;
 	health->suspect_count = 0;
@@ -160,7 +160,7 @@ void
 kgw_circuit_breaker_note(KgwHealth *health, KgwSign sign, uint64_t object, int64_t now)
 {
 	if (sign == KGW_SIGN_SUCCESS || (sign == KGW_SIGN_REFUSED && health->open))
-		note_success(health, now);
+		count_success(health, now);
 	else if (sign == KGW_SIGN_FAILED || sign == KGW_SIGN_DOWN)
 		note_failure(health, sign, object, now);
 }

@@ -21,27 +21,24 @@
 
 #include <string.h>
 
+#include "pure/array.h"
 #include "pure/ascii.h"
-
-#define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
-
-#define DAY_S INT64_C(86400)
 
 /* The last second of the year 9999, the last that an HTTP-date can name. */
 #define UNIX_MAX INT64_C(253402300799)
 
 /* Fifty years of 365.25 days. */
-#define FIFTY_YEARS_S (18262 * DAY_S + DAY_S / 2)
+#define FIFTY_YEARS_S (18262 * KGW_DAY_S + KGW_DAY_S / 2)
 
 /* A text being read from left to right. */
-typedef struct Scan
+typedef struct KgwDateScan
 {
 	const char *at;
 	const char *end;
-} Scan;
+} KgwDateScan;
 
 /* UTC, as an HTTP-date tells it; month and day count from 1. */
-typedef struct Date
+typedef struct KgwHttpDate
 {
 	int			year;
 	int			month;
@@ -49,7 +46,7 @@ typedef struct Date
 	int			hour;
 	int			minute;
 	int			second;
-} Date;
+} KgwHttpDate;
 
 static const char *const day_names[] = {
 	"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"
@@ -66,7 +63,7 @@ static const char *const month_names[] = {
 };
 
 static bool
-take_literal(Scan *scan, const char *literal)
+take_literal(KgwDateScan *scan, const char *literal)
 {
 	size_t		len = strlen(literal);
 
@@ -79,7 +76,7 @@ take_literal(Scan *scan, const char *literal)
 
 /* Exactly "digits" digits. */
 static bool
-take_number(Scan *scan, int digits, int *number)
+take_number(KgwDateScan *scan, int digits, int *number)
 {
 	*number = 0;
 	for (; digits > 0; digits--)
@@ -93,7 +90,7 @@ take_number(Scan *scan, int digits, int *number)
 
 /* One of "n" names; "*which" counts from 1. */
 static bool
-take_name(Scan *scan, const char *const *names, int n, int *which)
+take_name(KgwDateScan *scan, const char *const *names, int n, int *which)
 {
 	for (*which = 1; *which <= n; (*which)++)
 	{
@@ -104,14 +101,14 @@ take_name(Scan *scan, const char *const *names, int n, int *which)
 }
 
 static bool
-take_month(Scan *scan, int *month)
+take_month(KgwDateScan *scan, int *month)
 {
-	return take_name(scan, month_names, COUNT(month_names), month);
+	return take_name(scan, month_names, KGW_LENGTH_OF(month_names), month);
 }
 
 /* "08:49:37" */
 static bool
-take_time(Scan *scan, Date *date)
+take_time(KgwDateScan *scan, KgwHttpDate *date)
 {
 	return take_number(scan, 2, &date->hour) && take_literal(scan, ":") &&
 		take_number(scan, 2, &date->minute) && take_literal(scan, ":") &&
@@ -120,11 +117,11 @@ take_time(Scan *scan, Date *date)
 
 /* IMF-fixdate: "Sun, 06 Nov 1994 08:49:37 GMT" */
 static bool
-scan_imf_fixdate(Scan scan, Date *date)
+scan_imf_fixdate(KgwDateScan scan, KgwHttpDate *date)
 {
 	int			weekday;
 
-	return take_name(&scan, day_names, COUNT(day_names), &weekday) &&
+	return take_name(&scan, day_names, KGW_LENGTH_OF(day_names), &weekday) &&
 		take_literal(&scan, ", ") && take_number(&scan, 2, &date->day) &&
 		take_literal(&scan, " ") && take_month(&scan, &date->month) &&
 		take_literal(&scan, " ") && take_number(&scan, 4, &date->year) &&
@@ -134,11 +131,11 @@ scan_imf_fixdate(Scan scan, Date *date)
 
 /* RFC 850: "Sunday, 06-Nov-94 08:49:37 GMT"; leaves a year of two digits. */
 static bool
-scan_rfc850(Scan scan, Date *date)
+scan_rfc850(KgwDateScan scan, KgwHttpDate *date)
 {
 	int			weekday;
 
-	return take_name(&scan, long_day_names, COUNT(long_day_names), &weekday) &&
+	return take_name(&scan, long_day_names, KGW_LENGTH_OF(long_day_names), &weekday) &&
 		take_literal(&scan, ", ") && take_number(&scan, 2, &date->day) &&
 		take_literal(&scan, "-") && take_month(&scan, &date->month) &&
 		take_literal(&scan, "-") && take_number(&scan, 2, &date->year) &&
@@ -148,11 +145,11 @@ scan_rfc850(Scan scan, Date *date)
 
 /* asctime: "Sun Nov  6 08:49:37 1994" */
 static bool
-scan_asctime(Scan scan, Date *date)
+scan_asctime(KgwDateScan scan, KgwHttpDate *date)
 {
 	int			weekday;
 
-	return take_name(&scan, day_names, COUNT(day_names), &weekday) &&
+	return take_name(&scan, day_names, KGW_LENGTH_OF(day_names), &weekday) &&
 		take_literal(&scan, " ") && take_month(&scan, &date->month) &&
 		take_literal(&scan, " ") &&
 		take_number(&scan, take_literal(&scan, " ") ? 1 : 2, &date->day) &&
@@ -181,22 +178,22 @@ year_start(int year)
 
 /* Also defined for hours, days and so on beyond the calendar's. */
 static int64_t
-to_unix(const Date *date)
+to_unix(const KgwHttpDate *date)
 {
 	int64_t		days = year_start(date->year) + date->day - 1;
 	int			month;
 
 	for (month = 1; month < date->month; month++)
 		days += days_in_month(date->year, month);
-	return days * DAY_S + date->hour * 3600 + date->minute * 60 + date->second;
+	return days * KGW_DAY_S + date->hour * 3600 + date->minute * 60 + date->second;
 }
 
 static int
 year_of(int64_t unix_time)
 {
-	int			year = 1970 + (int) (unix_time / (366 * DAY_S));
+	int			year = 1970 + (int) (unix_time / (366 * KGW_DAY_S));
 
-	while (year_start(year + 1) * DAY_S <= unix_time)
+	while (year_start(year + 1) * KGW_DAY_S <= unix_time)
 		year++;
 	return year;
 }
@@ -206,7 +203,7 @@ year_of(int64_t unix_time)
  * the future mean the most recent year in the past that ends in them.
  */
 static void
-complete_year(Date *date, int64_t now_unix)
+complete_year(KgwHttpDate *date, int64_t now_unix)
 {
 	int64_t		latest = now_unix + FIFTY_YEARS_S;
 	int			latest_year = year_of(latest);
@@ -218,7 +215,7 @@ complete_year(Date *date, int64_t now_unix)
 
 /* Whether "date" is on the calendar; 60 is a leap second. */
 static bool
-is_real(const Date *date)
+is_real(const KgwHttpDate *date)
 {
 	return date->day >= 1 &&
 		date->day <= days_in_month(date->year, date->month) &&
@@ -235,8 +232,8 @@ bool
 kgw_http_date_parse(const char *text, size_t len, int64_t now_unix,
 					int64_t *unix_time)
 {
-	Scan		scan = {text, text + len};
-	Date		date;
+	KgwDateScan scan = {text, text + len};
+	KgwHttpDate date;
 
 	if (now_unix < 0 || now_unix > UNIX_MAX)
 		now_unix = now_unix < 0 ? 0 : UNIX_MAX;

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define KGW_DAY_S INT64_C(86400)
+
 extern bool kgw_http_date_parse(const char *text, size_t len,
 								int64_t now_unix, int64_t *unix_time);
 

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * ip_filter.c
- *	  The address guard: which addresses a callback may connect to (B6).
+ *	  The SSRF filter: which addresses a callback may connect to (B6).
  *
  * A callback URL is written by a third party, and this server can reach things
  * the third party cannot: its own loopback, the private network, the metadata
  * service of the cloud.  Judging host names can't help, because a name means
- * whatever its owner's name server says this second.  So the guard judges the
+ * whatever its owner's name server says this second.  So the filter judges the
  * socket address, at the moment libcurl is about to connect to it and again
  * for every request on a kept connection; nothing is looked up here, so that
  * nothing can change between the judgement and its use.
@@ -38,9 +38,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pure/array.h"
 #include "pure/list_setting.h"
-
-#define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
 
 static const KgwNetwork ipv4_denied[] = {
 	{AF_INET, {0}, 8},			/* "this network", RFC 791 */
@@ -158,13 +157,13 @@ kgw_ip_filter_judge(const struct sockaddr *sa, size_t salen,
 		return "address belongs to this host";
 
 	if (family == AF_INET)
-		return any_covers(ipv4_denied, COUNT(ipv4_denied), family, bytes) ?
+		return any_covers(ipv4_denied, KGW_LENGTH_OF(ipv4_denied), family, bytes) ?
 			reserved : NULL;
 
 	/* a zone only makes sense for addresses that are not global */
-	if (scoped || !any_covers(ipv6_global, COUNT(ipv6_global), family, bytes))
+	if (scoped || !any_covers(ipv6_global, KGW_LENGTH_OF(ipv6_global), family, bytes))
 		return "address is not global unicast";
-	return any_covers(ipv6_denied, COUNT(ipv6_denied), family, bytes) ?
+	return any_covers(ipv6_denied, KGW_LENGTH_OF(ipv6_denied), family, bytes) ?
 		reserved : NULL;
 }
 

@@ -26,15 +26,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pure/array.h"
 #include "pure/ascii.h"
 #include "pure/http_date.h"
 #include "pure/list_setting.h"
 
-#define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
-
 #define SECOND_US INT64_C(1000000)
-#define DAY_S INT64_C(86400)
-#define DELAY_MAX_US (30 * DAY_S * SECOND_US)
+#define DELAY_MAX_US (30 * KGW_DAY_S * SECOND_US)
 
 /* More digits than these are no delay that anyone means. */
 #define DELAY_DIGITS_MAX 15
@@ -50,7 +48,7 @@ static const struct
 	{"s", SECOND_US},
 	{"min", 60 * SECOND_US},
 	{"h", 3600 * SECOND_US},
-	{"d", DAY_S * SECOND_US},
+	{"d", KGW_DAY_S * SECOND_US},
 };
 
 /*
@@ -83,7 +81,7 @@ parse_delay(const char *item, size_t len)
 	}
 	while (n > 0 && i < len && kgw_item_blank(item[i]))
 		i++;
-	for (unit = 0; n > 0 && unit < COUNT(units); unit++)
+	for (unit = 0; n > 0 && unit < KGW_LENGTH_OF(units); unit++)
 	{
 		if (strlen(units[unit].name) == len - i &&
 			memcmp(units[unit].name, item + i, len - i) == 0)

@@ -4,7 +4,7 @@
  *	  Judging a callback URL by its text (design B6).
  *
  * Callback URLs come from third parties, and two parsers that read one URL
- * differently are how guards are slipped past: the check sees a harmless host
+ * differently are how filters are slipped past: the check sees a harmless host
  * and the client connects to another.  So this is no general URL parser.  It
  * takes a subset of RFC 3986 in which there is nothing to disagree about, and
  * refuses whatever any client, old or new, was ever seen to read in another

@@ -145,17 +145,17 @@ read_whole(KgwWalk *walk, bool one)
 }
 
 /* Who is to get the name of a destination. */
-typedef struct KgwNamed
+typedef struct KgwNaming
 {
 	KgwOverflowTaker overflow;
 	void	   *arg;
-} KgwNamed;
+} KgwNaming;
 
 /* Any of a destination's deliveries may be one that was left unread. */
 static void
 from_beginning(const char *destination, void *arg)
 {
-	KgwNamed   *named = arg;
+	KgwNaming   *named = arg;
 
 	named->overflow(destination, 0, named->arg);
 }
@@ -182,7 +182,7 @@ read_firsts(const KgwWalk *walk, bool one, KgwOverflowTaker overflow)
 	args[1] = Int64GetDatum(walk->delivery_id);
 	args[2] = Int32GetDatum(NAMED_ROWS);
 	if (kgw_queue_read_firsts(plans[one], args, overflow, walk->arg) == NAMED_ROWS)
-		kgw_queue_read_name_destinations(from_beginning, &(KgwNamed) {overflow, walk->arg});
+		kgw_queue_read_name_destinations(from_beginning, &(KgwNaming) {overflow, walk->arg});
 }
 
 /* Walk over what one transaction has enqueued, or all from this one on. */

@@ -45,13 +45,13 @@
 #include "queue/queue_read.h"
 
 /* The context that was current at kgw_queue_read_begin(); rows are made there. */
-static MemoryContext caller_context;
+static MemoryContext reader_context;
 
 /* The newest WAL position that what was read depends on. */
 static XLogRecPtr read_lsn;
 
 /* The transaction that was noted last since kgw_queue_read_begin(). */
-static FullTransactionId noted;
+static FullTransactionId noted_xid;
 
 /* Whether a row of another database was met since kgw_queue_read_begin(). */
 static bool met_foreign;
@@ -62,9 +62,9 @@ static bool met_foreign;
 void
 kgw_queue_read_begin(void)
 {
-	caller_context = CurrentMemoryContext;
+	reader_context = CurrentMemoryContext;
 	read_lsn = InvalidXLogRecPtr;
-	noted = InvalidFullTransactionId;
+	noted_xid = InvalidFullTransactionId;
 	met_foreign = false;
 	kgw_transaction_begin("reading kgwebhook.queue");
 }
@@ -91,9 +91,9 @@ note_transaction(FullTransactionId xid)
 	TransactionId short_xid = XidFromFullTransactionId(xid);
 	XLogRecPtr	lsn = InvalidXLogRecPtr;
 
-	if (FullTransactionIdEquals(xid, noted) || !TransactionIdIsNormal(short_xid))
+	if (FullTransactionIdEquals(xid, noted_xid) || !TransactionIdIsNormal(short_xid))
 		return;
-	noted = xid;
+	noted_xid = xid;
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
 	if (!TransactionIdPrecedes(short_xid, TransamVariables->oldestClogXid) &&
 		FullTransactionIdPrecedes(xid, TransamVariables->nextXid))
@@ -133,9 +133,9 @@ kgw_queue_read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg, 
 			continue;
 		}
 		caller = MemoryContextSwitchTo(scratch);
-		row = kgw_delivery_make(table->vals[i], table->tupdesc, caller_context);
+		row = kgw_delivery_make(table->vals[i], table->tupdesc, reader_context);
 		MemoryContextReset(scratch);
-		MemoryContextSwitchTo(caller_context);
+		MemoryContextSwitchTo(reader_context);
 		note_transaction(row->xid);
 		*stopped = !take(row, arg);
 		MemoryContextSwitchTo(caller);
@@ -164,7 +164,7 @@ read_destinations(SPIPlanPtr which, KgwDestinationTaker take, void *arg)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		char	   *destination = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		MemoryContext scratch = MemoryContextSwitchTo(caller_context);
+		MemoryContext scratch = MemoryContextSwitchTo(reader_context);
 
 		take(destination, arg);
 		MemoryContextSwitchTo(scratch);
@@ -190,7 +190,7 @@ kgw_queue_read_firsts(SPIPlanPtr which, Datum *args, KgwOverflowTaker take, void
 		char	   *destination = SPI_getvalue(tuple, desc, 1);
 		bool		isnull;
 		int64		first = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
-		MemoryContext scratch = MemoryContextSwitchTo(caller_context);
+		MemoryContext scratch = MemoryContextSwitchTo(reader_context);
 
 		rows += DatumGetInt64(SPI_getbinval(tuple, desc, 3, &isnull));
 		take(destination, first, arg);

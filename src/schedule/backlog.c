@@ -49,12 +49,6 @@ find_destination(KgwScheduler *s, const char *name)
 	return d;
 }
 
-static bool
-is_away(const KgwEntry *entry)
-{
-	return entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING;
-}
-
 /* Forget an entry; its chain is put right by the caller. */
 static void
 discard(KgwScheduler *s, KgwEntry *entry)
@@ -84,7 +78,7 @@ break_chain(KgwScheduler *s, KgwEntry *head)
 {
 	KgwObject  *object = head->object;
 
-	if (is_away(head))
+	if (kgw_scheduler_is_away(head))
 	{
 		head->newer = NULL;
 		object->tail = head;
@@ -117,7 +111,7 @@ kgw_backlog_unload(KgwScheduler *s, KgwDestination *d)
 	{
 		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
 
-		if (!is_away(entry))
+		if (!kgw_scheduler_is_away(entry))
 			discard(s, entry);
 	}
 	d->cursor = from;

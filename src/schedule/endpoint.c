@@ -109,7 +109,7 @@ kgw_endpoint_forget(KgwScheduler *s, KgwDestination *d)
  * longest.
  */
 static bool
-make_room(KgwScheduler *s, KgwDestination *d)
+make_room_for_endpoint(KgwScheduler *s, KgwDestination *d)
 {
 	bool		all = hash_get_num_entries(s->endpoints) >= ENDPOINTS_ALL;
 	dlist_head *list = all ? &s->all_endpoints : &d->endpoints;
@@ -158,7 +158,7 @@ kgw_endpoint_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 	KgwEndpointKey key = {d, hash_endpoint(row)};
 	KgwEndpoint *e = hash_search(s->endpoints, &key, HASH_FIND, NULL);
 
-	if (e == NULL && !make_room(s, d))
+	if (e == NULL && !make_room_for_endpoint(s, d))
 	{
 		key.hash = hash_text(row->org_id, strlen(row->org_id), 1);
 		if (d->endpoint_count >= 2 * ENDPOINTS_EACH)

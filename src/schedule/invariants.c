@@ -24,12 +24,6 @@
 #define ENTRIES_EACH_TURN 2048
 #define TURNS_BETWEEN 64
 
-static bool
-is_away(const KgwEntry *entry)
-{
-	return entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING;
-}
-
 /* An entry is in the state that its row, its place and its time allow. */
 static void
 entry_fits_state(const KgwEntry *entry)
@@ -169,7 +163,7 @@ chains_are_sorted(KgwScheduler *s)
 			Assert(entry->object == object);
 			Assert(entry->state == KGW_ENTRY_BLOCKED);
 			Assert(last->delivery_id < entry->delivery_id ||
-				   (last == object->head && is_away(last)));
+				   (last == object->head && kgw_scheduler_is_away(last)));
 			last = entry;
 		}
 		Assert(object->tail == last);

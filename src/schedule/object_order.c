@@ -210,7 +210,7 @@ resume_hold(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
  * An attempt has come to its end; "refused" when it was answered, and not with yes.
  */
 void
-kgw_scheduler_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused)
+kgw_object_order_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused)
 {
 	kgw_object_order_leave_state(s, entry);
 	entry->held = held(s, entry) - (refused ? 0 : entry->unseen);
@@ -222,7 +222,7 @@ kgw_scheduler_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused)
 
 /* How long it had been refused when its last attempt ended, microseconds. */
 int64
-kgw_scheduler_held(const KgwEntry *entry)
+kgw_object_order_held(const KgwEntry *entry)
 {
 	return entry->held;
 }

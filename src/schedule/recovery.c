@@ -146,7 +146,7 @@ hasten(KgwScheduler *s, KgwDestination *d)
 }
 
 static void
-note_success(KgwScheduler *s, KgwEntry *entry)
+note_acknowledgement(KgwScheduler *s, KgwEntry *entry)
 {
 	KgwDestination *d = entry->destination;
 	KgwEndpoint *e = entry->endpoint;
@@ -172,7 +172,7 @@ note(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 		return;
 	if (sign == KGW_SIGN_SUCCESS)
 	{
-		note_success(s, entry);
+		note_acknowledgement(s, entry);
 		return;
 	}
 	d->failures++;

@@ -72,8 +72,8 @@ extern KgwDelivery *kgw_scheduler_row(const KgwEntry *entry);
 extern void kgw_scheduler_answered(KgwEntry *entry, bool answered);
 extern bool kgw_scheduler_wants_fresh(const KgwEntry *entry);
 extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);
-extern void kgw_scheduler_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused);
-extern int64 kgw_scheduler_held(const KgwEntry *entry);
+extern void kgw_object_order_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused);
+extern int64 kgw_object_order_held(const KgwEntry *entry);
 extern void kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due,
 								KgwTicks wish);

@@ -233,6 +233,13 @@ struct KgwScheduler
 	KgwTicks	now;			/* as of the last tick */
 };
 
+/* Whether its request is on the way, or its outcome not committed yet. */
+static inline bool
+kgw_scheduler_is_away(const KgwEntry *entry)
+{
+	return entry->state == KGW_ENTRY_SENDING || entry->state == KGW_ENTRY_SETTLING;
+}
+
 /* run_queues.c: the lines that destinations stand in */
 extern void kgw_run_queues_place(KgwScheduler *s, KgwDestination *d);
 extern bool kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int rows);

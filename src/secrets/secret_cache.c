@@ -56,7 +56,7 @@ static const char no_secret[] = "the organization has no signing secret yet";
 static const char not_decrypted[] =
 "the organization's signing secret cannot be decrypted at present";
 
-static HTAB *remembered;
+static HTAB *keyrings;
 static bool unreadable;			/* one that is remembered could not be decrypted */
 static bool retired;			/* one that was remembered has retired */
 static char complaint[256];		/* what has been logged since the last forgetting */
@@ -211,7 +211,7 @@ create_secret_cache(void)
 
 	ctl.keysize = sizeof(((KgwRemembered *) 0)->org_id);
 	ctl.entrysize = sizeof(KgwRemembered);
-	remembered = hash_create("kgwebhook signers", 64, &ctl, HASH_ELEM | HASH_STRINGS);
+	keyrings = hash_create("kgwebhook signers", 64, &ctl, HASH_ELEM | HASH_STRINGS);
 }
 
 /*
@@ -223,8 +223,8 @@ kgw_secret_cache_known(const char *org_id)
 {
 	KgwRemembered *entry = NULL;
 
-	if (remembered != NULL && strlen(org_id) < sizeof(entry->org_id))
-		entry = hash_search(remembered, org_id, HASH_FIND, NULL);
+	if (keyrings != NULL && strlen(org_id) < sizeof(entry->org_id))
+		entry = hash_search(keyrings, org_id, HASH_FIND, NULL);
 	if (entry == NULL || kgw_keyring_retired(&entry->keyring, kgw_clock_unix()))
 		return NULL;
 	return &entry->keyring;
@@ -242,16 +242,16 @@ kgw_secret_cache_load(const char *org_id)
 	KgwRemembered *entry;
 	bool		found;
 
-	if (remembered == NULL)
+	if (keyrings == NULL)
 		create_secret_cache();
-	if (hash_get_num_entries(remembered) >= REMEMBERED_MAX)
+	if (hash_get_num_entries(keyrings) >= REMEMBERED_MAX)
 		kgw_secret_cache_forget();
 
 	/* an organization whose name doesn't fit can't have been given a secret */
 	if (strlen(org_id) >= sizeof(entry->org_id))
 		return &none;
 	read_guarded(org_id, &keyring);
-	entry = hash_search(remembered, org_id, HASH_ENTER, &found);
+	entry = hash_search(keyrings, org_id, HASH_ENTER, &found);
 	if (found)
 		kgw_keyring_clear(&entry->keyring);
 	entry->keyring = keyring;
@@ -267,13 +267,13 @@ kgw_secret_cache_forget(void)
 
 	unreadable = false;
 	complaint[0] = '\0';
-	if (remembered == NULL)
+	if (keyrings == NULL)
 		return;
-	hash_seq_init(&scan, remembered);
+	hash_seq_init(&scan, keyrings);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
 		kgw_keyring_clear(&entry->keyring);
-		hash_search(remembered, entry->org_id, HASH_REMOVE, NULL);
+		hash_search(keyrings, entry->org_id, HASH_REMOVE, NULL);
 	}
 }
 

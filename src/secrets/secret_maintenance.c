@@ -234,7 +234,7 @@ typedef struct KgwPassRun
 } KgwPassRun;
 
 static void
-pass_discreetly(void *arg)
+pass_redacted(void *arg)
 {
 	KgwPassRun *run = arg;
 	KgwDiscretion discretion;
@@ -251,7 +251,7 @@ pass_discreetly(void *arg)
 static void
 pass_in_transaction(void *arg)
 {
-	kgw_transaction_run("keeping secrets", pass_discreetly, arg);
+	kgw_transaction_run("keeping secrets", pass_redacted, arg);
 }
 
 /* As above; what fails is logged. */

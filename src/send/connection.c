@@ -3,7 +3,7 @@
  * connection.c
  *	  What we know of the sockets that libcurl has, by descriptor.
  *
- * The table is of the process and not of an engine: libcurl closes a socket
+ * The table is of the process and not of a client: libcurl closes a socket
  * without saying whose it was.
  *
  * It is also how a kept-alive connection is looked at before it carries another

@@ -32,7 +32,7 @@ typedef enum KgwTransport
 	KGW_HTTP_ANSWERED,			/* status line and headers arrived whole */
 	KGW_HTTP_TIMED_OUT,
 	KGW_HTTP_UNREACHABLE,
-	KGW_HTTP_BLOCKED			/* by the address guard */
+	KGW_HTTP_BLOCKED			/* by the SSRF filter */
 } KgwTransport;
 
 typedef struct KgwResponse

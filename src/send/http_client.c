@@ -170,7 +170,7 @@ kgw_http_client_init(void)
 	done = true;
 }
 
-/* An engine with nothing in flight. */
+/* A client with nothing in flight. */
 KgwHttp *
 kgw_http_client_new(void)
 {
@@ -187,7 +187,7 @@ kgw_http_client_new(void)
 	if (http == NULL || http->multi == NULL || http->epoll < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not create the HTTP engine")));
+				 errmsg("could not create the HTTP client")));
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
 	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -196,7 +196,7 @@ kgw_http_client_new(void)
 	return http;
 }
 
-/* Free the engine; what is still in flight is broken off. */
+/* Free the client; what is still in flight is broken off. */
 void
 kgw_http_client_free(KgwHttp *http)
 {
@@ -321,7 +321,7 @@ nudge(KgwHttp *http)
 
 /*
  * Do what can be done now, without waiting.  Raises an error when libcurl has
- * given up; what is in flight is then lost to this engine.
+ * given up; what is in flight is then lost to this client.
  */
 void
 kgw_http_client_run(KgwHttp *http)
@@ -350,7 +350,7 @@ kgw_http_client_run(KgwHttp *http)
 	if (http->broken)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("the HTTP engine has failed"),
+				 errmsg("the HTTP client has failed"),
 				 errdetail("libcurl cannot continue with its multi handle.")));
 }
 

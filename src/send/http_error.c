@@ -7,7 +7,7 @@
  * it was, and whatever role chooses URLs may be probing.  So the words are ours, from
  * a fixed list: no address that a name led to, no number of milliseconds, and
  * nothing that the other side said about itself, all of which libcurl's own
- * messages have in them.  For a request that the guard blocked there is one
+ * messages have in them.  For a request that the SSRF filter blocked there is one
  * sentence only: which network it was, or whether it was this very host, is
  * what a scanner wants to know.
  *

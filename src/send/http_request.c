@@ -8,7 +8,7 @@
  * proxy, netrc, cookie, alternative service, content decoding or HTTP/0.9; a
  * request goes where its URL says, once.
  *
- * The address guard judges the resolved address when a socket is opened and
+ * The SSRF filter judges the resolved address when a socket is opened and
  * again before each request on a connection, so neither a name that changes
  * its address nor a kept-alive connection gets around it.
  *

@@ -28,7 +28,7 @@ typedef enum KgwSpeech
 
 struct KgwHttpRequest
 {
-	dlist_node	node;			/* in the engine's list of used or unused ones */
+	dlist_node	node;			/* in the client's list of used or unused ones */
 	CURL	   *easy;
 	char	   *url;			/* the one the handle has; malloc'd */
 	struct curl_slist headers[KGW_HTTP_HEADERS + 2];
@@ -45,7 +45,7 @@ struct KgwHttpRequest
 	struct sockaddr_storage peer;	/* of a kept one */
 	bool		sent;			/* bytes of this request may be on the wire */
 	KgwSpeech	speech;			/* what the other side speaks instead of HTTP/1.1 */
-	const char *blocked;		/* why the guard refused, or NULL */
+	const char *blocked;		/* why the SSRF filter refused, or NULL */
 	bool		unfit;			/* a kept connection was refused, unused */
 	bool		resent;			/* a second sending was refused */
 	bool		dropped;		/* a kept connection ended before any answer */

@@ -5,14 +5,14 @@
  *
  * A host's public address is global unicast like any other, and yet a
  * connection to it from inside passes no firewall: PostgreSQL itself, and
- * whatever trusts the local host, would answer.  The guard therefore has to
+ * whatever trusts the local host, would answer.  The filter therefore has to
  * know these addresses.  Asking the system for them is the only impure part of
- * the guard, so it lives here and the judging stays in src/pure/ip_filter.c.
+ * the filter, so it lives here and the judging stays in src/pure/ip_filter.c.
  *
  * Nothing may be forgotten silently.  A list that could not be had, or that
  * does not fit, is an error, and the caller must then deny every address that
  * no exception covers; a host of more than KGW_NETWORKS_MAX addresses gets an
- * administrator's attention rather than a guard with a hole.
+ * administrator's attention rather than a filter with a hole.
  *
  * src/send/local_addresses.c
  *

@@ -151,7 +151,7 @@ set_attempt(KgwLogWriter *writer, const KgwAttempt *attempt)
  * don't know, or an older one's that lacks some (see version.c).
  */
 static void
-fill_slot(KgwLogWriter *writer)
+fill_log_slot(KgwLogWriter *writer)
 {
 	TupleTableSlot *slot = writer->slot;
 	int			columns = Min(slot->tts_tupleDescriptor->natts, LOG_COLUMNS);
@@ -246,7 +246,7 @@ kgw_delivery_log_write(KgwLogWriter *writer, const KgwLogEntry *entry)
 	set_attempt(writer, entry->attempt);
 	writer->values[LOG_FINAL] = BoolGetDatum(entry->final);
 	writer->values[LOG_IS_TEST] = BoolGetDatum(entry->is_test);
-	fill_slot(writer);
+	fill_log_slot(writer);
 	add_waiting(writer, find_partition(writer));
 	MemoryContextSwitchTo(caller);
 	ResetPerTupleExprContext(writer->estate);

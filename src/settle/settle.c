@@ -89,7 +89,7 @@ execute(SPIPlanPtr which, Datum *args, int expected)
 }
 
 static int
-compare_ids(const void *a, const void *b)
+compare_delivery_ids(const void *a, const void *b)
 {
 	int64		x = *(const int64 *) a;
 	int64		y = *(const int64 *) b;
@@ -115,14 +115,14 @@ read_ids(SPIPlanPtr which, Datum *args, bool read_only, int *count)
 											 &isnull));
 	}
 	SPI_freetuptable(SPI_tuptable);
-	qsort(ids, *count, sizeof(int64), compare_ids);
+	qsort(ids, *count, sizeof(int64), compare_delivery_ids);
 	return ids;
 }
 
 static bool
 is_among(int64 id, const int64 *ids, int count)
 {
-	return bsearch(&id, ids, count, sizeof(int64), compare_ids) != NULL;
+	return bsearch(&id, ids, count, sizeof(int64), compare_delivery_ids) != NULL;
 }
 
 /*

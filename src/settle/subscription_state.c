@@ -54,7 +54,7 @@ typedef struct KgwChange
 	char	   *disabled;		/* the reason, if that's what it comes to */
 } KgwChange;
 
-static HTAB *remembered;
+static HTAB *states;
 
 /* Whether one by which rows may have been judged is remembered no more. */
 static bool unsure;
@@ -63,16 +63,16 @@ static bool unsure;
 const KgwSubscriptionState *
 kgw_subscription_state_known(int64 subscription_id)
 {
-	return remembered == NULL ? NULL :
-		hash_search(remembered, &subscription_id, HASH_FIND, NULL);
+	return states == NULL ? NULL :
+		hash_search(states, &subscription_id, HASH_FIND, NULL);
 }
 
 static void
-forget_one(KgwSubscriptionState *standing)
+forget_one(KgwSubscriptionState *state)
 {
-	if (standing->refusal != NULL)
-		pfree(standing->refusal);
-	hash_search(remembered, &standing->subscription_id, HASH_REMOVE, NULL);
+	if (state->refusal != NULL)
+		pfree(state->refusal);
+	hash_search(states, &state->subscription_id, HASH_REMOVE, NULL);
 }
 
 /* Someone has written the table: forget all of them. */
@@ -80,14 +80,14 @@ void
 kgw_subscription_state_forget(void)
 {
 	HASH_SEQ_STATUS scan;
-	KgwSubscriptionState *standing;
+	KgwSubscriptionState *state;
 
 	unsure = false;
-	if (remembered == NULL)
+	if (states == NULL)
 		return;
-	hash_seq_init(&scan, remembered);
-	while ((standing = hash_seq_search(&scan)) != NULL)
-		forget_one(standing);
+	hash_seq_init(&scan, states);
+	while ((state = hash_seq_search(&scan)) != NULL)
+		forget_one(state);
 }
 
 static void
@@ -97,12 +97,12 @@ create_memory(void)
 
 	ctl.keysize = sizeof(int64);
 	ctl.entrysize = sizeof(KgwSubscriptionState);
-	remembered = hash_create("kgwebhook subscriptions", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	states = hash_create("kgwebhook subscriptions", 64, &ctl, HASH_ELEM | HASH_BLOBS);
 }
 
 /* Read the row of a subscription; refusal is in the current memory context. */
 static void
-read_standing(KgwSubscriptionState *standing)
+read_state(KgwSubscriptionState *state)
 {
 	static SPIPlanPtr kept;
 	Oid			types[] = {INT8OID};
@@ -119,23 +119,23 @@ read_standing(KgwSubscriptionState *standing)
 			 " disabled_reason), disabled_at IS NOT NULL"
 			 "  FROM kgwebhook.subscription WHERE subscription_id OPERATOR(pg_catalog.=) $1",
 			 1, types);
-	args[0] = Int64GetDatum(standing->subscription_id);
+	args[0] = Int64GetDatum(state->subscription_id);
 	if (SPI_execute_plan(kept, args, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.subscription");
 	if (SPI_processed == 0)
 	{
-		standing->refusal = psprintf("subscription " INT64_FORMAT " was removed",
-									 standing->subscription_id);
+		state->refusal = psprintf("subscription " INT64_FORMAT " was removed",
+									 state->subscription_id);
 		SPI_freetuptable(SPI_tuptable);
 		return;
 	}
 	tuple = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
-	standing->paused = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
+	state->paused = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull));
 	value = SPI_getbinval(tuple, desc, 2, &isnull);
-	standing->failing_since = isnull ? 0 : DatumGetTimestampTz(value);
+	state->failing_since = isnull ? 0 : DatumGetTimestampTz(value);
 	if (DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull)))
-		standing->refusal = SPI_getvalue(tuple, desc, 3);
+		state->refusal = SPI_getvalue(tuple, desc, 3);
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -154,23 +154,23 @@ bool
 kgw_subscription_state_reread(void)
 {
 	HASH_SEQ_STATUS scan;
-	KgwSubscriptionState *standing;
+	KgwSubscriptionState *state;
 	bool		changed = unsure;
 
 	unsure = false;
-	if (remembered == NULL)
+	if (states == NULL)
 		return changed;
-	hash_seq_init(&scan, remembered);
-	while ((standing = hash_seq_search(&scan)) != NULL)
+	hash_seq_init(&scan, states);
+	while ((state = hash_seq_search(&scan)) != NULL)
 	{
-		KgwSubscriptionState read = {.subscription_id = standing->subscription_id};
+		KgwSubscriptionState now = {.subscription_id = state->subscription_id};
 
 		if (!changed)
 		{
-			read_standing(&read);
-			changed = !is_same(standing, &read);
+			read_state(&now);
+			changed = !is_same(state, &now);
 		}
-		forget_one(standing);
+		forget_one(state);
 	}
 	return changed;
 }
@@ -183,25 +183,25 @@ kgw_subscription_state_reread(void)
 const KgwSubscriptionState *
 kgw_subscription_state_load(int64 subscription_id)
 {
-	KgwSubscriptionState read = {.subscription_id = subscription_id};
-	KgwSubscriptionState *standing;
+	KgwSubscriptionState now = {.subscription_id = subscription_id};
+	KgwSubscriptionState *state;
 	bool		found;
 
-	if (remembered == NULL)
+	if (states == NULL)
 		create_memory();
-	if (hash_get_num_entries(remembered) >= REMEMBERED_MAX)
+	if (hash_get_num_entries(states) >= REMEMBERED_MAX)
 	{
 		kgw_subscription_state_forget();
 		unsure = true;
 	}
-	read_standing(&read);
-	if (read.refusal != NULL)
-		read.refusal = MemoryContextStrdup(TopMemoryContext, read.refusal);
-	standing = hash_search(remembered, &subscription_id, HASH_ENTER, &found);
-	if (found && standing->refusal != NULL)
-		pfree(standing->refusal);
-	*standing = read;
-	return standing;
+	read_state(&now);
+	if (now.refusal != NULL)
+		now.refusal = MemoryContextStrdup(TopMemoryContext, now.refusal);
+	state = hash_search(states, &subscription_id, HASH_ENTER, &found);
+	if (found && state->refusal != NULL)
+		pfree(state->refusal);
+	*state = now;
+	return state;
 }
 
 /* Whether the outcome says something of the receiver. */
@@ -224,21 +224,21 @@ speaks_of_receiver(const KgwSettlement *settlement)
 static KgwChange *
 change_of(KgwChange *changes, int *count, int64 subscription_id)
 {
-	const KgwSubscriptionState *standing;
+	const KgwSubscriptionState *state;
 
 	for (int i = 0; i < *count; i++)
 	{
 		if (changes[i].subscription_id == subscription_id)
 			return &changes[i];
 	}
-	standing = kgw_subscription_state_known(subscription_id);
-	if (standing == NULL)
-		standing = kgw_subscription_state_load(subscription_id);
-	if (standing->refusal != NULL)
+	state = kgw_subscription_state_known(subscription_id);
+	if (state == NULL)
+		state = kgw_subscription_state_load(subscription_id);
+	if (state->refusal != NULL)
 		return NULL;
 	changes[*count] = (KgwChange) {
 		.subscription_id = subscription_id,
-		.failing_since = standing->failing_since
+		.failing_since = state->failing_since
 	};
 	return &changes[(*count)++];
 }
@@ -333,7 +333,7 @@ settle_change(const KgwChange *change)
 {
 	const char *reason = change->disabled == NULL ? NULL :
 		kgw_encoding_from_wire(change->disabled, strlen(change->disabled));
-	KgwSubscriptionState *standing;
+	KgwSubscriptionState *state;
 
 	if (!change->changed || !write_change(change, reason))
 		return;
@@ -341,9 +341,9 @@ settle_change(const KgwChange *change)
 		announce(change, reason);
 
 	/* should this transaction fail, the table says what was before */
-	standing = hash_search(remembered, &change->subscription_id, HASH_FIND, NULL);
-	if (standing != NULL)
-		forget_one(standing);
+	state = hash_search(states, &change->subscription_id, HASH_FIND, NULL);
+	if (state != NULL)
+		forget_one(state);
 	unsure = true;
 }
 

@@ -38,7 +38,7 @@ typedef struct KgwLevel
 
 /* Deepest level that has anything to say; NULL = nothing to wake for. */
 static KgwLevel *innermost;
-static bool registered;
+static bool callback_registered;
 
 static void
 run_at_transaction_end(XactEvent event, void *arg)
@@ -93,11 +93,11 @@ current_level(void)
 {
 	int			nest_level = GetCurrentTransactionNestLevel();
 
-	if (!registered)
+	if (!callback_registered)
 	{
 		RegisterXactCallback(run_at_transaction_end, NULL);
 		RegisterSubXactCallback(at_subtransaction_end, NULL);
-		registered = true;
+		callback_registered = true;
 	}
 	if (innermost == NULL || innermost->nest_level < nest_level)
 	{

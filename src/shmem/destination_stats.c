@@ -20,7 +20,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -28,6 +27,7 @@
 #include "storage/shmem.h"
 #include "utils/hsearch.h"
 
+#include "pg/text_hash.h"
 #include "shmem/destination_stats.h"
 
 /* Notices on the board, of all databases. */
@@ -83,8 +83,7 @@ key_of(const char *destination)
 {
 	KgwNoticeKey key = {.dboid = MyDatabaseId};
 
-	key.hash = hash_bytes_extended((const unsigned char *) destination,
-								   strlen(destination), 0);
+	key.hash = kgw_text_hash(destination, 0);
 	return key;
 }
 
@@ -103,7 +102,7 @@ place_notice(KgwPosted *posted)
 
 /* Take down a notice of a destination at rest, whosever it is. */
 static void
-make_room(void)
+make_room_for_destination(void)
 {
 	KgwPosted  *posted;
 
@@ -122,7 +121,7 @@ find_or_make(const KgwNoticeKey *key)
 	if (posted != NULL)
 		return posted;
 	if (hash_get_num_entries(board) >= BOARD_SIZE)
-		make_room();
+		make_room_for_destination();
 	posted = hash_search(board, key, HASH_ENTER_NULL, NULL);
 	if (posted != NULL)
 	{

@@ -24,13 +24,13 @@
 #include "shmem/commit_callback.h"
 #include "worker/drop_hook.h"
 
-static object_access_hook_type previous_hook;
+static object_access_hook_type previous_access_hook;
 
 static void
 on_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
-	if (previous_hook)
-		previous_hook(access, class_id, object_id, sub_id, arg);
+	if (previous_access_hook)
+		previous_access_hook(access, class_id, object_id, sub_id, arg);
 	if (access == OAT_DROP && class_id == ExtensionRelationId &&
 		object_id == kgw_extension_oid())
 		kgw_commit_callback_changed(KGW_CHANGED_ALL);
@@ -43,6 +43,6 @@ on_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void
 void
 kgw_drop_hook_install(void)
 {
-	previous_hook = object_access_hook;
+	previous_access_hook = object_access_hook;
 	object_access_hook = on_access;
 }

@@ -9,7 +9,7 @@
  * a deadlock.  Those are caught here, logged, shown in kgwebhook.stats, and told
  * to the caller, who tries again later.
  *
- * What is guarded runs transactions of its own: after an error the transaction is
+ * What is called runs transactions of its own: after an error the transaction is
  * aborted here.  A request to end (SIGTERM, pg_terminate_backend()) is never
  * caught.
  *
@@ -23,20 +23,20 @@
 #include "shmem/counters.h"
 #include "worker/error_trap.h"
 
-static KgwGuarded
+static KgwTrapResult
 classify_error(int sqlstate)
 {
 	int			category = ERRCODE_TO_CATEGORY(sqlstate);
 
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
-		return KGW_GUARDED_LOCKED;
+		return KGW_TRAP_LOCKED;
 	if (category == ERRCODE_INSUFFICIENT_RESOURCES ||
 		category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
 		category == ERRCODE_TRANSACTION_ROLLBACK ||
 		category == ERRCODE_INVALID_TRANSACTION_STATE ||
 		category == ERRCODE_TO_CATEGORY(ERRCODE_IO_ERROR))
-		return KGW_GUARDED_PASSING;
-	return KGW_GUARDED_FAILED;
+		return KGW_TRAP_PASSING;
+	return KGW_TRAP_FAILED;
 }
 
 /* Put an error on record that the worker lives with. */
@@ -51,32 +51,32 @@ record(const ErrorData *error)
 static bool
 record_passing(const ErrorData *error)
 {
-	return classify_error(error->sqlerrcode) != KGW_GUARDED_FAILED && record(error);
+	return classify_error(error->sqlerrcode) != KGW_TRAP_FAILED && record(error);
 }
 
-static KgwGuarded
-guard(void (*act) (void *), void *arg, KgwErrorTaker take)
+static KgwTrapResult
+run_trapped(void (*act) (void *), void *arg, KgwErrorTaker take)
 {
 	ErrorData  *error = kgw_error_recovery_transaction(act, arg, take);
-	KgwGuarded	result;
+	KgwTrapResult	result;
 
 	if (error == NULL)
-		return KGW_GUARDED_DONE;
+		return KGW_TRAP_DONE;
 	result = classify_error(error->sqlerrcode);
 	FreeErrorData(error);
 	return result;
 }
 
 /* Act; an error is logged, and what it means returned. */
-KgwGuarded
+KgwTrapResult
 kgw_error_trap_run(void (*act) (void *), void *arg)
 {
-	return guard(act, arg, record);
+	return run_trapped(act, arg, record);
 }
 
 /* The same, but an error that won't pass by itself is raised. */
-KgwGuarded
+KgwTrapResult
 kgw_error_trap_passing(void (*act) (void *), void *arg)
 {
-	return guard(act, arg, record_passing);
+	return run_trapped(act, arg, record_passing);
 }

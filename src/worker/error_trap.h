@@ -11,15 +11,15 @@
 #define KGW_WORKER_ERROR_TRAP_H
 
 /* How it went. */
-typedef enum KgwGuarded
+typedef enum KgwTrapResult
 {
-	KGW_GUARDED_DONE,
-	KGW_GUARDED_LOCKED,			/* someone holds a lock that it needs */
-	KGW_GUARDED_PASSING,		/* something else that would strike anything */
-	KGW_GUARDED_FAILED			/* it is the thing itself */
-} KgwGuarded;
+	KGW_TRAP_DONE,
+	KGW_TRAP_LOCKED,			/* someone holds a lock that it needs */
+	KGW_TRAP_PASSING,		/* something else that would strike anything */
+	KGW_TRAP_FAILED			/* it is the thing itself */
+} KgwTrapResult;
 
-extern KgwGuarded kgw_error_trap_run(void (*act) (void *), void *arg);
-extern KgwGuarded kgw_error_trap_passing(void (*act) (void *), void *arg);
+extern KgwTrapResult kgw_error_trap_run(void (*act) (void *), void *arg);
+extern KgwTrapResult kgw_error_trap_passing(void (*act) (void *), void *arg);
 
 #endif							/* KGW_WORKER_ERROR_TRAP_H */

@@ -42,44 +42,44 @@
 
 /* Half of the sockets are for requests, half for connections kept alive. */
 static void
-set_limit(KgwLoop *engine)
+set_limit(KgwLoop *loop)
 {
 	int			sockets = kgw_fd_limit_for(2 * kgw_settings.max_in_flight);
 
-	engine->limit = Min(kgw_settings.max_in_flight, sockets / 2);
-	kgw_scheduler_limit(engine->scheduler, engine->limit);
-	kgw_http_client_keep(engine->http, sockets / 2);
+	loop->limit = Min(kgw_settings.max_in_flight, sockets / 2);
+	kgw_scheduler_limit(loop->scheduler, loop->limit);
+	kgw_http_client_keep(loop->http, sockets / 2);
 }
 
-/* An engine that knows nothing yet, in the current memory context. */
+/* A loop that knows nothing yet, in the current memory context. */
 KgwLoop *
 kgw_loop_new(int shard)
 {
-	KgwLoop  *engine = palloc0(sizeof(KgwLoop));
+	KgwLoop    *loop = palloc0(sizeof(KgwLoop));
 
-	engine->shard = shard;
-	engine->again_at = KGW_NEVER;
-	engine->scheduler = kgw_scheduler_new();
-	engine->http = kgw_http_client_new();
-	engine->ledger = kgw_loop_settle_new();
-	engine->upkeep = kgw_maintenance_new(shard == 0);
-	set_limit(engine);
+	loop->shard = shard;
+	loop->again_at = KGW_NEVER;
+	loop->scheduler = kgw_scheduler_new();
+	loop->http = kgw_http_client_new();
+	loop->outcomes = kgw_loop_settle_new();
+	loop->maintenance = kgw_maintenance_new(shard == 0);
+	set_limit(loop);
 	kgw_ca_file_look();
-	return engine;
+	return loop;
 }
 
 /*
  * Start from nothing.  False when the database doesn't have the extension.
  */
 bool
-kgw_loop_start(KgwLoop *engine)
+kgw_loop_start(KgwLoop *loop)
 {
-	engine->wakes = kgw_wakeups_count();
+	loop->wakes = kgw_wakeups_count();
 	for (int i = 0; i < KGW_CHANGES; i++)
-		engine->changes[i] = kgw_wakeups_changes(i);
+		loop->changes[i] = kgw_wakeups_changes(i);
 	kgw_secret_cache_forget();
 	kgw_subscription_state_forget();
-	return kgw_loop_read_start(engine);
+	return kgw_loop_read_start(loop);
 }
 
 /*
@@ -88,22 +88,22 @@ kgw_loop_start(KgwLoop *engine)
  * not know what there is to do.
  */
 static void
-report_statistics(KgwLoop *engine)
+report_statistics(KgwLoop *loop)
 {
-	if (!engine->unreported || kgw_loop_busy(engine))
+	if (!loop->unreported || kgw_loop_busy(loop))
 		return;
 	pgstat_report_stat(true);
-	engine->unreported = false;
+	loop->unreported = false;
 }
 
 /* Let others see what has changed of our destinations. */
 static void
-publish(KgwLoop *engine)
+publish(KgwLoop *loop)
 {
 	KgwDestinationState state;
 	KgwNotice	notice;
 
-	while (kgw_scheduler_changed(engine->scheduler, &state))
+	while (kgw_scheduler_changed(loop->scheduler, &state))
 	{
 		/* what has no destination is invalid and is never tried */
 		if (state.name[0] == '\0')
@@ -121,20 +121,20 @@ publish(KgwLoop *engine)
 
 /* Write down what has been concluded. */
 static void
-settle(KgwLoop *engine)
+settle_outcomes(KgwLoop *loop)
 {
-	kgw_maintenance_before_log(engine->upkeep);
-	kgw_loop_settle_settle(engine->ledger, engine->scheduler);
-	engine->unreported = true;
+	kgw_maintenance_before_log(loop->maintenance);
+	kgw_loop_settle_settle(loop->outcomes, loop->scheduler);
+	loop->unreported = true;
 }
 
 /* Whether someone has changed what we remember, and nothing was done about it. */
 static bool
-is_out_of_date(const KgwLoop *engine)
+is_out_of_date(const KgwLoop *loop)
 {
 	for (int i = 0; i < KGW_CHANGES; i++)
 	{
-		if (engine->changes[i] != kgw_wakeups_changes(i))
+		if (loop->changes[i] != kgw_wakeups_changes(i))
 			return true;
 	}
 	return false;
@@ -145,35 +145,35 @@ is_out_of_date(const KgwLoop *engine)
  * all else by itself.  False when the database doesn't have the extension.
  */
 static bool
-catch_up(KgwLoop *engine)
+catch_up(KgwLoop *loop)
 {
 	/* first what was judged by what is out of date */
-	if (kgw_loop_settle_count(engine->ledger) > 0)
-		settle(engine);
-	if (engine->changes[KGW_CHANGED_ALL] != kgw_wakeups_changes(KGW_CHANGED_ALL))
-		return kgw_loop_start(engine);
-	for (int i = 0; i < KGW_CHANGES && engine->there; i++)
+	if (kgw_loop_settle_count(loop->outcomes) > 0)
+		settle_outcomes(loop);
+	if (loop->changes[KGW_CHANGED_ALL] != kgw_wakeups_changes(KGW_CHANGED_ALL))
+		return kgw_loop_start(loop);
+	for (int i = 0; i < KGW_CHANGES && loop->there; i++)
 	{
 		uint32		changes = kgw_wakeups_changes(i);
 
 		/* noted first: what comes while it is read comes again */
-		if (engine->changes[i] == changes)
+		if (loop->changes[i] == changes)
 			continue;
-		engine->changes[i] = changes;
-		kgw_loop_read_changed(engine, i);
+		loop->changes[i] = changes;
+		kgw_loop_read_changed(loop, i);
 	}
-	return engine->there;
+	return loop->there;
 }
 
 /* Whether commits have called since we last listened. */
 static void
-listen_to_commits(KgwLoop *engine)
+listen_to_commits(KgwLoop *loop)
 {
 	uint32		wakes = kgw_wakeups_count();
 
-	if (wakes != engine->wakes)
-		engine->look = true;
-	engine->wakes = wakes;
+	if (wakes != loop->wakes)
+		loop->look = true;
+	loop->wakes = wakes;
 }
 
 /*
@@ -181,38 +181,38 @@ listen_to_commits(KgwLoop *engine)
  * any more.
  */
 bool
-kgw_loop_turn(KgwLoop *engine)
+kgw_loop_turn(KgwLoop *loop)
 {
-	if (engine->again_at == KGW_NEVER)
+	if (loop->again_at == KGW_NEVER)
 	{
-		if (is_out_of_date(engine) && !catch_up(engine))
+		if (is_out_of_date(loop) && !catch_up(loop))
 			return false;
 	}
-	else if (engine->again_at <= kgw_clock_ticks() && !kgw_loop_start(engine))
+	else if (loop->again_at <= kgw_clock_ticks() && !kgw_loop_start(loop))
 		return false;
-	listen_to_commits(engine);
-	kgw_scheduler_tick(engine->scheduler, kgw_clock_ticks());
-	kgw_scheduler_hanging(engine->scheduler, kgw_http_client_hanging(engine->http));
-	if (kgw_loop_send_allowed(engine) && kgw_loop_read_wants(engine, kgw_clock_ticks()))
-		kgw_loop_read_run(engine);
-	if (!engine->there)
+	listen_to_commits(loop);
+	kgw_scheduler_tick(loop->scheduler, kgw_clock_ticks());
+	kgw_scheduler_hanging(loop->scheduler, kgw_http_client_hanging(loop->http));
+	if (kgw_loop_send_allowed(loop) && kgw_loop_read_wants(loop, kgw_clock_ticks()))
+		kgw_loop_read_run(loop);
+	if (!loop->there)
 		return false;
-	kgw_loop_send_run(engine);
-	kgw_http_client_run(engine->http);
-	kgw_loop_send_collect(engine);
-	if (kgw_loop_settle_ready(engine->ledger, kgw_clock_ticks(), engine->in_flight == 0))
-		settle(engine);
-	if (!engine->fenced && kgw_maintenance_due(engine->upkeep) <= kgw_clock_ticks())
+	kgw_loop_send_run(loop);
+	kgw_http_client_run(loop->http);
+	kgw_loop_send_collect(loop);
+	if (kgw_loop_settle_ready(loop->outcomes, kgw_clock_ticks(), loop->in_flight == 0))
+		settle_outcomes(loop);
+	if (!loop->fenced && kgw_maintenance_due(loop->maintenance) <= kgw_clock_ticks())
 	{
-		kgw_maintenance_run(engine->upkeep);
-		engine->unreported = true;
+		kgw_maintenance_run(loop->maintenance);
+		loop->unreported = true;
 	}
 	if (kgw_secret_cache_retired() || kgw_secret_maintenance_due() <= kgw_clock_ticks())
 		kgw_secret_maintenance_run();
-	publish(engine);
-	report_statistics(engine);
-	kgw_invariants_check(engine->scheduler);
-	kgw_loop_settle_check(engine->ledger);
+	publish(loop);
+	report_statistics(loop);
+	kgw_invariants_check(loop->scheduler);
+	kgw_loop_settle_check(loop->outcomes);
 	return true;
 }
 
@@ -222,17 +222,17 @@ kgw_loop_turn(KgwLoop *engine)
  * ended, a look is due.
  */
 static KgwTicks
-watch_unheard(KgwLoop *engine, KgwTicks now)
+watch_unheard(KgwLoop *loop, KgwTicks now)
 {
-	KgwTicks	due = engine->looked_at + UNHEARD_PAUSE;
+	KgwTicks	due = loop->looked_at + UNHEARD_PAUSE;
 
-	if (max_prepared_xacts == 0 || !kgw_new_rows_unended(&engine->arrivals))
+	if (max_prepared_xacts == 0 || !kgw_new_rows_unended(&loop->arrivals))
 		return KGW_NEVER;
 	if (due > now)
 		return due;
-	if (!kgw_new_rows_ended_unseen(&engine->arrivals))
+	if (!kgw_new_rows_ended_unseen(&loop->arrivals))
 		return now + UNHEARD_PAUSE;
-	engine->look = true;
+	loop->look = true;
 	return now;
 }
 
@@ -241,75 +241,75 @@ watch_unheard(KgwLoop *engine, KgwTicks now)
  * or the network can give it something to do.
  */
 KgwTicks
-kgw_loop_deadline(KgwLoop *engine)
+kgw_loop_deadline(KgwLoop *loop)
 {
 	KgwTicks	now = kgw_clock_ticks();
-	KgwTicks	chores = Min(kgw_maintenance_due(engine->upkeep), kgw_secret_maintenance_due());
-	KgwTicks	unasked = Min(kgw_http_client_deadline(engine->http),
-							  Min(kgw_loop_settle_due(engine->ledger), chores));
-	KgwTicks	deadline = Min(unasked, kgw_scheduler_due(engine->scheduler));
+	KgwTicks	chores = Min(kgw_maintenance_due(loop->maintenance), kgw_secret_maintenance_due());
+	KgwTicks	unasked = Min(kgw_http_client_deadline(loop->http),
+							  Min(kgw_loop_settle_due(loop->outcomes), chores));
+	KgwTicks	deadline = Min(unasked, kgw_scheduler_due(loop->scheduler));
 
-	if (engine->again_at != KGW_NEVER)
-		return Min(deadline, engine->again_at);
+	if (loop->again_at != KGW_NEVER)
+		return Min(deadline, loop->again_at);
 
 	/* a call that came during the turn may have been taken for another's */
-	if (is_out_of_date(engine))
+	if (is_out_of_date(loop))
 		return now;
-	listen_to_commits(engine);
-	deadline = Min(deadline, watch_unheard(engine, now));
-	if (engine->fenced)
+	listen_to_commits(loop);
+	deadline = Min(deadline, watch_unheard(loop, now));
+	if (loop->fenced)
 		return Min(kgw_secret_maintenance_due(),
-				   Min(kgw_http_client_deadline(engine->http), kgw_loop_settle_due(engine->ledger)));
+				   Min(kgw_http_client_deadline(loop->http), kgw_loop_settle_due(loop->outcomes)));
 	if (!kgw_settings.enabled)
 		return unasked;
-	if (engine->look)
-		deadline = Min(deadline, Max(now, engine->looked_at + KGW_ARRIVALS_PAUSE));
-	if (kgw_loop_read_wants(engine, now) ||
-		(kgw_loop_send_has_room(engine) && kgw_scheduler_can_send(engine->scheduler)))
+	if (loop->look)
+		deadline = Min(deadline, Max(now, loop->looked_at + KGW_ARRIVALS_PAUSE));
+	if (kgw_loop_read_wants(loop, now) ||
+		(kgw_loop_send_has_room(loop) && kgw_scheduler_can_send(loop->scheduler)))
 		deadline = now;
 	return deadline;
 }
 
 /* Readable when the network has something for the next turn. */
 int
-kgw_loop_fd(const KgwLoop *engine)
+kgw_loop_fd(const KgwLoop *loop)
 {
-	return kgw_http_client_fd(engine->http);
+	return kgw_http_client_fd(loop->http);
 }
 
 int
-kgw_loop_in_flight(const KgwLoop *engine)
+kgw_loop_in_flight(const KgwLoop *loop)
 {
-	return engine->in_flight;
+	return loop->in_flight;
 }
 
 /* Whether nothing is sent because this database is a copy. */
 bool
-kgw_loop_fenced(const KgwLoop *engine)
+kgw_loop_fenced(const KgwLoop *loop)
 {
-	return engine->fenced;
+	return loop->fenced;
 }
 
 /* Whether anything is under way. */
 bool
-kgw_loop_busy(const KgwLoop *engine)
+kgw_loop_busy(const KgwLoop *loop)
 {
-	return engine->in_flight > 0 || kgw_loop_settle_count(engine->ledger) > 0;
+	return loop->in_flight > 0 || kgw_loop_settle_count(loop->outcomes) > 0;
 }
 
 /* The configuration was read again. */
 void
-kgw_loop_settings_changed(KgwLoop *engine)
+kgw_loop_settings_changed(KgwLoop *loop)
 {
 	/* new handles, so that no option of the old settings lives on in one */
-	kgw_http_client_trim(engine->http, 0);
+	kgw_http_client_trim(loop->http, 0);
 	kgw_ca_file_look();
-	set_limit(engine);
-	engine->look = true;
-	kgw_scheduler_limits_changed(engine->scheduler);
+	set_limit(loop);
+	loop->look = true;
+	kgw_scheduler_limits_changed(loop->scheduler);
 
 	/* a key file that is new or fixed: encrypt, and see who waits for it */
 	if (kgw_key_file_set() || kgw_secret_cache_unreadable())
-		engine->changes[KGW_CHANGED_SECRETS] = kgw_wakeups_changes(KGW_CHANGED_SECRETS) - 1;
+		loop->changes[KGW_CHANGED_SECRETS] = kgw_wakeups_changes(KGW_CHANGED_SECRETS) - 1;
 	kgw_secret_cache_forget();
 }

@@ -15,13 +15,13 @@
 typedef struct KgwLoop KgwLoop;
 
 extern KgwLoop *kgw_loop_new(int shard);
-extern bool kgw_loop_start(KgwLoop *engine);
-extern bool kgw_loop_turn(KgwLoop *engine);
-extern KgwTicks kgw_loop_deadline(KgwLoop *engine);
-extern int	kgw_loop_fd(const KgwLoop *engine);
-extern int	kgw_loop_in_flight(const KgwLoop *engine);
-extern bool kgw_loop_fenced(const KgwLoop *engine);
-extern bool kgw_loop_busy(const KgwLoop *engine);
-extern void kgw_loop_settings_changed(KgwLoop *engine);
+extern bool kgw_loop_start(KgwLoop *loop);
+extern bool kgw_loop_turn(KgwLoop *loop);
+extern KgwTicks kgw_loop_deadline(KgwLoop *loop);
+extern int	kgw_loop_fd(const KgwLoop *loop);
+extern int	kgw_loop_in_flight(const KgwLoop *loop);
+extern bool kgw_loop_fenced(const KgwLoop *loop);
+extern bool kgw_loop_busy(const KgwLoop *loop);
+extern void kgw_loop_settings_changed(KgwLoop *loop);
 
 #endif							/* KGW_WORKER_LOOP_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * loop_internal.h
- *	  What loop.c, loop_read.c and loop_send.c share: a worker's engine.
+ *	  What loop.c, loop_read.c and loop_send.c share: the state of a worker's loop.
  *
  * src/worker/loop_internal.h
  *
@@ -24,11 +24,11 @@
 struct KgwLoop
 {
 	int			shard;
-	Oid			queue;			/* kgwebhook.queue, when the engine started */
+	Oid			queue;			/* kgwebhook.queue, when the loop started */
 	KgwScheduler *scheduler;
 	KgwHttp    *http;
-	KgwOutcomes *ledger;
-	KgwMaintenance  *upkeep;
+	KgwOutcomes *outcomes;
+	KgwMaintenance *maintenance;
 	KgwArrivals arrivals;
 	bool		look;			/* something may have arrived */
 	KgwTicks	looked_at;
@@ -48,20 +48,20 @@ struct KgwLoop
 
 	/* of the wall clock */
 	int64		offset;			/* how far it was ahead of the monotonic one; 0 = unknown */
-	bool		set_back;		/* since this engine began */
+	bool		set_back;		/* since this loop began */
 };
 
 /* loop_read.c: when and how the queue is read */
-extern bool kgw_loop_read_start(KgwLoop *engine);
-extern bool kgw_loop_read_wants(const KgwLoop *engine, KgwTicks now);
-extern void kgw_loop_read_run(KgwLoop *engine);
-extern void kgw_loop_read_changed(KgwLoop *engine, KgwChanged what);
-extern void kgw_loop_read_stop(KgwLoop *engine);
+extern bool kgw_loop_read_start(KgwLoop *loop);
+extern bool kgw_loop_read_wants(const KgwLoop *loop, KgwTicks now);
+extern void kgw_loop_read_run(KgwLoop *loop);
+extern void kgw_loop_read_changed(KgwLoop *loop, KgwChanged what);
+extern void kgw_loop_read_stop(KgwLoop *loop);
 
 /* loop_send.c: requests */
-extern bool kgw_loop_send_allowed(const KgwLoop *engine);
-extern bool kgw_loop_send_has_room(const KgwLoop *engine);
-extern void kgw_loop_send_run(KgwLoop *engine);
-extern void kgw_loop_send_collect(KgwLoop *engine);
+extern bool kgw_loop_send_allowed(const KgwLoop *loop);
+extern bool kgw_loop_send_has_room(const KgwLoop *loop);
+extern void kgw_loop_send_run(KgwLoop *loop);
+extern void kgw_loop_send_collect(KgwLoop *loop);
 
 #endif							/* KGW_WORKER_LOOP_INTERNAL_H */

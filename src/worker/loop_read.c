@@ -53,14 +53,14 @@
 #define SET_BACK 1000000
 
 static bool
-is_mine(const KgwLoop *engine, const char *destination)
+is_mine(const KgwLoop *loop, const char *destination)
 {
 	uint32		hash;
 
 	if (kgw_settings.workers == 1)
 		return true;
 	hash = hash_bytes((const unsigned char *) destination, strlen(destination));
-	return hash % kgw_settings.workers == (uint32) engine->shard;
+	return hash % kgw_settings.workers == (uint32) loop->shard;
 }
 
 /*
@@ -68,27 +68,27 @@ is_mine(const KgwLoop *engine, const char *destination)
  * much.  Nothing waits longer for that than its schedule has it wait.
  */
 static TimestampTz
-latest_attempt_at(const KgwLoop *engine, const KgwDelivery *row)
+latest_attempt_at(const KgwLoop *loop, const KgwDelivery *row)
 {
 	int64		pause;
 
-	if (!engine->set_back && row->enqueued_at <= engine->wall)
+	if (!loop->set_back && row->enqueued_at <= loop->wall)
 		return row->next_attempt_at;
 	pause = kgw_retry_schedule_delay(kgw_settings.schedule, Max(row->attempts, 1),
 							   kgw_settings.retry_jitter, 1);
-	return Min(row->next_attempt_at, engine->wall + Max(pause, 0));
+	return Min(row->next_attempt_at, loop->wall + Max(pause, 0));
 }
 
 /* How the subscription stands that a row is for; NULL when it is for none. */
 static const KgwSubscriptionState *
-standing_of(const KgwDelivery *row)
+subscription_state_of(const KgwDelivery *row)
 {
-	const KgwSubscriptionState *standing;
+	const KgwSubscriptionState *state;
 
 	if (row->subscription_id == 0)
 		return NULL;
-	standing = kgw_subscription_state_known(row->subscription_id);
-	return standing != NULL ? standing : kgw_subscription_state_load(row->subscription_id);
+	state = kgw_subscription_state_known(row->subscription_id);
+	return state != NULL ? state : kgw_subscription_state_load(row->subscription_id);
 }
 
 /*
@@ -98,26 +98,26 @@ standing_of(const KgwDelivery *row)
 static bool
 is_paused(const KgwDelivery *row)
 {
-	const KgwSubscriptionState *standing = standing_of(row);
+	const KgwSubscriptionState *state = subscription_state_of(row);
 
-	return standing != NULL && standing->paused && standing->refusal == NULL;
+	return state != NULL && state->paused && state->refusal == NULL;
 }
 
 /* Not before this, by the monotonic clock, as the receiver asked for by Retry-After. */
 static KgwTicks
-wish_of(const KgwLoop *engine, const KgwDelivery *row)
+wish_of(const KgwLoop *loop, const KgwDelivery *row)
 {
-	return kgw_clock_due(Min(row->not_before, latest_attempt_at(engine, row)), engine->wall, engine->now);
+	return kgw_clock_due(Min(row->not_before, latest_attempt_at(loop, row)), loop->wall, loop->now);
 }
 
 /* When a row may be sent, by the monotonic clock. */
 static KgwTicks
-due_of(const KgwLoop *engine, const KgwDelivery *row)
+due_of(const KgwLoop *loop, const KgwDelivery *row)
 {
-	const KgwSubscriptionState *standing = standing_of(row);
+	const KgwSubscriptionState *state = subscription_state_of(row);
 
 	/* what isn't taken needs no time of its own to be told so */
-	if (standing != NULL && standing->refusal != NULL)
+	if (state != NULL && state->refusal != NULL)
 		return KGW_OVERDUE;
 
 	/* one that waits for a secret is due as soon as there is one */
@@ -133,7 +133,7 @@ due_of(const KgwLoop *engine, const KgwDelivery *row)
 	/* nobody has put it off yet, so it is due, whatever the clock has done since */
 	if (row->attempts == 0 && row->next_attempt_at <= row->enqueued_at)
 		return KGW_OVERDUE;
-	return kgw_clock_due(latest_attempt_at(engine, row), engine->wall, engine->now);
+	return kgw_clock_due(latest_attempt_at(loop, row), loop->wall, loop->now);
 }
 
 /*
@@ -141,56 +141,56 @@ due_of(const KgwLoop *engine, const KgwDelivery *row)
  * the schedule at its longest.
  */
 static KgwTicks
-expiry_of(const KgwLoop *engine, const KgwDelivery *row)
+expiry_of(const KgwLoop *loop, const KgwDelivery *row)
 {
 	int64		span = kgw_retry_schedule_span(kgw_settings.schedule) * (1 + kgw_settings.retry_jitter);
 
-	return kgw_clock_due(row->enqueued_at + span, engine->wall, engine->now);
+	return kgw_clock_due(row->enqueued_at + span, loop->wall, loop->now);
 }
 
 static void
 take_paused(const char *destination, void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
 	if (strcmp(destination, "*") == 0)
-		kgw_backlog_pause(engine->scheduler, NULL);
-	else if (is_mine(engine, destination))
-		kgw_backlog_pause(engine->scheduler, destination);
+		kgw_backlog_pause(loop->scheduler, NULL);
+	else if (is_mine(loop, destination))
+		kgw_backlog_pause(loop->scheduler, destination);
 }
 
 static void
 take_backlog(const char *destination, void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
-	if (is_mine(engine, destination))
-		kgw_backlog_page_in(engine->scheduler, destination);
+	if (is_mine(loop, destination))
+		kgw_backlog_page_in(loop->scheduler, destination);
 }
 
 static void
 take_overflow(const char *destination, int64 first, void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
-	if (is_mine(engine, destination))
-		kgw_backlog_overflow(engine->scheduler, destination, first);
+	if (is_mine(loop, destination))
+		kgw_backlog_overflow(loop->scheduler, destination, first);
 }
 
 static bool
 take_arrival(KgwDelivery *row, void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
-	if (!is_mine(engine, row->destination))
+	if (!is_mine(loop, row->destination))
 		pfree(row);
 	else if (is_paused(row))
-		kgw_backlog_leave(engine->scheduler, row);
+		kgw_backlog_leave(loop->scheduler, row);
 	else
 	{
-		row->wish = wish_of(engine, row);
-		kgw_backlog_arrival(engine->scheduler, row, due_of(engine, row),
-							  expiry_of(engine, row));
+		row->wish = wish_of(loop, row);
+		kgw_backlog_arrival(loop->scheduler, row, due_of(loop, row),
+							  expiry_of(loop, row));
 	}
 	return true;
 }
@@ -198,51 +198,51 @@ take_arrival(KgwDelivery *row, void *arg)
 static bool
 take_paged(KgwDelivery *row, void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
 	if (!is_paused(row))
 	{
-		row->wish = wish_of(engine, row);
-		return kgw_backlog_paged(engine->scheduler, row, due_of(engine, row),
-								   expiry_of(engine, row));
+		row->wish = wish_of(loop, row);
+		return kgw_backlog_paged(loop->scheduler, row, due_of(loop, row),
+								   expiry_of(loop, row));
 	}
-	kgw_backlog_skip(engine->scheduler, row);
+	kgw_backlog_skip(loop->scheduler, row);
 	return true;
 }
 
 static bool
 take_fetched(KgwDelivery *row, void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
 	if (!is_paused(row))
-		return kgw_backlog_fetched(engine->scheduler, row, expiry_of(engine, row));
+		return kgw_backlog_fetched(loop->scheduler, row, expiry_of(loop, row));
 
 	/* its entry, left without a row, is forgotten */
-	kgw_backlog_leave(engine->scheduler, row);
+	kgw_backlog_leave(loop->scheduler, row);
 	return true;
 }
 
 static void
-read_clocks(KgwLoop *engine)
+read_clocks(KgwLoop *loop)
 {
-	int64		before = engine->offset;
+	int64		before = loop->offset;
 
-	engine->wall = GetCurrentTimestamp();
-	engine->now = kgw_clock_ticks();
-	engine->offset = engine->wall - engine->now;
-	if (before != 0 && engine->offset < before - SET_BACK)
-		engine->set_back = true;
+	loop->wall = GetCurrentTimestamp();
+	loop->now = kgw_clock_ticks();
+	loop->offset = loop->wall - loop->now;
+	if (before != 0 && loop->offset < before - SET_BACK)
+		loop->set_back = true;
 }
 
 /* This database is a copy of another: send nothing, and say so once. */
 static void
-raise_fence(KgwLoop *engine, const char *original)
+raise_fence(KgwLoop *loop, const char *original)
 {
-	if (engine->fenced)
+	if (loop->fenced)
 		return;
-	engine->fenced = true;
-	if (kgw_worker_slots_worker_fenced(true) && !engine->told)
+	loop->fenced = true;
+	if (kgw_worker_slots_worker_fenced(true) && !loop->told)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("kgwebhook sends nothing from database \"%s\": it is a copy",
@@ -251,22 +251,22 @@ raise_fence(KgwLoop *engine, const char *original)
 						   original, MyDatabaseId, GetSystemIdentifier()),
 				 errhint("If it takes the original's place, call kg_adopt() in it: "
 						 "what is in its queue is then sent.")));
-	engine->told = true;
+	loop->told = true;
 }
 
 /* Begin to read.  False when the extension isn't there any more. */
 static bool
-begin_read(KgwLoop *engine)
+begin_read(KgwLoop *loop)
 {
 	kgw_queue_read_begin();
-	engine->unreported = true;
-	read_clocks(engine);
-	if (kgw_extension_hold() && kgw_extension_relation("queue") == engine->queue)
+	loop->unreported = true;
+	read_clocks(loop);
+	if (kgw_extension_hold() && kgw_extension_relation("queue") == loop->queue)
 	{
 		char	   *original = kgw_database_identity_foreign();
 
 		if (original != NULL)
-			raise_fence(engine, original);
+			raise_fence(loop, original);
 		return true;
 	}
 	kgw_queue_read_end();
@@ -275,52 +275,52 @@ begin_read(KgwLoop *engine)
 
 /* The read is over; what it has met may be another's. */
 static void
-end_read(KgwLoop *engine)
+end_read(KgwLoop *loop)
 {
 	if (kgw_queue_read_met_foreign())
-		raise_fence(engine, "given deliveries of another database");
+		raise_fence(loop, "given deliveries of another database");
 	kgw_queue_read_end();
 }
 
 /* The queue can't be read now: forget what isn't on its way, and start over later. */
 void
-kgw_loop_read_stop(KgwLoop *engine)
+kgw_loop_read_stop(KgwLoop *loop)
 {
-	kgw_backlog_forget(engine->scheduler);
-	engine->again_at = kgw_clock_ticks() + TROUBLE_PAUSE;
+	kgw_backlog_forget(loop->scheduler);
+	loop->again_at = kgw_clock_ticks() + TROUBLE_PAUSE;
 }
 
 /* Find the queue of this database. */
 static void
 look_up_queue(void *arg)
 {
-	KgwLoop    *engine = arg;
+	KgwLoop    *loop = arg;
 
 	if (!OidIsValid(kgw_extension_oid()))
 		return;
 	kgw_version_require();
 	kgw_version_remind();
-	engine->queue = kgw_extension_relation("queue");
+	loop->queue = kgw_extension_relation("queue");
 }
 
 static void
 read_from_nothing(void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
 	kgw_secret_maintenance_run();
-	engine->there = begin_read(engine);
-	if (!engine->there)
+	loop->there = begin_read(loop);
+	if (!loop->there)
 		return;
-	if (!engine->fenced)
+	if (!loop->fenced)
 	{
 		kgw_worker_slots_worker_fenced(false);
-		kgw_queue_read_paused(take_paused, engine);
-		kgw_new_rows_start(&engine->arrivals, take_backlog, engine);
+		kgw_queue_read_paused(take_paused, loop);
+		kgw_new_rows_start(&loop->arrivals, take_backlog, loop);
 	}
 	kgw_queue_read_end();
-	engine->look = false;
-	engine->looked_at = engine->now;
+	loop->look = false;
+	loop->looked_at = loop->now;
 }
 
 /*
@@ -328,19 +328,19 @@ read_from_nothing(void *arg)
  * extension.
  */
 bool
-kgw_loop_read_start(KgwLoop *engine)
+kgw_loop_read_start(KgwLoop *loop)
 {
-	engine->again_at = KGW_NEVER;
-	kgw_backlog_forget(engine->scheduler);
-	engine->fenced = false;
-	if (!OidIsValid(engine->queue))
-		kgw_transaction_run("looking for kgwebhook.queue", look_up_queue, engine);
-	engine->there = OidIsValid(engine->queue);
-	if (!engine->there)
+	loop->again_at = KGW_NEVER;
+	kgw_backlog_forget(loop->scheduler);
+	loop->fenced = false;
+	if (!OidIsValid(loop->queue))
+		kgw_transaction_run("looking for kgwebhook.queue", look_up_queue, loop);
+	loop->there = OidIsValid(loop->queue);
+	if (!loop->there)
 		return false;
-	if (kgw_error_trap_passing(read_from_nothing, engine) != KGW_GUARDED_DONE)
-		kgw_loop_read_stop(engine);
-	return engine->there;
+	if (kgw_error_trap_passing(read_from_nothing, loop) != KGW_TRAP_DONE)
+		kgw_loop_read_stop(loop);
+	return loop->there;
 }
 
 static void
@@ -355,24 +355,24 @@ collect_paused(const char *destination, void *arg)
 static void
 reread_pauses(void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 	List	   *read = NIL;
 	List	   *names = NIL;
 	ListCell   *lc;
 	bool		all = false;
 
-	engine->there = begin_read(engine);
-	if (!engine->there)
+	loop->there = begin_read(loop);
+	if (!loop->there)
 		return;
 	kgw_queue_read_paused(collect_paused, &read);
 	foreach(lc, read)
 	{
 		if (strcmp(lfirst(lc), "*") == 0)
 			all = true;
-		else if (is_mine(engine, lfirst(lc)))
+		else if (is_mine(loop, lfirst(lc)))
 			names = lappend(names, lfirst(lc));
 	}
-	kgw_backlog_pauses(engine->scheduler, names, all);
+	kgw_backlog_pauses(loop->scheduler, names, all);
 	list_free(names);
 	list_free_deep(read);
 	kgw_queue_read_end();
@@ -382,13 +382,13 @@ reread_pauses(void *arg)
 static void
 reread_subscriptions(void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
-	engine->there = begin_read(engine);
-	if (!engine->there)
+	loop->there = begin_read(loop);
+	if (!loop->there)
 		return;
 	if (kgw_subscription_state_reread())
-		kgw_backlog_judge_again(engine->scheduler, false, true);
+		kgw_backlog_judge_again(loop->scheduler, false, true);
 	kgw_queue_read_end();
 }
 
@@ -397,9 +397,9 @@ reread_subscriptions(void *arg)
  * what it was judged by.  That is read again in its turn, after a look as always.
  */
 void
-kgw_loop_read_changed(KgwLoop *engine, KgwChanged what)
+kgw_loop_read_changed(KgwLoop *loop, KgwChanged what)
 {
-	KgwGuarded	result = KGW_GUARDED_DONE;
+	KgwTrapResult	result = KGW_TRAP_DONE;
 
 	switch (what)
 	{
@@ -408,21 +408,21 @@ kgw_loop_read_changed(KgwLoop *engine, KgwChanged what)
 		case KGW_CHANGED_SECRETS:
 			kgw_secret_cache_forget();
 			kgw_secret_maintenance_run();
-			kgw_backlog_judge_again(engine->scheduler, true, false);
+			kgw_backlog_judge_again(loop->scheduler, true, false);
 			break;
 		case KGW_CHANGED_SUBSCRIPTIONS:
-			result = kgw_error_trap_passing(reread_subscriptions, engine);
+			result = kgw_error_trap_passing(reread_subscriptions, loop);
 			break;
 		case KGW_CHANGED_PAUSES:
-			result = kgw_error_trap_passing(reread_pauses, engine);
+			result = kgw_error_trap_passing(reread_pauses, loop);
 			break;
 	}
-	if (result != KGW_GUARDED_DONE)
-		kgw_loop_read_stop(engine);
+	if (result != KGW_TRAP_DONE)
+		kgw_loop_read_stop(loop);
 }
 
 static void
-read_pages(KgwLoop *engine)
+read_pages(KgwLoop *loop)
 {
 	const char *destination;
 	int64		after;
@@ -431,65 +431,65 @@ read_pages(KgwLoop *engine)
 	/* a bounded number of destinations a turn, so that sending goes on */
 	for (int i = 0; i < 16; i++)
 	{
-		destination = kgw_backlog_want_page(engine->scheduler, &after, &limit);
+		destination = kgw_backlog_want_page(loop->scheduler, &after, &limit);
 		if (destination == NULL)
 			return;
-		kgw_backlog_page_end(engine->scheduler, destination,
+		kgw_backlog_page_end(loop->scheduler, destination,
 							   kgw_queue_read_destination(destination, after, limit,
-														  take_paged, engine));
+														  take_paged, loop));
 	}
 }
 
 static void
-read_rows(KgwLoop *engine)
+read_rows(KgwLoop *loop)
 {
 	int64		ids[READ_ROWS];
-	int			count = kgw_backlog_want_rows(engine->scheduler, ids, READ_ROWS);
+	int			count = kgw_backlog_want_rows(loop->scheduler, ids, READ_ROWS);
 
 	if (count == 0)
 		return;
-	if (kgw_queue_read_ids(ids, count, take_fetched, engine))
-		kgw_backlog_rows_end(engine->scheduler, ids, count);
+	if (kgw_queue_read_ids(ids, count, take_fetched, loop))
+		kgw_backlog_rows_end(loop->scheduler, ids, count);
 }
 
 /* Whether there is anything to read, and room for it. */
 bool
-kgw_loop_read_wants(const KgwLoop *engine, KgwTicks now)
+kgw_loop_read_wants(const KgwLoop *loop, KgwTicks now)
 {
-	if (engine->again_at != KGW_NEVER)
+	if (loop->again_at != KGW_NEVER)
 		return false;
-	if (engine->look &&
-		(engine->in_flight == 0 || now - engine->looked_at >= KGW_ARRIVALS_PAUSE))
+	if (loop->look &&
+		(loop->in_flight == 0 || now - loop->looked_at >= KGW_ARRIVALS_PAUSE))
 		return true;
-	return kgw_scheduler_wants_to_read(engine->scheduler);
+	return kgw_scheduler_wants_to_read(loop->scheduler);
 }
 
 /* Read what there is room for. */
 static void
 read_queue(void *arg)
 {
-	KgwLoop  *engine = arg;
+	KgwLoop    *loop = arg;
 
-	engine->there = begin_read(engine);
-	if (!engine->there)
+	loop->there = begin_read(loop);
+	if (!loop->there)
 		return;
 
-	if (!engine->fenced)
+	if (!loop->fenced)
 	{
 		/* first, also when only a page is wanted: see queue_read.c */
-		kgw_new_rows_read(&engine->arrivals, take_arrival, take_overflow, engine);
-		engine->look = false;
-		engine->looked_at = engine->now;
-		read_pages(engine);
-		read_rows(engine);
+		kgw_new_rows_read(&loop->arrivals, take_arrival, take_overflow, loop);
+		loop->look = false;
+		loop->looked_at = loop->now;
+		read_pages(loop);
+		read_rows(loop);
 	}
-	end_read(engine);
+	end_read(loop);
 }
 
 /* Read what there is room for; when that can't be now, start over after a pause. */
 void
-kgw_loop_read_run(KgwLoop *engine)
+kgw_loop_read_run(KgwLoop *loop)
 {
-	if (kgw_error_trap_passing(read_queue, engine) != KGW_GUARDED_DONE)
-		kgw_loop_read_stop(engine);
+	if (kgw_error_trap_passing(read_queue, loop) != KGW_TRAP_DONE)
+		kgw_loop_read_stop(loop);
 }

@@ -9,7 +9,7 @@
  * rather than go unsigned, or to someone who has left.
  *
  * Whatever becomes of a turn, it is concluded exactly once: the scheduler learns
- * what it says of whom it went to, the ledger what is to be written down.
+ * what it says of whom it went to, loop_settle.c what is to be written down.
  *
  * src/worker/loop_send.c
  *
@@ -49,13 +49,13 @@ keyring_for(const KgwDelivery *row)
 	KgwKeyringWanted wanted = {row->org_id, kgw_secret_cache_known(row->org_id)};
 
 	if (wanted.keyring == NULL &&
-		kgw_error_trap_passing(load_keyring, &wanted) != KGW_GUARDED_DONE)
+		kgw_error_trap_passing(load_keyring, &wanted) != KGW_TRAP_DONE)
 		return NULL;
 	return wanted.keyring;
 }
 
 static void
-load_standing(void *arg)
+load_subscription_state(void *arg)
 {
 	kgw_queue_read_begin();
 	if (kgw_extension_hold())
@@ -77,7 +77,7 @@ find_refusal(const KgwDelivery *row, const char **refusal)
 	if (subscription_id == 0)
 		return true;
 	if (kgw_subscription_state_known(subscription_id) == NULL &&
-		kgw_error_trap_passing(load_standing, &subscription_id) != KGW_GUARDED_DONE)
+		kgw_error_trap_passing(load_subscription_state, &subscription_id) != KGW_TRAP_DONE)
 		return false;
 	state = kgw_subscription_state_known(subscription_id);
 	if (state == NULL)
@@ -88,19 +88,19 @@ find_refusal(const KgwDelivery *row, const char **refusal)
 
 /* An attempt has come to its end; what it means is decided and kept. */
 static void
-conclude(KgwLoop *engine, KgwJob *job)
+conclude(KgwLoop *loop, KgwJob *job)
 {
 	/* what died with a kept connection says nothing either way */
 	if (!job->attempt.dropped)
-		kgw_scheduler_note_refusal(engine->scheduler, job->entry,
+		kgw_object_order_note_refusal(loop->scheduler, job->entry,
 								   job->attempt.outcome == KGW_REJECTED);
-	kgw_scheduler_concluded(engine->scheduler, job->entry, kgw_attempt_sign(&job->attempt));
-	kgw_loop_settle_conclude(engine->ledger, job, kgw_clock_ticks());
+	kgw_scheduler_concluded(loop->scheduler, job->entry, kgw_attempt_sign(&job->attempt));
+	kgw_loop_settle_conclude(loop->outcomes, job, kgw_clock_ticks());
 }
 
 /* Begin an attempt; true when its request is on its way. */
 static bool
-send_attempt(KgwLoop *engine, KgwJob *job, const KgwKeyring *keyring)
+send_attempt(KgwLoop *loop, KgwJob *job, const KgwKeyring *keyring)
 {
 	KgwRequest	request;
 
@@ -108,7 +108,7 @@ send_attempt(KgwLoop *engine, KgwJob *job, const KgwKeyring *keyring)
 		return false;
 	kgw_attempt_request(&job->attempt, job->row, &request);
 	request.fresh = kgw_scheduler_wants_fresh(job->entry);
-	if (kgw_http_client_send(engine->http, &request, job))
+	if (kgw_http_client_send(loop->http, &request, job))
 		return true;
 	kgw_attempt_abandon(&job->attempt, "out of memory");
 	return false;
@@ -116,15 +116,15 @@ send_attempt(KgwLoop *engine, KgwJob *job, const KgwKeyring *keyring)
 
 /* A turn that can't be taken after all. */
 static void
-give_back(KgwLoop *engine, KgwEntry *entry)
+give_back(KgwLoop *loop, KgwEntry *entry)
 {
-	kgw_scheduler_concluded(engine->scheduler, entry, KGW_SIGN_NONE);
-	kgw_scheduler_retry(engine->scheduler, entry, KGW_OVERDUE, KGW_OVERDUE);
-	kgw_loop_read_stop(engine);
+	kgw_scheduler_concluded(loop->scheduler, entry, KGW_SIGN_NONE);
+	kgw_scheduler_retry(loop->scheduler, entry, KGW_OVERDUE, KGW_OVERDUE);
+	kgw_loop_read_stop(loop);
 }
 
 static void
-take_turn(KgwLoop *engine, KgwEntry *entry, KgwTurn turn)
+take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 {
 	const KgwDelivery *row = kgw_scheduler_row(entry);
 	const KgwKeyring *keyring = NULL;
@@ -136,20 +136,20 @@ take_turn(KgwLoop *engine, KgwEntry *entry, KgwTurn turn)
 		if (!find_refusal(row, &refusal) ||
 			(refusal == NULL && (keyring = keyring_for(row)) == NULL))
 		{
-			give_back(engine, entry);
+			give_back(loop, entry);
 			return;
 		}
 	}
-	job = kgw_loop_settle_begin(engine->ledger, entry, row);
+	job = kgw_loop_settle_begin(loop->outcomes, entry, row);
 	switch (turn)
 	{
 		case KGW_TURN_SEND:
 			if (refusal != NULL)
 				kgw_attempt_withhold(&job->attempt, row, refusal);
-			else if (send_attempt(engine, job, keyring))
+			else if (send_attempt(loop, job, keyring))
 			{
-				engine->told = false;
-				engine->in_flight++;
+				loop->told = false;
+				loop->in_flight++;
 				return;
 			}
 			break;
@@ -160,53 +160,53 @@ take_turn(KgwLoop *engine, KgwEntry *entry, KgwTurn turn)
 			kgw_attempt_expire(&job->attempt, job->row);
 			break;
 	}
-	conclude(engine, job);
+	conclude(loop, job);
 }
 
 /* Take in what has come back. */
 void
-kgw_loop_send_collect(KgwLoop *engine)
+kgw_loop_send_collect(KgwLoop *loop)
 {
 	KgwHttpRequest *transfer;
 	KgwResponse response;
 	void	   *owner;
 
-	while ((transfer = kgw_http_client_next(engine->http, &owner, &response)) != NULL)
+	while ((transfer = kgw_http_client_next(loop->http, &owner, &response)) != NULL)
 	{
 		KgwJob *job = owner;
 
 		kgw_attempt_conclude(&job->attempt, &response);
 		kgw_scheduler_answered(job->entry, response.transport == KGW_HTTP_ANSWERED);
-		kgw_http_client_release(engine->http, transfer);
-		engine->in_flight--;
-		conclude(engine, job);
+		kgw_http_client_release(loop->http, transfer);
+		loop->in_flight--;
+		conclude(loop, job);
 	}
 }
 
 /* Whether attempts may be made at all. */
 bool
-kgw_loop_send_allowed(const KgwLoop *engine)
+kgw_loop_send_allowed(const KgwLoop *loop)
 {
-	return kgw_settings.enabled && !engine->fenced;
+	return kgw_settings.enabled && !loop->fenced;
 }
 
 /* Whether there is room for one more request. */
 bool
-kgw_loop_send_has_room(const KgwLoop *engine)
+kgw_loop_send_has_room(const KgwLoop *loop)
 {
-	return kgw_loop_send_allowed(engine) &&
-		engine->in_flight < engine->limit &&
-		!kgw_loop_settle_full(engine->ledger);
+	return kgw_loop_send_allowed(loop) &&
+		loop->in_flight < loop->limit &&
+		!kgw_loop_settle_full(loop->outcomes);
 }
 
 /* Send as much as limits and memory allow. */
 void
-kgw_loop_send_run(KgwLoop *engine)
+kgw_loop_send_run(KgwLoop *loop)
 {
 	KgwEntry   *entry;
 	KgwTurn		turn;
 
-	while (kgw_loop_send_has_room(engine) &&
-		   (entry = kgw_scheduler_next(engine->scheduler, &turn)) != NULL)
-		take_turn(engine, entry, turn);
+	while (kgw_loop_send_has_room(loop) &&
+		   (entry = kgw_scheduler_next(loop->scheduler, &turn)) != NULL)
+		take_turn(loop, entry, turn);
 }

@@ -71,30 +71,30 @@ struct KgwOutcomes
 	MemoryContext scratch;
 };
 
-/* An empty ledger, in the current memory context. */
+/* No outcomes yet, in the current memory context. */
 KgwOutcomes *
 kgw_loop_settle_new(void)
 {
-	KgwOutcomes  *ledger = palloc0(sizeof(KgwOutcomes));
+	KgwOutcomes *outcomes = palloc0(sizeof(KgwOutcomes));
 
-	slist_init(&ledger->concluded);
-	slist_init(&ledger->unused);
-	ledger->due = KGW_NEVER;
-	ledger->scratch = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook settling",
+	slist_init(&outcomes->concluded);
+	slist_init(&outcomes->unused);
+	outcomes->due = KGW_NEVER;
+	outcomes->scratch = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook settling",
 											ALLOCSET_DEFAULT_SIZES);
-	return ledger;
+	return outcomes;
 }
 
 /* Open a job for an attempt of this entry. */
 KgwJob *
-kgw_loop_settle_begin(KgwOutcomes *ledger, KgwEntry *entry, const KgwDelivery *row)
+kgw_loop_settle_begin(KgwOutcomes *outcomes, KgwEntry *entry, const KgwDelivery *row)
 {
 	KgwJob	   *job;
 
-	if (slist_is_empty(&ledger->unused))
-		job = MemoryContextAllocZero(GetMemoryChunkContext(ledger), sizeof(KgwJob));
+	if (slist_is_empty(&outcomes->unused))
+		job = MemoryContextAllocZero(GetMemoryChunkContext(outcomes), sizeof(KgwJob));
 	else
-		job = slist_container(KgwJob, node, slist_pop_head_node(&ledger->unused));
+		job = slist_container(KgwJob, node, slist_pop_head_node(&outcomes->unused));
 	job->entry = entry;
 	job->row = row;
 	job->secrets = kgw_wakeups_changes(KGW_CHANGED_SECRETS);
@@ -103,23 +103,23 @@ kgw_loop_settle_begin(KgwOutcomes *ledger, KgwEntry *entry, const KgwDelivery *r
 
 /* The attempt is over; it waits here to be written down. */
 void
-kgw_loop_settle_conclude(KgwOutcomes *ledger, KgwJob *job, KgwTicks now)
+kgw_loop_settle_conclude(KgwOutcomes *outcomes, KgwJob *job, KgwTicks now)
 {
-	if (ledger->count == 0 && !ledger->failed)
-		ledger->due = now + PATIENCE;
-	slist_push_head(&ledger->concluded, &job->node);
-	ledger->count++;
+	if (outcomes->count == 0 && !outcomes->failed)
+		outcomes->due = now + PATIENCE;
+	slist_push_head(&outcomes->concluded, &job->node);
+	outcomes->count++;
 }
 
 #ifdef USE_ASSERT_CHECKING
 /* What holds of the outcomes between two turns: they are as many as is said. */
 void
-kgw_loop_settle_check(const KgwOutcomes *ledger)
+kgw_loop_settle_check(const KgwOutcomes *outcomes)
 {
 	slist_iter	iter;
 	int			count = 0;
 
-	slist_foreach(iter, unconstify(slist_head *, &ledger->concluded))
+	slist_foreach(iter, unconstify(slist_head *, &outcomes->concluded))
 	{
 		const KgwJob *job = slist_container(KgwJob, node, iter.cur);
 
@@ -127,22 +127,22 @@ kgw_loop_settle_check(const KgwOutcomes *ledger)
 		Assert(job->row == kgw_scheduler_row(job->entry));
 		count++;
 	}
-	Assert(ledger->count == count);
-	Assert(count == 0 || ledger->due != KGW_NEVER);
+	Assert(outcomes->count == count);
+	Assert(count == 0 || outcomes->due != KGW_NEVER);
 }
 #endif
 
 int
-kgw_loop_settle_count(const KgwOutcomes *ledger)
+kgw_loop_settle_count(const KgwOutcomes *outcomes)
 {
-	return ledger->count;
+	return outcomes->count;
 }
 
 /* When kgw_loop_settle_settle() has to be called; KGW_NEVER when there is nothing. */
 KgwTicks
-kgw_loop_settle_due(const KgwOutcomes *ledger)
+kgw_loop_settle_due(const KgwOutcomes *outcomes)
 {
-	return ledger->count == 0 ? KGW_NEVER : ledger->due;
+	return outcomes->count == 0 ? KGW_NEVER : outcomes->due;
 }
 
 /*
@@ -150,11 +150,11 @@ kgw_loop_settle_due(const KgwOutcomes *ledger)
  * to wait for.
  */
 bool
-kgw_loop_settle_ready(const KgwOutcomes *ledger, KgwTicks now, bool idle)
+kgw_loop_settle_ready(const KgwOutcomes *outcomes, KgwTicks now, bool idle)
 {
-	if (ledger->count == 0)
+	if (outcomes->count == 0)
 		return false;
-	return ledger->due <= now || (!ledger->failed && (idle || kgw_loop_settle_full(ledger)));
+	return outcomes->due <= now || (!outcomes->failed && (idle || kgw_loop_settle_full(outcomes)));
 }
 
 /*
@@ -162,21 +162,21 @@ kgw_loop_settle_ready(const KgwOutcomes *ledger, KgwTicks now, bool idle)
  * errors, too many to go on sending.
  */
 bool
-kgw_loop_settle_full(const KgwOutcomes *ledger)
+kgw_loop_settle_full(const KgwOutcomes *outcomes)
 {
-	return ledger->count >= BATCH;
+	return outcomes->count >= BATCH;
 }
 
 static void
-close_job(KgwOutcomes *ledger, KgwJob *job)
+close_job(KgwOutcomes *outcomes, KgwJob *job)
 {
 	kgw_attempt_clear(&job->attempt);
-	slist_push_head(&ledger->unused, &job->node);
+	slist_push_head(&outcomes->unused, &job->node);
 }
 
 /* Nothing is done when their extension isn't there. */
 static void
-settle(void *arg)
+settle_batch(void *arg)
 {
 	KgwBatch   *batch = arg;
 
@@ -192,37 +192,37 @@ settle(void *arg)
 static void
 settle_in_transaction(void *arg)
 {
-	kgw_transaction_run("settling deliveries", settle, arg);
+	kgw_transaction_run("settling deliveries", settle_batch, arg);
 }
 
 /*
  * Settle these.  After a lock it is tried once more, and from then on from the
  * outset, around the rows that someone holds.
  */
-static KgwGuarded
-try_to_settle(KgwOutcomes *ledger, KgwSettlement *settlements, int count)
+static KgwTrapResult
+try_to_settle(KgwOutcomes *outcomes, KgwSettlement *settlements, int count)
 {
-	KgwBatch	batch = {settlements, count, ledger->locked, false};
-	KgwGuarded	result = kgw_error_trap_run(settle_in_transaction, &batch);
+	KgwBatch	batch = {settlements, count, outcomes->locked, false};
+	KgwTrapResult	result = kgw_error_trap_run(settle_in_transaction, &batch);
 
-	if (result == KGW_GUARDED_LOCKED && !batch.around_locks)
+	if (result == KGW_TRAP_LOCKED && !batch.around_locks)
 	{
 		batch.around_locks = true;
 		result = kgw_error_trap_run(settle_in_transaction, &batch);
 	}
-	ledger->locked = result == KGW_GUARDED_LOCKED;
-	if (result == KGW_GUARDED_DONE && !batch.held)
-		result = KGW_GUARDED_PASSING;
+	outcomes->locked = result == KGW_TRAP_LOCKED;
+	if (result == KGW_TRAP_DONE && !batch.held)
+		result = KGW_TRAP_PASSING;
 	return result;
 }
 
 /* Settle one without what a receiver had a hand in. */
-static KgwGuarded
-settle_reduced(KgwOutcomes *ledger, KgwSettlement *settlement)
+static KgwTrapResult
+settle_reduced(KgwOutcomes *outcomes, KgwSettlement *settlement)
 {
 	KgwSettlement reduced = *settlement;
 	KgwAttempt	attempt = *settlement->attempt;
-	KgwGuarded	result;
+	KgwTrapResult	result;
 	char		note[] = "the bodies of this attempt could not be logged";
 
 	attempt.body = NULL;
@@ -230,14 +230,14 @@ settle_reduced(KgwOutcomes *ledger, KgwSettlement *settlement)
 	if (attempt.outcome != KGW_ACKNOWLEDGED)
 		attempt.error = note;
 	reduced.attempt = &attempt;
-	result = try_to_settle(ledger, &reduced, 1);
+	result = try_to_settle(outcomes, &reduced, 1);
 	settlement->locked = reduced.locked;
 	return result;
 }
 
 /* The outcome is committed: tell the scheduler and the counters. */
 static void
-finish_job(KgwOutcomes *ledger, KgwScheduler *scheduler, KgwJob *job,
+finish_job(KgwOutcomes *outcomes, KgwScheduler *scheduler, KgwJob *job,
 		   const KgwSettlement *settlement)
 {
 	kgw_counters_add(job->attempt.outcome);
@@ -252,19 +252,19 @@ finish_job(KgwOutcomes *ledger, KgwScheduler *scheduler, KgwJob *job,
 	}
 	else
 		kgw_scheduler_settled(scheduler, job->entry);
-	close_job(ledger, job);
+	close_job(outcomes, job);
 }
 
 /* Take up to a batch of the oldest outcomes, in the order of their conclusion. */
 static int
-take_batch(KgwOutcomes *ledger, KgwJob **jobs, KgwSettlement *settlements)
+take_batch(KgwOutcomes *outcomes, KgwJob **jobs, KgwSettlement *settlements)
 {
 	slist_mutable_iter iter;
-	int			skip = Max(ledger->count - BATCH, 0);
-	int			count = ledger->count - skip;
+	int			skip = Max(outcomes->count - BATCH, 0);
+	int			count = outcomes->count - skip;
 	int			at = count;
 
-	slist_foreach_modify(iter, &ledger->concluded)
+	slist_foreach_modify(iter, &outcomes->concluded)
 	{
 		KgwJob	   *job = slist_container(KgwJob, node, iter.cur);
 		KgwSettlement *settlement;
@@ -277,35 +277,35 @@ take_batch(KgwOutcomes *ledger, KgwJob **jobs, KgwSettlement *settlements)
 		memset(settlement, 0, sizeof(*settlement));
 		settlement->row = job->row;
 		settlement->attempt = &job->attempt;
-		settlement->held = job->attempt.dropped ? job->row->held : kgw_scheduler_held(job->entry);
+		settlement->held = job->attempt.dropped ? job->row->held : kgw_object_order_held(job->entry);
 		kgw_retry_policy_decide(settlement);
 
 		/* the secret that it lacked may have come while it waited here */
 		if (job->attempt.no_secret && job->secrets != kgw_wakeups_changes(KGW_CHANGED_SECRETS))
 			settlement->next_attempt_at = GetCurrentTimestamp();
 	}
-	ledger->count -= count;
+	outcomes->count -= count;
 	return count;
 }
 
 /* Settle one alone, whole or, if that can't be, without its bodies. */
-static KgwGuarded
-settle_alone(KgwOutcomes *ledger, KgwSettlement *settlement)
+static KgwTrapResult
+settle_alone(KgwOutcomes *outcomes, KgwSettlement *settlement)
 {
-	KgwGuarded	result = try_to_settle(ledger, settlement, 1);
+	KgwTrapResult	result = try_to_settle(outcomes, settlement, 1);
 
-	return result == KGW_GUARDED_FAILED ? settle_reduced(ledger, settlement) : result;
+	return result == KGW_TRAP_FAILED ? settle_reduced(outcomes, settlement) : result;
 }
 
 /* It could not be settled: it stays here for a while. */
 static void
-put_back(KgwOutcomes *ledger, KgwJob *job, bool locked)
+put_back(KgwOutcomes *outcomes, KgwJob *job, bool locked)
 {
-	ledger->locked |= locked;
-	slist_push_head(&ledger->concluded, &job->node);
-	ledger->count++;
-	ledger->failed = true;
-	ledger->due = kgw_clock_ticks() + PAUSE_AFTER_ERROR;
+	outcomes->locked |= locked;
+	slist_push_head(&outcomes->concluded, &job->node);
+	outcomes->count++;
+	outcomes->failed = true;
+	outcomes->due = kgw_clock_ticks() + PAUSE_AFTER_ERROR;
 }
 
 /*
@@ -313,31 +313,31 @@ put_back(KgwOutcomes *ledger, KgwJob *job, bool locked)
  * tell the scheduler.
  */
 void
-kgw_loop_settle_settle(KgwOutcomes *ledger, KgwScheduler *scheduler)
+kgw_loop_settle_settle(KgwOutcomes *outcomes, KgwScheduler *scheduler)
 {
 	KgwJob	   *jobs[BATCH];
 	KgwSettlement settlements[BATCH];
-	MemoryContext caller = MemoryContextSwitchTo(ledger->scratch);
-	int			count = take_batch(ledger, jobs, settlements);
-	KgwGuarded	together = try_to_settle(ledger, settlements, count);
+	MemoryContext caller = MemoryContextSwitchTo(outcomes->scratch);
+	int			count = take_batch(outcomes, jobs, settlements);
+	KgwTrapResult	together = try_to_settle(outcomes, settlements, count);
 
-	ledger->failed = false;
+	outcomes->failed = false;
 	for (int i = 0; i < count; i++)
 	{
-		KgwGuarded	result = together;
+		KgwTrapResult	result = together;
 
 		/* one of them can't be written: find out which */
-		if (together == KGW_GUARDED_FAILED)
-			result = settle_alone(ledger, &settlements[i]);
+		if (together == KGW_TRAP_FAILED)
+			result = settle_alone(outcomes, &settlements[i]);
 
 		/* something is wrong that none of them can help */
-		if (result == KGW_GUARDED_LOCKED || result == KGW_GUARDED_PASSING)
+		if (result == KGW_TRAP_LOCKED || result == KGW_TRAP_PASSING)
 			together = result;
-		if (result == KGW_GUARDED_DONE && !settlements[i].locked)
-			finish_job(ledger, scheduler, jobs[i], &settlements[i]);
+		if (result == KGW_TRAP_DONE && !settlements[i].locked)
+			finish_job(outcomes, scheduler, jobs[i], &settlements[i]);
 		else
-			put_back(ledger, jobs[i], settlements[i].locked);
+			put_back(outcomes, jobs[i], settlements[i].locked);
 	}
 	MemoryContextSwitchTo(caller);
-	MemoryContextReset(ledger->scratch);
+	MemoryContextReset(outcomes->scratch);
 }

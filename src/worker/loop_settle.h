@@ -28,17 +28,17 @@ typedef struct KgwJob
 } KgwJob;
 
 extern KgwOutcomes *kgw_loop_settle_new(void);
-extern KgwJob *kgw_loop_settle_begin(KgwOutcomes *ledger, KgwEntry *entry, const KgwDelivery *row);
-extern void kgw_loop_settle_conclude(KgwOutcomes *ledger, KgwJob *job, KgwTicks now);
-extern int	kgw_loop_settle_count(const KgwOutcomes *ledger);
-extern KgwTicks kgw_loop_settle_due(const KgwOutcomes *ledger);
-extern bool kgw_loop_settle_ready(const KgwOutcomes *ledger, KgwTicks now, bool idle);
-extern bool kgw_loop_settle_full(const KgwOutcomes *ledger);
+extern KgwJob *kgw_loop_settle_begin(KgwOutcomes *outcomes, KgwEntry *entry, const KgwDelivery *row);
+extern void kgw_loop_settle_conclude(KgwOutcomes *outcomes, KgwJob *job, KgwTicks now);
+extern int	kgw_loop_settle_count(const KgwOutcomes *outcomes);
+extern KgwTicks kgw_loop_settle_due(const KgwOutcomes *outcomes);
+extern bool kgw_loop_settle_ready(const KgwOutcomes *outcomes, KgwTicks now, bool idle);
+extern bool kgw_loop_settle_full(const KgwOutcomes *outcomes);
 #ifdef USE_ASSERT_CHECKING
-extern void kgw_loop_settle_check(const KgwOutcomes *ledger);
+extern void kgw_loop_settle_check(const KgwOutcomes *outcomes);
 #else
-#define kgw_loop_settle_check(ledger) ((void) 0)
+#define kgw_loop_settle_check(outcomes) ((void) 0)
 #endif
-extern void kgw_loop_settle_settle(KgwOutcomes *ledger, KgwScheduler *scheduler);
+extern void kgw_loop_settle_settle(KgwOutcomes *outcomes, KgwScheduler *scheduler);
 
 #endif							/* KGW_WORKER_LOOP_SETTLE_H */

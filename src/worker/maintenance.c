@@ -46,17 +46,17 @@ struct KgwMaintenance
 	KgwTicks	drop_at;
 };
 
-/* Upkeep that knows nothing yet, in the current memory context. */
+/* Maintenance that has done nothing yet, in the current memory context. */
 KgwMaintenance *
 kgw_maintenance_new(bool drops)
 {
-	KgwMaintenance  *upkeep = palloc0(sizeof(KgwMaintenance));
+	KgwMaintenance *maintenance = palloc0(sizeof(KgwMaintenance));
 
-	upkeep->drops = drops;
-	upkeep->day = PG_INT64_MIN;
-	upkeep->make_at = KGW_OVERDUE;
-	upkeep->drop_at = drops ? kgw_clock_ticks() + PAUSE : KGW_NEVER;
-	return upkeep;
+	maintenance->drops = drops;
+	maintenance->day = PG_INT64_MIN;
+	maintenance->make_at = KGW_OVERDUE;
+	maintenance->drop_at = drops ? kgw_clock_ticks() + PAUSE : KGW_NEVER;
+	return maintenance;
 }
 
 /* The day that a moment is in, by UTC. */
@@ -102,33 +102,33 @@ try_to_call(const char *query)
 {
 	KgwCall		c = {query, false};
 
-	return kgw_error_trap_run(call_in_transaction, &c) == KGW_GUARDED_DONE && c.result;
+	return kgw_error_trap_run(call_in_transaction, &c) == KGW_TRAP_DONE && c.result;
 }
 
 /* Outcomes are about to be written: see to it that the log has their day. */
 void
-kgw_maintenance_before_log(KgwMaintenance *upkeep)
+kgw_maintenance_before_log(KgwMaintenance *maintenance)
 {
 	int64		today = day_of(GetCurrentTimestamp());
 	KgwTicks	now = kgw_clock_ticks();
 
-	if (today == upkeep->day || now < upkeep->make_at)
+	if (today == maintenance->day || now < maintenance->make_at)
 		return;
 	if (try_to_call("SELECT kgwebhook.create_log_partitions()"))
 	{
-		upkeep->day = today;
-		if (upkeep->drops)
-			upkeep->drop_at = now;
+		maintenance->day = today;
+		if (maintenance->drops)
+			maintenance->drop_at = now;
 	}
 	else
-		upkeep->make_at = now + PAUSE_AFTER_FAILURE;
+		maintenance->make_at = now + PAUSE_AFTER_FAILURE;
 }
 
 /* When kgw_maintenance_run() has to be called; KGW_NEVER for another worker's part. */
 KgwTicks
-kgw_maintenance_due(const KgwMaintenance *upkeep)
+kgw_maintenance_due(const KgwMaintenance *maintenance)
 {
-	return upkeep->drop_at;
+	return maintenance->drop_at;
 }
 
 /*
@@ -136,10 +136,10 @@ kgw_maintenance_due(const KgwMaintenance *upkeep)
  * left of the queue.
  */
 void
-kgw_maintenance_run(KgwMaintenance *upkeep)
+kgw_maintenance_run(KgwMaintenance *maintenance)
 {
 	bool		done = try_to_call("SELECT kgwebhook.drop_log_partitions()");
 
 	done &= try_to_call("SELECT kgwebhook.reindex_queue()");
-	upkeep->drop_at = kgw_clock_ticks() + (done ? PAUSE : PAUSE_AFTER_FAILURE);
+	maintenance->drop_at = kgw_clock_ticks() + (done ? PAUSE : PAUSE_AFTER_FAILURE);
 }

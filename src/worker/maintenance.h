@@ -16,8 +16,8 @@
 typedef struct KgwMaintenance KgwMaintenance;
 
 extern KgwMaintenance *kgw_maintenance_new(bool drops);
-extern void kgw_maintenance_before_log(KgwMaintenance *upkeep);
-extern KgwTicks kgw_maintenance_due(const KgwMaintenance *upkeep);
-extern void kgw_maintenance_run(KgwMaintenance *upkeep);
+extern void kgw_maintenance_before_log(KgwMaintenance *maintenance);
+extern KgwTicks kgw_maintenance_due(const KgwMaintenance *maintenance);
+extern void kgw_maintenance_run(KgwMaintenance *maintenance);
 
 #endif							/* KGW_WORKER_MAINTENANCE_H */

@@ -44,18 +44,18 @@
 /* Longest wait for workers to leave, microseconds; then PostgreSQL decides. */
 #define PATIENCE ((KgwTicks) 5000000)
 
-static ProcessUtility_hook_type previous_hook;
+static ProcessUtility_hook_type previous_utility_hook;
 
 /* What is to be looked at when this transaction commits; in its context. */
 static List *to_look_at = NIL;
-static bool registered;
+static bool end_callback_registered;
 
 /* A database that workers have been sent away from. */
-typedef struct KgwDeparture
+typedef struct KgwSentAway
 {
 	Oid			dboid;
 	bool		gone;			/* it was dropped */
-} KgwDeparture;
+} KgwSentAway;
 
 /* The database that CREATE DATABASE copies. */
 static const char *
@@ -145,9 +145,9 @@ look_at_commit(const char *name)
 	dboid = get_database_oid(name, true);
 	if (!OidIsValid(dboid))
 		return;
-	if (!registered)
+	if (!end_callback_registered)
 		RegisterXactCallback(look_at_transaction_end, NULL);
-	registered = true;
+	end_callback_registered = true;
 	caller = MemoryContextSwitchTo(TopTransactionContext);
 	to_look_at = lappend_oid(to_look_at, dboid);
 	MemoryContextSwitchTo(caller);
@@ -189,8 +189,8 @@ run_statement(PlannedStmt *plan, const char *query, bool read_only, ProcessUtili
 	ParamListInfo params, QueryEnvironment *environment, DestReceiver *dest,
 	QueryCompletion *completion)
 {
-	if (previous_hook)
-		previous_hook(plan, query, read_only, context, params, environment, dest, completion);
+	if (previous_utility_hook)
+		previous_utility_hook(plan, query, read_only, context, params, environment, dest, completion);
 	else
 		standard_ProcessUtility(plan, query, read_only, context, params, environment, dest,
 								completion);
@@ -199,9 +199,9 @@ run_statement(PlannedStmt *plan, const char *query, bool read_only, ProcessUtili
 static void
 let_return(int code, Datum arg)
 {
-	KgwDeparture *departure = (KgwDeparture *) DatumGetPointer(arg);
+	KgwSentAway *sent_away = (KgwSentAway *) DatumGetPointer(arg);
 
-	kgw_worker_slots_let_return(departure->dboid, departure->gone);
+	kgw_worker_slots_let_return(sent_away->dboid, sent_away->gone);
 }
 
 static void
@@ -215,24 +215,24 @@ on_statement(PlannedStmt *plan, const char *query, bool read_only,
 	const char *to_look = database_to_look_at(statement);
 	bool		wake = is_commit_prepared(statement);
 	bool		drops = IsA(statement, DropdbStmt);
-	KgwDeparture departure = {0};
+	KgwSentAway sent_away = {0};
 
 	if (name != NULL)
-		departure.dboid = get_database_oid(name, true);
-	if (!OidIsValid(departure.dboid) || !is_allowed(statement, departure.dboid) ||
-		!kgw_worker_slots_send_away(departure.dboid))
+		sent_away.dboid = get_database_oid(name, true);
+	if (!OidIsValid(sent_away.dboid) || !is_allowed(statement, sent_away.dboid) ||
+		!kgw_worker_slots_send_away(sent_away.dboid))
 		run_statement(plan, query, read_only, context, params, environment, dest, completion);
 	else
 	{
 		/* also when this session is ended: a worker kept away would be so for ever */
-		PG_ENSURE_ERROR_CLEANUP(let_return, PointerGetDatum(&departure));
+		PG_ENSURE_ERROR_CLEANUP(let_return, PointerGetDatum(&sent_away));
 		{
-			wait_for_departure(departure.dboid);
+			wait_for_departure(sent_away.dboid);
 			run_statement(plan, query, read_only, context, params, environment, dest, completion);
-			departure.gone = drops;
+			sent_away.gone = drops;
 		}
-		PG_END_ENSURE_ERROR_CLEANUP(let_return, PointerGetDatum(&departure));
-		let_return(0, PointerGetDatum(&departure));
+		PG_END_ENSURE_ERROR_CLEANUP(let_return, PointerGetDatum(&sent_away));
+		let_return(0, PointerGetDatum(&sent_away));
 	}
 	if (to_look != NULL)
 		look_at_commit(to_look);
@@ -244,6 +244,6 @@ on_statement(PlannedStmt *plan, const char *query, bool read_only,
 void
 kgw_utility_hook_install(void)
 {
-	previous_hook = ProcessUtility_hook;
+	previous_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = on_statement;
 }

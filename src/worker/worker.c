@@ -4,7 +4,7 @@
  *	  The background worker that delivers: one a database and shard.
  *
  * It sleeps until something happens (a commit sets its latch, the network has
- * news, a retry is due) and then lets the engine make a turn.  Idle, it neither
+ * news, a retry is due) and then lets the loop make a turn.  Idle, it neither
  * wakes nor queries.
  *
  * It runs its own short transactions as the bootstrap superuser, so it must not
@@ -128,19 +128,19 @@ keep_memory(void)
 }
 
 static WaitEventSet *
-create_wait_set(KgwLoop *engine)
+create_wait_set(KgwLoop *loop)
 {
 	WaitEventSet *set = kgw_compat_wait_event_set(3);
 
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	AddWaitEventToSet(set, WL_SOCKET_READABLE, kgw_loop_fd(engine), NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, kgw_loop_fd(loop), NULL, NULL);
 	return set;
 }
 
 /* Milliseconds to sleep for, rounded up; -1 for as long as it takes. */
 static long
-sleep_time(KgwLoop *engine)
+sleep_time(KgwLoop *loop)
 {
 	KgwTicks	deadline;
 	KgwTicks	now;
@@ -148,7 +148,7 @@ sleep_time(KgwLoop *engine)
 	/* what set the latch during a wait inside a transaction is set no more */
 	if (ConfigReloadPending || kgw_worker_slots_worker_dismissed())
 		return 0;
-	deadline = kgw_loop_deadline(engine);
+	deadline = kgw_loop_deadline(loop);
 	now = kgw_clock_ticks();
 	if (deadline == KGW_NEVER)
 		return -1;
@@ -159,12 +159,12 @@ sleep_time(KgwLoop *engine)
 
 /* Wait until there is something to do. */
 static void
-wait_for_work(KgwLoop *engine, WaitEventSet *set)
+wait_for_work(KgwLoop *loop, WaitEventSet *set)
 {
 	WaitEvent	events[3];
 	int			count;
 
-	count = WaitEventSetWait(set, sleep_time(engine), events, lengthof(events),
+	count = WaitEventSetWait(set, sleep_time(loop), events, lengthof(events),
 							 PG_WAIT_EXTENSION);
 	for (int i = 0; i < count; i++)
 	{
@@ -178,9 +178,9 @@ wait_for_work(KgwLoop *engine, WaitEventSet *set)
  * is half done, and it ends without the FATAL of CHECK_FOR_INTERRUPTS().
  */
 static const char *
-work(KgwLoop *engine)
+work(KgwLoop *loop)
 {
-	WaitEventSet *set = create_wait_set(engine);
+	WaitEventSet *set = create_wait_set(loop);
 
 	for (;;)
 	{
@@ -195,15 +195,15 @@ work(KgwLoop *engine)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			kgw_loop_settings_changed(engine);
+			kgw_loop_settings_changed(loop);
 		}
 		if (kgw_worker_slots_worker_dismissed())
 			return "A statement needs the database without it, or there are to be fewer workers.";
-		if (!kgw_loop_turn(engine))
+		if (!kgw_loop_turn(loop))
 			return "The database has no extension any more, or is to be looked at again.";
-		kgw_wakeups_worker_state(kgw_loop_in_flight(engine), kgw_loop_busy(engine),
-								!kgw_settings.enabled || kgw_loop_fenced(engine));
-		wait_for_work(engine, set);
+		kgw_wakeups_worker_state(kgw_loop_in_flight(loop), kgw_loop_busy(loop),
+								!kgw_settings.enabled || kgw_loop_fenced(loop));
+		wait_for_work(loop, set);
 	}
 }
 
@@ -225,20 +225,20 @@ static void
 serve(int shard)
 {
 	const char *database = database_name();
-	KgwLoop  *engine;
+	KgwLoop    *loop;
 
 	kgw_http_client_init();
-	engine = kgw_loop_new(shard);
+	loop = kgw_loop_new(shard);
 	kgw_destination_stats_clear();
 	pgstat_report_activity(STATE_IDLE, NULL);
-	if (kgw_loop_start(engine))
+	if (kgw_loop_start(loop))
 	{
 		const char *reason;
 
 		kgw_worker_slots_worker_present();
 		ereport(LOG,
 				(errmsg("kgwebhook worker %d of database \"%s\" has started", shard, database)));
-		reason = work(engine);
+		reason = work(loop);
 		ereport(LOG,
 				(errmsg("kgwebhook worker %d of database \"%s\" has stopped", shard, database),
 				 errdetail_internal("%s", reason)));

@@ -23,8 +23,8 @@ from writers import pause
 TABLES = ["queue", "delivery_log", "dead_letter", "secret", "paused"]
 
 # What a worker may have sent or heard and not yet committed when it ends: its
-# requests, as many answers, and a ledger that a lock has let fill up.
-LEDGER = 512
+# requests, as many answers, and a batch of outcomes that a lock has let fill up.
+BATCH = 512
 
 
 class Faults:
@@ -81,7 +81,7 @@ class Faults:
         self.allowed += 2 * IN_FLIGHT * self.server.workers
         self.locks = [lock for lock in self.locks if lock.poll() is None]
         if self.locks:
-            self.allowed += LEDGER * self.server.workers
+            self.allowed += BATCH * self.server.workers
 
     def _receiver_ends(self):
         """Requests that are recorded, and whose answer the worker won't see."""

@@ -85,7 +85,7 @@ like(
 # be the reason then, and not what we look for.
 reload($node, 'kgwebhook.retry_schedule' => "'50ms,1h'");
 is( $node->safe_psql('postgres', "SELECT outcome FROM kg_send_test('http://127.0.0.1:$port/ok')"),
-	'blocked', 'kg_send_test goes by the same guard');
+	'blocked', 'kg_send_test goes by the same filter');
 
 my @hosts = (
 	'2130706433', '0x7f000001', '017700000001', '127.1', '127.0.1', '0177.0.0.1',

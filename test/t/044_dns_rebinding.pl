@@ -60,7 +60,7 @@ sub new_connections
 }
 
 #
-# Every class of the guard, as an answer
+# Every class of the SSRF filter, as an answer
 #
 my %private = (
 	A => [

@@ -50,13 +50,13 @@ foreach my $function ('kg_schedule_maintenance()', 'kg_unschedule_maintenance()'
 }
 
 #
-# The sweep.  The worker is off, so that what is made here stays as it is.
+# The report.  The worker is off, so that what is made here stays as it is.
 #
 my $hint = 'HINT:  SELECT * FROM kgwebhook.unacknowledged shows them; kg_explain() says what became of one, '
   . 'and kg_recover() sends again what was given up.';
 
-# What a sweep returns, and what it puts into the log, with its level.
-sub sweep
+# What the report returns, and what it puts into the log, with its level.
+sub report
 {
 	my $log_end = -s $node->logfile;
 	my $found = sql('postgres', 'SET client_min_messages = error; SELECT kgwebhook.report_unacknowledged()');
@@ -92,7 +92,7 @@ sql('postgres', 'ALTER SYSTEM SET kgwebhook.enabled = off');
 $node->reload;
 $node->poll_query_until('postgres', q{SELECT worker_state = 'disabled' FROM kgwebhook.stats})
   or die 'waited for the worker to rest';
-is(sweep(), 0, 'all is healthy, and nothing is said');
+is(report(), 0, 'all is healthy, and nothing is said');
 sql('postgres', q{
 	INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, enqueued_at)
 	SELECT i, 'msg_' || i, 'default', 'e.new', 'queued' || i, 'https://m.example/', 'https://m.example:443', '{}', i % 2, now() - age
@@ -109,26 +109,26 @@ sql('postgres', q{
 	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason, subscription_id)
 	SELECT i, 'msg_31', 'default', 'e.new', object, 'https://s.example/', 'https://s.example:443', '{}', 1, now(), now(), '3', 'gone', subscription
 	  FROM (VALUES (32, 'both', 1), (33, 'removed', 2)) l (i, object, subscription)});
-is(sweep(), told('WARNING', 5, 2, 2, 1, 5), 'what nobody has acknowledged, and what is not on its way');
-is(sweep(), told('WARNING', 5, 2, 2, 1, 5), 'swept again, the same');
+is(report(), told('WARNING', 5, 2, 2, 1, 5), 'what nobody has acknowledged, and what is not on its way');
+is(report(), told('WARNING', 5, 2, 2, 1, 5), 'reported again, the same');
 is(sql('postgres', q{SELECT string_agg(object_id, ' ' ORDER BY object_id COLLATE "C") FROM kg_reconcile('1 day')}),
 	'both dead11 queued1 queued2 queued3 superseded1', 'kg_reconcile() has these, and what was queued within the hour');
 is(sql('postgres', q{SELECT url FROM kgwebhook.unacknowledged WHERE object_id = 'both'}), 'https://s.example/',
 	'that one receiver has it doesn\'t count for the other');
 my ($ret, $out, $err) = $node->psql('postgres', 'SELECT kgwebhook.report_unacknowledged()');
-like($err, qr/WARNING:  kgwebhook: 5 deliveries/, 'who sweeps by hand sees it');
+like($err, qr/WARNING:  kgwebhook: 5 deliveries/, 'who runs it by hand sees it');
 age('30 min');
-is(sweep(), told('WARNING', 6, 3, 2, 1, 5), 'what has become an hour old');
+is(report(), told('WARNING', 6, 3, 2, 1, 5), 'what has become an hour old');
 age('66 min');
-is(sweep(), told('LOG', 6, 3, 2, 1, 0), 'an hour later it is no news');
+is(report(), told('LOG', 6, 3, 2, 1, 0), 'an hour later it is no news');
 age('20 days');
-is(sweep(), told('LOG', 6, 3, 2, 1, 0), 'but never forgotten');
+is(report(), told('LOG', 6, 3, 2, 1, 0), 'but never forgotten');
 sql('postgres', q{
 	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at)
 	SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.object_id, q.url, q.destination, 2, 'acknowledged', true, now()
 	  FROM kgwebhook.queue q;
 	DELETE FROM kgwebhook.queue});
-is(sweep(), told('LOG', 3, 0, 2, 1, 0), 'until it is acknowledged');
+is(report(), told('LOG', 3, 0, 2, 1, 0), 'until it is acknowledged');
 
 # A log of 100,000 attempts is no reason to read them.
 sql('postgres', q{
@@ -137,14 +137,14 @@ sql('postgres', q{
 	  FROM generate_series(1, 100000) i;
 	ANALYZE kgwebhook.queue, kgwebhook.dead_letter, kgwebhook.delivery_log});
 my $reads = q{SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables WHERE relname ~ '^delivery_log'};
-cmp_ok(sql('postgres', "BEGIN; SELECT kgwebhook.report_unacknowledged() \\gset\n$reads"), '<', 100, 'a sweep reads little of a long log');
-is(sweep(), told('LOG', 3, 0, 2, 1, 0), 'and finds the same');
+cmp_ok(sql('postgres', "BEGIN; SELECT kgwebhook.report_unacknowledged() \\gset\n$reads"), '<', 100, 'the report reads little of a long log');
+is(report(), told('LOG', 3, 0, 2, 1, 0), 'and finds the same');
 sql('postgres', q{
 	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason, died_at)
 	SELECT -i, 'msg_' || i, 'default', 'e.new', 'many' || i, 'https://m.example/', 'https://m.example:443', '{}', 1, d, d, '3', 'gone', d
 	  FROM generate_series(1, 10000) i, (SELECT now() - interval '3 days') a (d)});
-like(sweep(), qr/^10000\nWARNING:  kgwebhook: 10000 deliveries or more of an object's latest status were never acknowledged\n/,
-	'there are news that a sweep doesn\'t see when there is too much');
+like(report(), qr/^10000\nWARNING:  kgwebhook: 10000 deliveries or more of an object's latest status were never acknowledged\n/,
+	'there are news that the report doesn\'t see when there is too much');
 sql('postgres', 'DELETE FROM kgwebhook.dead_letter; SELECT kg_unsubscribe(1); TRUNCATE kgwebhook.delivery_log; ALTER SYSTEM RESET kgwebhook.enabled');
 $node->reload;
 $node->poll_query_until('postgres', q{SELECT worker_state = 'idle' FROM kgwebhook.stats})
@@ -224,7 +224,7 @@ sql('postgres', 'SELECT kg_schedule_maintenance()');
 my $here = join "\n",
   'kgwebhook expire of postgres|* * * * *|SELECT public.kg_expire_intents(NULL)|postgres|postgres|t',
   'kgwebhook purge of postgres|5 0 * * *|SELECT public.kg_purge()|postgres|postgres|t',
-  'kgwebhook sweep of postgres|17 * * * *|SELECT kgwebhook.report_unacknowledged()|postgres|postgres|t';
+  'kgwebhook report of postgres|17 * * * *|SELECT kgwebhook.report_unacknowledged()|postgres|postgres|t';
 is(jobs(), $here, 'the jobs of this database');
 sql('postgres', 'BEGIN; SELECT kg_unschedule_maintenance(); ROLLBACK');
 is(jobs(), $here, 'a rollback changes nothing');
@@ -235,12 +235,12 @@ is(jobs(), $here, 'a rollback changes nothing');
 my $there = join "\n",
   'kgwebhook expire of other shop|* * * * *|SELECT "the hooks".kg_expire_intents(NULL)|other shop|postgres|t',
   'kgwebhook purge of other shop|5 0 * * *|SELECT "the hooks".kg_purge()|other shop|postgres|t',
-  'kgwebhook sweep of other shop|17 * * * *|SELECT kgwebhook.report_unacknowledged()|other shop|postgres|t';
+  'kgwebhook report of other shop|17 * * * *|SELECT kgwebhook.report_unacknowledged()|other shop|postgres|t';
 sql('other shop', 'SELECT "the hooks".kg_schedule_maintenance()');
 is(jobs(q{database = 'other shop'}), $there, 'the jobs of the other database');
 is(jobs(q{database = 'postgres'}), $here, 'beside those of this one');
 sql('postgres', q{UPDATE cron.job SET schedule = '1 1 1 1 1' WHERE jobname LIKE '%purge%'});
-sql('postgres', q{DELETE FROM cron.job WHERE jobname LIKE '%sweep%'});
+sql('postgres', q{DELETE FROM cron.job WHERE jobname LIKE '%report%'});
 foreach my $time (1, 2)
 {
 	sql('other shop', 'SELECT "the hooks".kg_schedule_maintenance()');

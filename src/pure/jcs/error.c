@@ -25,16 +25,16 @@
 /* Longest piece that is appended as a whole: an escape or a character. */
 #define PIECE_BYTES 8
 
-typedef struct Path
+typedef struct KgwJcsPath
 {
 	char		text[KGW_CANONICAL_PATH_BYTES + sizeof("...")];
 	size_t		len;
 	bool		cut;
-} Path;
+} KgwJcsPath;
 
 /* Appends a piece as a whole; from the first that doesn't fit on, none. */
 static void
-add_piece(Path *path, const char *piece, size_t len)
+add_piece(KgwJcsPath *path, const char *piece, size_t len)
 {
 	if (path->cut)
 		return;
@@ -58,7 +58,7 @@ sequence_bytes(unsigned char lead)
 
 /* Appends one character of a name; returns how many bytes it took. */
 static size_t
-add_character(Path *path, const char *p)
+add_character(KgwJcsPath *path, const char *p)
 {
 	unsigned char lead = p[0];
 	unsigned char second = p[1];
@@ -80,7 +80,7 @@ add_character(Path *path, const char *p)
 }
 
 static void
-add_name(Path *path, const KgwJcsMember *m)
+add_name(KgwJcsPath *path, const KgwJcsMember *m)
 {
 	size_t		i = 0;
 
@@ -90,7 +90,7 @@ add_name(Path *path, const KgwJcsMember *m)
 }
 
 static void
-add_index(Path *path, uint32_t index)
+add_index(KgwJcsPath *path, uint32_t index)
 {
 	char		text[16];
 
@@ -99,7 +99,7 @@ add_index(Path *path, uint32_t index)
 
 /* Where the first "depth" frames are: inside which member or element each. */
 static void
-locate(const KgwJcs *c, int depth, Path *path)
+locate(const KgwJcs *c, int depth, KgwJcsPath *path)
 {
 	int			i;
 
@@ -120,7 +120,7 @@ locate(const KgwJcs *c, int depth, Path *path)
 
 /* What " at %s" says of a path. */
 static const char *
-path_text(const Path *path)
+path_text(const KgwJcsPath *path)
 {
 	return path->len > 0 ? path->text : "the top level";
 }
@@ -152,7 +152,7 @@ KgwJcsStatus
 kgw_jcs_error_inexact(KgwJcs *c, const char *number, size_t len)
 {
 	bool		cut = len > KGW_CANONICAL_QUOTE_BYTES;
-	Path		path;
+	KgwJcsPath		path;
 
 	locate(c, c->depth, &path);
 	snprintf(c->problem, sizeof(c->problem),
@@ -165,7 +165,7 @@ kgw_jcs_error_inexact(KgwJcs *c, const char *number, size_t len)
 KgwJcsStatus
 kgw_jcs_error_duplicate(KgwJcs *c, const KgwJcsMember *member)
 {
-	Path		path;
+	KgwJcsPath		path;
 
 	locate(c, c->depth - 1, &path);
 	add_name(&path, member);

@@ -48,12 +48,12 @@
 #define MAX_EXPONENT 400
 
 /* 0.d1d2...dn * 10^point; n is 0 for zero, else d1 and dn are not '0'. */
-typedef struct Decimal
+typedef struct KgwJcsDecimal
 {
 	int			n;
 	long		point;
 	char		digits[MAX_DIGITS + 1];
-} Decimal;
+} KgwJcsDecimal;
 
 /*
  * Lays out digits as Number::toString does.  The names of the variables are
@@ -102,7 +102,7 @@ lay_out(char *out, bool negative, const char *digits, int k, int n)
 
 /* Drops the zeros at the end. */
 static void
-strip_zeros(Decimal *d)
+strip_zeros(KgwJcsDecimal *d)
 {
 	while (d->n > 0 && d->digits[d->n - 1] == '0')
 		d->n--;
@@ -110,7 +110,7 @@ strip_zeros(Decimal *d)
 
 /* The double nearest to a decimal. */
 static double
-to_double(Decimal *d)
+to_double(KgwJcsDecimal *d)
 {
 	char		text[MAX_DIGITS + 24];
 
@@ -121,7 +121,7 @@ to_double(Decimal *d)
 
 /* A positive double, correctly rounded to n digits. */
 static void
-from_double(Decimal *d, double value, int n)
+from_double(KgwJcsDecimal *d, double value, int n)
 {
 	char		text[MAX_DIGITS + 24];
 	char	   *p = text;
@@ -138,7 +138,7 @@ from_double(Decimal *d, double value, int n)
 
 /* One unit more in the n-th digit. */
 static void
-step_up(Decimal *d, int n)
+step_up(KgwJcsDecimal *d, int n)
 {
 	memset(d->digits + d->n, '0', n - d->n);
 	for (d->n = n; d->n > 0 && d->digits[d->n - 1] == '9';)
@@ -165,7 +165,7 @@ step_up(Decimal *d, int n)
  * that, and an even interval: there all lengths are tried.
  */
 static void
-shortest(Decimal *d, double value)
+shortest(KgwJcsDecimal *d, double value)
 {
 	int			n = value < DBL_MIN ? 1 : DBL_DIG;
 
@@ -187,7 +187,7 @@ shortest(Decimal *d, double value)
 int
 kgw_jcs_number_format(double value, char out[KGW_NUMBER_SIZE])
 {
-	Decimal		d;
+	KgwJcsDecimal		d;
 
 	if (value == 0)
 	{
@@ -221,7 +221,7 @@ read_exponent(const char *p, const char *end)
  * needs them, so that a megabyte of them costs no room.
  */
 static bool
-read_literal(Decimal *d, const char *p, const char *end)
+read_literal(KgwJcsDecimal *d, const char *p, const char *end)
 {
 	long		zeros = 0;
 	bool		fraction = false;
@@ -257,7 +257,7 @@ read_literal(Decimal *d, const char *p, const char *end)
 }
 
 static bool
-same(const Decimal *a, const Decimal *b)
+same(const KgwJcsDecimal *a, const KgwJcsDecimal *b)
 {
 	return a->n == b->n && a->point == b->point &&
 		memcmp(a->digits, b->digits, a->n) == 0;
@@ -273,9 +273,9 @@ same(const Decimal *a, const Decimal *b)
  * 2^89 on, that is not the double rounded.
  */
 static bool
-is_held(const Decimal *d, double value)
+is_held(const KgwJcsDecimal *d, double value)
 {
-	Decimal		other;
+	KgwJcsDecimal		other;
 	bool		integer = d->point >= d->n;
 
 	if (isinf(value) || value == 0)
@@ -306,7 +306,7 @@ is_short_integer(const char *p, size_t len)
 int
 kgw_jcs_number_canonical(const char *text, size_t len, char out[KGW_NUMBER_SIZE])
 {
-	Decimal		d;
+	KgwJcsDecimal		d;
 	double		value;
 	bool		negative = text[0] == '-';
 
