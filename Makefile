@@ -23,12 +23,12 @@ KGW_VERSION = $(shell sed -n \
 
 # The install script is made of parts, one subject a file.  Their order is that
 # of CREATE EXTENSION, so it is listed and not found by a wildcard.
-INSTALL_PARTS = header identity watch ready_made secrets subscription_table \
+INSTALL_PARTS = header identity callers watch ready_made secrets subscription_table \
 	queue delivery_log dead_letter pause dump triggers ddl_triggers \
 	subscriptions send_test worker_stats adopt view_destinations \
 	view_deliveries view_subscriptions view_stats \
 	view_unacknowledged log_partitions purge maintenance redeliver amend \
-	recover explain status dashboard verify privileges on_install
+	recover explain status dashboard verify grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
 DATA_built = $(VERSION_SCRIPT)
 DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/install/upgrade/kgwebhook--*--*.sql))

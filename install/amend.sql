@@ -35,7 +35,7 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'delivery % is not a dead letter', kg_amend.delivery_id
             USING ERRCODE = 'no_data_found',
-                  DETAIL = coalesce((SELECT format('It is %s.', d.state) FROM kgwebhook.deliveries d
+                  DETAIL = coalesce((SELECT format('It is %s.', d.state) FROM kgwebhook.all_deliveries d
                                       WHERE d.delivery_id = kg_amend.delivery_id LIMIT 1), 'No such delivery is known.'),
                   HINT = 'Only a delivery that was given up can be amended; SELECT delivery_id, payload, reason FROM kgwebhook.dead_letter shows it.';
     END IF;

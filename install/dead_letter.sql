@@ -25,6 +25,8 @@ CREATE TABLE kgwebhook.dead_letter (
     subscription_id  pg_catalog.int8,
     CONSTRAINT dead_letter_pkey PRIMARY KEY (delivery_id)
 );
+CREATE INDEX dead_letter_org_id_idx ON kgwebhook.dead_letter (org_id, xid, delivery_id);
+COMMENT ON INDEX kgwebhook.dead_letter_org_id_idx IS 'the dead letters of one organization';
 COMMENT ON TABLE kgwebhook.dead_letter IS 'deliveries that were given up, with the reason';
 COMMENT ON COLUMN kgwebhook.dead_letter.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.dead_letter.webhook_id IS 'the event, as receivers see it';

@@ -3,10 +3,41 @@
  *		What happened to a delivery, and what is next.
  */
 
-CREATE FUNCTION @extschema@.kg_explain(delivery_id pg_catalog.int8) RETURNS pg_catalog.text
-    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+/*
+ * What a merchant's role is told of a delivery that waits: nothing of the server, nor
+ * of what others have at the same destination.
+ */
+CREATE FUNCTION kgwebhook.explain_waiting(
+    it kgwebhook.deliveries,
+    subscription kgwebhook.subscription,
+    destination_state pg_catalog.text,
+    head pg_catalog.int8,
+    next pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE
+        WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
+            format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id)
+        WHEN subscription.disabled_at IS NOT NULL THEN
+            format('Its subscription %s is disabled: it becomes a dead letter when its turn comes.', it.subscription_id)
+        WHEN subscription.paused_at IS NOT NULL THEN
+            format('Its subscription %s is paused. Next is %s, after kg_resume_subscription(%s).',
+                   it.subscription_id, next, it.subscription_id)
+        WHEN NOT isfinite(it.next_attempt_at) THEN 'It waits for a signing secret: ask the operator.'
+        WHEN destination_state IN ('paused', 'stopped') THEN format('The operator has paused sending. Next is %s, once that is over.', next)
+        WHEN head < it.delivery_id THEN format('It waits for delivery %s, an older status of the same object, which goes first.', head)
+        WHEN destination_state = 'backing_off' AND it.last_outcome <> 'acknowledged' THEN
+            'Its receiver keeps failing, so that it is only probed: this is sent once a probe succeeds.'
+        ELSE format('Next is %s.', next) END
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_waiting(kgwebhook.deliveries, kgwebhook.subscription, pg_catalog.text, pg_catalog.int8, pg_catalog.text) IS
+  'what a delivery waits for, in words for the merchant whose it is';
+
+CREATE FUNCTION kgwebhook.kg_explain(delivery_id pg_catalog.int8) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
     AS $$
 DECLARE
+    own text := kgwebhook.scope();
     it kgwebhook.deliveries;
     last kgwebhook.delivery_log;
     dead kgwebhook.dead_letter;
@@ -21,7 +52,8 @@ DECLARE
     told text;
     next text;
 BEGIN
-    SELECT * INTO it FROM kgwebhook.deliveries d WHERE d.delivery_id = kg_explain.delivery_id;
+    SELECT * INTO it FROM kgwebhook.all_deliveries d
+     WHERE d.delivery_id = kg_explain.delivery_id AND (own IS NULL OR d.org_id = own);
     IF NOT FOUND THEN
         RETURN format('Delivery %s is not known: it is not in the queue, the dead letters or the log. '
                       'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',
@@ -86,6 +118,11 @@ BEGIN
                         WHEN it.next_attempt_at <= now() THEN 'which is due now'
                         ELSE format('at %s, in %s', date_trunc('second', it.next_attempt_at),
                                     date_trunc('second', it.next_attempt_at - now())) END);
+    IF own IS NOT NULL THEN
+        RETURN told || E'\n' || kgwebhook.explain_waiting(it, subscription,
+                                     CASE WHEN worker IN ('idle', 'busy') THEN destination.state ELSE 'stopped' END,
+                                     head.delivery_id, next);
+    END IF;
     RETURN told || E'\n' || CASE
         WHEN worker NOT IN ('idle', 'busy') THEN
             format('Nothing is sent at present, because the worker is: %s. Next is %s, once that is fixed.', worker, next)
@@ -123,13 +160,19 @@ BEGIN
                 THEN E'\n' || kgwebhook.receiver_remedy(last.outcome, last.response_status, last.error, it.url, it.org_id) ELSE '' END;
 END
 $$;
+COMMENT ON FUNCTION kgwebhook.kg_explain(pg_catalog.int8) IS
+  'does what kg_explain() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_explain(delivery_id pg_catalog.int8) RETURNS pg_catalog.text
+    LANGUAGE c STABLE STRICT
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.int8) IS
   'what happened to a delivery, what is next and when, in words';
 
-CREATE FUNCTION @extschema@.kg_explain(
+CREATE FUNCTION kgwebhook.kg_explain(
     object_id pg_catalog.text,
-    org_id pg_catalog.text DEFAULT NULL,
-    kind pg_catalog.text DEFAULT NULL) RETURNS SETOF pg_catalog.text
+    org_id pg_catalog.text,
+    kind pg_catalog.text) RETURNS SETOF pg_catalog.text
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -143,8 +186,17 @@ BEGIN
                                 ELSE format(' for %s', concat_ws(' and ', 'organization ' || org_id, 'kind ' || kind)) END);
         RETURN;
     END IF;
-    RETURN QUERY SELECT @extschema@.kg_explain(i.id) FROM unnest(ids) WITH ORDINALITY AS i(id, n) ORDER BY i.n;
+    RETURN QUERY SELECT kgwebhook.kg_explain(i.id) FROM unnest(ids) WITH ORDINALITY AS i(id, n) ORDER BY i.n;
 END
 $$;
+COMMENT ON FUNCTION kgwebhook.kg_explain(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'does what kg_explain() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_explain(
+    object_id pg_catalog.text,
+    org_id pg_catalog.text DEFAULT NULL,
+    kind pg_catalog.text DEFAULT NULL) RETURNS SETOF pg_catalog.text
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_explain(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'what happened to each delivery of an object, oldest first, in words';

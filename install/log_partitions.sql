@@ -35,7 +35,7 @@ BEGIN
     IF strays > 1000 THEN
         RAISE WARNING 'attempts of % stay in kgwebhook.delivery_log_default', day
             USING DETAIL = 'There are too many of them to move while the log is locked.',
-                  HINT = 'They are deleted when they are older than \&quot;kgwebhook.log_retention\&quot;.';
+                  HINT = 'They are deleted when they are older than "kgwebhook.log_retention".';
         RETURN;
     END IF;
     EXECUTE format('CREATE TABLE kgwebhook.%I (LIKE kgwebhook.delivery_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING COMPRESSION)',

@@ -39,8 +39,10 @@ CREATE TABLE kgwebhook.queue (
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
 CREATE INDEX queue_xid_idx ON kgwebhook.queue (xid, delivery_id);
+CREATE INDEX queue_org_id_idx ON kgwebhook.queue (org_id, xid, delivery_id);
 COMMENT ON TABLE kgwebhook.queue IS 'deliveries from commit until they are settled';
 COMMENT ON INDEX kgwebhook.queue_destination_idx IS 'reads the backlog of one destination page by page, oldest first';
+COMMENT ON INDEX kgwebhook.queue_org_id_idx IS 'what waits for one organization, and what has come since it last looked';
 COMMENT ON INDEX kgwebhook.queue_xid_idx IS 'finds the rows committed since the last look';
 COMMENT ON COLUMN kgwebhook.queue.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.queue.webhook_id IS 'the event, as receivers see it: the same for every attempt and every receiver';

@@ -81,23 +81,24 @@ $$;
 COMMENT ON FUNCTION kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]) IS
   'puts deliveries into the queue again; those already in it become due';
 
-CREATE FUNCTION @extschema@.kg_redeliver(delivery_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8
-    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION kgwebhook.kg_redeliver(delivery_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
     AS $$
 DECLARE
+    own text := kgwebhook.scope();
     it record;
 BEGIN
     SELECT k.is_test, k.subscription_id INTO it
-      FROM (SELECT q.delivery_id, false AS is_test, q.subscription_id FROM kgwebhook.queue q
+      FROM (SELECT q.delivery_id, q.org_id, false AS is_test, q.subscription_id FROM kgwebhook.queue q
             UNION ALL
-            SELECT d.delivery_id, false, d.subscription_id FROM kgwebhook.dead_letter d
+            SELECT d.delivery_id, d.org_id, false, d.subscription_id FROM kgwebhook.dead_letter d
             UNION ALL
-            SELECT l.delivery_id, l.is_test, l.subscription_id FROM kgwebhook.delivery_log l) k
-     WHERE k.delivery_id = kg_redeliver.delivery_id LIMIT 1;
+            SELECT l.delivery_id, l.org_id, l.is_test, l.subscription_id FROM kgwebhook.delivery_log l) k
+     WHERE k.delivery_id = kg_redeliver.delivery_id AND (own IS NULL OR k.org_id = own) LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'delivery % does not exist', kg_redeliver.delivery_id
             USING ERRCODE = 'no_data_found',
-                  DETAIL = 'It is not in the queue, the dead letters or the log; days of the log are dropped after \"kgwebhook.log_retention\".',
+                  DETAIL = 'It is not in the queue, the dead letters or the log; days of the log are dropped after "kgwebhook.log_retention".',
                   HINT = 'kgwebhook.deliveries has the deliveries'' numbers; an attempt''s number (attempt_id) is not one of them.';
     END IF;
     IF it.is_test THEN
@@ -121,6 +122,12 @@ BEGIN
     END IF;
 END
 $$;
+COMMENT ON FUNCTION kgwebhook.kg_redeliver(pg_catalog.int8) IS
+  'does what kg_redeliver() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_redeliver(delivery_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8
+    LANGUAGE c VOLATILE STRICT
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_redeliver(pg_catalog.int8) IS
   'sends a delivery again, with the same webhook-id';
 
@@ -128,11 +135,14 @@ COMMENT ON FUNCTION @extschema@.kg_redeliver(pg_catalog.int8) IS
  * An object is named by organization, kind and identifier.  The identifier alone
  * is enough as long as only one object has it; otherwise the error lists the
  * candidates, because one organization's deliveries must not be sent again for another's.
+ * For a merchant's role there are no others: plans are made for its organization, so
+ * that not even the time tells how much another one has under that identifier.
  */
 CREATE FUNCTION kgwebhook.deliveries_of(object_id pg_catalog.text, org_id pg_catalog.text, kind pg_catalog.text) RETURNS pg_catalog.int8[]
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
     AS $$
 DECLARE
+    own text := kgwebhook.scope();
     few CONSTANT int4 := 10;
     ids int8[];
     names text;
@@ -143,15 +153,18 @@ BEGIN
             USING ERRCODE = 'null_value_not_allowed',
                   HINT = 'Only org_id and kind may be null, where object_id alone names one object.';
     END IF;
+    IF org_id IS NOT NULL THEN
+        PERFORM kgwebhook.check_organization(org_id);
+    END IF;
     WITH known AS (
         SELECT q.delivery_id, q.org_id, q.kind FROM kgwebhook.queue q
-         WHERE q.object_id = deliveries_of.object_id
+         WHERE q.object_id = deliveries_of.object_id AND (own IS NULL OR q.org_id = own)
         UNION
         SELECT d.delivery_id, d.org_id, d.kind FROM kgwebhook.dead_letter d
-         WHERE d.object_id = deliveries_of.object_id
+         WHERE d.object_id = deliveries_of.object_id AND (own IS NULL OR d.org_id = own)
         UNION
         SELECT l.delivery_id, l.org_id, l.kind FROM kgwebhook.delivery_log l
-         WHERE l.object_id = deliveries_of.object_id AND NOT l.is_test),
+         WHERE l.object_id = deliveries_of.object_id AND NOT l.is_test AND (own IS NULL OR l.org_id = own)),
     meant AS (
         SELECT k.* FROM known k
          WHERE k.org_id = coalesce(deliveries_of.org_id, k.org_id)
@@ -176,10 +189,10 @@ $$;
 COMMENT ON FUNCTION kgwebhook.deliveries_of(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'the deliveries of one object, oldest first; an error when several objects have the identifier';
 
-CREATE FUNCTION @extschema@.kg_redeliver_object(
+CREATE FUNCTION kgwebhook.kg_redeliver_object(
     object_id pg_catalog.text,
-    org_id pg_catalog.text DEFAULT NULL,
-    kind pg_catalog.text DEFAULT NULL) RETURNS SETOF pg_catalog.int8
+    org_id pg_catalog.text,
+    kind pg_catalog.text) RETURNS SETOF pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -196,5 +209,14 @@ BEGIN
     END IF;
 END
 $$;
+COMMENT ON FUNCTION kgwebhook.kg_redeliver_object(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+  'does what kg_redeliver_object() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_redeliver_object(
+    object_id pg_catalog.text,
+    org_id pg_catalog.text DEFAULT NULL,
+    kind pg_catalog.text DEFAULT NULL) RETURNS SETOF pg_catalog.int8
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_redeliver_object(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'sends all deliveries of an object again, oldest first, with the same webhook-ids';

@@ -56,18 +56,33 @@ $$;
 COMMENT ON FUNCTION kgwebhook.explain_missing_secret(pg_catalog.text) IS
   'explains what deliveries that wait for an organization''s secret wait for, in words';
 
+CREATE FUNCTION kgwebhook.kg_rotate_secret(
+    org_id pg_catalog.text,
+    activate_after pg_catalog.interval,
+    keep_old pg_catalog.interval) RETURNS pg_catalog.text
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_rotate_secret';
+COMMENT ON FUNCTION kgwebhook.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval) IS
+  'does what kg_rotate_secret() is for, with the owner''s rights';
+
 CREATE FUNCTION @extschema@.kg_rotate_secret(
     org_id pg_catalog.text DEFAULT 'default',
     activate_after pg_catalog.interval DEFAULT '24 hours',
     keep_old pg_catalog.interval DEFAULT '24 hours') RETURNS pg_catalog.text
-    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'kg_rotate_secret';
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval) IS
   'creates the successor of an organization''s secret and returns it, this once';
 
-CREATE FUNCTION @extschema@.kg_cancel_rotation(org_id pg_catalog.text) RETURNS pg_catalog.void
+CREATE FUNCTION kgwebhook.kg_cancel_rotation(org_id pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_cancel_rotation';
+COMMENT ON FUNCTION kgwebhook.kg_cancel_rotation(pg_catalog.text) IS
+  'does what kg_cancel_rotation() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_cancel_rotation(org_id pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_cancel_rotation(pg_catalog.text) IS
   'cancels a rotation in progress: the old secret signs alone, the new one is discarded';
 

@@ -3,21 +3,34 @@
  *		Subscribing, pausing and resuming a subscription.
  */
 
+CREATE FUNCTION kgwebhook.kg_subscribe(
+    org_id pg_catalog.text,
+    url pg_catalog.text,
+    events pg_catalog.text[],
+    description pg_catalog.text) RETURNS pg_catalog.int8
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_subscribe';
+COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
+  'does what kg_subscribe() is for, with the owner''s rights';
+
 CREATE FUNCTION @extschema@.kg_subscribe(
     org_id pg_catalog.text,
     url pg_catalog.text,
     events pg_catalog.text[] DEFAULT '{*}',
     description pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.int8
-    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS 'MODULE_PATHNAME', 'kg_subscribe';
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
   'sends an organization''s events to a URL, in addition to the objects'' own; returns the subscription''s number';
 
-CREATE FUNCTION @extschema@.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+CREATE FUNCTION kgwebhook.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    own text := kgwebhook.scope();
 BEGIN
-    DELETE FROM kgwebhook.subscription s WHERE s.subscription_id = kg_unsubscribe.subscription_id;
+    DELETE FROM kgwebhook.subscription s
+     WHERE s.subscription_id = kg_unsubscribe.subscription_id AND (own IS NULL OR s.org_id = own);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'subscription % does not exist', kg_unsubscribe.subscription_id
             USING ERRCODE = 'no_data_found',
@@ -25,15 +38,23 @@ BEGIN
     END IF;
 END
 $$;
+COMMENT ON FUNCTION kgwebhook.kg_unsubscribe(pg_catalog.int8) IS
+  'does what kg_unsubscribe() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_unsubscribe(pg_catalog.int8) IS
   'removes a subscription; what is still queued for it becomes dead letters';
 
-CREATE FUNCTION @extschema@.kg_pause_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+CREATE FUNCTION kgwebhook.kg_pause_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    own text := kgwebhook.scope();
 BEGIN
     UPDATE kgwebhook.subscription s SET paused_at = coalesce(s.paused_at, now())
-     WHERE s.subscription_id = kg_pause_subscription.subscription_id;
+     WHERE s.subscription_id = kg_pause_subscription.subscription_id AND (own IS NULL OR s.org_id = own);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'subscription % does not exist', kg_pause_subscription.subscription_id
             USING ERRCODE = 'no_data_found',
@@ -41,17 +62,24 @@ BEGIN
     END IF;
 END
 $$;
+COMMENT ON FUNCTION kgwebhook.kg_pause_subscription(pg_catalog.int8) IS
+  'does what kg_pause_subscription() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_pause_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_pause_subscription(pg_catalog.int8) IS
   'pauses a subscription: its events wait in the queue';
 
-CREATE FUNCTION @extschema@.kg_resume_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+CREATE FUNCTION kgwebhook.kg_resume_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
+    own text := kgwebhook.scope();
     former kgwebhook.subscription;
 BEGIN
     SELECT * INTO former FROM kgwebhook.subscription s
-     WHERE s.subscription_id = kg_resume_subscription.subscription_id FOR UPDATE;
+     WHERE s.subscription_id = kg_resume_subscription.subscription_id AND (own IS NULL OR s.org_id = own) FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'subscription % does not exist', kg_resume_subscription.subscription_id
             USING ERRCODE = 'no_data_found',
@@ -68,10 +96,18 @@ BEGIN
     IF former.disabled_at IS NOT NULL THEN
         RAISE NOTICE 'subscription % is enabled again', former.subscription_id
             USING DETAIL = 'Events from the time when it was disabled are not sent automatically.',
-                  HINT = format('SELECT kg_recover(%L, org_id => %L, destination => %L) sends it.',
-                                date_trunc('second', former.disabled_at), former.org_id, former.destination);
+                  HINT = CASE WHEN own IS NULL
+                              THEN format('SELECT kg_recover(%L, org_id => %L, destination => %L) sends it.',
+                                          date_trunc('second', former.disabled_at), former.org_id, former.destination)
+                              ELSE 'kg_redeliver() sends one of them.' END;
     END IF;
 END
 $$;
+COMMENT ON FUNCTION kgwebhook.kg_resume_subscription(pg_catalog.int8) IS
+  'does what kg_resume_subscription() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_resume_subscription(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_resume_subscription(pg_catalog.int8) IS
   'undoes kg_pause_subscription(), and enables a subscription that was disabled';

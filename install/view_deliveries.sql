@@ -3,7 +3,7 @@
  *		View of deliveries.
  */
 
-CREATE VIEW kgwebhook.deliveries AS
+CREATE VIEW kgwebhook.all_deliveries AS
     SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.kind, q.object_id, q.url, q.destination,
            CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
            q.attempts,
@@ -39,6 +39,25 @@ CREATE VIEW kgwebhook.deliveries AS
                           AND n.attempt OPERATOR(pg_catalog.>) l.attempt)
        AND NOT EXISTS (SELECT FROM kgwebhook.queue n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id)
        AND NOT EXISTS (SELECT FROM kgwebhook.dead_letter n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id);
+COMMENT ON VIEW kgwebhook.all_deliveries IS
+  'one row a delivery, of every organization; kgwebhook.deliveries without its restriction';
+
+/*
+ * A merchant's role sees its organization's rows, by a condition of their own, which the
+ * organization's index answers; for other roles, that branch is not executed, and
+ * conditions reach the tables as if it were not there.
+ */
+CREATE VIEW kgwebhook.own_deliveries WITH (security_barrier) AS
+    SELECT d.* FROM kgwebhook.all_deliveries d
+     WHERE EXISTS (SELECT FROM kgwebhook.my_organization)
+       AND d.org_id OPERATOR(pg_catalog.=) (SELECT m.org_id FROM kgwebhook.my_organization m);
+COMMENT ON VIEW kgwebhook.own_deliveries IS
+  'the deliveries of the current role''s organization, if it acts for one only';
+
+CREATE VIEW kgwebhook.deliveries AS
+    SELECT d.* FROM kgwebhook.all_deliveries d WHERE NOT EXISTS (SELECT FROM kgwebhook.my_organization)
+    UNION ALL
+    SELECT o.* FROM kgwebhook.own_deliveries o;
 COMMENT ON VIEW kgwebhook.deliveries IS
   'one row a delivery: pending, retrying, acknowledged, dead or superseded';
 COMMENT ON COLUMN kgwebhook.deliveries.delivery_id IS 'the delivery';
@@ -58,3 +77,17 @@ COMMENT ON COLUMN kgwebhook.deliveries.last_attempt_at IS 'when the last attempt
 COMMENT ON COLUMN kgwebhook.deliveries.next_attempt_at IS 'when the next attempt is due; NULL when it is settled';
 COMMENT ON COLUMN kgwebhook.deliveries.enqueued_at IS 'when the status changed; NULL when only the log remembers the delivery';
 COMMENT ON COLUMN kgwebhook.deliveries.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
+
+DO LANGUAGE plpgsql $$
+DECLARE
+    described record;
+BEGIN
+    FOR described IN
+        SELECT v.name, a.attname, col_description(a.attrelid, a.attnum) AS words
+          FROM pg_attribute a, unnest(ARRAY['all_deliveries', 'own_deliveries']) v (name)
+         WHERE a.attrelid = 'kgwebhook.deliveries'::regclass AND a.attnum > 0
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN kgwebhook.%I.%I IS %L', described.name, described.attname, described.words);
+    END LOOP;
+END
+$$;

@@ -52,7 +52,8 @@ SELECT t.tgrelid::regclass AS relation, t.tgname AS trigger_without_comment
 --
 -- Functions: whose rights they run with, and on which search_path.  Those that
 -- have none pinned either run no SQL (enqueue(), the receivers' three,
--- installed(), log_retention()), or create or update a table as the caller would.
+-- installed(), log_retention(), and those that merchants' roles may call, which call
+-- their implementation), or create or update a table as the caller would.
 --
 SELECT p.pronamespace::regnamespace AS schema, p.proname,
        CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END AS rights,
@@ -66,7 +67,7 @@ SELECT p.pronamespace::regnamespace AS schema, p.proname,
 SELECT p.proname AS definer_on_a_foreign_path
   FROM member m JOIN pg_proc p ON p.oid = m.objid
  WHERE m.classid = 'pg_proc'::regclass
-   AND p.prosecdef AND p.proconfig IS DISTINCT FROM '{"search_path=pg_catalog, pg_temp"}';
+   AND p.prosecdef AND NOT 'search_path=pg_catalog, pg_temp' = ANY (coalesce(p.proconfig, '{}'));
 
 --
 -- Rights

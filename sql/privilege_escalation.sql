@@ -231,6 +231,9 @@ INSERT INTO calls VALUES
 	('kg_watch', $$ public.kg_watch('hijack.own', 'own', 'id', 'status', 'url', 'org', '{"id": "id"}') $$),
 	('kg_unwatch', $$ public.kg_unwatch('hijack.own') $$),
 	('kg_send_test', $$ public.kg_send_test('http://10.0.0.7/', 'hijack') $$),
+	('kg_grant_org', $$ public.kg_grant_org('kgw_alice', 'hijack') $$),
+	('kg_grant_gateway', $$ public.kg_grant_gateway('kgw_mallory') $$),
+	('check_organization', $$ kgwebhook.check_organization('hijack') $$),
 	('kg_subscribe', $$ public.kg_subscribe('hijack', 'https://hijack.example/', '{*}', 'mine') $$),
 	('kg_amend', $$ public.kg_amend(0, '{"a": 1}') $$),
 	('kg_pause_subscription', $$ public.kg_pause_subscription((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),
@@ -299,6 +302,7 @@ RESET ROLE;
 SELECT event, object_id, problem FROM kgwebhook.queue ORDER BY delivery_id;
 SELECT org_id FROM kgwebhook.secret WHERE org_id = 'hijack';
 
+SELECT kg_revoke_org('kgw_alice', 'hijack'), kg_revoke_gateway('kgw_mallory');
 DROP SCHEMA hijack, trap CASCADE;
 DELETE FROM kgwebhook.watch;
 DELETE FROM kgwebhook.queue;

@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "api/arguments.h"
+#include "api/caller.h"
 #include "api/secrets.h"
 #include "secrets/encryption.h"
 #include "secrets/key_file.h"
@@ -125,6 +126,7 @@ begin_rotation(text *org_id, text *secret, TimestampTz now, TimestampTz activate
 	KgwPresent	present;
 
 	SPI_connect();
+	kgw_caller_check_organization(org_id);
 	lock_present(org_id, now, &present);
 	args[0] = PointerGetDatum(org_id);
 	args[1] = PointerGetDatum(keep_old_as(org_id, &present));
@@ -215,6 +217,7 @@ kg_cancel_rotation(PG_FUNCTION_ARGS)
 	args[0] = PointerGetDatum(org_id);
 	kgw_statement_redaction_begin(&discretion, NULL);
 	SPI_connect();
+	kgw_caller_check_organization(org_id);
 	active = lock_rotation(org_id, GetCurrentTimestamp());
 	if (SPI_execute_with_args("UPDATE kgwebhook.secret SET next_secret = NULL,"
 							  " activates_at = NULL, retires_at = NULL"

@@ -37,6 +37,7 @@
 #include "utils/tuplestore.h"
 
 #include "api/arguments.h"
+#include "api/caller.h"
 #include "capture/enqueue.h"
 #include "pg/extension.h"
 #include "pg/guc.h"
@@ -398,6 +399,7 @@ kg_send_test(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
+	kgw_caller_check_organization(cstring_to_text(org_id));
 	tests = PG_ARGISNULL(0) ? subscription_tests(org_id) : url_test(fcinfo);
 	make_rows(tests, PG_ARGISNULL(0) ? NULL : tests->test[0].row.url, org_id, status);
 	prepare(tests, org_id);

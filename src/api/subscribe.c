@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 
 #include "api/arguments.h"
+#include "api/caller.h"
 #include "pure/event_pattern.h"
 
 PG_FUNCTION_INFO_V1(kg_subscribe);
@@ -169,6 +170,7 @@ kg_subscribe(PG_FUNCTION_ARGS)
 		nulls[4] = 'n';
 
 	SPI_connect();
+	kgw_caller_check_organization(DatumGetTextPP(args[0]));
 	refuse_too_many(args[0]);
 	if (!read_int8("INSERT INTO kgwebhook.subscription (org_id, url, destination, events, description)"
 					 " VALUES ($1, $2, $3, $4, $5)"

@@ -61,7 +61,7 @@ enum
 static const char deliveries[] =
 "SELECT v.delivery_id, v.object_id, v.event, v.url, v.state, v.attempts, v.last_status, v.last_error,"
 "       coalesce(v.last_attempt_at, v.enqueued_at), v.next_attempt_at"
-"  FROM kgwebhook.deliveries v"
+"  FROM kgwebhook.all_deliveries v"
 " WHERE v.delivery_id = ANY ($1)"
 " ORDER BY v.state IN ('acknowledged', 'superseded'), v.delivery_id DESC";
 

@@ -38,6 +38,7 @@ static char *retry_schedule_text;
 static char *allowed_networks_text;
 static char *allowed_ports_text;
 static char *log_retention_text;
+static char *org_id_text;
 
 /* What the three check hooks share: keep the parsed form, or say why not. */
 static bool
@@ -283,6 +284,11 @@ kgw_guc_define(void)
 							process_shared_preload_libraries_in_progress ?
 							PGC_POSTMASTER : PGC_SIGHUP,
 							0, NULL, NULL, NULL);
+	DefineCustomStringVariable("kgwebhook.org_id",
+							   "Organization for which the role of a gateway acts.",
+							   "Counts only for roles that kg_grant_gateway() was called for.",
+							   &org_id_text, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
 	define_limits();
 	define_retries();
 	define_ssrf_filter();

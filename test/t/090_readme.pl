@@ -348,9 +348,10 @@ is_deeply([ keys %programs ], ['receiver.py'], 'there is no other program in the
 # The reference
 #
 my $settings = $node->safe_psql('shop', q{
-	SELECT format('| `%s` |%s| on %s |', name,
+	SELECT format('| `%s` |%s| %s |', name,
 	              CASE WHEN boot = '' THEN ' ' ELSE ' `' || boot || '` ' END,
-	              CASE context WHEN 'postmaster' THEN 'restart' ELSE 'reload' END)
+	              CASE context WHEN 'postmaster' THEN 'on restart' WHEN 'user' THEN 'at any time'
+	                           ELSE 'on reload' END)
 	  FROM (SELECT name, context,
 	               CASE WHEN vartype = 'bool' OR unit IS NULL THEN boot_val
 	                    ELSE current_setting(name) END AS boot

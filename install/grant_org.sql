@@ -1,0 +1,206 @@
+/*
+ * install/grant_org.sql
+ *		Merchants' roles: kg_grant_org() and what it grants.
+ */
+
+CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regprocedure
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT f::regprocedure FROM unnest(ARRAY[
+        'kgwebhook.own_organization()',
+        '@extschema@.kg_subscribe(text, text, text[], text)',
+        '@extschema@.kg_unsubscribe(bigint)',
+        '@extschema@.kg_pause_subscription(bigint)',
+        '@extschema@.kg_resume_subscription(bigint)',
+        '@extschema@.kg_send_test(text, text, text)',
+        '@extschema@.kg_redeliver(bigint)',
+        '@extschema@.kg_redeliver_object(text, text, text)',
+        '@extschema@.kg_explain(bigint)',
+        '@extschema@.kg_explain(text, text, text)',
+        '@extschema@.kg_rotate_secret(text, interval, interval)',
+        '@extschema@.kg_cancel_rotation(text)']) f
+$$;
+COMMENT ON FUNCTION kgwebhook.merchant_functions() IS
+  'the functions that a merchant''s role may execute, each for its own organization only';
+
+/*
+ * Row security of the two tables that merchants read.  The first policy shows every row to
+ * every role that was granted the table; the second one takes from merchants' roles what is not
+ * their organization's, by a condition that the organization's index answers.  The first
+ * looks whether there is a second one for the role: where there is not, a merchant's role
+ * sees nothing.
+ *
+ * pg_dump leaves policies of an extension's tables to the extension.  So the first is made
+ * here, and the second by a trigger, which a restore fires, too.
+ */
+ALTER TABLE kgwebhook.delivery_log ENABLE ROW LEVEL SECURITY;
+ALTER TABLE kgwebhook.dead_letter ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY kgwebhook_all ON kgwebhook.delivery_log USING ((
+    SELECT pg_catalog.pg_has_role(CURRENT_USER, e.extowner, 'USAGE')
+        OR NOT pg_catalog.has_function_privilege(CURRENT_USER, 'kgwebhook.own_organization()'::pg_catalog.regprocedure, 'EXECUTE')
+        OR EXISTS (SELECT FROM pg_catalog.pg_policy p, pg_catalog.unnest(p.polroles) r
+                    WHERE p.polrelid OPERATOR(pg_catalog.=) 'kgwebhook.delivery_log'::pg_catalog.regclass
+                      AND p.polname OPERATOR(pg_catalog.=) 'kgwebhook_own_organization'
+                      AND pg_catalog.pg_has_role(CURRENT_USER, r, 'USAGE'))
+      FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=) 'kgwebhook'));
+COMMENT ON POLICY kgwebhook_all ON kgwebhook.delivery_log IS
+  'all rows, for all who were granted the table; merchants'' roles need the other policy as well';
+
+CREATE POLICY kgwebhook_all ON kgwebhook.dead_letter USING ((
+    SELECT pg_catalog.pg_has_role(CURRENT_USER, e.extowner, 'USAGE')
+        OR NOT pg_catalog.has_function_privilege(CURRENT_USER, 'kgwebhook.own_organization()'::pg_catalog.regprocedure, 'EXECUTE')
+        OR EXISTS (SELECT FROM pg_catalog.pg_policy p, pg_catalog.unnest(p.polroles) r
+                    WHERE p.polrelid OPERATOR(pg_catalog.=) 'kgwebhook.dead_letter'::pg_catalog.regclass
+                      AND p.polname OPERATOR(pg_catalog.=) 'kgwebhook_own_organization'
+                      AND pg_catalog.pg_has_role(CURRENT_USER, r, 'USAGE'))
+      FROM pg_catalog.pg_extension e WHERE e.extname OPERATOR(pg_catalog.=) 'kgwebhook'));
+COMMENT ON POLICY kgwebhook_all ON kgwebhook.dead_letter IS
+  'all rows, for all who were granted the table; merchants'' roles need the other policy as well';
+
+CREATE FUNCTION kgwebhook.restrict_rows() RETURNS pg_catalog.trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    relation regclass;
+    roles text := (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.oid)
+                     FROM kgwebhook.organization_role o JOIN pg_roles r ON r.oid = o.role);
+BEGIN
+    FOREACH relation IN ARRAY '{kgwebhook.delivery_log,kgwebhook.dead_letter}'::regclass[] LOOP
+        IF EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = relation AND p.polname = 'kgwebhook_own_organization') THEN
+            EXECUTE format('DROP POLICY kgwebhook_own_organization ON %s', relation);
+        END IF;
+        IF roles IS NOT NULL THEN
+            EXECUTE format('CREATE POLICY kgwebhook_own_organization ON %s AS RESTRICTIVE FOR SELECT TO %s'
+                           ' USING (org_id = (SELECT kgwebhook.own_organization()))', relation, roles);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.restrict_rows() IS
+  'trigger of kgwebhook.organization_role: lets those roles see only their organization''s rows';
+
+CREATE TRIGGER restrict_rows
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.organization_role
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.restrict_rows();
+COMMENT ON TRIGGER restrict_rows ON kgwebhook.organization_role IS 'has the policies name the roles, also when rows are restored';
+
+CREATE FUNCTION kgwebhook.bind_role(role pg_catalog.regrole, org_id pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    name name := (SELECT r.rolname FROM pg_roles r WHERE r.oid = bind_role.role);
+    present kgwebhook.organization_role;
+    granted regprocedure;
+BEGIN
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'role % does not exist', coalesce(bind_role.role::text, 'NULL')
+            USING ERRCODE = 'undefined_object';
+    ELSIF pg_has_role(bind_role.role, (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'kgwebhook'), 'USAGE') THEN
+        RAISE EXCEPTION 'role "%" cannot be restricted to an organization', name
+            USING ERRCODE = 'invalid_grant_operation',
+                  DETAIL = 'It is a superuser, or has the rights of the extension''s owner.',
+                  HINT = 'Create a role of its own for the organization.';
+    END IF;
+    /* one grant at a time: each writes down all roles that there are */
+    LOCK TABLE kgwebhook.organization_role IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM kgwebhook.organization_role o WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = o.role);
+    SELECT * INTO present FROM kgwebhook.organization_role o WHERE o.role = bind_role.role;
+    IF FOUND AND present.org_id IS DISTINCT FROM bind_role.org_id THEN
+        RAISE EXCEPTION 'role "%" % already', name,
+                        CASE WHEN present.org_id IS NULL THEN 'is the role of a gateway'
+                             ELSE format('acts for organization "%s"', present.org_id) END
+            USING ERRCODE = 'duplicate_object',
+                  HINT = format('Use a role for each organization, or take this one away by %s.',
+                                CASE WHEN present.org_id IS NULL THEN format('kg_revoke_gateway(%L)', name)
+                                     ELSE format('kg_revoke_org(%L, %L)', name, present.org_id) END);
+    END IF;
+    INSERT INTO kgwebhook.organization_role (role, org_id) VALUES (bind_role.role, bind_role.org_id)
+        ON CONFLICT DO NOTHING;
+    FOR granted IN SELECT f FROM kgwebhook.merchant_functions() f LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', granted, name);
+    END LOOP;
+    EXECUTE format('GRANT USAGE ON SCHEMA kgwebhook TO %I', name);
+    EXECUTE format('GRANT SELECT ON kgwebhook.my_organization, kgwebhook.deliveries, kgwebhook.subscriptions,'
+                   ' kgwebhook.delivery_log, kgwebhook.dead_letter TO %I', name);
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.bind_role(pg_catalog.regrole, pg_catalog.text) IS
+  'binds a role to an organization, or to the one in kgwebhook.org_id, and grants it what merchants may do';
+
+CREATE FUNCTION kgwebhook.unbind_role(role pg_catalog.regrole, org_id pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    name name := (SELECT r.rolname FROM pg_roles r WHERE r.oid = unbind_role.role);
+    granted regprocedure;
+BEGIN
+    LOCK TABLE kgwebhook.organization_role IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM kgwebhook.organization_role o
+     WHERE o.role = unbind_role.role AND o.org_id IS NOT DISTINCT FROM unbind_role.org_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'role "%" %', coalesce(name::text, unbind_role.role::text, 'NULL'),
+                        CASE WHEN unbind_role.org_id IS NULL THEN 'is not the role of a gateway'
+                             ELSE format('does not act for organization "%s"', unbind_role.org_id) END
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'SELECT * FROM kgwebhook.organization_role shows which roles act for which organizations.';
+    END IF;
+    IF name IS NOT NULL THEN
+        /* what tells a merchant's role from others goes last: in between it has no organization */
+        EXECUTE format('REVOKE ALL ON kgwebhook.my_organization, kgwebhook.deliveries, kgwebhook.subscriptions,'
+                       ' kgwebhook.delivery_log, kgwebhook.dead_letter FROM %I', name);
+        FOR granted IN SELECT f FROM kgwebhook.merchant_functions() WITH ORDINALITY AS g (f, n) ORDER BY n DESC LOOP
+            EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', granted, name);
+        END LOOP;
+        EXECUTE format('REVOKE ALL ON SCHEMA kgwebhook FROM %I', name);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.unbind_role(pg_catalog.regrole, pg_catalog.text) IS
+  'takes from a role what bind_role() has given it';
+
+CREATE FUNCTION @extschema@.kg_grant_org(role pg_catalog.regrole, org_id pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    IF org_id IS NULL OR org_id = '' THEN
+        RAISE EXCEPTION 'org_id must not be null or empty'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Give the organization''s identifier.  kg_grant_gateway() is for a role that serves several organizations.';
+    END IF;
+    PERFORM kgwebhook.bind_role(role, org_id);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_grant_org(pg_catalog.regrole, pg_catalog.text) IS
+  'makes a role a merchant''s: it may see and do what is the organization''s own, and nothing else';
+
+CREATE FUNCTION @extschema@.kg_revoke_org(role pg_catalog.regrole, org_id pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    PERFORM kgwebhook.unbind_role(role, org_id);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_revoke_org(pg_catalog.regrole, pg_catalog.text) IS
+  'undoes kg_grant_org()';
+
+CREATE FUNCTION @extschema@.kg_grant_gateway(role pg_catalog.regrole) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    PERFORM kgwebhook.bind_role(role, NULL);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_grant_gateway(pg_catalog.regrole) IS
+  'lets a role act for the organization that it names in kgwebhook.org_id, in each transaction';
+
+CREATE FUNCTION @extschema@.kg_revoke_gateway(role pg_catalog.regrole) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    PERFORM kgwebhook.unbind_role(role, NULL);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.kg_revoke_gateway(pg_catalog.regrole) IS
+  'undoes kg_grant_gateway()';
