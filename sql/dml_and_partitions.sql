@@ -215,7 +215,19 @@ UPDATE whole SET region = '3' WHERE id = 'w1';
 UPDATE whole SET region = '1' WHERE id = 'w1';
 SELECT * FROM pg_temp.take();
 ALTER TABLE whole DETACH PARTITION whole_p;
-SELECT pg_temp.refused('ALTER TABLE pay ATTACH PARTITION whole_p FOR VALUES IN (''4'')');
+-- of two that are watched, one can't become a partition of the other, and none is watched twice
+ALTER TABLE pay ATTACH PARTITION whole_p FOR VALUES IN ('3');
+SELECT count(*) FROM kg_watch('whole', 'whole', 'id', 'status', 'url', NULL, '{"id": "id"}');
+BEGIN;
+SELECT kg_unwatch('whole_p');
+ALTER TABLE pay ATTACH PARTITION whole_p FOR VALUES IN ('3');
+SELECT kg_unwatch('whole_1');
+SELECT count(*) FROM kg_watch('whole', 'whole', 'id', 'status', 'url', NULL, '{"id": "id"}');
+SELECT count(*) FROM kg_watch('whole', 'whole', 'id', 'status', 'url', NULL, '{"id": "id"}');
+INSERT INTO whole VALUES ('1', 'w4', 'new', 'https://m.example/');
+INSERT INTO pay VALUES ('3', 'w5', 'new', 'https://m.example/');
+SELECT * FROM pg_temp.take();
+ROLLBACK;
 
 -- a foreign partition
 CREATE EXTENSION postgres_fdw;

@@ -11,6 +11,10 @@
  * by itself isn't, nor is one whose columns are altered; and whether one was dropped
  * is seen by looking for those that are watched.
  *
+ * And a watched table that is attached to a watched one, or has partitions that are
+ * watched: there is one trigger for both, whose name PostgreSQL would find taken.
+ * Of the former no event trigger learns before the error, so the utility hook asks.
+ *
  * src/capture/ddl_check.c
  *
  *-------------------------------------------------------------------------
@@ -20,13 +24,22 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "commands/event_trigger.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "capture/ddl_check.h"
+#include "pg/compat.h"
 #include "pg/extension.h"
 
 PG_FUNCTION_INFO_V1(kg_forget_dropped_table);
@@ -145,4 +158,68 @@ kg_check_watched_ddl(PG_FUNCTION_ARGS)
 	if (may_concern_us(command) && OidIsValid(kgw_extension_relation("watch")))
 		run_as_owner("SELECT kgwebhook.refuse_unwatched_changes()", SPI_OK_SELECT);
 	PG_RETURN_NULL();
+}
+
+/* Refuse to watch a partition twice: by itself, and with the table that it is one of. */
+void
+kgw_ddl_check_refuse_twice(Oid partition, Oid parent)
+{
+	char	   *name = get_rel_name(partition);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("table \"%s\" is watched by itself", name),
+			 errdetail("With \"%s\", all its partitions are watched.", get_rel_name(parent)),
+			 errhint("Call kg_unwatch(%s) first, in the same transaction.",
+					 quote_literal_cstr(quote_qualified_identifier(get_namespace_name(get_rel_namespace(partition)),
+																   name)))));
+}
+
+/* Whether it has our trigger. */
+static bool
+has_enqueue_trigger(Oid relid)
+{
+	return OidIsValid(get_trigger_oid(relid, KGW_ENQUEUE_TRIGGER, true));
+}
+
+/* A table of the caller's; invalid when there is none: it is PostgreSQL's to say so. */
+static Oid
+own_table(const RangeVar *name)
+{
+	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+
+	return OidIsValid(relid) && kgw_compat_owns_relation(relid, GetUserId()) ? relid : InvalidOid;
+}
+
+static void
+check_attached(Oid parent, Oid attached)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(parent) || !OidIsValid(attached) || !has_enqueue_trigger(parent))
+		return;
+	foreach(lc, find_all_inheritors(attached, NoLock, NULL))
+	{
+		if (has_enqueue_trigger(lfirst_oid(lc)))
+			kgw_ddl_check_refuse_twice(lfirst_oid(lc), parent);
+	}
+}
+
+/* Before a statement: refuse to attach what is watched to a watched table. */
+void
+kgw_ddl_check_attach(const Node *command)
+{
+	const AlterTableStmt *statement = (const AlterTableStmt *) command;
+	ListCell   *lc;
+
+	if (!IsA(command, AlterTableStmt) || !OidIsValid(kgw_extension_relation("watch")))
+		return;
+	foreach(lc, statement->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AttachPartition)
+			check_attached(own_table(statement->relation),
+						   own_table(((const PartitionCmd *) cmd->def)->name));
+	}
 }

@@ -35,11 +35,11 @@
 #include "utils/syscache.h"
 
 #include "capture/column_value.h"
+#include "capture/ddl_check.h"
 #include "capture/watch_table.h"
 #include "pg/compat.h"
 #include "pg/extension.h"
 
-#define ENQUEUE_TRIGGER "kgwebhook_enqueue"
 #define CHECK_TRIGGER "kgwebhook_check"
 
 /* Before a lock is taken, too: who has no business here must not block others. */
@@ -285,6 +285,28 @@ create_trigger(Oid relid, const char *trigger, const char *when, const char *fun
 						 trigger, table), false, 0);
 }
 
+/* An error when a partition of the table is watched by itself. */
+static void
+check_partitions(Oid relid)
+{
+	Oid			types[] = {REGCLASSOID};
+	Datum		args[1];
+	bool		isnull;
+
+	args[0] = ObjectIdGetDatum(relid);
+	if (SPI_execute_with_args("SELECT w.relation FROM kgwebhook.watch w"
+							  " JOIN pg_catalog.pg_partition_tree($1) p"
+							  " ON p.relid OPERATOR(pg_catalog.=) w.relation"
+							  " WHERE p.level OPERATOR(pg_catalog.>) 0"
+							  " ORDER BY p.level, w.relation::pg_catalog.oid LIMIT 1",
+							  1, types, args, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.watch");
+	if (SPI_processed > 0)
+		kgw_ddl_check_refuse_twice(DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0],
+																  SPI_tuptable->tupdesc, 1,
+																  &isnull)), relid);
+}
+
 /*
  * Creating or attaching a partition copies the trigger, for which PostgreSQL asks
  * whether the partition's creator may execute its function.  The owner of a
@@ -339,8 +361,9 @@ kgw_watch_table_begin(Oid relid, const KgwWatchRow *row)
 
 	kgw_extension_owner_begin(&section);
 	SPI_connect();
+	check_partitions(relid);
 	write_row(relid, &full);
-	create_trigger(relid, ENQUEUE_TRIGGER, "AFTER INSERT OR UPDATE OR DELETE",
+	create_trigger(relid, KGW_ENQUEUE_TRIGGER, "AFTER INSERT OR UPDATE OR DELETE",
 				   "kgwebhook.enqueue()");
 	grant_trigger(relid);
 	SPI_finish();
@@ -392,8 +415,8 @@ kgw_watch_table_end(Oid relid)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not watched", RelationGetRelationName(rel)),
 				 errhint("SELECT relation FROM kgwebhook.watch shows those that are.")));
-	if (OidIsValid(get_trigger_oid(relid, ENQUEUE_TRIGGER, true)))
-		SPI_execute(psprintf("DROP TRIGGER %s ON %s", ENQUEUE_TRIGGER,
+	if (OidIsValid(get_trigger_oid(relid, KGW_ENQUEUE_TRIGGER, true)))
+		SPI_execute(psprintf("DROP TRIGGER %s ON %s", KGW_ENQUEUE_TRIGGER,
 							 qualified_name(relid)), false, 0);
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(kgw_extension_relation("watch"));

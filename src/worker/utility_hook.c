@@ -16,6 +16,9 @@
  * COMMIT PREPARED has no callback in the session that runs it; the workers are
  * told here to look at everything again, events and secrets.
  *
+ * A watched table that is to become a partition of a watched one is refused here
+ * (capture/ddl_check.c), for no event trigger has a say before PostgreSQL does it.
+ *
  * Every other statement passes through untouched, and so does an error.
  *
  * src/worker/utility_hook.c
@@ -35,6 +38,7 @@
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 
+#include "capture/ddl_check.h"
 #include "pg/clock.h"
 #include "pg/databases.h"
 #include "shmem/wakeups.h"
@@ -217,6 +221,7 @@ on_statement(PlannedStmt *plan, const char *query, bool read_only,
 	bool		drops = IsA(statement, DropdbStmt);
 	KgwSentAway sent_away = {0};
 
+	kgw_ddl_check_attach(statement);
 	if (name != NULL)
 		sent_away.dboid = get_database_oid(name, true);
 	if (!OidIsValid(sent_away.dboid) || !is_allowed(statement, sent_away.dboid) ||
