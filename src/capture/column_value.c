@@ -24,6 +24,8 @@
  */
 #include "postgres.h"
 
+#include <locale.h>
+
 #include <math.h>
 
 #include "access/htup_details.h"
@@ -41,7 +43,6 @@
 #include "utils/lsyscache.h"
 #include "utils/multirangetypes.h"
 #include "utils/numeric.h"
-#include "utils/pg_locale.h"
 #include "utils/rangetypes.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"

@@ -23,6 +23,13 @@
 #include "varatt.h"
 #endif
 
+/*
+ * Declared in utils/pg_locale.h, which from 17 on includes ICU's headers: a machine
+ * that builds an extension need not have these.
+ */
+struct lconv;
+extern struct lconv *PGLC_localeconv(void);
+
 /* 16: extras of check hooks are of guc.c's own allocator, which was malloc */
 #if PG_VERSION_NUM >= 160000
 #define kgw_compat_guc_malloc(size) guc_malloc(LOG, size)
