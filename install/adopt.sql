@@ -40,6 +40,7 @@ BEGIN
        FROM kgwebhook.attempt_id_seq s,
             (SELECT max(attempt_id) AS last FROM kgwebhook.delivery_log) known
       WHERE known.last >= s.last_value;
+    UPDATE kgwebhook.instance SET adopted_after = (SELECT s.last_value FROM kgwebhook.attempt_id_seq s);
     UPDATE kgwebhook.queue SET xid = pg_current_xact_id(), origin = kgwebhook.origin();
     GET DIAGNOSTICS deliveries = ROW_COUNT;
     RAISE LOG 'kgwebhook: database "%" was adopted, with % deliveries', current_database(), deliveries;

@@ -27,6 +27,8 @@ CREATE TABLE kgwebhook.delivery_log (
     duration_ms      pg_catalog.float8,
     is_test          pg_catalog.bool NOT NULL DEFAULT false,
     subscription_id  pg_catalog.int8,
+    xid              pg_catalog.xid8,
+    enqueued_at      pg_catalog.timestamptz,
     CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
 ) PARTITION BY RANGE (started_at);
 
@@ -51,6 +53,8 @@ BEGIN
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id, attempt)', partition || '_delivery_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id, kind, attempt_id)', partition || '_object_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WHERE outcome <> ''acknowledged''', partition || '_failed_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, xid, delivery_id) WHERE final AND NOT is_test', partition || '_events_idx', partition);
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_events_idx', 'the events of one organization, as kg_events_since() reads them');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_attempt_id_idx', 'one attempt, by its number, or the latest ones');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_org_id_idx', 'the latest attempts for one organization');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_delivery_id_idx', 'the attempts of one delivery');
@@ -84,3 +88,5 @@ COMMENT ON COLUMN kgwebhook.delivery_log.started_at IS 'when the attempt began';
 COMMENT ON COLUMN kgwebhook.delivery_log.duration_ms IS 'milliseconds from its beginning to its outcome';
 COMMENT ON COLUMN kgwebhook.delivery_log.is_test IS 'true for kg_send_test()';
 COMMENT ON COLUMN kgwebhook.delivery_log.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';
+COMMENT ON COLUMN kgwebhook.delivery_log.xid IS 'the transaction that changed the status, or that queued it again; NULL for a test';
+COMMENT ON COLUMN kgwebhook.delivery_log.enqueued_at IS 'start of that transaction; NULL for a test';

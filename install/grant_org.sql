@@ -18,7 +18,8 @@ CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regproce
         '@extschema@.kg_explain(bigint)',
         '@extschema@.kg_explain(text, text, text)',
         '@extschema@.kg_rotate_secret(text, interval, interval)',
-        '@extschema@.kg_cancel_rotation(text)']) f
+        '@extschema@.kg_cancel_rotation(text)',
+        '@extschema@.kg_events_since(text, text, integer)']) f
 $$;
 COMMENT ON FUNCTION kgwebhook.merchant_functions() IS
   'the functions that a merchant''s role may execute, each for its own organization only';

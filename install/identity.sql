@@ -10,7 +10,8 @@
 CREATE TABLE kgwebhook.instance (
     system_identifier pg_catalog.int8 NOT NULL,
     database          pg_catalog.oid NOT NULL,
-    recorded_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now()
+    recorded_at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    adopted_after     pg_catalog.int8 NOT NULL DEFAULT 0
 );
 
 ALTER TABLE kgwebhook.instance REPLICA IDENTITY FULL;
@@ -18,6 +19,7 @@ COMMENT ON TABLE kgwebhook.instance IS
   'identity of this database; a copy has its original''s row and waits for kg_adopt()';
 COMMENT ON COLUMN kgwebhook.instance.system_identifier IS 'system identifier of the server, from pg_control_system()';
 COMMENT ON COLUMN kgwebhook.instance.database IS 'OID of the database';
+COMMENT ON COLUMN kgwebhook.instance.adopted_after IS 'the last attempt that was logged before kg_adopt(): by another server, whose transaction IDs it has';
 COMMENT ON COLUMN kgwebhook.instance.recorded_at IS 'when CREATE EXTENSION or kg_adopt() wrote this';
 
 CREATE FUNCTION kgwebhook.origin() RETURNS pg_catalog.int8

@@ -129,10 +129,14 @@ BEGIN
     PERFORM set_config('lock_timeout', '100ms', true);
     LOCK TABLE ONLY kgwebhook.delivery_log IN SHARE UPDATE EXCLUSIVE MODE;
     FOR partition IN SELECT p.partition FROM kgwebhook.log_partitions(cutoff) p WHERE p.whole LOOP
+        PERFORM kgwebhook.note_removed(partition, cutoff);
         EXECUTE format('DROP TABLE %s', partition);
     END LOOP;
     PERFORM set_config('lock_timeout', patience, true);
     DELETE FROM kgwebhook.amendment WHERE amended_at < cutoff;
+    IF EXISTS (SELECT FROM kgwebhook.delivery_log_default WHERE started_at < cutoff) THEN
+        PERFORM kgwebhook.note_removed('kgwebhook.delivery_log_default', cutoff);
+    END IF;
     DELETE FROM kgwebhook.delivery_log_default
      WHERE ctid = ANY (ARRAY(SELECT ctid FROM kgwebhook.delivery_log_default WHERE started_at < cutoff LIMIT 10000));
     GET DIAGNOSTICS deleted = ROW_COUNT;

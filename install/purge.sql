@@ -45,6 +45,7 @@ DECLARE
     removed bigint;
     total bigint;
 BEGIN
+    PERFORM kgwebhook.note_removed(partition, older_than);
     /* TRUNCATE frees the space, but is right only where nothing is newer: check first ... */
     EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE started_at >= $1)', partition) INTO newer USING older_than;
     IF NOT newer AND current_setting('transaction_isolation') = 'read committed' THEN
@@ -90,6 +91,7 @@ BEGIN
     FOR leaf IN SELECT p.partition, p.whole FROM kgwebhook.log_partitions(cutoff) p LOOP
         IF leaf.whole THEN
             EXECUTE format('SELECT count(*) FROM %s', leaf.partition) INTO removed;
+            PERFORM kgwebhook.note_removed(leaf.partition, cutoff);
             EXECUTE format('DROP TABLE %s', leaf.partition);
         ELSE
             removed := kgwebhook.purge_partition(leaf.partition, cutoff);

@@ -137,6 +137,7 @@ SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_subscribe(''beta'', ''https://sub.example/beta'')', 'kg_subscribe(''nobody'', ''https://sub.example/beta'')',
 	'kg_send_test(NULL, ''beta'')', 'kg_send_test(NULL, ''nobody'')',
 	'kg_rotate_secret(''beta'')', 'kg_rotate_secret(''nobody'')', 'kg_cancel_rotation(''beta'')', 'kg_cancel_rotation(''nobody'')',
+	'kg_events_since(''beta'')', 'kg_events_since(''nobody'')', 'kg_events_since(''acme'', ''1~2'')', 'kg_events_since(''acme'', NULL, 0)',
 	'kg_redeliver_object(''1'', ''beta'')', 'kg_redeliver_object(''1'', ''nobody'')', 'kg_explain(''1'', ''beta'')',
 	'kg_explain(''1'', ''nobody'')']) f;
 SELECT kg_explain(n) FROM unnest(ARRAY[2, 104, 106, 999]) n;
@@ -144,6 +145,7 @@ SELECT kg_explain(n) FROM unnest(ARRAY[2, 104, 106, 999]) n;
 SELECT kg_redeliver(d) FROM unnest(ARRAY[1, 105]) d;
 SELECT kg_redeliver_object('1');
 SELECT regexp_replace(kg_explain('1'), '\d{4}-\d\d-\d\d [0-9:+]*', '(time)', 'g');
+SELECT object_id, event, kg_verify(body, 'the secret of acme, long enough') FROM kg_events_since('acme');
 SELECT kg_subscribe('acme', 'https://sub.example/acme') AS own \gset
 SELECT url, state, pending FROM kgwebhook.subscriptions;
 SELECT kg_pause_subscription(:own);

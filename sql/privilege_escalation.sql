@@ -231,6 +231,9 @@ INSERT INTO calls VALUES
 	('kg_watch', $$ public.kg_watch('hijack.own', 'own', 'id', 'status', 'url', 'org', '{"id": "id"}') $$),
 	('kg_unwatch', $$ public.kg_unwatch('hijack.own') $$),
 	('kg_send_test', $$ public.kg_send_test('http://10.0.0.7/', 'hijack') $$),
+	('kg_events_since', $$ public.kg_events_since('hijack') $$),
+	('signed_bodies', $$ kgwebhook.signed_bodies('hijack', '{"{}"}') $$),
+	('note_removed', $$ kgwebhook.note_removed('kgwebhook.delivery_log_default', pg_catalog.now()) $$),
 	('kg_grant_org', $$ public.kg_grant_org('kgw_alice', 'hijack') $$),
 	('kg_grant_gateway', $$ public.kg_grant_gateway('kgw_mallory') $$),
 	('check_organization', $$ kgwebhook.check_organization('hijack') $$),
@@ -310,5 +313,6 @@ DELETE FROM kgwebhook.secret;
 DELETE FROM kgwebhook.paused;
 DELETE FROM kgwebhook.subscription;
 DELETE FROM kgwebhook.delivery_log;
+DELETE FROM kgwebhook.removed_events;
 DROP OWNED BY kgw_mallory, kgw_alice, kgw_writer;
 DROP ROLE kgw_mallory, kgw_alice, kgw_writer;

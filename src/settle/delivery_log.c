@@ -29,6 +29,7 @@
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "pg/compat.h"
 #include "pg/encoding.h"
@@ -42,6 +43,7 @@ enum
 	LOG_KIND, LOG_OBJECT_ID, LOG_URL, LOG_DESTINATION, LOG_ATTEMPT, LOG_OUTCOME,
 	LOG_FINAL, LOG_RESPONSE_STATUS, LOG_RESPONSE_BODY, LOG_ERROR,
 	LOG_REQUEST_BODY, LOG_STARTED_AT, LOG_DURATION_MS, LOG_IS_TEST, LOG_SUBSCRIPTION_ID,
+	LOG_XID, LOG_ENQUEUED_AT,
 	LOG_COLUMNS
 };
 
@@ -130,6 +132,10 @@ set_delivery(KgwLogWriter *writer, const KgwDelivery *row)
 	set_wire(writer, LOG_DESTINATION, row->destination, strlen(row->destination));
 	writer->values[LOG_SUBSCRIPTION_ID] = Int64GetDatum(row->subscription_id);
 	writer->isnull[LOG_SUBSCRIPTION_ID] = row->subscription_id == 0;
+	writer->values[LOG_XID] = FullTransactionIdGetDatum(row->xid);
+	writer->isnull[LOG_XID] = !FullTransactionIdIsValid(row->xid);
+	writer->values[LOG_ENQUEUED_AT] = TimestampTzGetDatum(row->enqueued_at);
+	writer->isnull[LOG_ENQUEUED_AT] = !FullTransactionIdIsValid(row->xid);
 }
 
 static void

@@ -1,0 +1,238 @@
+/*
+ * install/events_since.sql
+ *		An organization's events, fetched instead of sent.
+ */
+
+/*
+ * Events are read in the order of their transactions' numbers, from one snapshot to the next:
+ * what was committed after a snapshot is what that snapshot did not see, however
+ * long its transaction took and however low its numbers are.  A call reads what is
+ * between the cursor's snapshot and the present one, as many events as are wanted; the next goes
+ * on in that interval, and then with a new one.
+ *
+ * A cursor is: this server and its timeline, the time before which all was seen, the
+ * snapshot of which all was seen, the end of the interval with its time, and the last event.
+ * Snapshots mean nothing on another server or after a failover that lost transactions; then
+ * the time decides, and some events come twice.  What was logged before this database
+ * was restored (kgwebhook.instance has the last attempt) was committed before everything else.
+ *
+ * An event is named by the first of its deliveries.  Those of one event follow each other.
+ */
+CREATE TABLE kgwebhook.removed_events (
+    org_id  pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    until   pg_catalog.timestamptz NOT NULL,
+    CONSTRAINT removed_events_pkey PRIMARY KEY (org_id)
+);
+COMMENT ON TABLE kgwebhook.removed_events IS
+  'until when events of an organization have been removed by retention, so that kg_events_since() can say so';
+COMMENT ON COLUMN kgwebhook.removed_events.org_id IS 'the organization';
+COMMENT ON COLUMN kgwebhook.removed_events.until IS 'no attempt that was removed began after this';
+
+/* Only the organizations are read, one by one from the index: a day can have millions of attempts. */
+CREATE FUNCTION kgwebhook.note_removed(partition pg_catalog.regclass, until pg_catalog.timestamptz) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    EXECUTE format('WITH RECURSIVE org AS ('
+                   '  SELECT min(l.org_id) AS org_id FROM %1$s l'
+                   '  UNION ALL'
+                   '  SELECT (SELECT min(l.org_id) FROM %1$s l WHERE l.org_id > o.org_id) FROM org o WHERE o.org_id IS NOT NULL)'
+                   ' INSERT INTO kgwebhook.removed_events AS r (org_id, until)'
+                   ' SELECT o.org_id, $1 FROM org o WHERE o.org_id IS NOT NULL'
+                   ' ON CONFLICT ON CONSTRAINT removed_events_pkey DO UPDATE SET until = greatest(r.until, excluded.until)',
+                   partition) USING until;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.note_removed(pg_catalog.regclass, pg_catalog.timestamptz) IS
+  'notes that a partition''s attempts until then are about to be removed';
+
+CREATE FUNCTION kgwebhook.signed_bodies(org_id pg_catalog.text, payloads pg_catalog.jsonb[]) RETURNS pg_catalog.text[]
+    LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_signed_bodies';
+COMMENT ON FUNCTION kgwebhook.signed_bodies(pg_catalog.text, pg_catalog.jsonb[]) IS
+  'the bodies that these payloads would be sent as now; NULL for one that cannot be sent';
+
+CREATE FUNCTION kgwebhook.server_history() RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format('%s.%s', kgwebhook.origin(),
+                  CASE WHEN pg_is_in_recovery() THEN (SELECT to_hex(c.timeline_id) FROM pg_control_checkpoint() c)
+                       ELSE ltrim(left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), '0') END)
+$$;
+COMMENT ON FUNCTION kgwebhook.server_history() IS
+  'what a snapshot belongs to: this database and its timeline';
+
+/*
+ * What is running can yet commit, with its own beginning as an event's time.  An hour is for what
+ * has ended since the snapshot was taken; a day, where it is not known when what is running began.
+ */
+CREATE FUNCTION kgwebhook.oldest_running() RETURNS pg_catalog.timestamptz
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT least(now(), (SELECT min(a.xact_start) FROM pg_stat_activity a WHERE a.datname = current_database()),
+                        (SELECT min(p.prepared) FROM pg_prepared_xacts p WHERE p.database = current_database()))
+           - CASE WHEN current_setting('track_activities')::bool
+                       AND NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.database = current_database())
+                  THEN interval '1 hour' ELSE interval '1 day' END
+$$;
+COMMENT ON FUNCTION kgwebhook.oldest_running() IS
+  'no transaction that is running now, or prepared, began before this';
+
+CREATE FUNCTION kgwebhook.kg_events_since(
+    org_id pg_catalog.text,
+    since pg_catalog.text,
+    max_events pg_catalog.int4)
+    RETURNS TABLE (next_cursor pg_catalog.text, webhook_id pg_catalog.text, event pg_catalog.text, object_id pg_catalog.text,
+                   occurred_at pg_catalog.timestamptz, body pg_catalog.text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+    AS $$
+#variable_conflict use_variable
+DECLARE
+    known CONSTANT text := kgwebhook.server_history();
+    present CONSTANT pg_snapshot := pg_current_snapshot();
+    present_from CONSTANT timestamptz := kgwebhook.oldest_running();
+    boundary CONSTANT int8 := (SELECT max(i.adopted_after) FROM kgwebhook.instance i);
+    field text[] := string_to_array(since, '~');
+    seen pg_snapshot;
+    seen_from timestamptz := 'epoch';
+    until pg_snapshot := present;
+    until_from timestamptz := present_from;
+    last_xid xid8 := '0';
+    last_id int8 := -1;
+    last_webhook text := '';
+    removed timestamptz;
+    it record;
+    events text[] := '{}';
+    webhooks text[] := '{}';
+    objects text[] := '{}';
+    times timestamptz[] := '{}';
+    cursors text[] := '{}';
+    payloads jsonb[] := '{}';
+    bodies text[];
+BEGIN
+    PERFORM kgwebhook.check_organization(org_id);
+    IF org_id IS NULL OR max_events IS NULL THEN
+        RAISE EXCEPTION 'org_id and max_events must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    ELSIF max_events NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'max_events is out of range'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A call returns 1 to 1000 events.';
+    ELSIF EXISTS (SELECT FROM kgwebhook.instance i, pg_control_system() s, pg_database d
+                   WHERE d.datname = current_database()
+                     AND (i.system_identifier, i.database) IS DISTINCT FROM (s.system_identifier, d.oid)) THEN
+        RAISE EXCEPTION 'this database is a copy that has not been adopted'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'It has the events of another one, and might have others in future.',
+                  HINT = 'The operator has to call kg_adopt().';
+    END IF;
+    IF since IS NOT NULL THEN
+        BEGIN
+            IF cardinality(field) <> 9 OR field[1] <> '1' THEN
+                RAISE invalid_parameter_value;
+            END IF;
+            seen_from := to_timestamp(field[3]::numeric / 1000000);
+            IF field[2] = known THEN
+                seen := nullif(field[4], '')::pg_snapshot;
+                until := field[5]::pg_snapshot;
+                until_from := to_timestamp(field[6]::numeric / 1000000);
+                last_xid := field[7]::xid8;
+                last_id := field[8]::int8;
+                last_webhook := field[9];
+            END IF;
+        EXCEPTION WHEN data_exception THEN
+            RAISE EXCEPTION 'cursor is not valid'
+                USING ERRCODE = 'invalid_parameter_value',
+                      HINT = 'Give the cursor of the last event that was processed, as kg_events_since() returned it, or NULL to begin with the oldest event that is kept.';
+        END;
+        SELECT r.until INTO removed FROM kgwebhook.removed_events r WHERE r.org_id = kg_events_since.org_id;
+        IF removed > seen_from THEN
+            RAISE EXCEPTION 'events after this cursor have been removed'
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      DETAIL = format('The cursor is of %s, and what was sent until %s is not kept any more.',
+                                      date_trunc('second', seen_from), removed),
+                      HINT = 'Begin again with NULL, which is the oldest event that is kept, and look up what is older in your own records.';
+        END IF;
+    END IF;
+
+    LOOP
+        FOR it IN
+            SELECT e.*
+              FROM (SELECT q.xid, q.delivery_id, 1 AS place, q.webhook_id, q.event, q.object_id, q.enqueued_at AS at, q.payload
+                      FROM kgwebhook.queue q
+                     WHERE q.org_id = kg_events_since.org_id AND q.xid >= coalesce(pg_snapshot_xmin(seen), '0')
+                       AND (seen IS NOT NULL OR q.enqueued_at >= seen_from)
+                    UNION ALL
+                    SELECT CASE WHEN d.origin = kgwebhook.origin() THEN d.xid ELSE '0'::xid8 END, d.delivery_id, 2, d.webhook_id,
+                           d.event, d.object_id, d.enqueued_at, d.payload
+                      FROM kgwebhook.dead_letter d
+                     WHERE d.org_id = kg_events_since.org_id
+                       AND (seen IS NOT NULL OR d.enqueued_at >= seen_from)
+                    UNION ALL
+                    SELECT l.xid, l.delivery_id, 3, l.webhook_id, l.event, l.object_id, coalesce(l.enqueued_at, l.started_at),
+                           NULL
+                      FROM kgwebhook.delivery_log l
+                     WHERE l.org_id = kg_events_since.org_id AND l.final AND NOT l.is_test AND l.attempt_id > boundary
+                       AND l.xid >= coalesce(pg_snapshot_xmin(seen), '0')
+                       AND (seen IS NOT NULL OR l.started_at >= seen_from)
+                    UNION ALL
+                    SELECT '0'::xid8, l.delivery_id, 3, l.webhook_id, l.event, l.object_id, coalesce(l.enqueued_at, l.started_at),
+                           NULL
+                      FROM kgwebhook.delivery_log l
+                     WHERE seen IS NULL AND last_xid = '0'::xid8
+                       AND l.org_id = kg_events_since.org_id AND l.final AND NOT l.is_test AND l.attempt_id <= boundary
+                       AND l.started_at >= seen_from) e
+             WHERE (e.xid, e.delivery_id) > (last_xid, last_id)
+               AND (seen IS NULL OR NOT pg_visible_in_snapshot(e.xid, seen))
+               AND pg_visible_in_snapshot(e.xid, until)
+             ORDER BY e.xid, e.delivery_id, e.place
+        LOOP
+            CONTINUE WHEN it.webhook_id = last_webhook AND it.xid = last_xid;
+            EXIT WHEN cardinality(cursors) = max_events;
+            last_xid := it.xid;
+            last_id := it.delivery_id;
+            last_webhook := it.webhook_id;
+            IF it.payload IS NULL THEN
+                it.payload := (SELECT l.request_body::jsonb FROM kgwebhook.delivery_log l
+                                WHERE l.delivery_id = it.delivery_id AND l.request_body IS NOT NULL
+                                ORDER BY l.attempt DESC LIMIT 1);
+            END IF;
+            cursors := cursors || concat_ws('~', '1', known, (extract(epoch FROM seen_from) * 1000000)::numeric(30),
+                                            coalesce(seen::text, ''), until,
+                                            (extract(epoch FROM until_from) * 1000000)::numeric(30),
+                                            last_xid, last_id, last_webhook);
+            webhooks := webhooks || it.webhook_id;
+            events := events || it.event;
+            objects := objects || it.object_id;
+            times := times || it.at;
+            payloads := payloads || it.payload;
+        END LOOP;
+        EXIT WHEN cardinality(cursors) = max_events OR until::text = present::text;
+        seen := until;
+        seen_from := until_from;
+        until := present;
+        until_from := present_from;
+        last_xid := '0';
+        last_id := -1;
+        last_webhook := '';
+    END LOOP;
+
+    bodies := kgwebhook.signed_bodies(org_id, payloads);
+    RETURN QUERY SELECT u.c, u.w, u.e, u.o, u.t, u.b
+                   FROM unnest(cursors, webhooks, events, objects, times, bodies) WITH ORDINALITY AS u (c, w, e, o, t, b, n)
+                  ORDER BY u.n;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.kg_events_since(pg_catalog.text, pg_catalog.text, pg_catalog.int4) IS
+  'does what kg_events_since() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_events_since(
+    org_id pg_catalog.text,
+    cursor pg_catalog.text DEFAULT NULL,
+    max_events pg_catalog.int4 DEFAULT 100,
+    OUT cursor pg_catalog.text, OUT webhook_id pg_catalog.text, OUT event pg_catalog.text, OUT object_id pg_catalog.text,
+    OUT occurred_at pg_catalog.timestamptz, OUT body pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
+COMMENT ON FUNCTION @extschema@.kg_events_since(pg_catalog.text, pg_catalog.text, pg_catalog.int4) IS
+  'an organization''s events after a cursor, each with the body that would be sent now; oldest first';
