@@ -48,6 +48,50 @@ widen(TransactionId xid, FullTransactionId next)
 	return FullTransactionIdFromEpochAndXid(epoch, xid);
 }
 
+static int
+compare_xids(const void *a, const void *b)
+{
+	FullTransactionId x = *(const FullTransactionId *) a;
+	FullTransactionId y = *(const FullTransactionId *) b;
+
+	return FullTransactionIdPrecedes(x, y) ? -1 : FullTransactionIdPrecedes(y, x) ? 1 : 0;
+}
+
+static bool
+is_among_xids(FullTransactionId xid, const FullTransactionId *xids, int count)
+{
+	return bsearch(&xid, xids, count, sizeof(FullTransactionId), compare_xids) != NULL;
+}
+
+#ifdef USE_ASSERT_CHECKING
+/* What a look remembers: each transaction in progress once, none beyond its end. */
+static void
+snapshot_is_sorted(const KgwArrivals *arrivals)
+{
+	Assert(FullTransactionIdIsNormal(arrivals->xmax));
+	Assert(FullTransactionIdPrecedesOrEquals(arrivals->xmax, arrivals->next));
+	for (int i = 0; i < arrivals->xip_count; i++)
+	{
+		Assert(FullTransactionIdPrecedes(arrivals->xip[i], arrivals->xmax));
+		Assert(i == 0 || FullTransactionIdPrecedes(arrivals->xip[i - 1], arrivals->xip[i]));
+	}
+}
+
+/*
+ * No transaction that had ended by the last look is in progress now: its rows would
+ * be found twice.
+ */
+static void
+looks_go_forward(const KgwArrivals *arrivals, FullTransactionId since,
+				 const FullTransactionId *before, int before_count)
+{
+	Assert(FullTransactionIdPrecedesOrEquals(since, arrivals->xmax));
+	for (int i = 0; i < arrivals->xip_count; i++)
+		Assert(FullTransactionIdFollowsOrEquals(arrivals->xip[i], since) ||
+			   is_among_xids(arrivals->xip[i], before, before_count));
+}
+#endif
+
 /* Keep the active snapshot as the one that has been read. */
 static void
 remember_snapshot(KgwArrivals *arrivals)
@@ -63,6 +107,10 @@ remember_snapshot(KgwArrivals *arrivals)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
 		arrivals->xip[i] = widen(snapshot->xip[i], next);
+	qsort(arrivals->xip, arrivals->xip_count, sizeof(FullTransactionId), compare_xids);
+#ifdef USE_ASSERT_CHECKING
+	snapshot_is_sorted(arrivals);
+#endif
 }
 
 /*
@@ -74,15 +122,6 @@ kgw_new_rows_start(KgwArrivals *arrivals, KgwDestinationTaker take, void *arg)
 {
 	remember_snapshot(arrivals);
 	kgw_queue_read_name_destinations(take, arg);
-}
-
-static int
-compare_xids(const void *a, const void *b)
-{
-	FullTransactionId x = *(const FullTransactionId *) a;
-	FullTransactionId y = *(const FullTransactionId *) b;
-
-	return FullTransactionIdPrecedes(x, y) ? -1 : FullTransactionIdPrecedes(y, x) ? 1 : 0;
 }
 
 /* A walk along the index of transactions: where it is, and who gets what it meets. */
@@ -101,11 +140,22 @@ typedef struct KgwWalk
 #define OF_ALL_SINCE \
 	" WHERE (xid, delivery_id) OPERATOR(pg_catalog.>) ($1, $2)"
 
+#ifdef USE_ASSERT_CHECKING
+/* A walk meets no row twice: by transaction, and within one by number. */
+static bool
+walk_goes_forward(const KgwWalk *walk, const KgwDelivery *row)
+{
+	return FullTransactionIdPrecedes(walk->xid, row->xid) ||
+		(FullTransactionIdEquals(walk->xid, row->xid) && walk->delivery_id < row->delivery_id);
+}
+#endif
+
 static bool
 take_and_remember(KgwDelivery *row, void *arg)
 {
 	KgwWalk    *walk = arg;
 
+	Assert(walk_goes_forward(walk, row));
 	walk->xid = row->xid;
 	walk->delivery_id = row->delivery_id;
 	return walk->take(row, walk->arg);
@@ -216,11 +266,12 @@ kgw_new_rows_read(KgwArrivals *arrivals, KgwRowTaker take, KgwOverflowTaker over
 
 	arrivals->xip = NULL;
 	remember_snapshot(arrivals);
-	qsort(arrivals->xip, arrivals->xip_count, sizeof(FullTransactionId), compare_xids);
+#ifdef USE_ASSERT_CHECKING
+	looks_go_forward(arrivals, since, before, before_count);
+#endif
 	for (int i = 0; i < before_count; i++)
 	{
-		if (bsearch(&before[i], arrivals->xip, arrivals->xip_count,
-					sizeof(FullTransactionId), compare_xids) == NULL)
+		if (!is_among_xids(before[i], arrivals->xip, arrivals->xip_count))
 			walk_from(&walk, before[i], true, overflow);
 	}
 	free(before);

@@ -336,6 +336,59 @@ settle_dead(KgwSettlement *settlements, int count)
 	execute(kept, args, SPI_OK_INSERT);
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* No delivery has two outcomes in a batch: the second would undo the first. */
+static void
+deliveries_are_distinct(const KgwSettlement *settlements, int count)
+{
+	int64	   *ids = palloc(Max(count, 1) * sizeof(int64));
+
+	for (int i = 0; i < count; i++)
+		ids[i] = settlements[i].row->delivery_id;
+	qsort(ids, count, sizeof(int64), compare_delivery_ids);
+	for (int i = 1; i < count; i++)
+		Assert(ids[i - 1] < ids[i]);
+	pfree(ids);
+}
+
+/* Each fate has what it needs, and is one that its outcome can have. */
+static void
+fates_are_complete(const KgwSettlement *settlements, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		const KgwSettlement *it = &settlements[i];
+		bool		taken = it->attempt->outcome == KGW_ACKNOWLEDGED;
+
+		Assert(it->held >= 0);
+		Assert(!it->undone || it->fate == KGW_FATE_RETRY);
+		switch (it->fate)
+		{
+			case KGW_FATE_DONE:
+				Assert(taken || it->attempt->outcome == KGW_SUPERSEDED);
+				break;
+			case KGW_FATE_DEAD:
+				Assert(!taken);
+				Assert(it->reason != NULL);
+				break;
+			case KGW_FATE_RETRY:
+				Assert(!taken);
+				Assert(it->next_attempt_at != 0);
+				Assert(it->undone || it->next_attempt_at >= it->not_before);
+				break;
+		}
+	}
+}
+
+/* Whatever is settled has its row of the log. */
+static void
+all_are_logged(const KgwSettlement *settlements, int count)
+{
+	for (int i = 0; i < count; i++)
+		Assert(settlements[i].locked || settlements[i].attempt_id > 0);
+}
+#endif
+
 /*
  * Log the attempts and do to the queue what became of their deliveries.  Needs
  * SPI to be connected, in a transaction of its own.
@@ -343,7 +396,14 @@ settle_dead(KgwSettlement *settlements, int count)
 void
 kgw_settle(KgwSettlement *settlements, int count)
 {
+#ifdef USE_ASSERT_CHECKING
+	deliveries_are_distinct(settlements, count);
+	fates_are_complete(settlements, count);
+#endif
 	kgw_settle_log(settlements, count);
+#ifdef USE_ASSERT_CHECKING
+	all_are_logged(settlements, count);
+#endif
 	settle_done(settlements, count);
 	settle_dead(settlements, count);
 	settle_retries(settlements, count);

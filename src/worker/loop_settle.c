@@ -112,12 +112,25 @@ kgw_loop_settle_conclude(KgwOutcomes *outcomes, KgwJob *job, KgwTicks now)
 }
 
 #ifdef USE_ASSERT_CHECKING
-/* What holds of the outcomes between two turns: they are as many as is said. */
-void
-kgw_loop_settle_check(const KgwOutcomes *outcomes)
+/* The list of outcomes is as long as is said, and has a time. */
+static void
+outcomes_add_up(const KgwOutcomes *outcomes)
 {
 	slist_iter	iter;
 	int			count = 0;
+
+	slist_foreach(iter, unconstify(slist_head *, &outcomes->concluded))
+		count++;
+	Assert(outcomes->count == count);
+	Assert(count == 0 || outcomes->due != KGW_NEVER);
+	Assert(!outcomes->failed || count > 0);
+}
+
+/* An outcome that waits has its entry, and the entry still has the row that was sent. */
+static void
+jobs_keep_their_rows(const KgwOutcomes *outcomes)
+{
+	slist_iter	iter;
 
 	slist_foreach(iter, unconstify(slist_head *, &outcomes->concluded))
 	{
@@ -125,10 +138,16 @@ kgw_loop_settle_check(const KgwOutcomes *outcomes)
 
 		Assert(job->entry != NULL);
 		Assert(job->row == kgw_scheduler_row(job->entry));
-		count++;
+		Assert(job->attempt.number == job->row->attempts + 1);
 	}
-	Assert(outcomes->count == count);
-	Assert(count == 0 || outcomes->due != KGW_NEVER);
+}
+
+/* What holds of the outcomes between two turns. */
+void
+kgw_loop_settle_check(const KgwOutcomes *outcomes)
+{
+	outcomes_add_up(outcomes);
+	jobs_keep_their_rows(outcomes);
 }
 #endif
 
