@@ -1,99 +1,221 @@
 /*
  * install/explain.sql
- *		What happened to a delivery, and what is next.
+ *		What happened to a delivery, and what is next: kg_explain().
  */
 
 /*
- * What a merchant's role is told of a delivery that waits: nothing of the server, nor
- * of what others have at the same destination.
+ * One text a delivery, for the person on call: what it is and how its last attempt
+ * ended, what it waits for, when it is tried next, when it is given up, and what to
+ * do.  What stops everything, and what to do about receivers, is told in the words of
+ * kg_status(), by the same functions.  "Due" is said of nothing that is held.
+ *
+ * Each look-up goes by an index and is limited, whatever queue and log hold, and
+ * none waits for a lock for long.
  */
-CREATE FUNCTION kgwebhook.explain_waiting(
-    it kgwebhook.deliveries,
-    subscription kgwebhook.subscription,
-    destination_state pg_catalog.text,
-    head pg_catalog.int8,
-    next pg_catalog.text) RETURNS pg_catalog.text
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT CASE
-        WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
-            format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id)
-        WHEN subscription.disabled_at IS NOT NULL THEN
-            format('Its subscription %s is disabled: it becomes a dead letter when its turn comes.', it.subscription_id)
-        WHEN subscription.paused_at IS NOT NULL THEN
-            format('Its subscription %s is paused. Next is %s, after kg_resume_subscription(%s).',
-                   it.subscription_id, next, it.subscription_id)
-        WHEN NOT isfinite(it.next_attempt_at) THEN 'It waits for a signing secret: ask the operator.'
-        WHEN destination_state IN ('paused', 'stopped') THEN format('The operator has paused sending. Next is %s, once that is over.', next)
-        WHEN head < it.delivery_id THEN format('It waits for delivery %s, an older status of the same object, which goes first.', head)
-        WHEN destination_state = 'backing_off' AND it.last_outcome <> 'acknowledged' THEN
-            'Its receiver keeps failing, so that it is only probed: this is sent once a probe succeeds.'
-        ELSE format('Next is %s.', next) END
-$$;
-COMMENT ON FUNCTION kgwebhook.explain_waiting(kgwebhook.deliveries, kgwebhook.subscription, pg_catalog.text, pg_catalog.int8, pg_catalog.text) IS
-  'what a delivery waits for, in words for the merchant whose it is';
 
-CREATE FUNCTION kgwebhook.kg_explain(delivery_id pg_catalog.int8) RETURNS pg_catalog.text
-    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
+CREATE FUNCTION kgwebhook.explain_past(it kgwebhook.deliveries) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    own text := kgwebhook.scope();
-    it kgwebhook.deliveries;
     last kgwebhook.delivery_log;
+BEGIN
+    SELECT * INTO last FROM kgwebhook.delivery_log l
+     WHERE l.delivery_id = it.delivery_id ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1;
+    RETURN format('Delivery %s is %s of %s %s of organization %s, to %s%s.',
+                  it.delivery_id, it.event, coalesce(nullif(it.kind, ''), 'object'), it.object_id, it.org_id, it.url,
+                  coalesce(' (subscription ' || it.subscription_id || ')', ''))
+           || CASE WHEN it.enqueued_at IS NULL THEN '' ELSE format(E'\nIt was queued at %s.', date_trunc('second', it.enqueued_at)) END
+           || CASE WHEN last.attempt_id IS NULL THEN E'\nNo attempt has been made.'
+                   ELSE format(E'\nThe last attempt, number %s, began at %s and was %s after %s ms%s.',
+                               last.attempt, date_trunc('second', last.started_at), last.outcome,
+                               round(coalesce(last.duration_ms, 0)::numeric),
+                               coalesce(': ' || last.error, format(' with HTTP status %s', last.response_status), '')) END
+           || CASE WHEN last.outcome <> 'acknowledged' AND last.response_body <> ''
+                   THEN format(E'\nThe receiver said: %s', left(regexp_replace(last.response_body, '\s+', ' ', 'g'), 500)) ELSE '' END;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_past(kgwebhook.deliveries) IS
+  'the part of kg_explain() about what was';
+
+CREATE FUNCTION kgwebhook.explain_settled(it kgwebhook.deliveries, to_merchant pg_catalog.bool) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
     dead kgwebhook.dead_letter;
-    destination kgwebhook.destinations;
     subscription kgwebhook.subscription;
-    worker text;
-    takes numeric;
+BEGIN
+    IF it.state = 'acknowledged' THEN
+        RETURN 'The receiver has it; nothing is left to do.';
+    ELSIF it.state = 'superseded' THEN
+        RETURN format(E'It was superseded by a newer status of the object.\nNothing more happens automatically. SELECT kg_redeliver(%s); sends it anyway.', it.delivery_id);
+    END IF;
+    SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = it.delivery_id;
+    SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
+    RETURN format(E'It was given up at %s: %s.\nNothing more happens automatically.', date_trunc('second', dead.died_at), dead.reason)
+           || CASE WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL
+                   THEN format(' Subscription %s was removed, so it cannot be sent again.', it.subscription_id)
+                   WHEN subscription.disabled_at IS NOT NULL
+                   THEN format(E'\nWhat to do: fix the cause; then enable the subscription by SELECT kg_resume_subscription(%s); after that SELECT kg_redeliver(%s); sends it again.',
+                               it.subscription_id, it.delivery_id)
+                   WHEN to_merchant AND dead.reason ~ '^invalid:' THEN E'\nWhat to do: ask the operator to correct it.'
+                   ELSE E'\nWhat to do: ' || kgwebhook.dead_letter_remedy(it.delivery_id, dead.reason) END;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_settled(kgwebhook.deliveries, pg_catalog.bool) IS
+  'the part of kg_explain() about a delivery that is settled';
+
+/* When a delivery is given up that goes on failing, by the whole schedule or by what is left of it. */
+CREATE FUNCTION kgwebhook.given_up_at(
+    attempts pg_catalog.int4,
+    next_attempt_at pg_catalog.timestamptz,
+    enqueued_at pg_catalog.timestamptz,
+    backing_off pg_catalog.bool) RETURNS pg_catalog.timestamptz
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN backing_off
+                THEN greatest(enqueued_at + sum(d.delay::interval) * (1 + current_setting('kgwebhook.retry_jitter')::float8), now())
+                ELSE greatest(next_attempt_at, now()) + coalesce(sum(d.delay::interval) FILTER (WHERE d.n > attempts), '0'::interval) END
+      FROM unnest(string_to_array(current_setting('kgwebhook.retry_schedule'), ',')) WITH ORDINALITY AS d (delay, n)
+$$;
+COMMENT ON FUNCTION kgwebhook.given_up_at(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.bool) IS
+  'about when a delivery is given up if nothing changes, after so many attempts of its schedule';
+
+/*
+ * What keeps all deliveries from going, in the words of kg_status(); NULL: nothing does.
+ * Pauses are in a table, which may be what is locked.
+ */
+CREATE FUNCTION kgwebhook.explain_standstill(with_pauses pg_catalog.bool) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format(E'%s.%s\nWhat to do: %s', upper(left(f.finding, 1)) || substr(f.finding, 2),
+                  CASE WHEN f.weight >= 300 THEN ' This is sent once that is over.' ELSE '' END,
+                  coalesce(f.remedy, 'nothing here.'))
+      FROM (SELECT * FROM kgwebhook.worker_findings() w WHERE w.weight >= 300 OR w.finding ~ 'standby'
+            UNION ALL SELECT * FROM kgwebhook.lock_findings() l WHERE l.weight >= 300
+            UNION ALL SELECT * FROM kgwebhook.pause_findings() p WHERE with_pauses AND p.weight >= 300) f
+     ORDER BY f.weight DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_standstill(pg_catalog.bool) IS
+  'the part of kg_explain() about what keeps all deliveries from going; NULL when nothing does';
+
+/* How many deliveries to the same URL go before one, and how long its receiver takes. */
+CREATE FUNCTION kgwebhook.endpoint_pace(
+    it kgwebhook.deliveries,
+    OUT before pg_catalog.int8,
+    OUT looked_at pg_catalog.int8,
+    OUT seconds pg_catalog.numeric,
+    OUT acknowledged_at pg_catalog.timestamptz) RETURNS pg_catalog.record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT queued.before, queued.looked_at, logged.seconds, logged.acknowledged_at
+      FROM (SELECT count(*) FILTER (WHERE q.org_id = it.org_id AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id
+                                      AND split_part(q.url, '?', 1) = split_part(it.url, '?', 1) AND q.next_attempt_at <= now()) AS before,
+                   count(*) AS looked_at
+              FROM (SELECT * FROM kgwebhook.queue r WHERE r.destination = it.destination AND r.delivery_id < it.delivery_id
+                     ORDER BY r.delivery_id DESC LIMIT 10000) q) queued,
+           (SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms)::numeric / 1000, 1) AS seconds,
+                   max(l.started_at) AS acknowledged_at
+              FROM kgwebhook.delivery_log l
+             WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
+               AND l.started_at > now() - '10 minutes'::interval
+               AND l.destination = it.destination AND l.org_id = it.org_id
+               AND l.subscription_id IS NOT DISTINCT FROM it.subscription_id
+               AND split_part(l.url, '?', 1) = split_part(it.url, '?', 1)
+               AND l.outcome = 'acknowledged' AND NOT l.is_test) logged
+$$;
+COMMENT ON FUNCTION kgwebhook.endpoint_pace(kgwebhook.deliveries) IS
+  'how many deliveries to the same URL are due before one, of as many as were looked at, how many seconds its receiver lately took to acknowledge one, and when it last did';
+
+/* What one delivery of the queue waits for, of what is its own or its receiver's. */
+CREATE FUNCTION kgwebhook.explain_wait(it kgwebhook.deliveries) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    notice record;
+    pace record;
+    subscription kgwebhook.subscription;
+    paused timestamptz;
+    moves bool;
+    probe timestamptz;
+    told text;
+BEGIN
+    SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
+    SELECT p.paused_at INTO paused FROM kgwebhook.paused p WHERE p.destination = it.destination;
+    SELECT * INTO notice FROM kgwebhook.destination_notices() n WHERE n.destination = it.destination;
+    moves := kgwebhook.is_sending(notice.in_flight, notice.seen_at, notice.last_success);
+    IF it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
+        RETURN format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id);
+    ELSIF subscription.disabled_at IS NOT NULL THEN
+        RETURN format(E'Its subscription %s is disabled: it becomes a dead letter when its turn comes.\nWhat to do: SELECT kg_resume_subscription(%s);',
+                      it.subscription_id, it.subscription_id);
+    ELSIF subscription.paused_at IS NOT NULL THEN
+        RETURN format(E'Its subscription %s is paused since %s; it is sent once that is resumed.\nWhat to do: SELECT kg_resume_subscription(%s);',
+                      it.subscription_id, date_trunc('second', subscription.paused_at), it.subscription_id);
+    ELSIF paused IS NOT NULL THEN
+        RETURN format(E'Its destination %s is paused since %s; it is sent once that is resumed.\nWhat to do: SELECT kg_resume(%L);',
+                      it.destination, date_trunc('second', paused), it.destination);
+    ELSIF NOT isfinite(it.next_attempt_at) THEN
+        RETURN kgwebhook.explain_missing_secret(it.org_id);
+    ELSIF notice.backing_off THEN
+        /* a probe is a delivery whose time has come */
+        SELECT greatest(notice.next_try, min(q.next_attempt_at)) INTO probe
+          FROM (SELECT r.next_attempt_at FROM kgwebhook.queue r WHERE r.destination = it.destination
+                 ORDER BY r.delivery_id LIMIT 10000) q;
+        RETURN format('%s (%s in a row). The next probe is %s; this is sent once one succeeds.',
+                      CASE WHEN it.last_outcome IN ('unreachable', 'blocked') THEN format('Its destination %s cannot be reached', it.destination)
+                           WHEN it.last_outcome IN ('rejected', 'timed_out') THEN format('Its URL is failing, and nothing at %s has succeeded since', it.destination)
+                           ELSE format('Its destination %s, or its URL there, is failing', it.destination) END,
+                      kgwebhook.count_text(notice.failures_in_a_row, 'failure', 'failures'),
+                      CASE WHEN probe <= now() THEN 'under way' ELSE format('at %s', date_trunc('second', probe)) END);
+    ELSIF it.next_attempt_at > now() THEN
+        RETURN format('Next is attempt %s, at %s, in %s.', it.attempts + 1, date_trunc('second', it.next_attempt_at),
+                      date_trunc('second', it.next_attempt_at - now()));
+    END IF;
+    pace := kgwebhook.endpoint_pace(it);
+    IF moves AND it.last_outcome IN ('rejected', 'timed_out', 'unreachable') AND it.next_attempt_at < now() - '5 seconds'::interval
+       AND coalesce(pace.acknowledged_at < it.last_attempt_at, true) THEN
+        RETURN format('Its URL is failing, while others at its destination %s are not: it is sent once a probe of that URL succeeds, and there is one each minute at least.',
+                      it.destination);
+    ELSIF moves THEN
+        IF pace.before = 0 THEN
+            RETURN format('Attempt %s is under way, or about to be: %s in flight to %s.', it.attempts + 1,
+                          kgwebhook.count_text(notice.in_flight, 'request is', 'requests are'), it.destination);
+        END IF;
+        told := format('It waits for its turn: %s in flight to %s, and %s%s before it.',
+                       kgwebhook.count_text(notice.in_flight, 'request is', 'requests are'), it.destination,
+                       CASE WHEN pace.looked_at = 10000 THEN 'at least ' ELSE '' END,
+                       kgwebhook.count_text(pace.before, 'delivery to its URL goes', 'deliveries to its URL go'));
+        IF pace.seconds >= 0.5 THEN
+            told := told || format(E'\nIts receiver takes %s s to acknowledge a request.\nIts turn comes at about %s.\nWhat to do: Ask organization %s to have its receiver answer first and work later.',
+                                   pace.seconds,
+                                   date_trunc('second', now() + make_interval(secs => (pace.before * pace.seconds / greatest(notice.in_flight, 1))::float8)),
+                                   it.org_id);
+        END IF;
+        RETURN told;
+    ELSIF it.next_attempt_at < now() - '1 minute'::interval THEN
+        RETURN format(E'Its time came at %s, nothing holds it, and it is not sent: a worker may hang.\nWhat to do: %s',
+                      date_trunc('second', it.next_attempt_at), kgwebhook.restart_remedy());
+    END IF;
+    RETURN format('Attempt %s is about to be made.', it.attempts + 1);
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_wait(kgwebhook.deliveries) IS
+  'the part of kg_explain() about what a delivery waits for by itself, and when that is over';
+
+CREATE FUNCTION kgwebhook.explain_pending(it kgwebhook.deliveries) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    standstill text := kgwebhook.explain_standstill(true);
+    mine kgwebhook.queue;
     head kgwebhook.queue;
     newer int8;
+    backing_off bool;
     ends timestamptz;
     hold text;
     told text;
-    next text;
 BEGIN
-    SELECT * INTO it FROM kgwebhook.all_deliveries d
-     WHERE d.delivery_id = kg_explain.delivery_id AND (own IS NULL OR d.org_id = own);
-    IF NOT FOUND THEN
-        RETURN format('Delivery %s is not known: it is not in the queue, the dead letters or the log. '
-                      'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',
-                      kg_explain.delivery_id);
-    END IF;
-    SELECT * INTO last FROM kgwebhook.delivery_log l
-     WHERE l.delivery_id = kg_explain.delivery_id ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1;
-    SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
-    told := format('Delivery %s is %s of %s %s of organization %s, to %s%s.',
-                   it.delivery_id, it.event, coalesce(nullif(it.kind, ''), 'object'), it.object_id, it.org_id, it.url,
-                   coalesce(' (subscription ' || it.subscription_id || ')', ''))
-            || CASE WHEN it.enqueued_at IS NULL THEN '' ELSE format(E'\nIt was queued at %s.', date_trunc('second', it.enqueued_at)) END
-            || CASE WHEN last.attempt_id IS NULL THEN E'\nNo attempt has been made.'
-                    ELSE format(E'\nThe last attempt, number %s, began at %s and was %s after %s ms%s.',
-                                last.attempt, date_trunc('second', last.started_at), last.outcome,
-                                round(coalesce(last.duration_ms, 0)::numeric),
-                                coalesce(': ' || last.error, format(' with HTTP status %s', last.response_status), '')) END
-            || CASE WHEN last.outcome <> 'acknowledged' AND last.response_body <> ''
-                    THEN format(E'\nThe receiver said: %s', left(regexp_replace(last.response_body, '\s+', ' ', 'g'), 500)) ELSE '' END;
-
-    IF it.state = 'acknowledged' THEN
-        RETURN told || E'\nThe receiver has it; nothing is left to do.';
-    ELSIF it.state = 'superseded' THEN
-        RETURN told || format(E'\nIt was superseded by a newer status of the object.\nNothing more happens automatically. SELECT kg_redeliver(%s) sends it anyway.',
-                              it.delivery_id);
-    ELSIF it.state = 'dead' THEN
-        SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = kg_explain.delivery_id;
-        told := told || format(E'\nIt was given up at %s: %s.\nNothing more happens automatically.',
-                               date_trunc('second', dead.died_at), dead.reason);
-        IF it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
-            RETURN told || format(' Subscription %s was removed, so it cannot be sent again.', it.subscription_id);
-        END IF;
-        RETURN told || format(' Fix the cause; then %sSELECT kg_redeliver(%s) sends it again.',
-                              CASE WHEN subscription.disabled_at IS NULL THEN ''
-                                   ELSE format('enable the subscription by SELECT kg_resume_subscription(%s); after that ', it.subscription_id) END,
-                              it.delivery_id);
-    END IF;
-
-    SELECT * INTO destination FROM kgwebhook.destinations d WHERE d.destination = it.destination;
-    SELECT s.worker_state INTO worker FROM kgwebhook.worker_stats() s;
+    SELECT * INTO mine FROM kgwebhook.queue q WHERE q.delivery_id = it.delivery_id;
     SELECT * INTO head FROM kgwebhook.queue q
      WHERE q.destination = it.destination
        AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
@@ -103,61 +225,93 @@ BEGIN
      WHERE q.destination = it.destination AND q.delivery_id > it.delivery_id
        AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
        AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id;
+    SELECT n.backing_off INTO backing_off FROM kgwebhook.destination_notices() n WHERE n.destination = it.destination;
     ends := head.refused_at - make_interval(secs => coalesce(head.held, 0) / 1000000.0)
             + coalesce(nullif(current_setting('kgwebhook.max_hold', true), ''), '5min')::interval;
     hold := CASE WHEN ends IS NULL THEN 'Only one that is refused is superseded, and its last attempt was not.'
                  ELSE format('If it is refused until %s, it is superseded then (kgwebhook.max_hold)%s.', date_trunc('second', ends),
-                             CASE WHEN destination.state = 'backing_off' THEN '; the time for which its destination backs off is added' ELSE '' END) END;
-    SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms)::numeric / 1000, 1) INTO takes
-      FROM kgwebhook.delivery_log l
-     WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
-       AND l.started_at > now() - interval '10 minutes'
-       AND l.destination = it.destination AND l.outcome = 'acknowledged';
-    next := format('attempt %s, %s', it.attempts + 1,
-                   CASE WHEN NOT isfinite(it.next_attempt_at) THEN 'which waits'
-                        WHEN it.next_attempt_at <= now() THEN 'which is due now'
-                        ELSE format('at %s, in %s', date_trunc('second', it.next_attempt_at),
-                                    date_trunc('second', it.next_attempt_at - now())) END);
-    IF own IS NOT NULL THEN
-        RETURN told || E'\n' || kgwebhook.explain_waiting(it, subscription,
-                                     CASE WHEN worker IN ('idle', 'busy') THEN destination.state ELSE 'stopped' END,
-                                     head.delivery_id, next);
+                             CASE WHEN backing_off THEN '; the time for which its destination backs off is added' ELSE '' END) END;
+    told := CASE WHEN head.delivery_id < it.delivery_id
+                 THEN format('It waits for delivery %s, an older status of the same object (%s), which goes first. %s SELECT kg_explain(%s); says what that one waits for.',
+                             head.delivery_id, head.event, hold, head.delivery_id)
+                      || coalesce(E'\n' || standstill, '')
+                 ELSE coalesce(standstill, kgwebhook.explain_wait(it))
+                      || coalesce(E'\nDelivery ' || newer || ', a newer status of the same object, waits for it. ' || hold, '') END;
+    IF standstill IS NULL AND isfinite(it.next_attempt_at) AND it.attempts > 0 THEN
+        told := told || format(E'\nIf nothing changes, it is given up at about %s (kgwebhook.retry_schedule).',
+                               date_trunc('second', kgwebhook.given_up_at(mine.attempts - mine.attempts_before, mine.next_attempt_at,
+                                                                          mine.enqueued_at, backing_off)));
     END IF;
-    RETURN told || E'\n' || CASE
-        WHEN worker NOT IN ('idle', 'busy') THEN
-            format('Nothing is sent at present, because the worker is: %s. Next is %s, once that is fixed.', worker, next)
-        WHEN destination.state = 'paused' THEN
-            format('Its destination %s is paused. Next is %s, after kg_resume().', it.destination, next)
+    RETURN told
+        || CASE WHEN it.last_outcome IN ('rejected', 'timed_out', 'unreachable', 'blocked')
+                THEN E'\nWhat to do: ' || kgwebhook.receiver_remedy(it.last_outcome, it.last_status, it.last_error, it.url, it.org_id) ELSE '' END;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_pending(kgwebhook.deliveries) IS
+  'the part of kg_explain() about a delivery in the queue';
+
+/*
+ * What a merchant's role is told of a delivery that waits: nothing of the server, nor
+ * of what others have at the same destination.
+ */
+CREATE FUNCTION kgwebhook.explain_to_merchant(it kgwebhook.deliveries) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    subscription kgwebhook.subscription;
+    head int8;
+BEGIN
+    SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
+    SELECT min(q.delivery_id) INTO head FROM kgwebhook.queue q
+     WHERE q.destination = it.destination
+       AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
+       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id;
+    RETURN CASE
         WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
             format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id)
         WHEN subscription.disabled_at IS NOT NULL THEN
-            format('Its subscription %s is disabled: it becomes a dead letter when its turn comes.', it.subscription_id)
+            format(E'Its subscription %s is disabled: it becomes a dead letter when its turn comes.\nWhat to do: SELECT kg_resume_subscription(%s);',
+                   it.subscription_id, it.subscription_id)
         WHEN subscription.paused_at IS NOT NULL THEN
-            format('Its subscription %s is paused. Next is %s, after kg_resume_subscription(%s).',
-                   it.subscription_id, next, it.subscription_id)
-        WHEN NOT isfinite(it.next_attempt_at) THEN
-            kgwebhook.explain_missing_secret(it.org_id)
-        WHEN head.delivery_id < it.delivery_id THEN
-            format('It waits for delivery %s, an older status of the same object (%s), which goes first. %s SELECT kg_explain(%s) says what that one waits for.', head.delivery_id, head.event, hold, head.delivery_id)
-        WHEN destination.state = 'backing_off' THEN
-            format('%s (%s failures in a row). The next probe is at %s; this is sent once one succeeds.',
-                   CASE WHEN last.outcome IN ('unreachable', 'blocked') THEN format('Its destination %s cannot be reached', it.destination)
-                        WHEN last.outcome IN ('rejected', 'timed_out') THEN format('Its URL is failing, and nothing at %s has succeeded since', it.destination)
-                        ELSE format('Its destination %s, or its URL there, is failing', it.destination) END,
-                   destination.failures_in_a_row,
-                   date_trunc('second', greatest(destination.next_try, it.next_attempt_at)))
-        WHEN last.outcome IN ('rejected', 'timed_out') AND it.next_attempt_at < now() - interval '5 seconds' THEN
-            format('Its URL is failing, while others at its destination %s are not: it is sent once a probe of that URL succeeds.',
-                   it.destination)
-        WHEN it.next_attempt_at <= now() AND destination.in_flight > 0 THEN
-            format('It is on its way, or waits for its turn: %s in flight to %s%s.',
-                   kgwebhook.count_text(destination.in_flight, 'request is', 'requests are'), it.destination,
-                   CASE WHEN takes >= 1 THEN format(', which takes %s s a request', takes) ELSE '' END)
-        ELSE format('Next is %s.', next) END
-        || CASE WHEN newer IS NULL OR head.delivery_id < it.delivery_id THEN ''
-                ELSE format(E'\nDelivery %s, a newer status of the same object, waits for it. %s', newer, hold) END
-        || CASE WHEN last.outcome IN ('rejected', 'timed_out', 'unreachable', 'blocked')
-                THEN E'\n' || kgwebhook.receiver_remedy(last.outcome, last.response_status, last.error, it.url, it.org_id) ELSE '' END;
+            format(E'Its subscription %s is paused; it is sent once that is resumed.\nWhat to do: SELECT kg_resume_subscription(%s);',
+                   it.subscription_id, it.subscription_id)
+        WHEN NOT isfinite(it.next_attempt_at) THEN 'It waits for a signing secret: ask the operator.'
+        WHEN (SELECT s.worker_state NOT IN ('idle', 'busy') FROM kgwebhook.worker_stats() s)
+          OR EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination IN (it.destination, '*')) THEN
+            'The operator has paused sending: it is sent once that is over.'
+        WHEN head < it.delivery_id THEN format('It waits for delivery %s, an older status of the same object, which goes first.', head)
+        WHEN it.last_outcome <> 'acknowledged'
+         AND EXISTS (SELECT FROM kgwebhook.destination_notices() n WHERE n.destination = it.destination AND n.backing_off) THEN
+            'Its receiver keeps failing, so that it is only probed: this is sent once a probe succeeds.'
+        WHEN it.next_attempt_at > now() THEN format('Next is attempt %s, at %s.', it.attempts + 1, date_trunc('second', it.next_attempt_at))
+        ELSE 'It is sent when its turn comes.' END;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_to_merchant(kgwebhook.deliveries) IS
+  'what a delivery waits for, in words for the merchant whose it is';
+
+CREATE FUNCTION kgwebhook.kg_explain(delivery_id pg_catalog.int8) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_custom_plan SET lock_timeout = '300ms'
+    AS $$
+DECLARE
+    own text := kgwebhook.scope();
+    it kgwebhook.deliveries;
+BEGIN
+    SELECT * INTO it FROM kgwebhook.all_deliveries d
+     WHERE d.delivery_id = kg_explain.delivery_id AND (own IS NULL OR d.org_id = own);
+    IF NOT FOUND THEN
+        RETURN format('Delivery %s is not known: it is not in the queue, the dead letters or the log. '
+                      'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',
+                      kg_explain.delivery_id);
+    END IF;
+    RETURN kgwebhook.explain_past(it) || E'\n'
+        || CASE WHEN it.state NOT IN ('pending', 'retrying') THEN kgwebhook.explain_settled(it, own IS NOT NULL)
+                WHEN own IS NOT NULL THEN kgwebhook.explain_to_merchant(it)
+                ELSE kgwebhook.explain_pending(it) END;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN format('Delivery %s cannot be looked up: a table of the schema kgwebhook is locked.', kg_explain.delivery_id)
+        || CASE WHEN own IS NULL THEN coalesce(E'\n' || kgwebhook.explain_standstill(false), '') ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.kg_explain(pg_catalog.int8) IS
@@ -173,11 +327,13 @@ CREATE FUNCTION kgwebhook.kg_explain(
     object_id pg_catalog.text,
     org_id pg_catalog.text,
     kind pg_catalog.text) RETURNS SETOF pg_catalog.text
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms'
     AS $$
 DECLARE
-    ids int8[] := kgwebhook.deliveries_of(object_id, org_id, kind);
+    own text := kgwebhook.scope();
+    ids int8[];
 BEGIN
+    ids := kgwebhook.deliveries_of(object_id, org_id, kind);
     IF ids = '{}' THEN
         RETURN NEXT format('No delivery of an object "%s" is known%s: none is in the queue, the dead letters or the log. '
                            'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',
@@ -187,6 +343,9 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY SELECT kgwebhook.kg_explain(i.id) FROM unnest(ids) WITH ORDINALITY AS i(id, n) ORDER BY i.n;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN NEXT 'Deliveries cannot be looked up: a table of the schema kgwebhook is locked.'
+        || CASE WHEN own IS NULL THEN coalesce(E'\n' || kgwebhook.explain_standstill(false), '') ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.kg_explain(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS

@@ -6,20 +6,22 @@
 CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regprocedure
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT f::regprocedure FROM unnest(ARRAY[
+    /* the schema's name as it is now */
+    SELECT format(f, e.extnamespace::regnamespace)::regprocedure FROM pg_extension e, unnest(ARRAY[
         'kgwebhook.own_organization()',
-        '@extschema@.kg_subscribe(text, text, text[], text)',
-        '@extschema@.kg_unsubscribe(bigint)',
-        '@extschema@.kg_pause_subscription(bigint)',
-        '@extschema@.kg_resume_subscription(bigint)',
-        '@extschema@.kg_send_test(text, text, text)',
-        '@extschema@.kg_redeliver(bigint)',
-        '@extschema@.kg_redeliver_object(text, text, text)',
-        '@extschema@.kg_explain(bigint)',
-        '@extschema@.kg_explain(text, text, text)',
-        '@extschema@.kg_rotate_secret(text, interval, interval)',
-        '@extschema@.kg_cancel_rotation(text)',
-        '@extschema@.kg_events_since(text, text, integer)']) f
+        '%s.kg_subscribe(text, text, text[], text)',
+        '%s.kg_unsubscribe(bigint)',
+        '%s.kg_pause_subscription(bigint)',
+        '%s.kg_resume_subscription(bigint)',
+        '%s.kg_send_test(text, text, text)',
+        '%s.kg_redeliver(bigint)',
+        '%s.kg_redeliver_object(text, text, text)',
+        '%s.kg_explain(bigint)',
+        '%s.kg_explain(text, text, text)',
+        '%s.kg_rotate_secret(text, interval, interval)',
+        '%s.kg_cancel_rotation(text)',
+        '%s.kg_events_since(text, text, integer)']) f
+     WHERE e.extname = 'kgwebhook'
 $$;
 COMMENT ON FUNCTION kgwebhook.merchant_functions() IS
   'the functions that a merchant''s role may execute, each for its own organization only';

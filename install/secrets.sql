@@ -44,14 +44,25 @@ CREATE FUNCTION @extschema@.kg_set_secret(
 COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
   'the same; true: also replaces one that cannot be decrypted, which is then lost for good';
 
+/* What to do about a key that does not decrypt. */
+CREATE FUNCTION kgwebhook.key_remedy() RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format('Restore %s, then SELECT pg_reload_conf();',
+                  coalesce(nullif(current_setting('kgwebhook.key_file', true), ''), 'the setting kgwebhook.key_file'))
+$$;
+COMMENT ON FUNCTION kgwebhook.key_remedy() IS
+  'what to do when secrets cannot be decrypted, in words';
+
 CREATE FUNCTION kgwebhook.explain_missing_secret(org_id pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT CASE WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = explain_missing_secret.org_id)
-                THEN format('It waits for the key to decrypt the signing secret of organization %s, which is there. '
+                THEN format(E'It waits for the key to decrypt the signing secret of organization %s, which is there. '
                             'It is sent as soon as the file of kgwebhook.key_file is restored and the server has reloaded; '
-                            'the server''s log says what is wrong with it. Do not set another secret: the receiver knows this one.', org_id)
-                ELSE format('It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.', org_id) END
+                            'the server\'s log says what is wrong with it. Do not set another secret: the receiver knows this one.\nWhat to do: %s',
+                            org_id, kgwebhook.key_remedy())
+                ELSE format(E'It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.\nWhat to do: SELECT kg_create_secret(%L);', org_id, org_id) END
 $$;
 COMMENT ON FUNCTION kgwebhook.explain_missing_secret(pg_catalog.text) IS
   'explains what deliveries that wait for an organization''s secret wait for, in words';

@@ -142,27 +142,46 @@ $$;
 COMMENT ON FUNCTION kgwebhook.worker_findings() IS
   'the part of kg_status() about the workers';
 
-/* A lock on our tables that a worker's own would have to wait for. */
+/*
+ * A lock on our tables that a worker's own would have to wait for: one that is held, by
+ * a session or a prepared transaction; or one that is itself waited for, because all
+ * that come after wait behind that.
+ */
 CREATE FUNCTION kgwebhook.lock_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT CASE WHEN bool_or(c.relname ~ '^(queue|delivery_log)') THEN 355 ELSE 240 END,
-           CASE WHEN bool_or(c.relname ~ '^(queue|delivery_log)') THEN 'Nothing is delivered: ' ELSE '' END
-           || format('session %s holds a lock on %s since %s', l.pid,
-                     string_agg(DISTINCT 'kgwebhook.' || c.relname, ', '), kgwebhook.time_text(a.xact_start)),
-           format('It is of role %s, application "%s", and its transaction is %s.  Events are queued and wait, or wait for it, too.',
-                  a.usename, left(a.application_name, 60), a.state),
-           format('SELECT pg_terminate_backend(%s);', l.pid)
-      FROM pg_locks l
-      JOIN pg_class c ON c.oid = l.relation
-      JOIN pg_stat_activity a ON a.pid = l.pid
-     WHERE l.locktype = 'relation' AND l.granted
-       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-       AND c.relnamespace = 'kgwebhook'::regnamespace AND c.relkind IN ('r', 'p')
-       AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-       AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
-       AND a.xact_start < clock_timestamp() - '3 seconds'::interval
-     GROUP BY l.pid, a.xact_start, a.usename, a.application_name, a.state
+    WITH lock AS MATERIALIZED (
+        SELECT l.pid, l.virtualtransaction, bool_and(l.granted) AS granted, max(l.waitstart) AS waits_since,
+               string_agg(DISTINCT 'kgwebhook.' || c.relname, ', ') AS tables,
+               CASE WHEN bool_or(c.relname ~ '^(queue|delivery_log)') THEN 355 ELSE 240 END AS weight,
+               CASE WHEN bool_or(c.relname ~ '^(queue|delivery_log)') THEN 'Nothing is delivered: ' ELSE '' END AS effect
+          FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+         WHERE l.locktype = 'relation'
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND c.relnamespace = 'kgwebhook'::regnamespace AND c.relkind IN ('r', 'p')
+           AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+           AND l.pid IS DISTINCT FROM pg_backend_pid()
+         GROUP BY l.pid, l.virtualtransaction)
+    SELECT l.weight,
+           l.effect || CASE WHEN l.granted THEN format('session %s holds a lock on %s since %s', l.pid, l.tables, kgwebhook.time_text(a.xact_start))
+                            ELSE format('session %s waits for a lock on %s since %s, and others wait behind it',
+                                        l.pid, l.tables, kgwebhook.time_text(l.waits_since)) END,
+           format('It is of role %s, application "%s", and its transaction is %s.  Its last statement was: %s.  Events are queued and wait, or wait for it, too.',
+                  a.usename, left(a.application_name, 60), a.state, rtrim(left(regexp_replace(a.query, '\s+', ' ', 'g'), 200), ' ;.')),
+           CASE WHEN l.granted THEN format('SELECT pg_terminate_backend(%s);', l.pid)
+                ELSE format('SELECT pg_cancel_backend(%s);', l.pid) END
+      FROM lock l JOIN pg_stat_activity a ON a.pid = l.pid
+     WHERE a.backend_type = 'client backend'
+       AND CASE WHEN l.granted THEN a.xact_start ELSE l.waits_since END < clock_timestamp() - '3 seconds'::interval
+    UNION ALL
+    SELECT l.weight,
+           l.effect || format('prepared transaction "%s" holds a lock on %s since %s', left(p.gid, 200), l.tables, kgwebhook.time_text(p.prepared)),
+           format('It is of role %s.  Events are queued and wait, or wait for it, too.', p.owner),
+           format('Ask the role that prepared it: COMMIT PREPARED %L; or ROLLBACK PREPARED %L;', p.gid, p.gid)
+      FROM lock l
+      JOIN pg_locks own ON own.locktype = 'transactionid' AND own.pid IS NULL AND own.virtualtransaction = l.virtualtransaction
+      JOIN pg_prepared_xacts p ON p.transaction = own.transactionid
+     WHERE l.pid IS NULL AND p.prepared < clock_timestamp() - '3 seconds'::interval
 $$;
 COMMENT ON FUNCTION kgwebhook.lock_findings() IS
   'the part of kg_status() about locks';
@@ -245,6 +264,30 @@ $$;
 COMMENT ON FUNCTION kgwebhook.receiver_remedy(pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'what to do about a receiver that does not acknowledge, in words';
 
+/* What to do about a delivery that was given up. */
+CREATE FUNCTION kgwebhook.dead_letter_remedy(delivery_id pg_catalog.int8, reason pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN reason ~ '^invalid: the URL cannot be called'
+                THEN format('UPDATE kgwebhook.dead_letter SET url = ''https://host/path'' WHERE delivery_id = %s; with the right URL, then SELECT kg_redeliver(%s);',
+                            delivery_id, delivery_id)
+                WHEN reason ~ '^invalid:'
+                THEN format('SELECT kg_amend(%s, payload || ''{"%s": "value"}'') FROM kgwebhook.dead_letter WHERE delivery_id = %s; with what is right, or leave it.',
+                            delivery_id, coalesce(substring(reason FROM 'member "([^"''{}]+)"'), 'member'), delivery_id)
+                ELSE format('When its receiver takes it: SELECT kg_redeliver(%s);', delivery_id) END
+$$;
+COMMENT ON FUNCTION kgwebhook.dead_letter_remedy(pg_catalog.int8, pg_catalog.text) IS
+  'what to do about a delivery that was given up for a reason, in words';
+
+/* What to do about a worker that hangs: it is started again by itself. */
+CREATE FUNCTION kgwebhook.restart_remedy() RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = ''kgwebhook worker'' AND datname = current_database();'
+$$;
+COMMENT ON FUNCTION kgwebhook.restart_remedy() IS
+  'what to do about a worker that hangs';
+
 /* Receivers that do not acknowledge, organizations without a secret, what is late. */
 CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -257,7 +300,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                count(*) AS waiting, min(q.enqueued_at) AS oldest,
                count(*) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)) AS tried,
                min(q.delivery_id) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)) AS head,
-               min(q.next_attempt_at) FILTER (WHERE q.attempts > 0) AS next_try,
+               min(q.next_attempt_at) FILTER (WHERE q.attempts > 0) AS next_try, min(q.next_attempt_at) AS due,
                max(q.attempts) AS attempts,
                count(*) FILTER (WHERE NOT isfinite(q.next_attempt_at)) AS keyless,
                count(*) FILTER (WHERE q.next_attempt_at < now() - '10 minutes'::interval) AS overdue
@@ -286,8 +329,8 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
         SELECT f.destination, coalesce(bool_or(f.backing_off), false) AS backing_off,
                count(*) AS endpoints, min(f.url) AS url, min(f.org_id) AS org_id, count(DISTINCT f.org_id) AS orgs,
                sum(f.waiting)::int8 AS waiting, sum(f.tried)::int8 AS tried, min(f.since) AS since, min(f.oldest) AS oldest,
-               max(f.attempts) AS attempts, min(f.head) AS head, max(f.failures_in_a_row) AS failures,
-               CASE WHEN bool_or(f.backing_off) THEN min(f.probe_at) ELSE min(f.next_try) END AS next_try,
+               max(f.attempts) AS attempts, min(f.head) AS head, max(f.failures_in_a_row) AS failures, max(f.in_flight) AS in_flight,
+               CASE WHEN bool_or(f.backing_off) THEN greatest(min(f.probe_at), min(f.due)) ELSE min(f.next_try) END AS next_try,
                (array_agg(f.cause ORDER BY f.head))[1] AS cause, (array_agg(f.outcome ORDER BY f.head))[1] AS outcome,
                (array_agg(f.error ORDER BY f.head))[1] AS error, (array_agg(f.response_status ORDER BY f.head))[1] AS response_status
           FROM failing f GROUP BY f.destination, f.part
@@ -328,8 +371,10 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                   coalesce(', ' || kgwebhook.amount_waiting(r.destination, CASE WHEN r.orgs = 1 THEN r.org_id END, CASE WHEN r.endpoints = 1 THEN r.url END), '')),
            CASE WHEN r.backing_off THEN format('The circuit breaker is open after %s in a row: one probe at a time.  ', kgwebhook.count_text(r.failures, 'failure', 'failures'))
                 ELSE format('%s tried in vain.  ', kgwebhook.count_text(r.tried, 'delivery was', 'deliveries were')) END
-           || format('The next try is %s.  The oldest waits since %s.  SELECT kg_explain(%s); says more.',
-                     CASE WHEN r.next_try <= now() THEN 'due now' ELSE 'at ' || kgwebhook.time_text(r.next_try) END,
+           || format('The next %s is %s.  The oldest waits since %s.  SELECT kg_explain(%s); says more.',
+                     CASE WHEN r.backing_off THEN 'probe' ELSE 'try' END,
+                     CASE WHEN r.next_try > now() THEN 'at ' || kgwebhook.time_text(r.next_try)
+                          WHEN r.in_flight > 0 THEN 'under way' ELSE 'within a minute' END,
                      kgwebhook.time_text(r.oldest), r.head),
            kgwebhook.receiver_remedy(r.outcome, r.response_status, r.error, left(r.url, 200), left(r.org_id, 100))
       FROM receiver r
@@ -342,7 +387,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                        kgwebhook.count_text(sum(l.waiting)::int8, 'delivery waits', 'deliveries wait')),
            format('The oldest waits since %s.  The key in the file of "kgwebhook.key_file" is not the one that the secrets were encrypted with, or the file cannot be read; the server''s log says which.  Set no other secret: receivers know these.',
                   kgwebhook.time_text(min(l.oldest))),
-           format('Restore %s, then SELECT pg_reload_conf();', coalesce(nullif(current_setting('kgwebhook.key_file'), ''), 'the setting kgwebhook.key_file'))
+           kgwebhook.key_remedy()
       FROM lost l, kept k WHERE l.undecryptable AND k.decrypted = 0
     HAVING count(*) > 0
     UNION ALL
@@ -353,7 +398,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
            CASE WHEN l.has_secret THEN 'Set no other secret: the receiver knows this one.  The server''s log says what is wrong with the key file.'
                 ELSE 'What waits is signed and sent as soon as there is one.  Where the receiver knows one already, use kg_set_secret().' END,
            CASE WHEN l.has_secret
-                THEN format('Restore %s, then SELECT pg_reload_conf();', coalesce(nullif(current_setting('kgwebhook.key_file'), ''), 'the setting kgwebhook.key_file'))
+                THEN kgwebhook.key_remedy()
                 ELSE format('SELECT kg_create_secret(%L);', l.org_id) END
       FROM lost l, kept k WHERE NOT (l.undecryptable AND k.decrypted = 0)
     UNION ALL
@@ -366,7 +411,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
            || format('%s since %s', kgwebhook.count_text(l.deliveries, 'delivery is late', 'deliveries are late'), kgwebhook.time_text(l.since)),
            format('Their time has come, nothing holds them, and they are not sent: %s%s, delivery %s is the first.  A worker may hang.',
                   left(l.destination, 200), CASE WHEN l.destinations > 1 THEN format(' and %s other destinations', l.destinations - 1) ELSE '' END, l.first),
-           'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = ''kgwebhook worker'' AND datname = current_database();'
+           kgwebhook.restart_remedy()
       FROM late l, (SELECT coalesce(bool_or(n.last_success > now() - '10 minutes'::interval), false) AS acknowledged_lately FROM notice n) w,
            kgwebhook.worker_stats() s
      WHERE l.deliveries > 0 AND s.worker_state IN ('idle', 'busy')
@@ -381,8 +426,8 @@ CREATE FUNCTION kgwebhook.slow_findings() RETURNS SETOF kgwebhook.finding
     SELECT 112,
            format('%s (organization %s) acknowledges, but takes %s s a request, %s', left(s.url, 200), left(s.org_id, 100), round(s.ms::numeric / 1000, 1),
                   kgwebhook.count_text(q.waiting, 'delivery waits', 'deliveries wait')),
-           format('%s requests since %s.  A receiver that is slow gets its share of the worker''s slots and no more, so that others are not held up.',
-                  s.requests, kgwebhook.time_text(s.since)),
+           format('%s since %s.  A receiver that is slow gets its share of the worker''s slots and no more, so that others are not held up.',
+                  kgwebhook.count_text(s.requests, 'request', 'requests'), kgwebhook.time_text(s.since)),
            format('Ask organization %s to have its receiver answer first and work later.', left(s.org_id, 100))
       FROM (SELECT l.destination, l.org_id, split_part(l.url, '?', 1) AS url, count(*) AS requests,
                    percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms) AS ms, min(l.started_at) AS since
@@ -409,9 +454,7 @@ CREATE FUNCTION kgwebhook.dead_letter_findings() RETURNS SETOF kgwebhook.finding
                 ELSE format('The last is %s %s of organization %s, to %s, given up at %s; the first was at %s.',
                             left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.time_text(d.last), kgwebhook.time_text(d.first)) END
            || '  Nothing happens by itself.',
-           CASE WHEN d.invalid
-                THEN format('SELECT kg_amend(%s, payload || ''{"member": "value"}'') FROM kgwebhook.dead_letter WHERE delivery_id = %s; with what is right, or leave it', d.delivery_id, d.delivery_id)
-                WHEN d.letters = 1 THEN format('When its receiver takes it: SELECT kg_redeliver(%s);', d.delivery_id)
+           CASE WHEN d.invalid OR d.letters = 1 THEN kgwebhook.dead_letter_remedy(d.delivery_id, d.reason)
                 ELSE format('When their receivers take them: SELECT kg_recover(%L);', date_trunc('second', d.enqueued)) END
       FROM (SELECT regexp_replace(l.reason, '^gave up after [0-9]+ attempts', 'gave up') AS reason, count(*) AS letters,
                    max(l.died_at) AS last, min(l.died_at) AS first, min(l.enqueued_at) AS enqueued,

@@ -43,3 +43,24 @@ SELECT event, payload - '{event_id,occurred_at}'::text[] AS payload, problem FRO
 TRUNCATE kgwebhook.queue;
 DROP TABLE orders_renamed;
 DELETE FROM kgwebhook.watch WHERE event = 'order';
+
+-- the schema of the extension is renamed: no function of ours names it in its body
+SELECT p.oid::regprocedure AS names_it
+  FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'kgwebhook'
+  JOIN pg_proc p ON p.oid = d.objid
+ WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+   AND p.prosrc ~ format('\m"?%s"?\.', e.extnamespace::regnamespace);
+INSERT INTO kgwebhook.queue (webhook_id, org_id, event, kind, object_id, url, destination, payload)
+VALUES ('msg_r', 'acme', 'order.new', 'order', 'r1', 'https://m.example/', 'https://m.example:443', '{}');
+BEGIN;
+ALTER SCHEMA public RENAME TO elsewhere;
+SET LOCAL search_path = elsewhere;
+SELECT split_part(kg_explain('r1'), E'\n', 1) ~ 'order.new of order r1 of organization acme' AS explains;
+SELECT count(*) > 0 AS has_status FROM kg_status();
+SELECT length(kg_dashboard()) > 0 AS has_page;
+SELECT count(*) FROM kg_reconcile();
+SELECT count(*) > 0 AS has_functions FROM kgwebhook.merchant_functions();
+SELECT count(*) FROM kg_redeliver_object('r1');
+SELECT kg_recover('-infinity', dry_run => true);
+ROLLBACK;
+DELETE FROM kgwebhook.queue;

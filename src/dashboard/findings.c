@@ -169,25 +169,44 @@ append_banner(KgwPage *page, KgwSeverity severity, const char *text)
 					 severity_word[severity], text);
 }
 
-/*
- * The headline, what was found, and the numbers.  Returns the headline for the
- * title: HTML, palloc'd.
- */
-const char *
-kgw_findings_draw(KgwPage *page)
+/* Headline, findings and numbers; where the tables can be read. */
+static void
+draw_all(KgwPage *page)
 {
 	KgwFacts	facts = {kgw_query_rows_read(status_query, 0, NULL, NULL), 0};
 	KgwPageSummary	summary = {0};
 	KgwSeverity severity = severity_of(kgw_query_rows_text(&facts, SEVERITY));
-	const char *verdict;
 
 	read_worker(&summary);
 	read_backlog(&summary);
 	count_subscriptions(&summary);
-	verdict = headline(&facts, severity, &summary);
-	append_banner(page, severity, verdict);
+	page->verdict = headline(&facts, severity, &summary);
+	append_banner(page, severity, page->verdict);
 	if (severity > KGW_OK)
 		list_findings(page, &facts);
 	kgw_tiles_draw(page, &summary);
-	return verdict;
+}
+
+/* Headline and findings; these wait for no table. */
+static void
+draw_findings(KgwPage *page)
+{
+	KgwFacts	facts = {kgw_query_rows_read(status_query, 0, NULL, NULL), 0};
+	KgwPageSummary	summary = {0};
+	KgwSeverity severity = severity_of(kgw_query_rows_text(&facts, SEVERITY));
+
+	page->verdict = headline(&facts, severity, &summary);
+	append_banner(page, severity, page->verdict);
+	list_findings(page, &facts);
+}
+
+/*
+ * The headline, what was found, and the numbers.  The headline is also left for the
+ * title.
+ */
+void
+kgw_findings_draw(KgwPage *page)
+{
+	if (!kgw_page_part_draw(page, draw_all, "The numbers"))
+		draw_findings(page);
 }

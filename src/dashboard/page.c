@@ -13,7 +13,9 @@
  *
  * It has to be made while things are at their worst, so it is bounded in time and
  * size, whatever log and queue hold; each part says how.  It works where
- * nothing is preloaded, on a standby and in a copy, and says so.
+ * nothing is preloaded, on a standby and in a copy, and says so.  It waits for no
+ * lock for long: a part whose table someone has locked is left out, which the page
+ * says in its place, and its headline says who holds the lock.
  *
  * src/dashboard/page.c
  *
@@ -93,21 +95,19 @@ append_head(KgwPage *page, const char *database, const char *verdict)
 						   "<a href=\"#deliveries\">Deliveries</a></nav></header>\n");
 }
 
-/* The parts of the page, in the order of their urgency; returns the verdict. */
-static const char *
+/* The parts of the page, in the order of their urgency. */
+static void
 append_body(KgwPage *page)
 {
-	const char *verdict = kgw_findings_draw(page);
-
-	kgw_traffic_draw(page);
-	kgw_destinations_draw(page);
+	kgw_findings_draw(page);
+	(void) kgw_page_part_draw(page, kgw_traffic_draw, "Traffic");
+	(void) kgw_page_part_draw(page, kgw_destinations_draw, "Destinations");
 	appendStringInfoString(&page->out,
 						   "<form id=\"search\" role=\"search\" hidden><input id=\"field\" type=\"search\" autocomplete=\"off\" "
 						   "spellcheck=\"false\" placeholder=\"Search by object id\" aria-label=\"Search by object id\">"
 						   "<p id=\"found\" role=\"status\"></p></form>\n");
-	kgw_deliveries_draw_failures(page);
-	kgw_deliveries_draw(page);
-	return verdict;
+	(void) kgw_page_part_draw(page, kgw_deliveries_draw_failures, "Failures");
+	(void) kgw_page_part_draw(page, kgw_deliveries_draw, "Deliveries");
 }
 
 /*
@@ -123,13 +123,14 @@ may_read_bodies(void)
 		check_enable_rls(log, GetOuterUserId(), true) != RLS_ENABLED;
 }
 
-/* Compiling takes longer than these queries do. */
+/* Compiling takes longer than these queries do, and no lock is worth waiting for. */
 static int
-without_jit(void)
+hurry(void)
 {
 	int			level = NewGUCNestLevel();
 
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("lock_timeout", "300ms", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
 
@@ -142,16 +143,15 @@ kg_dashboard(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	KgwPage		body = {.now = GetCurrentTransactionStartTimestamp()};
 	KgwPage		page = body;
-	const char *verdict;
 	text	   *result;
-	int			level = without_jit();
+	int			level = hurry();
 
 	SPI_connect();
 	body.bodies = may_read_bodies();
 	initStringInfo(&body.out);
-	verdict = append_body(&body);
+	append_body(&body);
 	initStringInfo(&page.out);
-	append_head(&page, get_database_name(MyDatabaseId), verdict);
+	append_head(&page, get_database_name(MyDatabaseId), body.verdict);
 	appendStringInfo(&page.out,
 					 "<p id=\"stale\" role=\"status\" hidden></p>\n<main>\n%s</main>\n<script>%s</script>\n</body>\n</html>\n",
 					 body.out.data, script);

@@ -19,6 +19,7 @@ typedef struct KgwPage
 	StringInfoData out;
 	TimestampTz now;			/* of the snapshot that all of it is read in */
 	bool		bodies;			/* who asks may see what was sent and answered */
+	const char *verdict;		/* the headline: HTML */
 } KgwPage;
 
 /* One row of a query's result. */
@@ -57,6 +58,9 @@ typedef struct KgwPageSummary
 	int64		subscriptions_paused;
 } KgwPageSummary;
 
+/* page_part.c */
+extern bool kgw_page_part_draw(KgwPage *page, void (*draw) (KgwPage *page), const char *what);
+
 /* query_rows.c */
 extern SPITupleTable *kgw_query_rows_read(const char *query, int nargs, Oid *types, Datum *args);
 extern bool kgw_query_rows_null(const KgwFacts *facts, int column);
@@ -66,7 +70,7 @@ extern TimestampTz kgw_query_rows_time(const KgwFacts *facts, int column);
 extern char *kgw_query_rows_text(const KgwFacts *facts, int column);
 
 /* findings.c */
-extern const char *kgw_findings_draw(KgwPage *page);
+extern void kgw_findings_draw(KgwPage *page);
 
 /* tiles.c */
 extern void kgw_tiles_draw(KgwPage *page, const KgwPageSummary *summary);

@@ -262,6 +262,7 @@ add_entry(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, Kg
 	if (d->cursor < row->delivery_id)
 		d->cursor = row->delivery_id;
 	entry->wish = row->wish;
+	entry->endpoint->inherits |= due > s->now && row->attempts > row->attempts_before;
 	if (d->releasing && due > s->now && due > entry->wish && due != KGW_NEVER)
 	{
 		due = entry->wish;

@@ -21,8 +21,12 @@
  * Such a turn comes ahead of its time, so it uses up nothing of the retry
  * schedule: if it fails, the delivery waits for its time as before, and for no
  * second turn of the kind.  Else an endpoint that comes and goes would use up a
- * schedule of days within minutes.  All this is memory: after a restart, what was
- * put off waits for its time.
+ * schedule of days within minutes.
+ *
+ * Breakers are memory, and a restart forgets them.  What waits for a retry may have
+ * been put off by one that was open then.  So the first success that a worker sees
+ * at an endpoint has the same effect as one that closes a breaker: else a receiver
+ * that came back around a restart would get what it missed hours later.
  *
  * src/schedule/recovery.c
  *
@@ -201,6 +205,7 @@ kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 	KgwEndpoint *e = entry->endpoint;
 	bool		was_down = d->health.open;
 	bool		was_open = e->health.open;
+	bool		recovers = sign == KGW_SIGN_SUCCESS && e->acked_at == 0 && e->inherits;
 
 	d->trusted_in_flight[entry->trust]--;
 	d->in_flight--;
@@ -212,11 +217,12 @@ kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 	if (e->awaiting_probe)
 		pairingheap_remove(s->endpoint_probes, &e->probe_node);
 	d->awaiting_probe = e->awaiting_probe = false;
+	d->releasing |= recovers && d->acked_at == 0 && d->more;
 	note(s, entry, sign);
 	d->open_count += (int) e->health.open - (int) was_open;
 	if (d->health.open != was_down)
 		destination_turned(s, d);
-	if (e->health.open != was_open && !d->health.open)
+	if ((recovers || e->health.open != was_open) && !d->health.open)
 		gather(s, e, !e->health.open);
 	if (sign == KGW_SIGN_SUCCESS && d->unreached)
 		hasten(s, d);

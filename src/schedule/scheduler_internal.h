@@ -151,6 +151,7 @@ typedef struct KgwEndpoint
 	KgwTicks	acked_at;		/* 0 = never */
 	bool		slow;			/* its last acknowledgement was long in coming */
 	bool		unreached;		/* its last failure was its destination's */
+	bool		inherits;		/* some of its entries were put off before they came here */
 	int			entries;
 	int			in_flight;
 	int			ready_count;

@@ -168,7 +168,7 @@ kgw_secret_cache_complain(const ErrorData *error)
 	strlcpy(complaint, fault, sizeof(complaint));
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
-			 errmsg_internal("%s", error->message),
+			 errmsg_internal("kgwebhook: %s", error->message),
 			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
 			 error->hint != NULL ? errhint("%s", error->hint) : 0));
 }

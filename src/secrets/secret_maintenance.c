@@ -268,7 +268,7 @@ try_pass(KgwPass pass)
 	}
 	else if (run.changed > 0 && pass == PASS_CLEAR)
 		ereport(LOG,
-				(errmsg("encrypted the secrets of " INT64_FORMAT " organizations", run.changed),
+				(errmsg("kgwebhook encrypted the secrets of " INT64_FORMAT " organizations", run.changed),
 				 errhint("VACUUM FULL kgwebhook.secret removes their plain text from the table's file.")));
 }
 

@@ -125,7 +125,7 @@ kgw_ca_file_look(void)
 	if (!now.known && kgw_settings.ca_file[0] != '\0')
 		ereport(WARNING,
 				(errcode_for_file_access(),
-				 errmsg("could not read file \"%s\": %m", path),
+				 errmsg("kgwebhook could not read file \"%s\": %m", path),
 				 errdetail("No receiver's certificate can be verified."),
 				 errhint("Set \"kgwebhook.ca_file\" to a file that the server may read and reload the configuration.")));
 }

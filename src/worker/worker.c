@@ -220,12 +220,31 @@ database_name(void)
 	return name;
 }
 
+typedef struct KgwWorkerName
+{
+	int			shard;
+	const char *database;
+} KgwWorkerName;
+
+/* Whatever the log has of a worker can be found by our name, with any log_line_prefix. */
+static void
+name_worker(void *arg)
+{
+	const KgwWorkerName *name = arg;
+
+	errcontext("kgwebhook worker %d of database \"%s\"", name->shard, name->database);
+}
+
 /* Start over until the database has no extension; then say so and end. */
 static void
 serve(int shard)
 {
 	const char *database = database_name();
+	KgwWorkerName name = {shard, database};
+	ErrorContextCallback context = {error_context_stack, name_worker, &name};
 	KgwLoop    *loop;
+
+	error_context_stack = &context;
 
 	kgw_http_client_init();
 	loop = kgw_loop_new(shard);
@@ -237,14 +256,16 @@ serve(int shard)
 
 		kgw_worker_slots_worker_present();
 		ereport(LOG,
-				(errmsg("kgwebhook worker %d of database \"%s\" has started", shard, database)));
+				(errmsg("kgwebhook worker %d of database \"%s\" has started", shard, database),
+				 errhidecontext(true)));
 		reason = work(loop);
 		ereport(LOG,
 				(errmsg("kgwebhook worker %d of database \"%s\" has stopped", shard, database),
-				 errdetail_internal("%s", reason)));
+				 errdetail_internal("%s", reason), errhidecontext(true)));
 	}
 	else
 		kgw_worker_slots_worker_absent();
+	error_context_stack = context.previous;
 }
 
 /*

@@ -15,6 +15,8 @@
  *	                               seed does the same to the same attempts
  *	  /while/FILE/REST             no answer while the file exists in the
  *	                               directory of the record, then what /REST says
+ *	  /faulty/FILE/WAY/then/REST   what /WAY says while the file exists in the
+ *	                               directory of the record, then what /REST says
  *	  /slow/MS                     200 after so many milliseconds
  *	  /hang                        never an answer
  *	  /stall                       200 and its headers, then nothing more
@@ -122,6 +124,12 @@ function waitWhile(file, record, response, rest) {
 		byPath(rest, record, response);
 }
 
+function faultyWhile(file, record, response, way) {
+	const then = way.indexOf('then');
+
+	byPath(fs.existsSync(file) ? way.slice(0, then) : way.slice(then + 1), record, response);
+}
+
 /* Sockets that have brought a request already. */
 const used = new WeakSet();
 
@@ -156,6 +164,8 @@ const behaviors = {
 	'random': atRandom,
 	'while': (record, response, file, ...rest) =>
 		waitWhile(path.join(directory, path.basename(file)), record, response, rest),
+	'faulty': (record, response, file, ...way) =>
+		faultyWhile(path.join(directory, path.basename(file)), record, response, way),
 	'slow': (record, response, ms) =>
 		setTimeout(() => answer(response, 200), Number(ms)),
 	'hang': () => {},

@@ -150,7 +150,7 @@ is(attempt_at($good->url)->{error}, $issuer, 'also when the file was replaced');
 my $log_end = -s $node->logfile;
 unlink $ca_file or die $!;
 reload($node);
-ok( $node->wait_for_log(qr/WARNING:  could not read file "\Q$ca_file\E"/, $log_end) > 0,
+ok( $node->wait_for_log(qr/WARNING:  kgwebhook could not read file "\Q$ca_file\E"/, $log_end) > 0,
 	'the server log names a file that is missing');
 my $row = attempt_at($unknown->url);
 is($row->{error}, 'the certificate authorities of kgwebhook.ca_file could not be read',

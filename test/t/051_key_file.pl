@@ -105,7 +105,7 @@ $node->poll_query_until('postgres',
 	'SELECT bool_and(encrypted) FROM kgwebhook.secret')
   or die 'secrets are not encrypted';
 pass('once a key file is set, the worker encrypts what there is');
-$node->wait_for_log(qr/encrypted the secrets of 2 organizations/);
+$node->wait_for_log(qr/LOG:  kgwebhook encrypted the secrets of 2 organizations/);
 delivers('one', 'encrypted', 'which goes on signing');
 delivers('rotating', 'rotating', 'also in the middle of a rotation');
 create_secret('two');
@@ -200,6 +200,7 @@ sub waits
 	wait_for_log_rows($node, 6, "object_id LIKE '$id%'");
 	$node->wait_for_log($detail, $log_end);
 	my $log = substr slurp_file($node->logfile), $log_end;
+	like($log, qr/LOG:  kgwebhook: .*(?:key_file" cannot be used|cannot be decrypted)/, "$what: where \"kgwebhook\" finds it");
 	# once a start from the tables: reload() makes two, a changed secret another
 	cmp_ok(scalar(() = $log =~ /$detail/g), '<=', 3, "$what: not for every delivery in the server's log");
 	like($node->safe_psql('postgres', 'SELECT last_error FROM kgwebhook.stats'),

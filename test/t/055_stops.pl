@@ -73,12 +73,21 @@ sub start_again
 foreach my $mode (qw(fast smart immediate))
 {
 	send_to_the_deaf($mode);
+	my $log = -s $node->logfile;
 	my $began = time;
 	$node->stop($mode);
 	my $took = time - $began;
+	my $said = substr PostgreSQL::Test::Utils::slurp_file($node->logfile), $log;
 	cmp_ok($took, '<', $answer_after / 2,
 		sprintf('a %s stop does not wait for a receiver: %.1f s', $mode, $took));
+	if ($mode ne 'immediate')
+	{
+		like($said, qr/LOG:  kgwebhook worker 0 of database "postgres" has stopped\n.*DETAIL:  It was asked to end\./, 'the log says that the worker has stopped');
+		unlike($said, qr/kgwebhook \w+ (?:FATAL|ERROR|WARNING)/, 'and that nothing was wrong with that');
+	}
+	$log = -s $node->logfile;
 	$node->start;
+	ok($node->wait_for_log(qr/LOG:  kgwebhook worker 0 of database "postgres" has started$/m, $log), 'and when one has started');
 	are_sent_again($mode);
 }
 

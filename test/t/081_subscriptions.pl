@@ -127,7 +127,7 @@ is_deeply([ grep { /^paused/ } got($platform, '/ok?paid') ],
 	['paused success'], 'so does another subscription');
 is(state_of($all), 'paused|kg_pause_subscription() was called|2', 'and it waits');
 like(sql("SELECT kg_explain(min(delivery_id)) FROM kgwebhook.queue"),
-	qr/Its subscription $all is paused\. .* after kg_resume_subscription\($all\)/, 'in words');
+	qr/Its subscription $all is paused since .*; it is sent once that is resumed\.\nWhat to do: SELECT kg_resume_subscription\($all\);/, 'in words');
 
 # more of it than a destination may have in memory: the others go anyway
 sql(qq{

@@ -1,13 +1,16 @@
 #-------------------------------------------------------------------------
 #
 # test/t/085_status.pl
-#	  kg_status() says what is wrong, for faults that stop everything and for receivers
-#	  that fail, and what it says to do about the former does away with them.
+#	  Faults of receivers: kg_status() and kg_explain() say the cause, when it is tried
+#	  next and what to do, and what they say to do is done to its good end.
 #
-# A fault is made, kg_status() has to name its cause, the organization and what
-# waits, and a remedy that is a statement is run as it stands.  Receivers that fail
-# come all at once; what stops everything comes one at a time.  The delivery page has
-# the same headline each time.
+# The faults come all at once, each an organization's whose name it is.  Nothing is
+# sent anywhere: the server lives in a small world, whose hosts are all receivers of
+# this test's.  A remedy that is a statement is typed as it stands.  Where it is to
+# ask the organization for something, the test is the organization, and does that;
+# then what waits has to arrive without anything else being done.  Last comes a restart:
+# who was failing before it is still known.  085_status_server.pl has what goes wrong
+# on our side.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -15,213 +18,223 @@ use warnings;
 
 use Kgwebhook;
 use Kgwebhook::Certificates;
+use Kgwebhook::OnCall;
+use Kgwebhook::SmallWorld;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $certificates = Kgwebhook::Certificates->new;
 $certificates->make('authority');
-$certificates->make('good', by => 'authority', for => 'IP:127.0.0.1');
-$certificates->make('expired', by => 'authority', for => 'IP:127.0.0.1',
+foreach my $org (qw(expired misnamed))
+{
+	$certificates->make("$org good", by => 'authority', for => "DNS:$org.example");
+}
+$certificates->make('expired', by => 'authority', for => 'DNS:expired.example',
 	from => '20200101000000Z', until => '20200201000000Z');
 $certificates->make('misnamed', by => 'authority', for => 'DNS:merchant.example');
 
+my $world = Kgwebhook::SmallWorld->create;
+my %names = map { ("$_.example" => { A => ['93.184.216.34'] }) } qw(down expired misnamed missing moved angry silent slow);
+$world->names(%names);
+
+# Quick enough to see soon what comes of a remedy, and long enough for the test.
 my $node = init_node(
 	'main',
 	'autovacuum' => 'off',
-	'kgwebhook.retry_schedule' => "'100ms,100ms,100ms,300ms,300ms,300ms,300ms,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1h'",
+	'kgwebhook.retry_schedule' => "'" . join(',', ('200ms') x 3, ('1s') x 10, ('3s') x 50, '1h') . "'",
 	'kgwebhook.request_timeout' => "'2s'",
-	'kgwebhook.ca_file' => "'" . $certificates->file('authority.crt') . "'");
-my $full = PostgreSQL::Test::Utils::tempdir('disk') . '/full';
-my $full_disk = build_library('preload/full_disk');
-
-sub start_server
-{
-	local $ENV{LD_PRELOAD} = $full_disk;
-	local $ENV{KGW_FULL_DISK} = $full;
-
-	$node->start;
-	return;
-}
-
-start_server();
+	'kgwebhook.ca_file' => "'" . $certificates->file('authority.crt') . "'",
+	'kgwebhook.allowed_networks' => "''");
+$world->start($node);
 $node->safe_psql('postgres', 'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
-my $secret = make_intents_table($node);
-my $receiver = start_receiver(secret => $secret);
+make_intents_table($node);
+my $on_call = Kgwebhook::OnCall->new($node);
 
 sub sql
 {
 	return $node->safe_psql('postgres', shift);
 }
 
-# The rows of kg_status(), as hashes.
-sub status
+my $receiver = start_receiver();
+my $port = $receiver->port;
+my $nobody = PostgreSQL::Test::Cluster::get_free_port();
+my %tls = map { $_ => start_receiver(cert => $certificates->file("$_.crt"), key => $certificates->file("$_.key")) } qw(expired misnamed);
+$receiver->hold($_) foreach qw(missing moved angry silent slow);
+
+# An organization's URL; the cause in words; what to do; what it is that makes it right.
+my %fault = (
+	down => {
+		url => "http://down.example:$nobody/ok",
+		cause => 'the connection was refused',
+		remedy => "Ask organization down whether its receiver at http://down.example:$nobody/ok is running and lets us in; what waits is then sent by itself, in order.",
+		repair => sub { start_receiver(port => $nobody) }
+	},
+	expired => {
+		url => 'https://expired.example:' . $tls{expired}->port . '/ok',
+		cause => 'the certificate, or one that it depends on, has expired',
+		remedy => 'Ask organization expired to renew the certificate of expired.example; what waits is then sent by itself, in order.',
+		repair => sub { renew('expired') }
+	},
+	misnamed => {
+		url => 'https://misnamed.example:' . $tls{misnamed}->port . '/ok',
+		cause => 'the certificate is for another host',
+		remedy => 'Ask organization misnamed to correct the certificate of misnamed.example; what waits is then sent by itself, in order.',
+		repair => sub { renew('misnamed') }
+	},
+	nameless => {
+		url => "http://nameless.example:$port/ok",
+		cause => qr/the host's name (?:could not be|was not) resolved(?: in time)?/,
+		remedy => 'Ask organization nameless whether nameless.example is right; "getent ahosts nameless.example" on the server shows what the name servers say; what waits is then sent by itself, in order.',
+		repair => sub { $world->names(%names, 'nameless.example' => { A => ['93.184.216.34'] }) }
+	},
+	missing => {
+		url => "http://missing.example:$port/faulty/missing/status/404/then/ok",
+		cause => 'answered with status 404',
+		said => qr/^The receiver said: status 404/m,
+		remedy => "Ask organization missing to have its receiver answer at http://missing.example:$port/faulty/missing/status/404/then/ok; what waits is then sent by itself, in order.",
+		repair => sub { $receiver->release('missing') }
+	},
+	moved => {
+		url => "http://moved.example:$port/faulty/moved/redirect/301/then/ok",
+		cause => 'answered with status 301; redirects are not followed',
+		remedy => "Ask organization moved for the URL that http://moved.example:$port/faulty/moved/redirect/301/then/ok leads to: redirects are not followed.  New events go to the new URL; what waits needs the old one to acknowledge.",
+		repair => sub { $receiver->release('moved') }
+	},
+	private => {
+		url => "http://10.0.0.7:$port/ok",
+		cause => q{the host's address is not allowed},
+		remedy => q{If this address is meant: ALTER SYSTEM SET kgwebhook.allowed_networks = '10.0.0.7/32'; SELECT pg_reload_conf();},
+		repair => sub { $on_call->types($_[0]) }
+	},
+	angry => {
+		url => "http://angry.example:$port/faulty/angry/refuse/expired/ok/then/ok",
+		cause => 'answered with status 500',
+		said => qr/^The receiver said: status 500/m,
+		remedy => 'Ask organization angry why its receiver answers 500; SELECT kg_explain() shows what it says; what waits is then sent by itself, in order.',
+		repair => sub { $receiver->release('angry') }
+	},
+	silent => {
+		url => "http://silent.example:$port/faulty/silent/hang/then/ok",
+		cause => 'no answer came in time',
+		remedy => 'Ask organization silent to have its receiver answer first and work later; what waits is then sent by itself, in order.',
+		repair => sub { $receiver->release('silent') }
+	});
+
+# A receiver comes back with a certificate that is right.
+sub renew
 {
-	return map {
-		my %row;
-		@row{qw(severity finding detail remedy)} = split /\x1f/, $_, -1;
-		\%row
-	} split /\x1e/, $node->safe_psql('postgres',
-		q{SELECT string_agg(concat_ws(E'\x1f', severity, finding, coalesce(detail, ''), coalesce(remedy, '')), E'\x1e') FROM kg_status()});
-}
+	my ($org) = @_;
+	my $at = $tls{$org}->port;
 
-# Waits until something is found, and returns it.
-sub wait_for_finding
-{
-	my ($pattern, $severity) = @_;
-	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
-	my @rows;
-
-	while (time < $until)
-	{
-		@rows = status();
-		my ($row) = grep { $_->{finding} =~ $pattern } @rows;
-		if ($row && (!$severity || $row->{severity} =~ $severity))
-		{
-			pass("found: $row->{severity}: $row->{finding}");
-			return $row;
-		}
-		usleep(50_000);
-	}
-	fail("not found: $pattern; but " . join('; ', map { "$_->{severity}: $_->{finding}" } @rows));
-	return { severity => '', finding => '', detail => '', remedy => '' };
-}
-
-# Waits until all is said to be right.
-sub wait_for_ok
-{
-	my ($what) = @_;
-	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
-	my @rows;
-
-	while (time < $until)
-	{
-		@rows = grep { $_->{finding} !~ /^a worker had an error at .*, and has gone on since$/ } status();
-		return pass($what) if !@rows || $rows[0]{severity} eq 'ok';
-		usleep(50_000);
-	}
-	return fail("$what; but " . join('; ', map { "$_->{severity}: $_->{finding}" } @rows));
-}
-
-# The page's headline, as text.
-sub headline
-{
-	my ($title) = $node->safe_psql('postgres', 'SELECT kg_dashboard()') =~ m{<title>(.*) - postgres</title>}s;
-
-	return $title =~ s/&#39;/'/gr =~ s/&quot;/"/gr =~ s/&amp;/&/gr;
-}
-
-# A critical finding leads, on the page, too, and its remedy is run.
-sub remedied
-{
-	my ($pattern, $what) = @_;
-	my $row = wait_for_finding($pattern, qr/critical/);
-
-	like((status())[0]{finding}, $pattern, "$what: is said first");
-	like(headline(), $pattern, "$what: is the page's headline");
-	sql($row->{remedy});
-	wait_for_ok("$what: its remedy works");
+	$tls{$org}->stop;
+	$tls{$org} = start_receiver(cert => $certificates->file("$org good.crt"), key => $certificates->file("$org good.key"), port => $at);
 	return;
 }
 
 #
-# Nothing is wrong
+# What is wrong, whose it is, since when, how much waits, and when it is tried next
 #
-$node->poll_query_until('postgres', q{SELECT worker_state = 'idle' FROM kgwebhook.stats}) or die 'no worker';
-my ($ok, @more) = status();
-is_deeply([ $ok->{severity}, $ok->{finding}, $ok->{detail}, scalar @more ], [ 'ok', 'Deliveries flow', 'Nothing waits.', 0 ], 'one row: ok');
-is(headline(), 'Deliveries flow: nothing waits', 'and so says the page');
-
-#
-# Everything is stopped by an operator
-#
-sql('SELECT kg_pause()');
-insert_intent($node, 'paused', $receiver->url);
-remedied(qr/^Nothing is delivered: everything is paused since/, 'paused');
-
-sql('ALTER SYSTEM SET kgwebhook.enabled = off; SELECT pg_reload_conf()');
-remedied(qr/^Nothing is delivered: kgwebhook.enabled is off$/, 'disabled');
-
-sql("SELECT kg_pause('@{[ $receiver->destination ]}')");
-insert_intent($node, 'paused too', $receiver->url);
-my $paused = wait_for_finding(qr/^\Q@{[ $receiver->destination ]}\E is paused since .*, 1 delivery waits$/, qr/warning/);
-like(headline(), qr/^Deliveries flow, but http/, 'one destination is paused, and the others flow');
-sql($paused->{remedy});
-wait_for_ok('and is not any more');
-
-#
-# A copy
-#
-sql('CREATE DATABASE original');
-$node->safe_psql('original', 'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
-wait_for_worker($node, 'original');
-sql('CREATE DATABASE copy TEMPLATE original');
-$node->poll_query_until('copy', q{SELECT finding = 'Nothing is delivered: this database is a copy of another' AND remedy = 'SELECT kg_adopt();'
-	AND severity = 'critical' FROM kg_status() LIMIT 1}) or die 'no copy';
-$node->safe_psql('copy', $node->safe_psql('copy', 'SELECT remedy FROM kg_status()'));
-$node->poll_query_until('copy', q{SELECT severity = 'ok' FROM kg_status()}) or die 'not adopted';
-pass('a copy: kg_adopt() works');
-
-#
-# A lock
-#
-my $operator = $node->background_psql('postgres', on_error_die => 1);
-$operator->query_safe('BEGIN; LOCK TABLE kgwebhook.queue IN ACCESS EXCLUSIVE MODE');
-my $lock = wait_for_finding(qr/^Nothing is delivered: session \d+ holds a lock on kgwebhook.queue since/, qr/critical/);
-sql($lock->{remedy});
-wait_for_ok('a lock: its remedy works');
-eval { $operator->quit };
-
-#
-# A full disk
-#
-append_to_file($full, sql(q{
-	SELECT pg_relation_filepath(oid) FROM pg_class
-	 WHERE relkind IN ('r', 'i', 't') AND pg_relation_filepath(oid) IS NOT NULL
-	   AND (relname LIKE 'delivery_log%' OR relname LIKE 'pg_toast_%'
-			AND oid IN (SELECT reltoastrelid FROM pg_class WHERE relname LIKE 'delivery_log%'))}) . "\n");
-sql(qq{
-	INSERT INTO payment_intents (payment_intent_id, callback_url, order_data)
-	SELECT 'full' || i, '@{[ $receiver->url ]}', jsonb_build_object('note', repeat('x', 500))
-	  FROM generate_series(1, 100) i});
-my $disk = wait_for_finding(qr/^Nothing can be written down: the disk is full$/, qr/critical/);
-like($disk->{detail}, qr/^Since .*, \d+ errors; the last at .*No space left on device; HINT: Check free disk space/, 'with the hint');
-like($disk->{remedy}, qr/^Free room on the disk of /, 'a full disk: the remedy');
-like(sql('SELECT last_error FROM kgwebhook.stats'), qr/No space left on device; HINT: Check free disk space/, 'last_error has it, too');
-unlink $full or die "could not remove $full: $!";
-wait_for_ok('a full disk: with room again, all is right');
-
-#
-# Receivers, all at once: what is wrong, whose it is, and how much waits
-#
-my $nobody = PostgreSQL::Test::Cluster::get_free_port();
-my %tls = map { $_ => start_receiver(cert => $certificates->file("$_.crt"), key => $certificates->file("$_.key")) } qw(expired misnamed);
-my %fault = (
-	down => [ "http://127.0.0.1:$nobody/hook", 'the connection was refused', qr/is running and lets us in/ ],
-	expired => [ $tls{expired}->url, 'the certificate, or one that it depends on, has expired', qr/renew the certificate of 127\.0\.0\.1/ ],
-	misnamed => [ $tls{misnamed}->url, 'the certificate is for another host', qr/correct the certificate of 127\.0\.0\.1/ ],
-	nameless => [ 'http://no-such-host.invalid/hook', qr/the host's name (could not be|was not) resolved( in time)?/, qr/whether no-such-host\.invalid is right/ ],
-	missing => [ $receiver->url('/status/404'), 'answered with status 404', qr/answer at / ],
-	moved => [ $receiver->url('/redirect/301'), 'answered with status 301; redirects are not followed', qr/redirects are not followed/ ],
-	private => [ 'http://10.0.0.7/hook', q{the host's address is not allowed}, qr/^If this address is meant: ALTER SYSTEM SET kgwebhook\.allowed_networks = '127\.0\.0\.0\/8, ::1\/128, 10\.0\.0\.7\/32'; SELECT pg_reload_conf\(\);$/ ],
-	angry => [ $receiver->url('/status/500'), 'answered with status 500', qr/why its receiver answers 500/ ],
-	silent => [ $receiver->url('/hang?silent'), 'no answer came in time', qr/answer first and work later/ ]);
-sql(join '; ', map { "SELECT kg_set_secret('$_', 'the secret of $_')" } keys %fault);
-insert_intent($node, "$_ object", $fault{$_}[0], org_id => "'$_'", fiat_amount => "'2587.00'", fiat_currency => "'EUR'") foreach sort keys %fault;
+sql(join '; ', map { "SELECT kg_set_secret('$_', 'the secret of $_, long enough')" } 'slow', 'subscriber', keys %fault);
+sql('INSERT INTO payment_intents (payment_intent_id, callback_url, org_id, fiat_amount, fiat_currency) VALUES '
+	  . join(', ', map { "('$_ 1', '$fault{$_}{url}', '$_', '2587.00', 'EUR')" } sort keys %fault));
+# what is angry takes any status except "expired"
+wait_until_settled($node, q{org_id = 'angry'});
+set_status($node, 'angry 1', 'expired');
 foreach my $org (sort keys %fault)
 {
-	my ($url, $cause, $remedy) = @{ $fault{$org} };
+	my $fault = $fault{$org};
+	my $cause = ref $fault->{cause} ? $fault->{cause} : quotemeta $fault->{cause};
+	my $row = $on_call->finds(qr/^\Q$fault->{url}\E \(organization $org\): $cause since [0-9:]+, 1 waiting, 2,587 EUR$/, qr/warning|info/);
 
-	$cause = ref $cause ? $cause : quotemeta $cause;
-	$url =~ s/\?.*//;
-	my $row = wait_for_finding(qr/^\Q$url\E \(organization $org\): $cause since [0-9:]+, 1 waiting, 2,587 EUR$/, qr/warning|info/);
-	like($row->{remedy}, $remedy, "$org: what to do");
+	$fault->{typed} = $row->{remedy};
+	is($row->{remedy}, $fault->{remedy}, "$org: what to do");
+	like($row->{detail}, qr/The next (?:try|probe) is (?:at [0-9:]+|under way|within a minute)\./, "$org: when it is tried next");
 	like($row->{detail}, qr/SELECT kg_explain\(\d+\);/, "$org: and where to read on");
+	$on_call->explains("$org 1",
+		'the cause' => qr/^The last attempt, number \d+, .*: $cause\.$/m,
+		$fault->{said} ? ('the receiver itself' => $fault->{said}) : (),
+		'what is next' => qr/^(?:Next is attempt \d+, at [0-9-]{10} [0-9:+]+, in |.* The next probe is (?:at [0-9-]{10} [0-9:+]+|under way); |Attempt \d+ is under way)/m,
+		'the end' => qr/^If nothing changes, it is given up at about [0-9-]{10} [0-9:+]+ \(kgwebhook\.retry_schedule\)\.$/m,
+		'the remedy' => qr/^What to do: \Q$fault->{remedy}\E$/m);
 }
-is((grep { $_->{severity} eq 'critical' } status()), 0, 'none of these is critical');
-like(headline(), qr/^Deliveries flow, but http/, 'and the page says the worst of them');
+is((grep { $_->{severity} eq 'critical' } $on_call->status), 0, 'none of these is critical');
+like($on_call->headline, qr/^Deliveries flow, but http/, 'and the page says the worst of them');
+
+#
+# A receiver that acknowledges, and takes its time about it
+#
+my $slow = "http://slow.example:$port/faulty/slow/slow/1200/then/ok";
+sql(qq{INSERT INTO payment_intents (payment_intent_id, callback_url, org_id) SELECT 'slow ' || i, '$slow', 'slow' FROM generate_series(1, 1000) i});
+my $row = $on_call->finds(qr{^\Q$slow\E \(organization slow\) acknowledges, but takes 1\.2 s a request, \d+ deliveries wait$}, qr/info/);
+is($row->{remedy}, 'Ask organization slow to have its receiver answer first and work later.', 'slow: what to do');
+$on_call->explains('slow 1000',
+	'what it waits for' => qr/^It waits for its turn: \d+ requests? (?:is|are) in flight to http:\/\/slow\.example:$port, and \d+ deliver(?:y|ies) to its URL go(?:es)? before it\.$/m,
+	'the receiver is slow' => qr/^Its receiver takes 1\.2 s to acknowledge a request\.$/m,
+	'when it is next' => qr/^Its turn comes at about [0-9-]{10} [0-9:+]+\.$/m,
+	'the remedy' => qr/^What to do: Ask organization slow to have its receiver answer first and work later\.$/m);
+$receiver->release('slow');
+wait_until_settled($node, q{org_id = 'slow'});
+pass('slow: its remedy works');
+
+#
+# Each does as it was asked, and gets what waits
+#
+$fault{$_}{repair}->($fault{$_}{typed}) foreach sort keys %fault;
+wait_until_settled($node);
+is(sql(q{SELECT count(*) FROM kgwebhook.dead_letter}), '0', 'nothing was given up');
+$on_call->finds_all_well('every remedy works');
+
+#
+# A subscription whose receiver has gone, and one that someone has paused
+#
+$receiver->hold('gone');
+my $id = sql("SELECT kg_subscribe('subscriber', 'http://slow.example:$port/faulty/gone/gone/then/ok')");
+insert_intent($node, 'subscribed', undef, org_id => q{'subscriber'});
+my $disabled = $on_call->finds(qr/^subscription $id of organization subscriber \(.*\) is disabled since [0-9:]+$/, qr/warning/);
+my $gone = $on_call->finds(qr/^1 delivery was given up: the receiver answered 410 Gone$/, qr/warning/);
+$on_call->explains('subscribed',
+	'the cause' => qr/^It was given up at [0-9-]{10} [0-9:+]+: the receiver answered 410 Gone\.$/m,
+	'what is next' => qr/^Nothing more happens automatically\.$/m,
+	'the remedy' => qr/^What to do: fix the cause; then enable the subscription by SELECT kg_resume_subscription\($id\); after that SELECT kg_redeliver\(\d+\); sends it again\.$/m);
+$receiver->release('gone');
+$on_call->types($disabled->{remedy});
+$on_call->types($gone->{remedy});
+$on_call->finds_all_well('a subscription that is gone: its remedies work');
+sql("SELECT kg_pause_subscription($id)");
+set_status($node, 'subscribed', 'success');
+my $paused = $on_call->finds(qr/^subscription $id of organization subscriber \(.*\) is paused since [0-9:]+$/, qr/warning/);
+$on_call->explains('subscribed',
+	'the cause' => qr/^Its subscription $id is paused since [0-9-]{10} [0-9:+]+; it is sent once that is resumed\.$/m,
+	'the remedy' => qr/^What to do: \Q$paused->{remedy}\E$/m);
+$on_call->types($paused->{remedy});
+wait_until_settled($node);
+$on_call->finds_all_well('a subscription that is paused: its remedy works');
+$on_call->has_a_test('At receivers');
+
+#
+# A restart
+#
+$receiver->hold('missing');
+$tls{expired}->stop;
+sql('INSERT INTO payment_intents (payment_intent_id, callback_url, org_id) VALUES '
+	  . join(', ', map { my $org = $_; map { "('$org $_', '$fault{$org}{url}', '$org')" } 2 .. 7 } qw(expired missing)));
+foreach my $org (qw(expired missing))
+{
+	$node->poll_query_until('postgres', "SELECT max(attempts) >= 3 FROM kgwebhook.queue WHERE org_id = '$org'") or die "$org: not tried";
+}
+$node->stop;
+$world->start($node);
+my $destination = 'https://expired.example:' . $tls{expired}->port;
+my $before = sql(qq{SELECT failures_in_a_row >= 3 AND last_success IS NOT NULL FROM kgwebhook.destinations WHERE destination = '$destination'});
+is($before, 't', 'after a restart: kgwebhook.destinations knows who was failing, and when it last was not');
+$on_call->finds(qr/^https:.* \(organization expired\): the connection was refused since/);
+$on_call->finds(qr/^http:.* \(organization missing\): answered with status 404 since/);
+renew('expired');
+$receiver->release('missing');
+wait_until_settled($node);
+$on_call->finds_all_well('after a restart: those that come back get what waits');
 
 $node->stop;
-$_->stop foreach $receiver, values %tls;
+$_->stop foreach $receiver, $world, values %tls;
 done_testing();
