@@ -29,6 +29,7 @@ use warnings;
 use Cwd qw(abs_path);
 use Exporter qw(import);
 use File::Basename qw(basename dirname);
+use Kgwebhook::Polling;
 use Kgwebhook::Receiver;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
