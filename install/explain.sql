@@ -186,8 +186,8 @@ BEGIN
                        CASE WHEN pace.looked_at = 10000 THEN 'at least ' ELSE '' END,
                        kgwebhook.count_text(pace.before, 'delivery to its URL goes', 'deliveries to its URL go'));
         IF pace.seconds >= 0.5 THEN
-            told := told || format(E'\nIts receiver takes %s s to acknowledge a request.\nIts turn comes at about %s.\nWhat to do: Ask organization %s to have its receiver answer first and work later.',
-                                   pace.seconds,
+            told := told || format(E'\nIts receiver takes %s s to acknowledge a request.\nIts turn comes %s %s.\nWhat to do: Ask organization %s to have its receiver answer first and work later.',
+                                   pace.seconds, CASE WHEN pace.looked_at = 10000 THEN 'after' ELSE 'at about' END,
                                    date_trunc('second', now() + make_interval(secs => (pace.before * pace.seconds / greatest(notice.in_flight, 1))::float8)),
                                    it.org_id);
         END IF;

@@ -425,7 +425,7 @@ CREATE FUNCTION kgwebhook.slow_findings() RETURNS SETOF kgwebhook.finding
     AS $$
     SELECT 112,
            format('%s (organization %s) acknowledges, but takes %s s a request, %s', left(s.url, 200), left(s.org_id, 100), round(s.ms::numeric / 1000, 1),
-                  kgwebhook.count_text(q.waiting, 'delivery waits', 'deliveries wait')),
+                  CASE WHEN q.waiting = 10000 THEN 'at least ' ELSE '' END || kgwebhook.count_text(q.waiting, 'delivery waits', 'deliveries wait')),
            format('%s since %s.  A receiver that is slow gets its share of the worker''s slots and no more, so that others are not held up.',
                   kgwebhook.count_text(s.requests, 'request', 'requests'), kgwebhook.time_text(s.since)),
            format('Ask organization %s to have its receiver answer first and work later.', left(s.org_id, 100))
