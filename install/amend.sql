@@ -39,6 +39,11 @@ BEGIN
                                       WHERE d.delivery_id = kg_amend.delivery_id LIMIT 1), 'No such delivery is known.'),
                   HINT = 'Only a delivery that was given up can be amended; SELECT delivery_id, payload, reason FROM kgwebhook.dead_letter shows it.';
     END IF;
+    IF dead.forgotten_sha256 IS NOT NULL THEN
+        RAISE EXCEPTION 'delivery % cannot be sent again', kg_amend.delivery_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'kg_forget() has removed its payload.';
+    END IF;
     UPDATE kgwebhook.dead_letter d SET payload = corrected, problem = NULL WHERE d.delivery_id = kg_amend.delivery_id;
     INSERT INTO kgwebhook.amendment (delivery_id, amended_by, org_id, object_id, payload, former_payload, former_reason)
         VALUES (dead.delivery_id, caller, dead.org_id, dead.object_id, corrected, dead.payload, dead.reason);

@@ -23,6 +23,7 @@ CREATE TABLE kgwebhook.dead_letter (
     reason           pg_catalog.text NOT NULL,
     died_at          pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     subscription_id  pg_catalog.int8,
+    forgotten_sha256 pg_catalog.text,
     CONSTRAINT dead_letter_pkey PRIMARY KEY (delivery_id)
 );
 CREATE INDEX dead_letter_org_id_idx ON kgwebhook.dead_letter (org_id, xid, delivery_id);
@@ -46,6 +47,7 @@ COMMENT ON COLUMN kgwebhook.dead_letter.origin IS 'the database it was given up 
 COMMENT ON COLUMN kgwebhook.dead_letter.attempts_before IS 'attempts made before it was last queued again';
 COMMENT ON COLUMN kgwebhook.dead_letter.reason IS 'why it was given up';
 COMMENT ON COLUMN kgwebhook.dead_letter.died_at IS 'when it was given up';
+COMMENT ON COLUMN kgwebhook.dead_letter.forgotten_sha256 IS 'SHA-256 of the payload as PostgreSQL writes it, once kg_forget() has removed it';
 COMMENT ON COLUMN kgwebhook.dead_letter.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';
 
 /* When an operator replaces what a payment said, that must be on record. */
@@ -58,6 +60,7 @@ CREATE TABLE kgwebhook.amendment (
     payload          pg_catalog.jsonb NOT NULL,
     former_payload   pg_catalog.jsonb NOT NULL,
     former_reason    pg_catalog.text NOT NULL,
+    forgotten_sha256 pg_catalog.text[],
     CONSTRAINT amendment_pkey PRIMARY KEY (delivery_id, amended_at)
 );
 COMMENT ON TABLE kgwebhook.amendment IS 'payloads that were changed by kg_amend(), and by which role; kept as long as the log';
@@ -68,4 +71,5 @@ COMMENT ON COLUMN kgwebhook.amendment.org_id IS 'the organization whose secret s
 COMMENT ON COLUMN kgwebhook.amendment.object_id IS 'the object whose status changed';
 COMMENT ON COLUMN kgwebhook.amendment.payload IS 'the payload that is sent from then on';
 COMMENT ON COLUMN kgwebhook.amendment.former_payload IS 'the payload before the change';
+COMMENT ON COLUMN kgwebhook.amendment.forgotten_sha256 IS 'SHA-256 of both payloads as PostgreSQL writes them, once kg_forget() has removed them';
 COMMENT ON COLUMN kgwebhook.amendment.former_reason IS 'why the delivery had been given up';

@@ -29,6 +29,7 @@ CREATE TABLE kgwebhook.delivery_log (
     subscription_id  pg_catalog.int8,
     xid              pg_catalog.xid8,
     enqueued_at      pg_catalog.timestamptz,
+    forgotten_sha256 pg_catalog.text,
     CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
 ) PARTITION BY RANGE (started_at);
 
@@ -90,3 +91,4 @@ COMMENT ON COLUMN kgwebhook.delivery_log.is_test IS 'true for kg_send_test()';
 COMMENT ON COLUMN kgwebhook.delivery_log.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';
 COMMENT ON COLUMN kgwebhook.delivery_log.xid IS 'the transaction that changed the status, or that queued it again; NULL for a test';
 COMMENT ON COLUMN kgwebhook.delivery_log.enqueued_at IS 'start of that transaction; NULL for a test';
+COMMENT ON COLUMN kgwebhook.delivery_log.forgotten_sha256 IS 'SHA-256 of the bytes that were sent, once kg_forget() has removed them';

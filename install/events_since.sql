@@ -164,7 +164,7 @@ BEGIN
                        AND (seen IS NOT NULL OR q.enqueued_at >= seen_from)
                     UNION ALL
                     SELECT CASE WHEN d.origin = kgwebhook.origin() THEN d.xid ELSE '0'::xid8 END, d.delivery_id, 2, d.webhook_id,
-                           d.event, d.object_id, d.enqueued_at, d.payload
+                           d.event, d.object_id, d.enqueued_at, CASE WHEN d.forgotten_sha256 IS NULL THEN d.payload END
                       FROM kgwebhook.dead_letter d
                      WHERE d.org_id = kg_events_since.org_id
                        AND (seen IS NOT NULL OR d.enqueued_at >= seen_from)

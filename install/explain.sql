@@ -52,7 +52,9 @@ BEGIN
     SELECT * INTO dead FROM kgwebhook.dead_letter d WHERE d.delivery_id = it.delivery_id;
     SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
     RETURN format(E'It was given up at %s: %s.\nNothing more happens automatically.', date_trunc('second', dead.died_at), dead.reason)
-           || CASE WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL
+           || CASE WHEN dead.forgotten_sha256 IS NOT NULL
+                   THEN ' kg_forget() has removed its payload, so it cannot be sent again.'
+                   WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL
                    THEN format(' Subscription %s was removed, so it cannot be sent again.', it.subscription_id)
                    WHEN subscription.disabled_at IS NOT NULL
                    THEN format(E'\nWhat to do: fix the cause; then enable the subscription by SELECT kg_resume_subscription(%s); after that SELECT kg_redeliver(%s); sends it again.',

@@ -52,6 +52,7 @@ BEGIN
             DELETE FROM kgwebhook.dead_letter d
              USING unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
              WHERE d.delivery_id = w.delivery_id AND kgwebhook.subscription_accepts(d.subscription_id)
+               AND d.forgotten_sha256 IS NULL
             RETURNING d.*, w.due,
                       (SELECT max(l.attempt) FROM kgwebhook.delivery_log l WHERE l.delivery_id = d.delivery_id) AS logged)
         INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
@@ -118,7 +119,7 @@ BEGIN
     ELSIF NOT FOUND THEN
         RAISE EXCEPTION 'delivery % cannot be sent again', kg_redeliver.delivery_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
-                  DETAIL = 'It is settled, and no row of the log has the bytes that were sent.';
+                  DETAIL = 'It is settled, and the bytes that were sent are not known any more, or kg_forget() has removed them.';
     END IF;
 END
 $$;

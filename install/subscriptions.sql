@@ -23,6 +23,26 @@ CREATE FUNCTION @extschema@.kg_subscribe(
 COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
   'sends an organization''s events to a URL, in addition to the objects'' own; returns the subscription''s number';
 
+CREATE FUNCTION kgwebhook.kg_update_subscription(
+    subscription_id pg_catalog.int8,
+    url pg_catalog.text,
+    events pg_catalog.text[],
+    description pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_update_subscription';
+COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
+  'does what kg_update_subscription() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_update_subscription(
+    subscription_id pg_catalog.int8,
+    url pg_catalog.text DEFAULT NULL,
+    events pg_catalog.text[] DEFAULT NULL,
+    description pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
+COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
+  'changes a subscription: its URL, also of what waits for it, its events, its description; NULL leaves it as it is';
+
 CREATE FUNCTION kgwebhook.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$

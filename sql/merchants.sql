@@ -126,14 +126,14 @@ SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(A
 	'queue', 'secret', 'watch', 'paused', 'subscription', 'all_deliveries', 'own_deliveries', 'delivery_log_default',
 	'destinations', 'stats', 'pending', 'unacknowledged', 'organization_role', 'role_organization', 'amendment']) r;
 SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
-	'kg_pause()', 'kg_recover(now())', 'kg_status()', 'kg_dashboard()', 'kg_amend(1, ''{}'')', 'kg_create_secret(''acme'')',
+	'kg_pause()', 'kg_forget(''acme'', ''1'')', 'kg_recover(now())', 'kg_status()', 'kg_dashboard()', 'kg_amend(1, ''{}'')', 'kg_create_secret(''acme'')',
 	'kg_set_secret(''acme'', ''x'')', 'kg_fingerprints()', 'kg_grant_org(''kgw_acme'', ''beta'')', 'kgwebhook.kg_redeliver(105)',
 	'kgwebhook.kg_explain(106)', 'kgwebhook.scope()', 'kgwebhook.caller()', 'kgwebhook.requeue(''{106}'', ''{now}'')']) f;
 -- another's number, and one that is nobody's
 SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_redeliver(2)', 'kg_redeliver(104)', 'kg_redeliver(106)', 'kg_redeliver(999)',
 	'kg_unsubscribe(1)', 'kg_unsubscribe(999)', 'kg_pause_subscription(1)', 'kg_pause_subscription(999)',
-	'kg_resume_subscription(1)', 'kg_resume_subscription(999)',
+	'kg_update_subscription(1, events => ''{e.*}'')', 'kg_update_subscription(999, events => ''{e.*}'')', 'kg_resume_subscription(1)', 'kg_resume_subscription(999)',
 	'kg_subscribe(''beta'', ''https://sub.example/beta'')', 'kg_subscribe(''nobody'', ''https://sub.example/beta'')',
 	'kg_send_test(NULL, ''beta'')', 'kg_send_test(NULL, ''nobody'')',
 	'kg_rotate_secret(''beta'')', 'kg_rotate_secret(''nobody'')', 'kg_cancel_rotation(''beta'')', 'kg_cancel_rotation(''nobody'')',
@@ -148,6 +148,8 @@ SELECT regexp_replace(kg_explain('1'), '\d{4}-\d\d-\d\d [0-9:+]*', '(time)', 'g'
 SELECT object_id, event, kg_verify(body, 'the secret of acme, long enough') FROM kg_events_since('acme');
 SELECT kg_subscribe('acme', 'https://sub.example/acme') AS own \gset
 SELECT url, state, pending FROM kgwebhook.subscriptions;
+SELECT kg_update_subscription(:own, 'https://sub.example/acme/2');
+SELECT url FROM kgwebhook.subscriptions;
 SELECT kg_pause_subscription(:own);
 SELECT state FROM kgwebhook.subscriptions;
 SELECT kg_resume_subscription(:own), kg_unsubscribe(:own);

@@ -46,6 +46,33 @@ SELECT kg_subscribe('others', 'https://p.example/101') IS NOT NULL AS others;
 ROLLBACK;
 
 --
+-- Changing one
+--
+BEGIN;
+SELECT kg_subscribe('acme', 'https://p.example/') AS it, kg_subscribe('acme', 'https://q.example/') AS other \gset
+CREATE FUNCTION pg_temp.update(arguments text) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT pg_temp.refused(format('SELECT kg_update_subscription(%s)', arguments)) $$;
+SELECT pg_temp.update('NULL');
+SELECT pg_temp.update('0');
+SELECT pg_temp.update(:it || $$, 'ftp://p.example/'$$);
+SELECT pg_temp.update(:it || $$, events => '{}'$$);
+SELECT pg_temp.update(:it || $$, description => repeat('a', 1001)$$);
+SELECT regexp_replace(pg_temp.update(:it || $$, 'https://q.example/'$$), 'subscription \d+', 'subscription (n)');
+UPDATE kgwebhook.subscription SET failing_since = now(), paused_at = now() WHERE subscription_id = :it;
+INSERT INTO kgwebhook.queue (webhook_id, org_id, event, object_id, url, destination, payload, subscription_id)
+	SELECT 'msg', 'acme', 'e.a', 'o', url, destination, '{}', subscription_id FROM kgwebhook.subscription;
+SELECT kg_update_subscription(:it, events => '{e.*}', description => 'first');
+SELECT url, events, description, failing_since IS NULL AS healthy FROM kgwebhook.subscription WHERE subscription_id = :it;
+-- its own URL is no other's; a new one has not failed, and gets what waits
+SELECT kg_update_subscription(:it, 'https://p.example/');
+SELECT failing_since IS NULL AS healthy FROM kgwebhook.subscription WHERE subscription_id = :it;
+SELECT kg_update_subscription(:it, 'https://new.example:8443/');
+SELECT url, destination, events, description, failing_since IS NULL AS healthy, paused_at IS NULL AS runs
+  FROM kgwebhook.subscription WHERE subscription_id = :it;
+SELECT url, destination FROM kgwebhook.queue ORDER BY delivery_id;
+ROLLBACK;
+
+--
 -- Who gets what
 --
 ALTER SEQUENCE kgwebhook.subscription_id_seq RESTART;

@@ -2,7 +2,7 @@
  *
  * subscribe.c
  *	  kg_subscribe(): an organization's events go to a URL, besides the objects'
- *	  own.
+ *	  own; and kg_update_subscription().
  *
  * All that can be wrong with a subscription is refused here, so that the
  * trigger, which runs inside of payments, has nothing to judge.  An
@@ -26,6 +26,7 @@
 #include "pure/event_pattern.h"
 
 PG_FUNCTION_INFO_V1(kg_subscribe);
+PG_FUNCTION_INFO_V1(kg_update_subscription);
 
 /* Subscriptions of one organization, and patterns of one subscription. */
 #define SUBSCRIPTIONS_MAX 100
@@ -144,7 +145,7 @@ refuse_duplicate(Datum org_id, Datum url)
 			 errmsg("organization \"%s\" is subscribed to this URL already",
 					TextDatumGetCString(org_id)),
 			 errdetail("It is subscription " INT64_FORMAT ".", subscription_id),
-			 errhint("To have other events sent there, UPDATE kgwebhook.subscription SET events = ... as its owner.")));
+			 errhint("kg_update_subscription() changes which events are sent there.")));
 }
 
 /*
@@ -179,4 +180,110 @@ kg_subscribe(PG_FUNCTION_ARGS)
 		refuse_duplicate(args[0], args[1]);
 	SPI_finish();
 	PG_RETURN_INT64(subscription_id);
+}
+
+/* An argument that may be left out: its value, or NULL for the present one. */
+typedef struct KgwArguments
+{
+	Datum		values[6];
+	char		nulls[7];
+} KgwArguments;
+
+static void
+set_argument(KgwArguments *arguments, int n, const void *value)
+{
+	arguments->values[n] = PointerGetDatum(value);
+	arguments->nulls[n] = value == NULL ? 'n' : ' ';
+}
+
+/* The subscription's organization, with its row locked; an error when the caller has none such. */
+static Datum
+lock_subscription(int64 subscription_id)
+{
+	Oid			types[] = {INT8OID, TEXTOID};
+	text	   *own = kgw_caller_organization();
+	Datum		args[] = {Int64GetDatum(subscription_id), PointerGetDatum(own)};
+	bool		isnull;
+
+	if (SPI_execute_with_args("SELECT org_id FROM kgwebhook.subscription"
+							  " WHERE subscription_id OPERATOR(pg_catalog.=) $1"
+							  "   AND ($2 IS NULL OR org_id OPERATOR(pg_catalog.=) $2) FOR UPDATE",
+							  2, types, args, own == NULL ? " n" : "  ", false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.subscription");
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("subscription " INT64_FORMAT " does not exist", subscription_id),
+				 errhint("SELECT * FROM kgwebhook.subscriptions shows the existing ones.")));
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+}
+
+/* Refuse a URL that another subscription of the organization has. */
+static void
+check_other_urls(Datum org_id, Datum url, int64 subscription_id)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		args[] = {org_id, url, Int64GetDatum(subscription_id)};
+	int64		other;
+
+	if (read_int8("SELECT subscription_id FROM kgwebhook.subscription"
+				  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND url OPERATOR(pg_catalog.=) $2"
+				  "   AND subscription_id OPERATOR(pg_catalog.<>) $3", 3, types, args, NULL, &other))
+		refuse_duplicate(org_id, url);
+}
+
+/* What waits for it goes to the new URL. */
+static void
+move_waiting(Datum org_id, const KgwArguments *arguments)
+{
+	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[] = {arguments->values[0], arguments->values[1], arguments->values[2], org_id};
+
+	if (SPI_execute_with_args("UPDATE kgwebhook.queue SET url = $2, destination = $3"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $4 AND subscription_id OPERATOR(pg_catalog.=) $1"
+							  "   AND url OPERATOR(pg_catalog.<>) $2",
+							  4, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write kgwebhook.queue");
+}
+
+/*
+ * kg_update_subscription(subscription_id bigint, url text, events text[], description text)
+ *
+ * A new URL has not failed yet; whether the subscription is paused or disabled
+ * stays as it is.
+ */
+Datum
+kg_update_subscription(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID};
+	KgwArguments arguments = {.nulls = "      "};
+	KgwUrl		parsed;
+	bool		new_url = !PG_ARGISNULL(1);
+	Datum		org_id;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("subscription_id must not be null")));
+	arguments.values[0] = PG_GETARG_DATUM(0);
+	set_argument(&arguments, 1, new_url ? cstring_to_text(kgw_arguments_url(fcinfo, 1, &parsed)) : NULL);
+	set_argument(&arguments, 2, new_url ? cstring_to_text(parsed.destination) : NULL);
+	set_argument(&arguments, 3, PG_ARGISNULL(2) ? NULL : events_argument(fcinfo, 2));
+	set_argument(&arguments, 4, description_argument(fcinfo, 3));
+
+	SPI_connect();
+	org_id = lock_subscription(PG_GETARG_INT64(0));
+	if (new_url)
+		check_other_urls(org_id, arguments.values[1], PG_GETARG_INT64(0));
+	if (SPI_execute_with_args("UPDATE kgwebhook.subscription s"
+							  "   SET failing_since = CASE WHEN $2 IS NULL OR $2 OPERATOR(pg_catalog.=) s.url THEN s.failing_since END,"
+							  "       url = coalesce($2, s.url), destination = coalesce($3, s.destination),"
+							  "       events = coalesce($4, s.events), description = coalesce($5, s.description)"
+							  " WHERE s.subscription_id OPERATOR(pg_catalog.=) $1",
+							  5, types, arguments.values, arguments.nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write kgwebhook.subscription");
+	if (new_url)
+		move_waiting(org_id, &arguments);
+	SPI_finish();
+	PG_RETURN_VOID();
 }
