@@ -273,7 +273,7 @@ CREATE FUNCTION kgwebhook.dead_letter_remedy(delivery_id pg_catalog.int8, reason
                             delivery_id, delivery_id)
                 WHEN reason ~ '^invalid:'
                 THEN format('SELECT kg_amend(%s, payload || ''{"%s": "value"}'') FROM kgwebhook.dead_letter WHERE delivery_id = %s; with what is right, or leave it.',
-                            delivery_id, coalesce(substring(reason FROM 'member "([^"''{}]+)"'), 'member'), delivery_id)
+                            delivery_id, coalesce(substring(reason FROM 'member "([^"''{}]+)"'), substring(reason FROM ' at /([[:alnum:]_]+) '), 'member'), delivery_id)
                 ELSE format('When its receiver takes it: SELECT kg_redeliver(%s);', delivery_id) END
 $$;
 COMMENT ON FUNCTION kgwebhook.dead_letter_remedy(pg_catalog.int8, pg_catalog.text) IS
