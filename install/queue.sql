@@ -35,6 +35,7 @@ CREATE TABLE kgwebhook.queue (
     refused_at       pg_catalog.timestamptz,
     held             pg_catalog.int8,
     not_before       pg_catalog.timestamptz,
+    recovered        pg_catalog.timestamptz,
     CONSTRAINT queue_pkey PRIMARY KEY (delivery_id)
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_insert_scale_factor = 0.2);
 CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
@@ -64,3 +65,4 @@ COMMENT ON COLUMN kgwebhook.queue.subscription_id IS 'the subscription it is for
 COMMENT ON COLUMN kgwebhook.queue.refused_at IS 'when the last attempt was answered with another status than 2xx; NULL: it was not answered';
 COMMENT ON COLUMN kgwebhook.queue.not_before IS 'when the receiver wants the next attempt at the earliest, by Retry-After; NULL: it did not say';
 COMMENT ON COLUMN kgwebhook.queue.held IS 'microseconds that it had been refused by then, which kgwebhook.max_hold limits when a newer status waits';
+COMMENT ON COLUMN kgwebhook.queue.recovered IS 'when kg_recover() queued it again: it is superseded if a newer status of its object is acknowledged first; NULL: it did not';

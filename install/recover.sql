@@ -95,11 +95,8 @@ BEGIN
                   DETAIL = format('It is from %s until %s.', since, until);
     END IF;
     /* for a misspelled destination, "0" would look as if nothing had been lost */
-    IF kg_recover.destination <> '' AND lower(kg_recover.destination) !~ '^https?://[^/]+:[0-9]+$' THEN
-        RAISE EXCEPTION '"%" is not a destination', kg_recover.destination
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'A destination is scheme://host:port, with its port.',
-                  HINT = 'SELECT DISTINCT destination FROM kgwebhook.dead_letter shows those that have something to recover.';
+    IF kg_recover.destination <> '' THEN
+        kg_recover.destination := kgwebhook.normalized_destination(kg_recover.destination);
     END IF;
     /* before looking: what another session recovers is no longer undelivered */
     IF NOT dry_run THEN
@@ -123,7 +120,7 @@ BEGIN
     IF ids IS NULL OR dry_run THEN
         RETURN coalesce(cardinality(ids), 0);
     END IF;
-    SELECT count(*) INTO recovered FROM kgwebhook.requeue(ids, times);
+    SELECT count(*) INTO recovered FROM kgwebhook.requeue(ids, times, now());
     RETURN recovered;
 END
 $$;

@@ -33,8 +33,16 @@ COMMENT ON FUNCTION kgwebhook.subscription_accepts(pg_catalog.int8) IS
  * subscription accepts stays where it is.  One session at a time, so that a second
  * one finds in the queue what the first has put there; the lock blocks neither
  * the worker nor readers.
+ *
+ * "recovered" is for kg_recover(): a newer status that is on its way, or committed
+ * since it looked, may still be acknowledged first, and the worker then supersedes
+ * what is queued here.  What a person sends again, by its number or its object, goes
+ * whatever was acknowledged.
  */
-CREATE FUNCTION kgwebhook.requeue(ids pg_catalog.int8[], due pg_catalog.timestamptz[]) RETURNS SETOF pg_catalog.int8
+CREATE FUNCTION kgwebhook.requeue(
+    ids pg_catalog.int8[],
+    due pg_catalog.timestamptz[],
+    recovered pg_catalog.timestamptz DEFAULT NULL) RETURNS SETOF pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
@@ -42,7 +50,8 @@ BEGIN
     RETURN QUERY
         UPDATE kgwebhook.queue q
            SET next_attempt_at = CASE WHEN isfinite(q.next_attempt_at) THEN least(q.next_attempt_at, w.due)
-                                      ELSE q.next_attempt_at END
+                                      ELSE q.next_attempt_at END,
+               recovered = CASE WHEN requeue.recovered IS NOT NULL THEN q.recovered END
           FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
          WHERE q.delivery_id = w.delivery_id
         RETURNING q.delivery_id;
@@ -56,19 +65,22 @@ BEGIN
             RETURNING d.*, w.due,
                       (SELECT max(l.attempt) FROM kgwebhook.delivery_log l WHERE l.delivery_id = d.delivery_id) AS logged)
         INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
-                                     payload, problem, attempts, attempts_before, next_attempt_at, subscription_id)
+                                     payload, problem, attempts, attempts_before, next_attempt_at, subscription_id,
+                                     recovered)
         SELECT b.delivery_id, b.webhook_id, b.org_id, b.event, b.kind, b.object_id, b.url, kgwebhook.destination_of(b.url),
-               b.payload, b.problem, greatest(b.attempts, b.logged), greatest(b.attempts, b.logged), b.due, b.subscription_id
+               b.payload, b.problem, greatest(b.attempts, b.logged), greatest(b.attempts, b.logged), b.due, b.subscription_id,
+               requeue.recovered
           FROM back b
             ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
         RETURNING queue.delivery_id;
 
     RETURN QUERY
         INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
-                                     payload, attempts, attempts_before, next_attempt_at, subscription_id)
+                                     payload, attempts, attempts_before, next_attempt_at, subscription_id, recovered)
         SELECT DISTINCT ON (l.delivery_id)
                l.delivery_id, l.webhook_id, l.org_id, l.event, l.kind, l.object_id, l.url, l.destination,
-               l.request_body::jsonb - 'timestamp' - 'signature', n.attempts, n.attempts, w.due, l.subscription_id
+               l.request_body::jsonb - 'timestamp' - 'signature', n.attempts, n.attempts, w.due, l.subscription_id,
+               requeue.recovered
           FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
           JOIN kgwebhook.delivery_log l ON l.delivery_id = w.delivery_id,
                LATERAL (SELECT max(a.attempt) AS attempts FROM kgwebhook.delivery_log a
@@ -79,7 +91,7 @@ BEGIN
         RETURNING queue.delivery_id;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[]) IS
+COMMENT ON FUNCTION kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[], pg_catalog.timestamptz) IS
   'puts deliveries into the queue again; those already in it become due';
 
 CREATE FUNCTION kgwebhook.kg_redeliver(delivery_id pg_catalog.int8) RETURNS SETOF pg_catalog.int8

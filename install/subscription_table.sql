@@ -25,6 +25,7 @@ CREATE TABLE kgwebhook.subscription (
     disabled_at      pg_catalog.timestamptz,
     disabled_reason  pg_catalog.text,
     failing_since    pg_catalog.timestamptz,
+    resumed_at       pg_catalog.timestamptz,
     CONSTRAINT subscription_pkey PRIMARY KEY (subscription_id),
     CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url)
 );
@@ -41,3 +42,4 @@ COMMENT ON COLUMN kgwebhook.subscription.paused_at IS 'when it was paused; its e
 COMMENT ON COLUMN kgwebhook.subscription.disabled_at IS 'when it was disabled; its events become dead letters';
 COMMENT ON COLUMN kgwebhook.subscription.disabled_reason IS 'why it was disabled';
 COMMENT ON COLUMN kgwebhook.subscription.failing_since IS 'first attempt that was not acknowledged since the last one that was';
+COMMENT ON COLUMN kgwebhook.subscription.resumed_at IS 'when it was last resumed: events from before then are compared with what its URL has acknowledged in the meantime';

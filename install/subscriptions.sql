@@ -111,7 +111,8 @@ BEGIN
         RETURN;
     END IF;
     UPDATE kgwebhook.subscription s
-       SET paused_at = NULL, disabled_at = NULL, disabled_reason = NULL, failing_since = NULL
+       SET paused_at = NULL, disabled_at = NULL, disabled_reason = NULL, failing_since = NULL,
+           resumed_at = clock_timestamp()
      WHERE s.subscription_id = former.subscription_id;
     IF former.disabled_at IS NOT NULL THEN
         RAISE NOTICE 'subscription % is enabled again', former.subscription_id

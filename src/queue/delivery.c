@@ -44,8 +44,8 @@
 enum
 {
 	ROW_PLACE = 1, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
-	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_REFUSED_AT, ROW_HELD, ROW_NOT_BEFORE, ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT,
-	ROW_KIND, ROW_OBJECT_ID, ROW_URL, ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
+	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_REFUSED_AT, ROW_HELD, ROW_NOT_BEFORE, ROW_RECOVERED,
+	ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT, ROW_KIND, ROW_OBJECT_ID, ROW_URL, ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
 };
 
 /*
@@ -192,6 +192,8 @@ kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	head.held = none ? 0 : DatumGetInt64(value);
 	value = heap_getattr(tuple, ROW_NOT_BEFORE, desc, &none);
 	head.not_before = none ? 0 : DatumGetTimestampTz(value);
+	value = heap_getattr(tuple, ROW_RECOVERED, desc, &none);
+	head.recovered = none ? 0 : DatumGetTimestampTz(value);
 
 	initStringInfo(&piece);
 	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));

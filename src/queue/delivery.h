@@ -29,6 +29,7 @@ typedef struct KgwDelivery
 	TimestampTz enqueued_at;
 	TimestampTz refused_at;		/* when the last attempt was refused; 0: it wasn't */
 	TimestampTz not_before;		/* what the receiver asked for by Retry-After, or 0 */
+	TimestampTz recovered;		/* when kg_recover() queued it again; 0: it didn't */
 	int64		held;			/* how long it had been refused then, microseconds */
 	FullTransactionId xid;
 	ItemPointerData place;		/* in the table, when it was read */
@@ -44,6 +45,7 @@ typedef struct KgwDelivery
 	const char *payload;
 	size_t		payload_len;
 	Size		size;			/* of the whole piece, bytes */
+	bool		damaged;		/* some of it can't be read, and is empty here */
 	bool		ahead;			/* set by its worker: its turn has come before its time */
 	int64		wish;			/* the same: not_before by the monotonic clock */
 } KgwDelivery;
@@ -51,7 +53,7 @@ typedef struct KgwDelivery
 /* What a query has to return for kgw_delivery_make(). */
 #define KGW_ROW_COLUMNS \
 	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, subscription_id, " \
-	"refused_at, held, not_before, " \
+	"refused_at, held, not_before, recovered, " \
 	"webhook_id, org_id, event, kind, object_id, url, destination, problem, payload"
 
 extern KgwDelivery *kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context);

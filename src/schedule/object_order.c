@@ -381,6 +381,22 @@ find_object(KgwScheduler *s, KgwDestination *destination, const KgwDelivery *row
 	return object;
 }
 
+/* Whether a newer one for the object's own URL is on its way; this is for a subscription. */
+bool
+kgw_object_order_own_away(KgwScheduler *s, const KgwEntry *entry)
+{
+	KgwObjectKey key = entry->object->key;
+	const char *destination = key.destination->name;
+	const KgwObject *own;
+
+	key.subscription_id = 0;
+	key.hash = hash_bytes_extended((const unsigned char *) destination, strlen(destination), 0);
+	key.hash = hash_bytes_extended((const unsigned char *) key.name, key.name_len, key.hash);
+	own = hash_search(s->objects, &key, HASH_FIND, NULL);
+	return own != NULL && own->head->delivery_id > entry->delivery_id &&
+		(own->head->state == KGW_ENTRY_SENDING || own->head->state == KGW_ENTRY_SETTLING);
+}
+
 /* Forget an object that has no transitions any more. */
 void
 kgw_object_order_forget(KgwScheduler *s, KgwObject *object)

@@ -307,15 +307,28 @@ kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
 	attempt->error = copy_bytes(response->error, strlen(response->error));
 }
 
+static void
+conclude_superseded(KgwAttempt *attempt, const KgwDelivery *row, const char *reason)
+{
+	begin_attempt(attempt, row);
+	attempt->outcome = KGW_SUPERSEDED;
+	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
 /* Instead of an attempt: newer transitions of the object have waited enough. */
 void
 kgw_attempt_supersede(KgwAttempt *attempt, const KgwDelivery *row)
 {
-	static const char reason[] = "newer transitions of the object have waited for kgwebhook.max_hold";
+	conclude_superseded(attempt, row,
+						"newer transitions of the object have waited for kgwebhook.max_hold");
+}
 
-	begin_attempt(attempt, row);
-	attempt->outcome = KGW_SUPERSEDED;
-	attempt->error = copy_bytes(reason, strlen(reason));
+/* Instead of an attempt: while it was out of its object's line, a newer one went past it. */
+void
+kgw_attempt_overtaken(KgwAttempt *attempt, const KgwDelivery *row)
+{
+	conclude_superseded(attempt, row,
+						"a newer status of the object was acknowledged before this one was sent");
 }
 
 /* Instead of an attempt: the destination has been backing off for the whole schedule. */

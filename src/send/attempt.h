@@ -57,6 +57,7 @@ extern void kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *ro
 extern void kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response);
 extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);
 extern void kgw_attempt_supersede(KgwAttempt *attempt, const KgwDelivery *row);
+extern void kgw_attempt_overtaken(KgwAttempt *attempt, const KgwDelivery *row);
 extern void kgw_attempt_expire(KgwAttempt *attempt, const KgwDelivery *row);
 extern void kgw_attempt_withhold(KgwAttempt *attempt, const KgwDelivery *row, const char *reason);
 extern KgwSign kgw_attempt_sign(const KgwAttempt *attempt);

@@ -116,7 +116,7 @@ read_state(KgwSubscriptionState *state)
 			 "SELECT paused_at IS NOT NULL, failing_since,"
 			 " pg_catalog.format('subscription %s is disabled since %s UTC: %s', subscription_id,"
 			 " pg_catalog.to_char(disabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
-			 " disabled_reason), disabled_at IS NOT NULL"
+			 " disabled_reason), disabled_at IS NOT NULL, resumed_at"
 			 "  FROM kgwebhook.subscription WHERE subscription_id OPERATOR(pg_catalog.=) $1",
 			 1, types);
 	args[0] = Int64GetDatum(state->subscription_id);
@@ -136,6 +136,8 @@ read_state(KgwSubscriptionState *state)
 	state->failing_since = isnull ? 0 : DatumGetTimestampTz(value);
 	if (DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull)))
 		state->refusal = SPI_getvalue(tuple, desc, 3);
+	value = SPI_getbinval(tuple, desc, 5, &isnull);
+	state->resumed_at = isnull ? 0 : DatumGetTimestampTz(value);
 	SPI_freetuptable(SPI_tuptable);
 }
 

@@ -5,8 +5,9 @@
  *
  * Before a delivery goes, its organization's keys have to be known, and whether
  * its subscription takes it.  Both are kept in memory, and read in a short
- * transaction when they aren't; what can't be read now gives its turn back
- * rather than go unsigned, or to someone who has left.
+ * transaction when they aren't.  What was out of its object's line for a time is
+ * compared with the log besides.  What can't be read now gives its turn back rather
+ * than go unsigned, to someone who has left, or after a newer status.
  *
  * Whatever becomes of a turn, it is concluded exactly once: the scheduler learns
  * what it says of whom it went to, loop_settle.c what is to be written down.
@@ -21,9 +22,13 @@
 #include "pg/guc.h"
 #include "secrets/secret_cache.h"
 #include "send/attempt.h"
+#include "settle/overtaken.h"
 #include "settle/subscription_state.h"
 #include "worker/error_trap.h"
 #include "worker/loop_internal.h"
+
+/* How long a delivery waits before it looks again whether another is on its way. */
+#define OWN_PAUSE 50000
 
 typedef struct KgwKeyringWanted
 {
@@ -86,6 +91,40 @@ find_refusal(const KgwDelivery *row, const char **refusal)
 	return true;
 }
 
+typedef struct KgwLogLook
+{
+	const KgwDelivery *row;
+	TimestampTz since;
+	bool		overtaken;
+} KgwLogLook;
+
+static void
+look_into_log(void *arg)
+{
+	KgwLogLook *look = arg;
+
+	kgw_queue_read_begin();
+	if (kgw_extension_hold())
+		look->overtaken = kgw_overtaken(look->row, look->since);
+	kgw_queue_read_end();
+}
+
+/*
+ * Whether a newer status was acknowledged before a row that was out of its object's
+ * line for a time: see overtaken.c.  False when that can't be read now.
+ */
+static bool
+find_overtaken(const KgwDelivery *row, bool *overtaken)
+{
+	KgwLogLook	look = {.row = row, .overtaken = false};
+
+	if (kgw_overtaken_possible(row, &look.since) &&
+		kgw_error_trap_passing(look_into_log, &look) != KGW_TRAP_DONE)
+		return false;
+	*overtaken = look.overtaken;
+	return true;
+}
+
 /* An attempt has come to its end; what it means is decided and kept. */
 static void
 conclude(KgwLoop *loop, KgwJob *job)
@@ -123,18 +162,36 @@ give_back(KgwLoop *loop, KgwEntry *entry)
 	kgw_loop_read_stop(loop);
 }
 
+/* A newer one of its object's own is on its way, maybe to the same URL: a moment later. */
+static void
+wait_for_own(KgwLoop *loop, KgwEntry *entry)
+{
+	KgwTicks	later = kgw_clock_ticks() + OWN_PAUSE;
+
+	kgw_scheduler_concluded(loop->scheduler, entry, KGW_SIGN_NONE);
+	kgw_scheduler_retry(loop->scheduler, entry, later, later);
+}
+
 static void
 take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 {
 	const KgwDelivery *row = kgw_scheduler_row(entry);
 	const KgwKeyring *keyring = NULL;
 	const char *refusal = NULL;
+	bool		overtaken = false;
+	TimestampTz since;
 	KgwJob	   *job;
 
 	if (turn == KGW_TURN_SEND)
 	{
-		if (!find_refusal(row, &refusal) ||
-			(refusal == NULL && (keyring = keyring_for(row)) == NULL))
+		if (row->subscription_id != 0 && kgw_overtaken_possible(row, &since) &&
+			kgw_object_order_own_away(loop->scheduler, entry))
+		{
+			wait_for_own(loop, entry);
+			return;
+		}
+		if (!find_refusal(row, &refusal) || !find_overtaken(row, &overtaken) ||
+			(refusal == NULL && !overtaken && (keyring = keyring_for(row)) == NULL))
 		{
 			give_back(loop, entry);
 			return;
@@ -146,6 +203,8 @@ take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 		case KGW_TURN_SEND:
 			if (refusal != NULL)
 				kgw_attempt_withhold(&job->attempt, row, refusal);
+			else if (overtaken)
+				kgw_attempt_overtaken(&job->attempt, row);
 			else if (send_attempt(loop, job, keyring))
 			{
 				loop->told = false;

@@ -127,7 +127,7 @@ is(sql("SELECT kg_recover('$since', destination => 'https://elsewhere.example:44
 is(sql("SELECT kg_recover('$since', org_id => 'other')"), 0, 'nor has another organization');
 $down = start_receiver(secret => $secret, port => $port);
 reload($node, 'kgwebhook.retry_schedule' => "'100ms,1min,1min'");
-is(sql("SELECT kg_recover('$since')"), 10, 'kg_recover queues it again');
+is(sql("SELECT kg_recover('$since', destination => '" . uc($down->destination) . "')"), 10, 'kg_recover queues it again');
 wait_until_settled($node);
 is(sql("SELECT kg_recover('$since')"), 0, 'once');
 my %order;
@@ -150,6 +150,10 @@ like(error_of(q{SELECT kg_recover(now(), now() - interval '1 day')}),
 	qr/22023: the span to recover ends before it begins/, 'and has to be before until');
 like(error_of(q{SELECT kg_recover('-infinity', destination => 'shop.example')}),
 	qr/22023: "shop\.example" is not a destination.*scheme:\/\/host:port/s, 'a host alone is no destination, which "0" would hide');
+like(error_of(q{SELECT kg_recover('-infinity', destination => 'https://shop.example:99999')}),
+	qr/22023: "https:\/\/shop\.example:99999" is not a destination/, 'nor is what has no such port');
+like(error_of(q{SELECT kg_recover('-infinity', destination => 'https://shop.example/hook')}),
+	qr/22023: .*is not a destination.*The destination of such a URL is https:\/\/shop\.example:443\./s, 'of a URL it says which one it has');
 
 #
 # What kg_explain says of what is still queued
