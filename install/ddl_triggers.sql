@@ -64,7 +64,7 @@ ALTER EVENT TRIGGER kgwebhook_forget_dropped_table ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER kgwebhook_forget_dropped_table IS 'stops watching a table that is dropped';
 
 CREATE EVENT TRIGGER kgwebhook_check_watched_ddl ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA')
+    WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA', 'CREATE TRIGGER')
     EXECUTE FUNCTION kgwebhook.check_watched_ddl();
 ALTER EVENT TRIGGER kgwebhook_check_watched_ddl ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER kgwebhook_check_watched_ddl IS 'refuses DDL that would let status changes of a watched table go unseen';

@@ -67,7 +67,7 @@ COMMENT ON FUNCTION kgwebhook.index_partition(pg_catalog.name) IS
   'creates the indexes of a partition of the log';
 
 SELECT kgwebhook.index_partition('delivery_log_default');
-COMMENT ON TABLE kgwebhook.delivery_log IS 'every attempt of every delivery';
+COMMENT ON TABLE kgwebhook.delivery_log IS 'every attempt of every delivery; written in bulk, so it cannot have triggers';
 COMMENT ON TABLE kgwebhook.delivery_log_default IS 'attempts of days that have no partition of their own';
 COMMENT ON COLUMN kgwebhook.delivery_log.attempt_id IS 'the attempt';
 COMMENT ON COLUMN kgwebhook.delivery_log.delivery_id IS 'the delivery it was an attempt of';

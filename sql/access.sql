@@ -76,4 +76,11 @@ SELECT object_id FROM kgwebhook.queue;
 SET ROLE merchant_acme;
 SELECT count(*) FROM kgwebhook.delivery_log;
 RESET ROLE;
+
+-- A trigger of the log would never fire
+CREATE FUNCTION on_attempt() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+SELECT pg_temp.refused('CREATE TRIGGER own AFTER INSERT ON kgwebhook.delivery_log FOR EACH ROW EXECUTE FUNCTION on_attempt()');
+SELECT pg_temp.refused('CREATE TRIGGER own AFTER INSERT ON kgwebhook.delivery_log_default EXECUTE FUNCTION on_attempt()');
+CREATE TRIGGER own AFTER INSERT ON kgwebhook.dead_letter FOR EACH ROW EXECUTE FUNCTION on_attempt();
+DROP FUNCTION on_attempt CASCADE;
 ROLLBACK;

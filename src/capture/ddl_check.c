@@ -15,6 +15,9 @@
  * watched: there is one trigger for both, whose name PostgreSQL would find taken.
  * Of the former no event trigger learns before the error, so the utility hook asks.
  *
+ * A trigger of the log is refused besides: the log is written in bulk, without firing
+ * triggers, and one that silently never fires is worse than none.
+ *
  * src/capture/ddl_check.c
  *
  *-------------------------------------------------------------------------
@@ -25,6 +28,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
@@ -147,6 +151,30 @@ may_concern_us(const Node *command)
 	}
 }
 
+/* Whether a table is the log, or a partition of it. */
+static bool
+is_log(Oid relid)
+{
+	Oid			log = kgw_extension_relation("delivery_log");
+
+	return OidIsValid(log) && OidIsValid(relid) &&
+		(relid == log || (get_rel_relispartition(relid) && get_partition_parent(relid, true) == log));
+}
+
+static void
+refuse_log_trigger(const CreateTrigStmt *statement)
+{
+	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
+
+	if (!is_log(relid))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("table \"%s\" cannot have triggers", get_rel_name(relid)),
+			 errdetail("The workers write attempts in bulk, which fires no trigger."),
+			 errhint("Publish the table by logical replication, or read its new rows from time to time.")));
+}
+
 /*
  * kgwebhook.check_watched_ddl(): event trigger on ddl_command_end
  */
@@ -155,7 +183,9 @@ kg_check_watched_ddl(PG_FUNCTION_ARGS)
 {
 	const Node *command = command_of(fcinfo);
 
-	if (may_concern_us(command) && OidIsValid(kgw_extension_relation("watch")))
+	if (command != NULL && IsA(command, CreateTrigStmt))
+		refuse_log_trigger((const CreateTrigStmt *) command);
+	else if (may_concern_us(command) && OidIsValid(kgw_extension_relation("watch")))
 		run_as_owner("SELECT kgwebhook.refuse_unwatched_changes()", SPI_OK_SELECT);
 	PG_RETURN_NULL();
 }
