@@ -58,6 +58,7 @@ discard(KgwScheduler *s, KgwEntry *entry)
 	dlist_delete(&entry->all_node);
 	entry->destination->entries--;
 	entry->endpoint->entries--;
+	kgw_set_aside_unstick(entry->destination, entry->endpoint);
 	hash_search(s->entries, &entry->delivery_id, HASH_REMOVE, NULL);
 }
 
@@ -69,6 +70,8 @@ kgw_backlog_remove(KgwScheduler *s, KgwEntry *entry)
 
 	kgw_object_order_leave(s, entry);
 	discard(s, entry);
+	if (kgw_set_aside_is_over(d))
+		kgw_set_aside_return(s, d);
 	kgw_run_queues_place(s, d);
 }
 
@@ -114,9 +117,9 @@ kgw_backlog_unload(KgwScheduler *s, KgwDestination *d)
 		if (!kgw_scheduler_is_away(entry))
 			discard(s, entry);
 	}
-	d->cursor = from;
+	d->cursor = Min(from, kgw_set_aside_forget(s, d) - 1);
 	d->more = true;
-	d->skipped = d->keyless = d->subscribed = false;
+	d->skipped = d->stuck = d->keyless = d->subscribed = false;
 }
 
 /*
@@ -190,11 +193,11 @@ kgw_backlog_pauses(KgwScheduler *s, const List *names, bool all)
 }
 
 /*
- * Let go of what waits for a secret, or is for a subscription, together with all
- * that its destination has here: it is judged again as it is read again.
+ * Let go of what is for a subscription, together with all that its destination has
+ * here: it is judged again as it is read again.
  */
 void
-kgw_backlog_judge_again(KgwScheduler *s, bool keyless, bool subscribed)
+kgw_backlog_judge_again(KgwScheduler *s)
 {
 	HASH_SEQ_STATUS scan;
 	KgwDestination *d;
@@ -202,7 +205,7 @@ kgw_backlog_judge_again(KgwScheduler *s, bool keyless, bool subscribed)
 	hash_seq_init(&scan, s->destinations);
 	while ((d = hash_seq_search(&scan)) != NULL)
 	{
-		if (!(keyless && d->keyless) && !(subscribed && (d->subscribed || d->skipped)))
+		if (!d->subscribed && !d->skipped)
 			continue;
 		kgw_backlog_unload(s, d);
 		kgw_run_queues_place(s, d);
@@ -306,6 +309,12 @@ kgw_backlog_arrival(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks ex
 	if ((d->more && beyond) ||
 		hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL)
 		pfree(row);				/* will be paged in, or is here already */
+	else if (kgw_set_aside_has(d, row))
+	{
+		/* it must not go before what is older of its object, nor after it */
+		kgw_backlog_overflow(s, row->destination, row->delivery_id);
+		pfree(row);
+	}
 	else if (has_room(s, d))
 		add_entry(s, d, row, due, expires);
 	else if (beyond)
@@ -323,15 +332,17 @@ bool
 kgw_backlog_paged(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expires)
 {
 	KgwDestination *d = find_destination(s, row->destination);
+	bool		here = hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL;
+	KgwPlace	place = here ? KGW_PLACE_MEMORY : kgw_set_aside_judge(s, d, row);
 	KgwEntry   *entry;
 
 	d->skipping = false;
-	if (d->cursor < row->delivery_id)
+	if (d->cursor < row->delivery_id && place != KGW_PLACE_LATER)
 		d->cursor = row->delivery_id;
-	if (hash_search(s->entries, &row->delivery_id, HASH_FIND, NULL) != NULL)
+	if (here || place != KGW_PLACE_MEMORY)
 	{
 		pfree(row);
-		return true;
+		return place != KGW_PLACE_LATER;
 	}
 	entry = add_entry(s, d, row, due, expires);
 

@@ -224,6 +224,8 @@ kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 		destination_turned(s, d);
 	if ((recovers || e->health.open != was_open) && !d->health.open)
 		gather(s, e, !e->health.open);
+	if (sign == KGW_SIGN_SUCCESS && e->aside)
+		kgw_set_aside_return(s, d);
 	if (sign == KGW_SIGN_SUCCESS && d->unreached)
 		hasten(s, d);
 	kgw_endpoint_enlist(s, e);

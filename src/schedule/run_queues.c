@@ -54,7 +54,11 @@ kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int ro
 static bool
 wants_page(const KgwScheduler *s, KgwDestination *d)
 {
-	if (!d->more || d->paused || !kgw_run_queues_has_entries(s, d))
+	if (!d->more || d->paused)
+		return false;
+	if (kgw_run_queues_has_entries(s, d))
+		d->stuck = false;
+	else if (d->stuck || d->health.open)
 		return false;
 	if (d->health.open)
 		return d->in_flight == 0 && d->rows == 0 && d->ripe == 0 &&

@@ -45,7 +45,7 @@ extern KgwScheduler *kgw_scheduler_new(void);
 extern void kgw_backlog_forget(KgwScheduler *s);
 extern void kgw_backlog_pause(KgwScheduler *s, const char *name);
 extern void kgw_backlog_pauses(KgwScheduler *s, const List *names, bool all);
-extern void kgw_backlog_judge_again(KgwScheduler *s, bool keyless, bool subscribed);
+extern void kgw_backlog_judge_again(KgwScheduler *s);
 extern void kgw_backlog_page_in(KgwScheduler *s, const char *name);
 extern void kgw_backlog_overflow(KgwScheduler *s, const char *name, int64 first);
 extern void kgw_backlog_arrival(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expires);
@@ -59,6 +59,10 @@ extern const char *kgw_backlog_want_page(KgwScheduler *s, int64 *after, int *lim
 extern void kgw_backlog_page_end(KgwScheduler *s, const char *name, bool more);
 extern int	kgw_backlog_want_rows(KgwScheduler *s, int64 *ids, int room);
 extern void kgw_backlog_rows_end(KgwScheduler *s, const int64 *ids, int count);
+
+/* keyless.c: what waits for a secret */
+extern List *kgw_keyless_organizations(KgwScheduler *s);
+extern void kgw_keyless_release(KgwScheduler *s, const List *org_ids);
 
 /* scheduler.c: turns */
 extern void kgw_scheduler_tick(KgwScheduler *s, KgwTicks now);

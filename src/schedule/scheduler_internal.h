@@ -82,6 +82,8 @@ typedef enum KgwTrust
 /* Where an endpoint stands: by its trust, those with nothing in flight first. */
 #define ENDPOINT_LINES (2 * TRUSTS)
 
+typedef struct KgwAside KgwAside;
+
 typedef struct KgwDestination
 {
 	char		name[KGW_DESTINATION_SIZE]; /* hash key */
@@ -107,7 +109,9 @@ typedef struct KgwDestination
 	bool		to_pause;		/* while pauses are read again */
 	bool		skipping;		/* the last row of a page was left in the table */
 	bool		skipped;		/* rows up to the cursor are left there */
-	bool		keyless;		/* what waits for a secret was met since it was loaded */
+	bool		stuck;			/* a page ended for want of entries: see set_aside.c */
+	KgwAside   *aside;			/* or NULL: the same */
+	bool		keyless;		/* something may wait for a secret */
 	bool		subscribed;		/* and what is for a subscription */
 	bool		paging;			/* in the list of those that want a page */
 	bool		running;		/* in one of the lines of those that can send */
@@ -150,6 +154,7 @@ typedef struct KgwEndpoint
 	KgwHealth	health;
 	KgwTicks	acked_at;		/* 0 = never */
 	bool		slow;			/* its last acknowledgement was long in coming */
+	bool		aside;			/* rows of it were set aside */
 	bool		unreached;		/* its last failure was its destination's */
 	bool		inherits;		/* some of its entries were put off before they came here */
 	int			entries;
@@ -229,6 +234,7 @@ struct KgwScheduler
 	bool		unproven_next;	/* proven and unproven ones take turns */
 	dlist_head	changed;
 	Size		row_bytes;
+	int			aside_count;	/* objects of which something was set aside */
 	bool		fetch_stalled;	/* no row of "fetching" has room */
 	bool		all_paused;
 	KgwTicks	now;			/* as of the last tick */
@@ -282,6 +288,21 @@ extern void kgw_object_order_reckon_holds(KgwScheduler *s);
 extern void kgw_object_order_take_row(KgwScheduler *s, KgwEntry *entry, KgwDelivery *row, KgwTicks due,
 							   KgwTicks expires);
 extern void kgw_object_order_drop_row(KgwScheduler *s, KgwEntry *entry);
+
+/* set_aside.c: what is left in the table so that more can be read */
+typedef enum KgwPlace
+{
+	KGW_PLACE_MEMORY,
+	KGW_PLACE_ASIDE,			/* it stays in the table, and the cursor passes it */
+	KGW_PLACE_LATER				/* it is read again when there is room */
+} KgwPlace;
+
+extern bool kgw_set_aside_has(const KgwDestination *d, const KgwDelivery *row);
+extern KgwPlace kgw_set_aside_judge(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row);
+extern int64 kgw_set_aside_forget(KgwScheduler *s, KgwDestination *d);
+extern bool kgw_set_aside_is_over(const KgwDestination *d);
+extern void kgw_set_aside_return(KgwScheduler *s, KgwDestination *d);
+extern void kgw_set_aside_unstick(KgwDestination *d, const KgwEndpoint *e);
 
 /* backlog.c: what is in memory and what isn't */
 extern void kgw_backlog_remove(KgwScheduler *s, KgwEntry *entry);

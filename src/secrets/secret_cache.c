@@ -24,6 +24,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -256,6 +257,44 @@ kgw_secret_cache_load(const char *org_id)
 		kgw_keyring_clear(&entry->keyring);
 	entry->keyring = keyring;
 	return &entry->keyring;
+}
+
+/*
+ * Those of these organizations that have a secret which can be used, as a list of
+ * strings.  Needs SPI to be connected.
+ */
+List *
+kgw_secret_cache_can_sign(const List *org_ids)
+{
+	Oid			types[] = {TEXTARRAYOID};
+	Datum		args[1];
+	Datum	   *elements = palloc(Max(list_length(org_ids), 1) * sizeof(Datum));
+	List	   *can_sign = NIL;
+	SPITupleTable *table;
+	uint64		count;
+	ListCell   *lc;
+
+	if (org_ids == NIL)
+		return NIL;
+	foreach(lc, org_ids)
+		elements[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
+	args[0] = PointerGetDatum(construct_array(elements, list_length(org_ids), TEXTOID, -1, false,
+											  TYPALIGN_INT));
+	if (SPI_execute_with_args("SELECT org_id FROM kgwebhook.secret"
+							  " WHERE org_id OPERATOR(pg_catalog.=) ANY ($1)",
+							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.secret");
+	count = SPI_processed;
+	table = SPI_tuptable;
+	for (uint64 i = 0; i < count; i++)
+	{
+		char	   *org_id = SPI_getvalue(table->vals[i], table->tupdesc, 1);
+
+		if (kgw_secret_cache_load(org_id)->fault == NULL)
+			can_sign = lappend(can_sign, org_id);
+	}
+	SPI_freetuptable(table);
+	return can_sign;
 }
 
 /* Forget all of them and wipe their keys. */

@@ -160,7 +160,7 @@ catch_up(KgwLoop *loop)
 		if (loop->changes[i] == changes)
 			continue;
 		loop->changes[i] = changes;
-		kgw_loop_read_changed(loop, i);
+		kgw_loop_changed(loop, i);
 	}
 	return loop->there;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * loop_internal.h
- *	  What loop.c, loop_read.c and loop_send.c share: the state of a worker's loop.
+ *	  What loop.c and its parts share: the state of a worker's loop.
  *
  * src/worker/loop_internal.h
  *
@@ -55,8 +55,12 @@ struct KgwLoop
 extern bool kgw_loop_read_start(KgwLoop *loop);
 extern bool kgw_loop_read_wants(const KgwLoop *loop, KgwTicks now);
 extern void kgw_loop_read_run(KgwLoop *loop);
-extern void kgw_loop_read_changed(KgwLoop *loop, KgwChanged what);
+extern bool kgw_loop_read_begin(KgwLoop *loop);
+extern bool kgw_loop_read_is_mine(const KgwLoop *loop, const char *destination);
 extern void kgw_loop_read_stop(KgwLoop *loop);
+
+/* loop_changed.c: what others have written */
+extern void kgw_loop_changed(KgwLoop *loop, KgwChanged what);
 
 /* loop_send.c: requests */
 extern bool kgw_loop_send_allowed(const KgwLoop *loop);

@@ -52,8 +52,9 @@
 /* A wall clock that falls back by more than this was set, microseconds. */
 #define SET_BACK 1000000
 
-static bool
-is_mine(const KgwLoop *loop, const char *destination)
+/* Whether a destination is of this worker's shard. */
+bool
+kgw_loop_read_is_mine(const KgwLoop *loop, const char *destination)
 {
 	uint32		hash;
 
@@ -155,7 +156,7 @@ take_paused(const char *destination, void *arg)
 
 	if (strcmp(destination, "*") == 0)
 		kgw_backlog_pause(loop->scheduler, NULL);
-	else if (is_mine(loop, destination))
+	else if (kgw_loop_read_is_mine(loop, destination))
 		kgw_backlog_pause(loop->scheduler, destination);
 }
 
@@ -164,7 +165,7 @@ take_backlog(const char *destination, void *arg)
 {
 	KgwLoop    *loop = arg;
 
-	if (is_mine(loop, destination))
+	if (kgw_loop_read_is_mine(loop, destination))
 		kgw_backlog_page_in(loop->scheduler, destination);
 }
 
@@ -173,7 +174,7 @@ take_overflow(const char *destination, int64 first, void *arg)
 {
 	KgwLoop    *loop = arg;
 
-	if (is_mine(loop, destination))
+	if (kgw_loop_read_is_mine(loop, destination))
 		kgw_backlog_overflow(loop->scheduler, destination, first);
 }
 
@@ -182,7 +183,7 @@ take_arrival(KgwDelivery *row, void *arg)
 {
 	KgwLoop    *loop = arg;
 
-	if (!is_mine(loop, row->destination))
+	if (!kgw_loop_read_is_mine(loop, row->destination))
 		pfree(row);
 	else if (is_paused(row))
 		kgw_backlog_leave(loop->scheduler, row);
@@ -254,9 +255,12 @@ raise_fence(KgwLoop *loop, const char *original)
 	loop->told = true;
 }
 
-/* Begin to read.  False when the extension isn't there any more. */
-static bool
-begin_read(KgwLoop *loop)
+/*
+ * Begin to read, which kgw_queue_read_end() ends.  False when the extension isn't
+ * there any more.
+ */
+bool
+kgw_loop_read_begin(KgwLoop *loop)
 {
 	kgw_queue_read_begin();
 	loop->unreported = true;
@@ -309,7 +313,7 @@ read_from_nothing(void *arg)
 	KgwLoop    *loop = arg;
 
 	kgw_secret_maintenance_run();
-	loop->there = begin_read(loop);
+	loop->there = kgw_loop_read_begin(loop);
 	if (!loop->there)
 		return;
 	if (!loop->fenced)
@@ -341,84 +345,6 @@ kgw_loop_read_start(KgwLoop *loop)
 	if (kgw_error_trap_passing(read_from_nothing, loop) != KGW_TRAP_DONE)
 		kgw_loop_read_stop(loop);
 	return loop->there;
-}
-
-static void
-collect_paused(const char *destination, void *arg)
-{
-	List	  **names = arg;
-
-	*names = lappend(*names, pstrdup(destination));
-}
-
-/* Someone has written the table of pauses. */
-static void
-reread_pauses(void *arg)
-{
-	KgwLoop    *loop = arg;
-	List	   *read = NIL;
-	List	   *names = NIL;
-	ListCell   *lc;
-	bool		all = false;
-
-	loop->there = begin_read(loop);
-	if (!loop->there)
-		return;
-	kgw_queue_read_paused(collect_paused, &read);
-	foreach(lc, read)
-	{
-		if (strcmp(lfirst(lc), "*") == 0)
-			all = true;
-		else if (is_mine(loop, lfirst(lc)))
-			names = lappend(names, lfirst(lc));
-	}
-	kgw_backlog_pauses(loop->scheduler, names, all);
-	list_free(names);
-	list_free_deep(read);
-	kgw_queue_read_end();
-}
-
-/* Someone has written the table of subscriptions. */
-static void
-reread_subscriptions(void *arg)
-{
-	KgwLoop    *loop = arg;
-
-	loop->there = begin_read(loop);
-	if (!loop->there)
-		return;
-	if (kgw_subscription_state_reread())
-		kgw_backlog_judge_again(loop->scheduler, false, true);
-	kgw_queue_read_end();
-}
-
-/*
- * Someone has changed this, which isn't the queue: what is here stays here, except
- * what it was judged by.  That is read again in its turn, after a look as always.
- */
-void
-kgw_loop_read_changed(KgwLoop *loop, KgwChanged what)
-{
-	KgwTrapResult	result = KGW_TRAP_DONE;
-
-	switch (what)
-	{
-		case KGW_CHANGED_ALL:
-			break;
-		case KGW_CHANGED_SECRETS:
-			kgw_secret_cache_forget();
-			kgw_secret_maintenance_run();
-			kgw_backlog_judge_again(loop->scheduler, true, false);
-			break;
-		case KGW_CHANGED_SUBSCRIPTIONS:
-			result = kgw_error_trap_passing(reread_subscriptions, loop);
-			break;
-		case KGW_CHANGED_PAUSES:
-			result = kgw_error_trap_passing(reread_pauses, loop);
-			break;
-	}
-	if (result != KGW_TRAP_DONE)
-		kgw_loop_read_stop(loop);
 }
 
 static void
@@ -470,7 +396,7 @@ read_queue(void *arg)
 {
 	KgwLoop    *loop = arg;
 
-	loop->there = begin_read(loop);
+	loop->there = kgw_loop_read_begin(loop);
 	if (!loop->there)
 		return;
 

@@ -58,6 +58,14 @@ sub costs
 	return;
 }
 
+# ... and as many that wait for another organization's secret
+$node->safe_psql(
+	'postgres', qq{
+	INSERT INTO payment_intents (payment_intent_id, org_id, callback_url)
+	SELECT 'mute' || i, 'mute', format('http://127.2.%s.%s:$closed/', i / 250, i % 250 + 1)
+	  FROM generate_series(1, $waiting) i});
+wait_for_log_rows($node, $waiting, q{org_id = 'mute'});
+
 costs('secret', sub { "SELECT kg_create_secret('org$_[0]')" });
 costs('pause', sub { "SELECT kg_pause('https://elsewhere.example:443'); SELECT kg_resume('https://elsewhere.example:443')" });
 costs('subscription',
