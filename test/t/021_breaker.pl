@@ -147,5 +147,23 @@ is( $node->safe_psql('postgres', q{SELECT attempts FROM kgwebhook.dead_letter
 	'and it is tried until the end of its schedule');
 is(shown('state'), 'ok', 'which its destination survives');
 
+#
+# A receiver that comes back around a restart, which has forgotten the breaker: the
+# first success releases what was put off before, an hour ahead of its time
+#
+reload($node, 'kgwebhook.retry_schedule' => "'1h,1h'");
+$well->hold('broken');
+insert_many('put off', 6, $well->url('/faulty/broken/status/500/then/ok'));
+$node->poll_query_until('postgres', q{
+	SELECT count(*) = 6 FROM kgwebhook.queue WHERE attempts = 1 AND next_attempt_at > now() + interval '50 min'}) or die 'not put off';
+$well->release('broken');
+$node->restart;
+is(shown('failures_in_a_row > 0'), 't', 'after a restart it is known who was failing');
+insert_intent($node, 'newer', $well->url('/faulty/broken/status/500/then/ok'));
+wait_until_settled($node);
+is($node->safe_psql('postgres', q{
+		SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id LIKE 'put off%' AND outcome = 'acknowledged' AND attempt = 2}),
+	6, 'and what was put off there goes as soon as a newer one is acknowledged');
+
 $node->stop;
 done_testing();
