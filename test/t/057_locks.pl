@@ -90,6 +90,30 @@ all_went_once('other', 1);
 is( (grep { $_->{json}{payment_intent_id} eq 'other1' } $receiver->requests)[0]{valid},
 	1, 'signed, when its secret can be read again');
 
+# Canceled while it waits for that, which is no word on the secret: the worker ends,
+# as for every request to end, and the next one reads it.
+$node->safe_psql('postgres', q{SELECT kg_set_secret('third', 'a secret of the third''s')});
+$receiver->set_secret([ $secret, q{a secret of the third's} ]);
+$operator->query_safe('BEGIN; LOCK TABLE kgwebhook.secret IN ACCESS EXCLUSIVE MODE');
+$log = -s $node->logfile;
+insert_intent($node, 'third1', $receiver->url, org_id => "'third'");
+$node->poll_query_until('postgres', q{
+	SELECT count(*) FILTER (WHERE pg_cancel_backend(pid)) > 0 FROM pg_locks l
+	 WHERE NOT granted AND relation = 'kgwebhook.secret'::regclass
+	   AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = l.pid AND backend_type = 'kgwebhook worker')})
+  or die 'waited for the worker to wait';
+$node->wait_for_log(qr/kgwebhook worker ERROR:  canceling statement due to user request/, $log);
+$operator->query_safe('COMMIT');
+$node->poll_query_until('postgres', qq{
+	SELECT count(*) FILTER (WHERE pid <> $worker) = 1 FROM pg_stat_activity WHERE backend_type = 'kgwebhook worker'})
+  or die 'waited for another worker';
+pass('a request to end is not kept from the worker');
+($worker) = wait_for_worker($node);
+all_went_once('third', 1);
+is( (grep { $_->{json}{payment_intent_id} eq 'third1' } $receiver->requests)[0]{valid},
+	1, 'what could not be read was not taken for a secret that is of no use');
+unlike(slurp_file($node->logfile, $log), qr/cannot be decrypted/, 'nor does anything say so');
+
 #
 # VACUUM FULL in the midst of it
 #
