@@ -11,7 +11,14 @@ use strict;
 use warnings;
 
 use Kgwebhook;
+use Kgwebhook::Certificates;
 use Test::More;
+
+my $certificates = Kgwebhook::Certificates->new;
+$certificates->make('authority');
+$certificates->make('expired', by => 'authority', for => 'IP:127.0.0.1',
+	from => '20200101000000Z', until => '20200201000000Z');
+$certificates->make('misnamed', by => 'authority', for => 'DNS:merchant.example');
 
 # Four attempts, too few to open a breaker, of which the last comes long after
 # max_hold.
@@ -20,6 +27,7 @@ my $node = new_node(
 	'main',
 	'kgwebhook.retry_schedule' => $schedule,
 	'kgwebhook.request_timeout' => "'3s'",
+	'kgwebhook.ca_file' => "'@{[ $certificates->file('authority.crt') ]}'",
 	'kgwebhook.max_hold' => "'100ms'");
 my $secret = make_intents_table($node);
 my $receiver = start_receiver(secret => $secret);
@@ -45,6 +53,17 @@ sub superseded
 	return sql("SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id LIKE '$id' AND outcome = 'superseded'");
 }
 
+# Who would acknowledge, by a certificate that is no good
+sub https_receiver
+{
+	my ($name) = @_;
+
+	return start_receiver(
+		secret => $secret,
+		cert => $certificates->file("$name.crt"),
+		key => $certificates->file("$name.key"));
+}
+
 #
 # One payment, and nobody answers
 #
@@ -56,15 +75,18 @@ my %silent = (
 	tls => [ $tls, 4 ],
 	blocked => [ 'http://10.0.0.7/', 4 ],
 	hangs => [ start_receiver()->url('/hang'), 2 ]);
+$silent{$_} = [ https_receiver($_)->url, 4 ] foreach qw(expired misnamed);
 
 foreach my $id (sort keys %silent)
 {
 	insert_intent($node, $id, $silent{$id}[0]);
 	set_status($node, $id, 'success');
 }
+my %fault = (expired => qr/has expired/, misnamed => qr/certificate is for another host/);
 foreach my $id (sort keys %silent)
 {
-	wait_for_log_rows($node, $silent{$id}[1], "object_id = '$id'");
+	my @rows = wait_for_log_rows($node, $silent{$id}[1], "object_id = '$id'");
+	like($rows[0]{error}, $fault{$id}, "$id: that is what is wrong") if $fault{$id};
 	is( sql("SELECT DISTINCT event FROM kgwebhook.delivery_log WHERE object_id = '$id' AND outcome IN ('unreachable', 'timed_out', 'blocked')"),
 		'payment_intent.pending', "$id: goes on being tried");
 	is(superseded($id), 0, 'and is not superseded');
