@@ -435,6 +435,10 @@ transport_of(const KgwHttpRequest *transfer, CURLcode code)
 {
 	if (transfer->blocked != NULL)
 		return KGW_HTTP_BLOCKED;
+
+	/* a connection that the kernel gave up, and not a receiver that is slow */
+	if (transfer->dropped)
+		return KGW_HTTP_UNREACHABLE;
 	return code == CURLE_OPERATION_TIMEDOUT ? KGW_HTTP_TIMED_OUT : KGW_HTTP_UNREACHABLE;
 }
 

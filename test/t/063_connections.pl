@@ -12,7 +12,9 @@ use warnings;
 
 use Fcntl qw(O_CREAT O_WRONLY);
 use File::Basename qw(dirname);
+use IO::Socket::INET;
 use Kgwebhook;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -150,7 +152,7 @@ $node->safe_psql('postgres', 'DELETE FROM kgwebhook.queue');
 #
 my $forgetful = start_receiver(secret => $secret);
 my $file = dirname($forgetful->{record}) . '/forgotten';
-reload($node, 'kgwebhook.retry_schedule' => "'100ms,1h'");
+reload($node, 'kgwebhook.retry_schedule' => "'100ms,100ms,1s,1s,1s,1h'");
 $url = $forgetful->url('/forget/forgotten/slow/20');
 insert_many('burst', 200, $url);
 wait_until_settled($node);
@@ -174,6 +176,59 @@ is( $node->safe_psql(
 	'and their siblings carry nothing more');
 
 #
+# Over which nothing goes any more
+#
+# After its first answer the receiver reads nothing more of a connection, so that the
+# rest of a body stays with our kernel, as where a firewall drops what it has forgotten.
+sub start_black_hole
+{
+	my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', Timeout => 1) or die "$!";
+	my $test = $$;
+	my @kept;
+
+	setsockopt $listener, SOL_SOCKET, SO_RCVBUF, 2048 or die "$!";
+	my $child = fork;
+	die "could not fork: $!" unless defined $child;
+	return ($listener->sockport, $child) if $child;
+	while (getppid == $test)
+	{
+		my $socket = $listener->accept or next;
+		my $request = '';
+
+		while ($request !~ /"signature":"[0-9a-f]{64}"\}$/)
+		{
+			sysread $socket, $request, 65536, length $request or last;
+		}
+		syswrite $socket, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+		push @kept, $socket;
+	}
+	POSIX::_exit(0);
+}
+
+# Each is found dead in a second, also one that has the descriptor of another.
+my ($hole, $hole_pid) = start_black_hole();
+reload($node, 'kgwebhook.retry_schedule' => "'1h'", 'kgwebhook.request_timeout' => "'10min'");
+foreach my $n (1 .. 3)
+{
+	insert_intent($node, "hole$n", "http://127.0.0.1:$hole/", order_data => q{to_jsonb(repeat('x', 14000))});
+	wait_until_settled($node, "object_id = 'hole$n'");
+	is_deeply(attempts_of("hole$n"),
+		$n == 1 ? ['1 acknowledged 1'] : [ '1 unreachable 0', '2 acknowledged 1' ],
+		"delivery $n: bytes that nobody takes are waited for no longer than for a connection");
+}
+is( $node->safe_psql(
+		'postgres', qq{
+		SELECT DISTINCT error = '$dropped', duration_ms >= 900
+		  FROM kgwebhook.delivery_log WHERE object_id LIKE 'hole%' AND outcome <> 'acknowledged'}),
+	't|t',
+	'and its connection is what the log names');
+is( $node->safe_psql('postgres',
+		"SELECT state, failures_in_a_row FROM kgwebhook.destinations WHERE destination = 'http://127.0.0.1:$hole'"),
+	'ok|0', 'which counts against nobody');
+kill 'KILL', $hole_pid;    # our handlers of other signals are its own, too
+waitpid $hole_pid, 0;
+
+#
 # None is kept for long
 #
 my $aging = start_receiver(secret => $secret);
@@ -190,10 +245,11 @@ foreach my $n (1 .. 5)
 is_deeply([ map { $_->{connection} } $aging->requests ],
 	[ 1, 1, 2, 2, 3 ], 'one that is a minute old, or idle for most of one, is not used again');
 
-# The kernel probes an idle one; 02 is its keep-alive timer.
+# The kernel probes an idle one: 02 is its keep-alive timer, which ends within 15 seconds.
 my $port = sprintf ':%04X', $aging->port;
-my @timers = map { /^\s*\d+: \S+ \S+$port 01 \S+ (\d\d):/ ? $1 : () } split /\n/, slurp_file('/proc/net/tcp');
-is_deeply([ grep { $_ ne '02' } @timers ], [], 'and while it is kept it is probed');
+my @timers = map { /^\s*\d+: \S+ \S+$port 01 \S+ (\d\d):([0-9A-F]+)/ ? [ $1, hex $2 ] : () }
+  split /\n/, slurp_file('/proc/net/tcp');
+is_deeply([ grep { $_->[0] ne '02' || $_->[1] > 1500 } @timers ], [], 'and while it is kept it is soon probed');
 isnt(scalar(@timers), 0, 'by the kernel');
 
 $node->stop;
