@@ -20,6 +20,7 @@ CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regproce
         '%s.kg_explain(text, text, text)',
         '%s.kg_rotate_secret(text, interval, interval)',
         '%s.kg_cancel_rotation(text)',
+        '%s.kg_dashboard(text)',
         '%s.kg_event_catalog()',
         '%s.kg_update_subscription(bigint, text, text[], text)',
         '%s.kg_events_since(text, text, integer)']) f

@@ -138,7 +138,7 @@ SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_send_test(NULL, ''beta'')', 'kg_send_test(NULL, ''nobody'')',
 	'kg_rotate_secret(''beta'')', 'kg_rotate_secret(''nobody'')', 'kg_cancel_rotation(''beta'')', 'kg_cancel_rotation(''nobody'')',
 	'kg_events_since(''beta'')', 'kg_events_since(''nobody'')', 'kg_events_since(''acme'', ''1~2'')', 'kg_events_since(''acme'', NULL, 0)',
-	'kg_redeliver_object(''1'', ''beta'')', 'kg_redeliver_object(''1'', ''nobody'')', 'kg_explain(''1'', ''beta'')',
+	'kg_dashboard(''beta'')', 'kg_dashboard(''nobody'')', 'kg_redeliver_object(''1'', ''beta'')', 'kg_redeliver_object(''1'', ''nobody'')', 'kg_explain(''1'', ''beta'')',
 	'kg_explain(''1'', ''nobody'')']) f;
 SELECT kg_explain(n) FROM unnest(ARRAY[2, 104, 106, 999]) n;
 -- its own, also where others have the identifier
@@ -156,6 +156,29 @@ SELECT kg_resume_subscription(:own), kg_unsubscribe(:own);
 SELECT kg_rotate_secret('acme') LIKE 'whsec_%' AS rotated, kg_cancel_rotation('acme');
 RESET ROLE;
 SELECT delivery_id, org_id FROM kgwebhook.queue ORDER BY 1;
+
+--
+-- Its page
+--
+UPDATE kgwebhook.dead_letter SET reason = 'not tried again: </td> of kgwebhook.retry_schedule';
+UPDATE kgwebhook.queue SET attempts = 2 WHERE object_id = '1';
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, attempt, outcome,
+		final, response_status, response_body, error, request_body, started_at, duration_ms)
+	SELECT n, 'msg_' || n, org_id, 'pay.new', 'pay', '4', 'https://log.example/' || org_id || '?q', 'https://log.example:443',
+	       1, outcome, true, 500, 'answer </details> of ' || org_id, 'newer ones waited for kgwebhook.max_hold',
+	       '{"of":"' || org_id || '","signature":"' || repeat('0', 64) || '"}', now(), 12.3
+	  FROM (VALUES (107, 'acme', 'rejected'), (108, 'beta', 'rejected'), (109, 'acme', 'superseded')) v (n, org_id, outcome);
+SET ROLE kgw_acme;
+SELECT kg_dashboard('acme') AS page \gset
+SELECT substring(:'page' FROM '<title>[^<]*</title>');
+SELECT word, :'page' LIKE '%' || word || '%' AS said FROM unnest(ARRAY['https://a.example/', 'https://log.example/acme', 'of acme',
+	'answer &lt;/details&gt; of acme', '&lt;/td&gt; of the retry schedule', 'tried 2 times', 'a newer status of the object went first',
+	'50 % of 2', '{&quot;of&quot;:&quot;acme&quot;}',
+	'beta', 'b.example', 'kgwebhook.', '00000000', '</td> of', 'http-equiv="Content-Security-Policy"']) word;
+SELECT kg_dashboard(NULL) IS NULL AS none;
+RESET ROLE;
+SELECT kg_dashboard('beta') LIKE '%b.example%' AS operator, kg_dashboard('nobody') LIKE '%Everything was received%' AS nobody;
+DELETE FROM kgwebhook.delivery_log WHERE object_id = '4';
 
 --
 -- Ways around

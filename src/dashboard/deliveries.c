@@ -71,17 +71,6 @@ static const char numbers[] =
 "         UNION ALL (SELECT q.delivery_id FROM kgwebhook.queue q ORDER BY q.delivery_id LIMIT 200)"
 "         UNION ALL (SELECT d.delivery_id FROM kgwebhook.dead_letter d ORDER BY d.died_at DESC LIMIT 200)) i (n)";
 
-/* What was said, folded away. */
-static void
-folded(KgwPage *page, const char *name, const char *text)
-{
-	if (text == NULL || *text == '\0')
-		return;
-	appendStringInfo(&page->out, "<details><summary>%s</summary><code>", name);
-	kgw_html_text(&page->out, text, 700);
-	appendStringInfoString(&page->out, "</code></details>");
-}
-
 /* What becomes of a delivery whose attempt has failed. */
 static void
 next_cell(KgwPage *page, const KgwFacts *facts)
@@ -128,21 +117,8 @@ outcome_cell(KgwPage *page, const KgwFacts *facts)
 	}
 	appendStringInfoString(&page->out, "</b> ");
 	kgw_html_text(&page->out, kgw_query_rows_text(facts, F_ERROR), 200);
-	folded(page, "Answer", kgw_query_rows_text(facts, F_ANSWER));
-	folded(page, "Sent", kgw_query_rows_text(facts, F_SENT));
-	kgw_table_cells_end(page);
-}
-
-/* The object, and what became of it in that delivery. */
-static void
-object_cell(KgwPage *page, const char *object_id, const char *event, const char *delivery_id)
-{
-	kgw_table_cells_begin(page, "Object", "id");
-	appendStringInfoString(&page->out, "<b>");
-	kgw_html_text(&page->out, object_id, 100);
-	appendStringInfoString(&page->out, "</b> <small>");
-	kgw_html_text(&page->out, event, 100);
-	appendStringInfo(&page->out, ", delivery %s</small>", delivery_id);
+	kgw_table_cells_folded(page, "Answer", kgw_query_rows_text(facts, F_ANSWER), 700);
+	kgw_table_cells_folded(page, "Sent", kgw_query_rows_text(facts, F_SENT), 700);
 	kgw_table_cells_end(page);
 }
 
@@ -153,7 +129,7 @@ failure_row(KgwPage *page, const KgwFacts *facts)
 	kgw_table_cells_begin(page, "When", "");
 	kgw_table_cells_ago(page, kgw_query_rows_time(facts, F_STARTED_AT));
 	kgw_table_cells_end(page);
-	object_cell(page, kgw_query_rows_text(facts, F_OBJECT_ID), kgw_query_rows_text(facts, F_EVENT), kgw_query_rows_text(facts, F_DELIVERY_ID));
+	kgw_table_cells_object(page, kgw_query_rows_text(facts, F_OBJECT_ID), kgw_query_rows_text(facts, F_EVENT), kgw_query_rows_text(facts, F_DELIVERY_ID));
 	kgw_table_cells_cell(page, "URL", "url", kgw_query_rows_text(facts, F_URL), 160);
 	kgw_table_cells_cell(page, "Attempt", "n", kgw_query_rows_text(facts, F_ATTEMPT), 12);
 	outcome_cell(page, facts);
@@ -167,7 +143,7 @@ delivery_row(KgwPage *page, const KgwFacts *facts)
 	const char *state = kgw_query_rows_text(facts, D_STATE);
 
 	appendStringInfoString(&page->out, "<tr class=\"row\">");
-	object_cell(page, kgw_query_rows_text(facts, D_OBJECT_ID), kgw_query_rows_text(facts, D_EVENT), kgw_query_rows_text(facts, D_DELIVERY_ID));
+	kgw_table_cells_object(page, kgw_query_rows_text(facts, D_OBJECT_ID), kgw_query_rows_text(facts, D_EVENT), kgw_query_rows_text(facts, D_DELIVERY_ID));
 	kgw_table_cells_begin(page, "State", "");
 	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>",
 					 strcmp(state, "acknowledged") == 0 ? "ok" : strcmp(state, "pending") == 0 ? "note" : "warning",

@@ -41,6 +41,9 @@
 
 PG_FUNCTION_INFO_V1(kg_dashboard);
 
+/* Characters of a database's name, or an organization's. */
+#define WHOSE_MAX 255
+
 /* Made of page.css and page.js by the Makefile. */
 static const char style[] =
 #include "dashboard/page.css.inc"
@@ -66,7 +69,7 @@ append_hash(StringInfo out, const char *content)
 }
 
 static void
-append_head(KgwPage *page, const char *database, const char *verdict)
+append_head(KgwPage *page, const char *whose, const char *verdict, const char *sections)
 {
 	StringInfo	out = &page->out;
 
@@ -83,16 +86,14 @@ append_head(KgwPage *page, const char *database, const char *verdict)
 						   "<meta name=\"robots\" content=\"noindex\">\n"
 						   "<link rel=\"icon\" href=\"data:,\">\n<title>");
 	appendStringInfo(out, "%s - ", verdict);
-	kgw_html_text(out, database, NAMEDATALEN);
+	kgw_html_text(out, whose, WHOSE_MAX);
 	appendStringInfo(out, "</title>\n<style>%s</style>\n</head>\n<body data-made=\"" INT64_FORMAT "\">\n<header><h1>Webhooks of ",
 					 style, page->now / USECS_PER_SEC +
 					 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
-	kgw_html_text(out, database, NAMEDATALEN);
+	kgw_html_text(out, whose, WHOSE_MAX);
 	appendStringInfoString(out, "</h1><p>as of ");
 	kgw_html_time(out, page->now, DT_NOBEGIN);
-	appendStringInfoString(out, " UTC, like all times here &middot; kgwebhook " KGW_VERSION "</p>"
-						   "<nav><a href=\"#destinations\">Destinations</a> <a href=\"#failures\">Failures, search</a> "
-						   "<a href=\"#deliveries\">Deliveries</a></nav></header>\n");
+	appendStringInfo(out, " UTC, like all times here &middot; kgwebhook " KGW_VERSION "</p><nav>%s</nav></header>\n", sections);
 }
 
 /* The parts of the page, in the order of their urgency. */
@@ -152,6 +153,29 @@ hurry(void)
 }
 
 /*
+ * The document around a page's body: its head, whose it is, what the title says of it, and links
+ * to its sections.  Allocated in "context".
+ */
+text *
+kgw_page_document(const KgwPage *body, const char *whose, const char *verdict, const char *sections,
+				  MemoryContext context)
+{
+	KgwPage		page = {.now = body->now};
+	MemoryContext caller;
+	text	   *result;
+
+	initStringInfo(&page.out);
+	append_head(&page, whose, verdict, sections);
+	appendStringInfo(&page.out,
+					 "<p id=\"stale\" role=\"status\" hidden></p>\n<main>\n%s</main>\n<script>%s</script>\n</body>\n</html>\n",
+					 body->out.data, script);
+	caller = MemoryContextSwitchTo(context);
+	result = cstring_to_text_with_len(page.out.data, page.out.len);
+	MemoryContextSwitchTo(caller);
+	return result;
+}
+
+/*
  * kg_dashboard() -> text.  ASCII, whatever the encodings.
  */
 Datum
@@ -159,7 +183,6 @@ kg_dashboard(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	KgwPage		body = {.now = GetCurrentTransactionStartTimestamp()};
-	KgwPage		page = body;
 	text	   *result;
 	int			level = hurry();
 
@@ -167,14 +190,9 @@ kg_dashboard(PG_FUNCTION_ARGS)
 	body.bodies = may_read_bodies();
 	initStringInfo(&body.out);
 	append_body(&body);
-	initStringInfo(&page.out);
-	append_head(&page, get_database_name(MyDatabaseId), body.verdict);
-	appendStringInfo(&page.out,
-					 "<p id=\"stale\" role=\"status\" hidden></p>\n<main>\n%s</main>\n<script>%s</script>\n</body>\n</html>\n",
-					 body.out.data, script);
-	caller = MemoryContextSwitchTo(caller);
-	result = cstring_to_text_with_len(page.out.data, page.out.len);
-	MemoryContextSwitchTo(caller);
+	result = kgw_page_document(&body, get_database_name(MyDatabaseId), body.verdict,
+							   "<a href=\"#destinations\">Destinations</a> <a href=\"#failures\">Failures, search</a> "
+							   "<a href=\"#deliveries\">Deliveries</a>", caller);
 	SPI_finish();
 	AtEOXact_GUC(true, level);
 	PG_RETURN_TEXT_P(result);

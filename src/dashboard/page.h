@@ -61,6 +61,10 @@ typedef struct KgwPageSummary
 /* page_part.c */
 extern bool kgw_page_part_draw(KgwPage *page, void (*draw) (KgwPage *page), const char *what);
 
+/* page.c */
+extern text *kgw_page_document(const KgwPage *body, const char *whose, const char *verdict, const char *sections,
+							   MemoryContext context);
+
 /* query_rows.c */
 extern SPITupleTable *kgw_query_rows_read(const char *query, int nargs, Oid *types, Datum *args);
 extern bool kgw_query_rows_null(const KgwFacts *facts, int column);
@@ -90,6 +94,8 @@ extern const char *kgw_table_cells_class(KgwSeverity severity);
 extern void kgw_table_cells_cell(KgwPage *page, const char *label, const char *class, const char *text, int max);
 extern void kgw_table_cells_begin(KgwPage *page, const char *label, const char *class);
 extern void kgw_table_cells_end(KgwPage *page);
+extern void kgw_table_cells_object(KgwPage *page, const char *object_id, const char *event, const char *delivery_id);
+extern void kgw_table_cells_folded(KgwPage *page, const char *name, const char *text, int max);
 extern void kgw_table_cells_count(KgwPage *page, const char *label, int64 count);
 extern void kgw_table_cells_number(StringInfo out, int64 count, const char *one, const char *many);
 extern void kgw_table_cells_ago(KgwPage *page, TimestampTz at);

@@ -112,3 +112,27 @@ kgw_table_cells_due(KgwPage *page, TimestampTz at)
 	kgw_html_time(&page->out, at, page->now);
 	appendStringInfoString(&page->out, "</small>");
 }
+
+/* A cell with an object, and what became of it in that delivery. */
+void
+kgw_table_cells_object(KgwPage *page, const char *object_id, const char *event, const char *delivery_id)
+{
+	kgw_table_cells_begin(page, "Object", "id");
+	appendStringInfoString(&page->out, "<b>");
+	kgw_html_text(&page->out, object_id, 100);
+	appendStringInfoString(&page->out, "</b> <small>");
+	kgw_html_text(&page->out, event, 100);
+	appendStringInfo(&page->out, ", delivery %s</small>", delivery_id);
+	kgw_table_cells_end(page);
+}
+
+/* What was said, folded away; nothing where nothing was. */
+void
+kgw_table_cells_folded(KgwPage *page, const char *name, const char *text, int max)
+{
+	if (text == NULL || *text == '\0')
+		return;
+	appendStringInfo(&page->out, "<details><summary>%s</summary><code>", name);
+	kgw_html_text(&page->out, text, max);
+	appendStringInfoString(&page->out, "</code></details>");
+}
