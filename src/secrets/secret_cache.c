@@ -163,7 +163,7 @@ kgw_secret_cache_complain(const ErrorData *error)
 {
 	const char *fault = error->detail != NULL ? error->detail : error->message;
 
-	kgw_counters_error(error);
+	kgw_counters_complaint(error);
 	if (strncmp(complaint, fault, sizeof(complaint) - 1) == 0)
 		return;
 	strlcpy(complaint, fault, sizeof(complaint));

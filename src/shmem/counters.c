@@ -68,9 +68,8 @@ describe(const ErrorData *error, char *text)
 	text[pg_mbcliplen(text, strlen(text), KGW_ERROR_SIZE - 1)] = '\0';
 }
 
-/* Keep this worker's last error for kgwebhook.stats and kg_status(). */
-void
-kgw_counters_error(const ErrorData *error)
+static void
+keep_error(const ErrorData *error, bool counts)
 {
 	KgwDatabaseSlot *database = kgw_shared_my_database;
 	TimestampTz now = GetCurrentTimestamp();
@@ -81,9 +80,26 @@ kgw_counters_error(const ErrorData *error)
 	strlcpy(database->last_error, text, KGW_ERROR_SIZE);
 	database->last_error_at = now;
 	database->last_error_code = error->sqlerrcode;
-	if (pg_atomic_fetch_add_u32(&database->errors, 1) == 0)
+	if (counts && pg_atomic_fetch_add_u32(&database->errors, 1) == 0)
 		database->failing_since = now;
 	LWLockRelease(kgw_shared->lock);
+}
+
+/* Keep this worker's last error for kgwebhook.stats and kg_status(). */
+void
+kgw_counters_error(const ErrorData *error)
+{
+	keep_error(error, true);
+}
+
+/*
+ * The same for an error that keeps some deliveries waiting, and not the worker from
+ * its work: it is no sign that the worker fails.
+ */
+void
+kgw_counters_complaint(const ErrorData *error)
+{
+	keep_error(error, false);
 }
 
 /*

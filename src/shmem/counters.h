@@ -34,5 +34,6 @@ typedef struct KgwSnapshot
 extern bool kgw_counters_snapshot(Oid dboid, KgwSnapshot *snapshot);
 extern void kgw_counters_add(KgwOutcome outcome);
 extern void kgw_counters_error(const ErrorData *error);
+extern void kgw_counters_complaint(const ErrorData *error);
 
 #endif							/* KGW_SHMEM_COUNTERS_H */

@@ -242,9 +242,12 @@ chmod 0600, $keys;
 $node->stop;
 start_server();
 insert_intent($node, 'keyless', $receiver->url);
+# each look at the key is an error, and no sign that the worker fails
+reload($node) foreach 1 .. 4;
 my $key = $on_call->finds(qr/^Nothing can be signed: no secret can be decrypted, 1 delivery waits$/, qr/critical/);
 is($key->{remedy}, "Restore $keys, then SELECT pg_reload_conf();", 'a wrong key: what to do');
 like($on_call->headline, qr/^Nothing can be signed: no secret can be decrypted/, 'a wrong key: the page');
+unlike(join("\n", map { $_->{finding} } $on_call->status), qr/fails again and again/, 'a wrong key: and the worker does its work');
 $on_call->explains('keyless',
 	'the cause' => qr/^It waits for the key to decrypt the signing secret of organization default, which is there\./m,
 	'the remedy' => qr/^What to do: \Q$key->{remedy}\E$/m);
