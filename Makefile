@@ -24,11 +24,12 @@ KGW_VERSION = $(shell sed -n \
 # The install script is made of parts, one subject a file.  Their order is that
 # of CREATE EXTENSION, so it is listed and not found by a wildcard.
 INSTALL_PARTS = header identity callers watch ready_made secrets subscription_table \
-	queue delivery_log dead_letter events_since pause dump triggers ddl_triggers \
+	queue delivery_log dead_letter events_since pause source_tables dump triggers ddl_triggers \
 	subscriptions send_test worker_stats adopt view_destinations \
 	view_deliveries view_subscriptions view_stats \
 	view_unacknowledged log_partitions purge maintenance redeliver amend \
-	recover status explain dashboard verify event_catalog forget grant_org privileges on_install
+	recover status explain dashboard verify event_catalog forget follow routes repair follower \
+	view_sources grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
 DATA_built = $(VERSION_SCRIPT)
 DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/install/upgrade/kgwebhook--*--*.sql))
@@ -37,10 +38,10 @@ SOURCES = $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c $(srcdir)/src/*/*/*.c
 OBJS = $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
 
 PG_CPPFLAGS = -I$(srcdir)/src -Isrc -DKGW_VERSION='"$(KGW_VERSION)"' \
-	$(shell curl-config --cflags 2>/dev/null)
+	-I$(shell $(PG_CONFIG) --includedir) $(shell curl-config --cflags 2>/dev/null)
 # PostgreSQL's own headers and PG_FUNCTION_ARGS leave parameters unused.
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -MMD -MP
-SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto
+SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto $(libpq)
 
 # The delivery page's style and script, as the C strings that page.c includes.
 FRAME = src/dashboard/page.css.inc src/dashboard/page.js.inc

@@ -17,5 +17,8 @@ SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.attempt_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_log_default', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.source', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.route', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.held', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.dead_letter', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.amendment', '');

@@ -39,6 +39,12 @@ BEGIN
         ON CONFLICT ON CONSTRAINT dead_letter_pkey DO NOTHING;
     GET DIAGNOSTICS payloads = ROW_COUNT;
 
+    /* what another node has not released yet never went anywhere */
+    DELETE FROM kgwebhook.held h
+     WHERE h.org_id = kg_forget.org_id AND h.object_id = kg_forget.object_id AND (kg_forget.kind IS NULL OR h.kind = kg_forget.kind);
+    GET DIAGNOSTICS part = ROW_COUNT;
+    payloads := payloads + part;
+
     UPDATE kgwebhook.dead_letter d
        SET payload = '{}', problem = NULL, forgotten_sha256 = encode(sha256(convert_to(d.payload::text, 'UTF8')), 'hex')
      WHERE d.delivery_id = ANY (ids) AND d.forgotten_sha256 IS NULL;

@@ -64,7 +64,8 @@ $$;
 GRANT USAGE ON SCHEMA kgwebhook TO pg_monitor;
 
 GRANT SELECT ON kgwebhook.deliveries, kgwebhook.subscriptions, kgwebhook.destinations, kgwebhook.stats,
-    kgwebhook.pending, kgwebhook.failures, kgwebhook.latency, kgwebhook.unacknowledged TO pg_monitor;
+    kgwebhook.pending, kgwebhook.failures, kgwebhook.latency, kgwebhook.unacknowledged,
+    kgwebhook.sources, kgwebhook.routes TO pg_monitor;
 
 GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices(),
     kgwebhook.is_sending(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz),

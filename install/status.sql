@@ -414,7 +414,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
            kgwebhook.restart_remedy()
       FROM late l, (SELECT coalesce(bool_or(n.last_success > now() - '10 minutes'::interval), false) AS acknowledged_lately FROM notice n) w,
            kgwebhook.worker_stats() s
-     WHERE l.deliveries > 0 AND s.worker_state IN ('idle', 'busy')
+     WHERE l.deliveries > 0 AND s.worker_state IN ('idle', 'busy', 'source broken')
 $$;
 COMMENT ON FUNCTION kgwebhook.receiver_findings() IS
   'the part of kg_status() about receivers, secrets and what is late';
@@ -489,7 +489,7 @@ DECLARE
     locked bool := false;
     summary text;
 BEGIN
-    FOREACH part IN ARRAY ARRAY['worker', 'lock', 'pause', 'receiver', 'slow', 'dead_letter'] LOOP
+    FOREACH part IN ARRAY ARRAY['worker', 'lock', 'pause', 'receiver', 'slow', 'source', 'dead_letter'] LOOP
         BEGIN
             EXECUTE format('SELECT array_agg(f) FROM kgwebhook.%I() f', part || '_findings') INTO these;
             found := found || coalesce(these, '{}');

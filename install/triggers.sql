@@ -80,3 +80,22 @@ CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.instance
     FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
 COMMENT ON TRIGGER invalidate_workers ON kgwebhook.instance IS 'makes the workers notice that this is a copy, or no longer one';
+
+/* Rows that an apply worker writes, which fires row triggers only, and of these the ones that are meant for it. */
+CREATE TRIGGER invalidate_workers_applied
+    AFTER INSERT OR UPDATE OR DELETE ON kgwebhook.secret
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.invalidate_workers();
+ALTER TABLE kgwebhook.secret ENABLE REPLICA TRIGGER invalidate_workers_applied;
+COMMENT ON TRIGGER invalidate_workers_applied ON kgwebhook.secret IS 'the same, for secrets that arrive by replication';
+
+CREATE TRIGGER invalidate_workers_applied
+    AFTER INSERT OR UPDATE OR DELETE ON kgwebhook.paused
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.invalidate_workers();
+ALTER TABLE kgwebhook.paused ENABLE REPLICA TRIGGER invalidate_workers_applied;
+COMMENT ON TRIGGER invalidate_workers_applied ON kgwebhook.paused IS 'the same, for pauses that arrive by replication';
+
+CREATE TRIGGER invalidate_workers_applied
+    AFTER INSERT OR UPDATE OR DELETE ON kgwebhook.subscription
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.invalidate_workers();
+ALTER TABLE kgwebhook.subscription ENABLE REPLICA TRIGGER invalidate_workers_applied;
+COMMENT ON TRIGGER invalidate_workers_applied ON kgwebhook.subscription IS 'the same, for subscriptions that arrive by replication';

@@ -3,12 +3,40 @@
  *		Views for monitoring.
  */
 
+/*
+ * Subscriptions that bring events, and don't: nobody applies what they bring.  An
+ * apply worker that cannot go on ends, and another one starts five seconds later; one that
+ * has received nothing yet may be about to end.
+ */
+CREATE FUNCTION kgwebhook.broken_subscriptions(
+    OUT subscription pg_catalog.name,
+    OUT why pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT s.subname, CASE WHEN s.subenabled THEN 'nothing is applied' ELSE 'it is disabled' END
+      FROM pg_subscription s
+     WHERE s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+       AND EXISTS (SELECT FROM pg_subscription_rel r
+                     JOIN pg_trigger t ON t.tgrelid = r.srrelid AND t.tgfoid = 'kgwebhook.enqueue()'::regprocedure
+                    WHERE r.srsubid = s.oid AND t.tgenabled IN ('A', 'R'))
+       AND NOT (s.subenabled
+                AND EXISTS (SELECT FROM pg_stat_subscription a
+                             WHERE a.subid = s.oid AND a.relid IS NULL AND a.pid IS NOT NULL
+                               AND isfinite(a.last_msg_receipt_time)))
+$$;
+COMMENT ON FUNCTION kgwebhook.broken_subscriptions() IS
+  'subscriptions that bring changes of watched tables and from which nothing is applied now';
+
 CREATE VIEW kgwebhook.stats AS
     SELECT s.since, s.enqueued,
            s.acknowledged, s.rejected, s.timed_out, s.unreachable, s.blocked, s.invalid, s.superseded,
            q.queue_depth, q.oldest_pending_age, s.in_flight,
            (SELECT pg_catalog.count(*) FROM kgwebhook.dead_letter) AS dead_letters,
-           s.workers, s.worker_state, s.last_error, s.last_error_at
+           s.workers,
+           CASE WHEN s.worker_state OPERATOR(pg_catalog.=) 'idle'
+                 AND EXISTS (SELECT FROM kgwebhook.broken_subscriptions()) THEN 'source broken'
+                ELSE s.worker_state END AS worker_state,
+           s.last_error, s.last_error_at
       FROM kgwebhook.worker_stats() s,
            (SELECT pg_catalog.count(*) AS queue_depth,
                    pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.min(enqueued_at) AS oldest_pending_age
@@ -29,7 +57,7 @@ COMMENT ON COLUMN kgwebhook.stats.oldest_pending_age IS 'age of the oldest of th
 COMMENT ON COLUMN kgwebhook.stats.in_flight IS 'requests on the network now';
 COMMENT ON COLUMN kgwebhook.stats.dead_letters IS 'deliveries that were given up';
 COMMENT ON COLUMN kgwebhook.stats.workers IS 'workers running for this database';
-COMMENT ON COLUMN kgwebhook.stats.worker_state IS 'not preloaded, standby, not running, not adopted, disabled, idle or busy';
+COMMENT ON COLUMN kgwebhook.stats.worker_state IS 'not preloaded, standby, not running, not adopted, disabled, source broken, idle or busy';
 COMMENT ON COLUMN kgwebhook.stats.last_error IS 'last error of a worker';
 COMMENT ON COLUMN kgwebhook.stats.last_error_at IS 'when that was';
 

@@ -14,7 +14,10 @@ CREATE TABLE kgwebhook.watch (
     column_numbers pg_catalog.jsonb NOT NULL,
     numbered_for   pg_catalog.oid NOT NULL,
     money_digits   pg_catalog.int2 NOT NULL DEFAULT 2,
-    payload_is_default pg_catalog.bool NOT NULL DEFAULT false
+    payload_is_default pg_catalog.bool NOT NULL DEFAULT false,
+    source         pg_catalog.text,
+    node           pg_catalog.text,
+    version_column pg_catalog.name
 );
 COMMENT ON TABLE kgwebhook.watch IS
   'tables whose status changes are events; written by kg_watch() and kg_unwatch()';
@@ -27,6 +30,9 @@ COMMENT ON COLUMN kgwebhook.watch.org_column IS 'column with the organization; N
 COMMENT ON COLUMN kgwebhook.watch.payload IS 'member to column, or to what is computed: $type, $event_id, $occurred_at, $previous_status, $sequence, $org_id';
 COMMENT ON COLUMN kgwebhook.watch.payload_is_default IS 'true: kg_watch() was given no payload, and took what the table had then';
 COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by which renamed columns are still found';
+COMMENT ON COLUMN kgwebhook.watch.source IS 'the source that the table is followed from; NULL: it is written here';
+COMMENT ON COLUMN kgwebhook.watch.node IS 'what this server is called at the source';
+COMMENT ON COLUMN kgwebhook.watch.version_column IS 'column that tells versions of a followed row apart; NULL: none does';
 COMMENT ON COLUMN kgwebhook.watch.money_digits IS 'decimals of columns of type money: those of lc_monetary when kg_watch() was called';
 COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong to; after a restore it is another one, and columns are found by name';
 

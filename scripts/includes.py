@@ -32,6 +32,7 @@ FLOORS = [
     ["api"],
     ["settle"],
     ["send", "schedule", "capture"],
+    ["follow"],
     ["secrets"],
     ["dashboard", "shmem", "queue"],
     ["pg"],

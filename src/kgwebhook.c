@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 
 #include "pg/guc.h"
+#include "shmem/apply_errors.h"
 #include "shmem/shmem.h"
 #include "worker/drop_hook.h"
 #include "worker/launcher.h"
@@ -38,4 +39,5 @@ _PG_init(void)
 	kgw_launcher_register();
 	kgw_utility_hook_install();
 	kgw_drop_hook_install();
+	kgw_apply_errors_install();
 }

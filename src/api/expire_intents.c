@@ -45,14 +45,18 @@ PG_FUNCTION_INFO_V1(kg_expire_intents);
 
 #define DEADLINE "payment_deadline"
 
-/* The status column of a watched table, or InvalidAttrNumber; false: not watched. */
+/*
+ * The status column of a watched table, or InvalidAttrNumber; false: not watched.
+ * *source is what the table is followed from, or NULL.
+ */
 static bool
-find_status(Oid relid, AttrNumber *status)
+find_status(Oid relid, AttrNumber *status, char **source)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	const KgwWatch *watch = kgw_watch_cache_lookup(rel);
 
 	*status = watch == NULL ? InvalidAttrNumber : watch->status.attnum;
+	*source = watch == NULL || watch->source == NULL ? NULL : pstrdup(watch->source);
 	if (watch != NULL)
 		kgw_watch_cache_release(watch);
 	table_close(rel, NoLock);
@@ -65,13 +69,20 @@ require_columns(Oid relid)
 {
 	AttrNumber	status;
 	AttrNumber	deadline;
+	char	   *source;
 
-	if (!find_status(relid, &status))
+	if (!find_status(relid, &status, &source))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not watched", get_rel_name(relid)),
 				 errdetail("No callback would be sent for intents that expire in this table."),
 				 errhint("SELECT relation FROM kgwebhook.watch shows those that are.")));
+	if (source != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is followed from source \"%s\"", get_rel_name(relid), source),
+				 errdetail("Its intents are pending or paid at the source, where the node cannot see in time which."),
+				 errhint("Let them expire at the source.")));
 	deadline = get_attnum(relid, DEADLINE);
 	if (status == InvalidAttrNumber || deadline == InvalidAttrNumber)
 		ereport(ERROR,
@@ -141,9 +152,10 @@ static bool
 is_candidate(Oid relid)
 {
 	AttrNumber	status;
+	char	   *source;
 
-	return get_rel_name(relid) != NULL && find_status(relid, &status) &&
-		status != InvalidAttrNumber &&
+	return get_rel_name(relid) != NULL && find_status(relid, &status, &source) &&
+		source == NULL && status != InvalidAttrNumber &&
 		get_attnum(relid, DEADLINE) != InvalidAttrNumber &&
 		(pg_class_aclcheck(relid, GetUserId(), ACL_UPDATE) == ACLCHECK_OK ||
 		 pg_attribute_aclcheck(relid, status, GetUserId(), ACL_UPDATE) == ACLCHECK_OK);

@@ -25,6 +25,8 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "commands/sequence.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
@@ -71,6 +73,34 @@ kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE])
 	left -= RANDOM_BYTES;
 	memcpy(id, "msg_", 4);
 	hex_encode((const char *) drawn + left, RANDOM_BYTES, id + 4);
+	id[KGW_WEBHOOK_ID_SIZE - 1] = '\0';
+}
+
+/*
+ * The webhook-id of an event whose row has a version: the same wherever and however
+ * often the event is made.  So a node that takes over from a lost one can send again
+ * what is in doubt, and receivers drop what they had.
+ */
+void
+kgw_enqueue_webhook_id_of(char id[KGW_WEBHOOK_ID_SIZE], const KgwNewDelivery *event,
+						  const char *version)
+{
+	const char *parts[] = {event->org_id, event->kind, event->object_id, event->event, version};
+	uint8		hash[PG_SHA256_DIGEST_LENGTH];
+	pg_cryptohash_ctx *context = pg_cryptohash_create(PG_SHA256);
+	bool		done = context != NULL && pg_cryptohash_init(context) == 0;
+
+	for (size_t i = 0; i < lengthof(parts) && done; i++)
+		done = pg_cryptohash_update(context, (const uint8 *) parts[i], strlen(parts[i]) + 1) == 0;
+	done = done && pg_cryptohash_final(context, hash, sizeof(hash)) == 0;
+	pg_cryptohash_free(context);
+	if (!done)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a webhook-id"),
+				 errdetail("SHA-256 failed.")));
+	memcpy(id, "msg_", 4);
+	hex_encode((const char *) hash, RANDOM_BYTES, id + 4);
 	id[KGW_WEBHOOK_ID_SIZE - 1] = '\0';
 }
 
@@ -127,16 +157,25 @@ fill_queue_slot(TupleTableSlot *slot, const KgwNewDelivery *delivery)
 	ExecStoreAllNullTuple(slot);
 	memcpy(slot->tts_values, values, Min(columns, QUEUE_COLUMNS) * sizeof(Datum));
 	memcpy(slot->tts_isnull, isnull, Min(columns, QUEUE_COLUMNS) * sizeof(bool));
+
+	/* kgwebhook.held has the queue's columns, and this */
+	if (delivery->held_for != NULL)
+	{
+		slot->tts_values[columns - 1] = CStringGetTextDatum(delivery->held_for);
+		slot->tts_isnull[columns - 1] = false;
+	}
 }
 
 /*
- * Insert a delivery and have the worker woken at commit; returns its number.  The
+ * Insert a delivery and have the worker woken at commit; returns its number.  One of an
+ * organization that another node has not released yet is held back beside the queue.  The
  * strings and the payload are copied.
  */
 int64
 kgw_enqueue(const KgwNewDelivery *delivery)
 {
-	Relation	rel = table_open(kgw_extension_relation("queue"), RowExclusiveLock);
+	bool		held = delivery->held_for != NULL;
+	Relation	rel = table_open(kgw_extension_relation(held ? "held" : "queue"), RowExclusiveLock);
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
@@ -153,6 +192,7 @@ kgw_enqueue(const KgwNewDelivery *delivery)
 	FreeExecutorState(estate);
 	table_close(rel, NoLock);
 
-	kgw_commit_callback_wake(1);
+	if (!held)
+		kgw_commit_callback_wake(1);
 	return delivery_id;
 }

@@ -27,9 +27,12 @@ typedef struct KgwNewDelivery
 	const char *problem;		/* or NULL */
 	int64		delivery_id;	/* 0 = the next number */
 	int64		subscription_id;	/* 0 = the object's own URL */
+	const char *held_for;		/* the source whose route it waits for, or NULL */
 } KgwNewDelivery;
 
 extern void kgw_enqueue_webhook_id(char id[KGW_WEBHOOK_ID_SIZE]);
+extern void kgw_enqueue_webhook_id_of(char id[KGW_WEBHOOK_ID_SIZE], const KgwNewDelivery *event,
+									  const char *version);
 extern int64 kgw_enqueue_next_number(void);
 extern int64 kgw_enqueue(const KgwNewDelivery *delivery);
 

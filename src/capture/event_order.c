@@ -307,6 +307,9 @@ kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object, Command
 static bool
 is_sequence(const KgwWatch *watch, const char *name)
 {
+	/* there the version is the sequence */
+	if (watch->version.attnum != InvalidAttrNumber)
+		return false;
 	for (int i = 0; i < watch->member_count; i++)
 	{
 		if (watch->members[i].computed == KGW_COMPUTED_SEQUENCE &&

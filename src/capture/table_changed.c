@@ -10,6 +10,9 @@
  * workers' own writing doesn't fire them, and the enqueuing trigger of a
  * watched table goes below them.
  *
+ * What a subscription of PostgreSQL's brings, as from a node where an operator works,
+ * fires no statement triggers at all, so for that there are row triggers besides.
+ *
  * Subscriptions are remembered by every writer of a watched table as well, who
  * hears of it as of a change of a table's definition.
  *
@@ -24,6 +27,7 @@
 #include "utils/inval.h"
 #include "utils/rel.h"
 
+#include "pg/apply_worker.h"
 #include "pg/extension.h"
 #include "shmem/commit_callback.h"
 
@@ -45,18 +49,24 @@ what_of(Relation table)
 }
 
 /*
- * kgwebhook.invalidate_workers(): statement trigger of the tables that workers remember.
+ * kgwebhook.invalidate_workers(): trigger of the tables that workers remember.
  */
 Datum
 kg_invalidate_workers(PG_FUNCTION_ARGS)
 {
+	TriggerData *trigger;
 	Relation	table;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" was not called by trigger manager", "kgwebhook.invalidate_workers")));
-	table = ((TriggerData *) fcinfo->context)->tg_relation;
+	trigger = (TriggerData *) fcinfo->context;
+	table = trigger->tg_relation;
+
+	/* the row triggers are for what is applied; the workers' own writing fires them, too */
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) && !OidIsValid(kgw_apply_worker_subid()))
+		return PointerGetDatum(NULL);
 	if (RelationGetRelid(table) == kgw_extension_relation("subscription"))
 		CacheInvalidateRelcache(table);
 	kgw_commit_callback_changed(what_of(table));

@@ -12,6 +12,8 @@
  * It fires for DELETE too, which is never an event: it is how a row that moves to
  * another partition is told from a new one (partition_move.c).
  *
+ * The rows of a subscription's initial copy are no transitions (apply_worker.c).
+ *
  * The one thing it refuses is to serve a table that kg_watch() wasn't called
  * for.  A role that can create triggers must not thereby get events signed.
  *
@@ -21,7 +23,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "datatype/timestamp.h"
 #include "mb/pg_wchar.h"
 #include "utils/rel.h"
 
@@ -31,8 +36,11 @@
 #include "capture/fanout.h"
 #include "capture/partition_move.h"
 #include "capture/payload.h"
+#include "capture/trigger.h"
 #include "capture/value_style.h"
 #include "capture/watch_cache.h"
+#include "follow/route.h"
+#include "pg/apply_worker.h"
 #include "pure/url.h"
 #include "pure/limits.h"
 
@@ -247,6 +255,58 @@ enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribe
 	return first;
 }
 
+/* Whether this node serves the organization; of a table that is written here, always. */
+static bool
+is_served_here(const KgwWatch *watch, KgwNewDelivery *delivery)
+{
+	KgwRoute	route;
+
+	if (watch->source == NULL)
+		return true;
+	route = kgw_route_of(watch->source, watch->node, delivery->org_id);
+	if (route == KGW_ROUTE_HELD)
+		delivery->held_for = watch->source;
+	return route != KGW_ROUTE_OTHER;
+}
+
+/*
+ * Of a followed table, take the event's identifier, time and sequence from the
+ * version of the row, so that they are the same wherever the event is made.  False when
+ * it has no version.
+ */
+static bool
+identify_by_version(const KgwWatch *watch, HeapTuple row, TupleDesc desc,
+					const KgwNewDelivery *delivery, char webhook_id[KGW_WEBHOOK_ID_SIZE],
+					KgwEventFacts *facts)
+{
+	char	   *text = kgw_payload_column_text(&watch->version, row, desc);
+	Datum		version;
+	bool		isnull;
+
+	if (text == NULL)
+		return false;
+	kgw_enqueue_webhook_id_of(webhook_id, delivery, text);
+	version = heap_getattr(row, watch->version.attnum, desc, &isnull);
+	switch (watch->version.type)
+	{
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+			if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(version)))
+				break;
+			facts->occurred_at = DatumGetTimestampTz(version);
+			facts->sequence = facts->occurred_at +
+				(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+			break;
+		case INT8OID:
+			facts->sequence = DatumGetInt64(version);
+			break;
+		case INT4OID:
+			facts->sequence = DatumGetInt32(version);
+			break;
+	}
+	return true;
+}
+
 /*
  * Enqueue the deliveries of a row's transition, if it is one.  All receivers get
  * the same event: one webhook-id, one payload.
@@ -266,12 +326,14 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	List	   *subscribers;
 	bool		created;
 	int64		first;
-	int64		last;
+	int64		last = 0;
 	CommandId	version = kgw_event_order_version(data->tg_relation, row);
 
 	if (!status_changed(watch, data, row, &status, &old, &created))
 		return;
 	delivery.org_id = org_id(watch, row, desc, &problem);
+	if (!is_served_here(watch, &delivery))
+		return;
 	delivery.kind = watch->event;
 	delivery.event = event_name(watch, status, &problem);
 	url = own_url(watch, row, desc);
@@ -279,18 +341,43 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	if (url == NULL && subscribers == NIL)
 		return;
 	delivery.object_id = object_id(watch, row, desc, &problem);
-	kgw_enqueue_webhook_id(webhook_id);
 	delivery.webhook_id = webhook_id;
 	delivery.delivery_id = kgw_enqueue_next_number();
 	facts = (KgwEventFacts) {
 		.type = delivery.event, .event_id = webhook_id, .occurred_at = GetCurrentTimestamp(),
 		.previous_status = old, .sequence = delivery.delivery_id, .org_id = delivery.org_id
 	};
+	if (!identify_by_version(watch, row, desc, &delivery, webhook_id, &facts))
+		kgw_enqueue_webhook_id(webhook_id);
 	delivery.payload = kgw_payload_build(watch, row, desc, &facts, &problem);
 	delivery.problem = problem;
 	first = enqueue_for_all(&delivery, url, subscribers, &last);
 	kgw_event_withdraw_note(first, last, created);
 	kgw_event_order_keep(watch, &delivery, version, first);
+}
+
+/* Enqueue the event of a row as it is, as if it were new; its relation is watched. */
+void
+kgw_trigger_announce(Relation rel, HeapTuple row)
+{
+	const KgwWatch *watch = watch_or_refuse(rel);
+	TriggerData data = {
+		.type = T_TriggerData, .tg_event = TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER,
+		.tg_relation = rel, .tg_trigtuple = row
+	};
+	KgwValueStyle session;
+
+	kgw_value_style_begin(&session);
+	PG_TRY();
+	{
+		enqueue_transition(watch, &data);
+	}
+	PG_FINALLY();
+	{
+		kgw_value_style_end(&session);
+		kgw_watch_cache_release(watch);
+	}
+	PG_END_TRY();
 }
 
 /*
@@ -304,6 +391,8 @@ kg_enqueue(PG_FUNCTION_ARGS)
 	KgwValueStyle session;
 
 	check_fired_after_row(fcinfo);
+	if (kgw_apply_worker_copies())
+		return PointerGetDatum(NULL);
 	watch = watch_or_refuse(data->tg_relation);
 	kgw_value_style_begin(&session);
 	PG_TRY();

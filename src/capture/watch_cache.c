@@ -39,7 +39,8 @@ enum
 {
 	WATCH_RELATION = 1, WATCH_EVENT, WATCH_ID_COLUMN, WATCH_STATUS_COLUMN,
 	WATCH_URL_COLUMN, WATCH_ORG_COLUMN, WATCH_PAYLOAD, WATCH_COLUMN_NUMBERS,
-	WATCH_NUMBERED_FOR, WATCH_MONEY_DIGITS, WATCH_PAYLOAD_IS_DEFAULT
+	WATCH_NUMBERED_FOR, WATCH_MONEY_DIGITS, WATCH_PAYLOAD_IS_DEFAULT,
+	WATCH_SOURCE, WATCH_NODE, WATCH_VERSION_COLUMN
 };
 
 /* What was read of a table, in a context of its own. */
@@ -102,6 +103,18 @@ name_or_null(HeapTuple tuple, TupleDesc desc, int attnum)
 	return isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
 }
 
+/* As above; what the table lacks because it is an older version's is null, too. */
+static char *
+text_or_null(HeapTuple tuple, TupleDesc desc, int attnum)
+{
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+
+	if (attnum <= desc->natts)
+		value = heap_getattr(tuple, attnum, desc, &isnull);
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
 /* Read the row of one table; false when there is none. */
 static bool
 read_row(Relation table, Oid index, Oid relid, KgwWatchRow *row)
@@ -131,6 +144,10 @@ read_row(Relation table, Oid index, Oid relid, KgwWatchRow *row)
 		row->money_digits = DatumGetInt16(heap_getattr(tuple, WATCH_MONEY_DIGITS, desc, &isnull));
 		row->payload_is_default = DatumGetBool(heap_getattr(tuple, WATCH_PAYLOAD_IS_DEFAULT,
 															desc, &isnull));
+		row->source = text_or_null(tuple, desc, WATCH_SOURCE);
+		row->node = text_or_null(tuple, desc, WATCH_NODE);
+		row->version_column = row->source != NULL ?
+			name_or_null(tuple, desc, WATCH_VERSION_COLUMN) : NULL;
 		row->numbers = NULL;
 		if (DatumGetObjectId(value) == relid)
 			row->numbers = PG_DETOAST_DATUM_COPY(heap_getattr(tuple, WATCH_COLUMN_NUMBERS,

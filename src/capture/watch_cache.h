@@ -56,6 +56,9 @@ typedef struct KgwWatch
 	KgwColumn	status;
 	KgwColumn	url;
 	KgwColumn	org;
+	KgwColumn	version;		/* of a followed table: tells versions of a row apart */
+	char	   *source;			/* that the table is followed from, or NULL */
+	char	   *node;			/* what this server is called there */
 	int			member_count;
 	KgwMember  *members;
 	bool		can_fail;		/* some member is KGW_COLUMN_CONVERTED */
@@ -77,6 +80,9 @@ typedef struct KgwWatchRow
 	struct varlena *numbers;	/* jsonb: its columns' numbers, or NULL */
 	int			money_digits;	/* decimals of money */
 	bool		payload_is_default; /* nobody has asked for these members */
+	char	   *source;			/* or NULL */
+	char	   *node;
+	char	   *version_column; /* or NULL */
 } KgwWatchRow;
 
 extern const KgwWatch *kgw_watch_cache_lookup(Relation rel);

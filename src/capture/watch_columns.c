@@ -348,6 +348,13 @@ kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel)
 	require_column(watch, row, rel, row->status_column, &watch->status);
 	require_column(watch, row, rel, row->url_column, &watch->url);
 	require_column(watch, row, rel, row->org_column, &watch->org);
+	if (row->source != NULL)
+	{
+		watch->source = pstrdup(row->source);
+		watch->node = pstrdup(row->node);
+		if (row->version_column != NULL)
+			(void) resolve_column(rel, row, present_name(row, row->version_column), &watch->version);
+	}
 	watch->status_gone = watch->status.attnum == InvalidAttrNumber;
 	watch->url_gone = row->url_column != NULL && watch->url.attnum == InvalidAttrNumber;
 	add_mapped_members(watch, row, rel, row->payload != NULL ? (Jsonb *) row->payload :

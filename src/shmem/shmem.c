@@ -28,6 +28,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "shmem/apply_errors.h"
 #include "shmem/destination_stats.h"
 #include "shmem/shmem.h"
 
@@ -66,6 +67,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(MAXALIGN(sizeof(KgwShared)));
 	RequestNamedLWLockTranche("kgwebhook", 1);
 	kgw_destination_stats_request();
+	kgw_apply_errors_request();
 }
 
 static void
@@ -87,6 +89,7 @@ startup_shmem(void)
 			init_database_slot(&kgw_shared->databases[i], InvalidOid);
 	}
 	kgw_destination_stats_startup();
+	kgw_apply_errors_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
 

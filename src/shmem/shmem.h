@@ -51,6 +51,7 @@ typedef struct KgwDatabaseSlot
 	int			last_error_code;	/* its SQLSTATE, packed */
 	TimestampTz failing_since;	/* the first error since something was settled */
 	pg_atomic_uint32 errors;	/* how many since then */
+	Latch	   *follower;		/* of the process that looks after sources, or NULL */
 	KgwWorkerSlot workers[KGW_MAX_SHARDS];
 } KgwDatabaseSlot;
 

@@ -55,6 +55,8 @@ kgw_wakeups_wake(uint64 enqueued, int changes)
 			if (changes & 1 << i)
 				pg_atomic_fetch_add_u32(&database->changes[i], 1);
 		}
+		if (database->follower != NULL && changes & 1 << KGW_CHANGED_ROUTES)
+			SetLatch(database->follower);
 		pg_atomic_fetch_add_u32(&database->wakes, 1);
 		for (int i = 0; i < KGW_MAX_SHARDS; i++)
 		{

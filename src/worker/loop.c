@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "follow/follower.h"
 #include "pg/guc.h"
 #include "schedule/invariants.h"
 #include "secrets/key_file.h"
@@ -79,7 +80,11 @@ kgw_loop_start(KgwLoop *loop)
 		loop->changes[i] = kgw_wakeups_changes(i);
 	kgw_secret_cache_forget();
 	kgw_subscription_state_forget();
-	return kgw_loop_read_start(loop);
+	if (!kgw_loop_read_start(loop))
+		return false;
+	if (loop->shard == 0)
+		kgw_follower_ensure();
+	return true;
 }
 
 /*

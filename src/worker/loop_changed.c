@@ -97,6 +97,7 @@ kgw_loop_changed(KgwLoop *loop, KgwChanged what)
 	switch (what)
 	{
 		case KGW_CHANGED_ALL:
+		case KGW_CHANGED_ROUTES:
 			break;
 		case KGW_CHANGED_SECRETS:
 			kgw_secret_cache_forget();

@@ -1,0 +1,529 @@
+/*
+ * sources/kgwebhook-source.sql
+ *		Makes a database the source of delivery nodes (docs/nodes.md).
+ *
+ * Plain SQL for psql, run by the owner of the tables; no extension and no superuser
+ * are needed.  It can be run again at any time, and changes nothing that is already
+ * as it should be.
+ *
+ *		psql -v ON_ERROR_STOP=1 -f kgwebhook-source.sql
+ *		psql -v tables='shop.orders, payment_intents' -v node_role=kg_node -f kgwebhook-source.sql
+ *
+ * Variables, all of which may be left out:
+ *
+ *		tables			what is published, separated by commas; default: payment_intents,
+ *						where search_path finds it
+ *		node_role		the role that nodes connect as; default: a superuser
+ *		publication		default: kgwebhook
+ *		version_column	the column that tells versions of a row apart; default:
+ *						updated_at, in the tables that have it
+ *		set_version		off: the application sets that column at every change by itself
+ *
+ * Everything is created in the schema kgsource.  The script stops at what would fail a
+ * payment or lose a row later on, and says what to do about it.
+ */
+\set ON_ERROR_STOP on
+\if :{?tables} \else \set tables payment_intents \endif
+\if :{?node_role} \else \set node_role '' \endif
+\if :{?publication} \else \set publication kgwebhook \endif
+\if :{?version_column} \else \set version_column updated_at \endif
+\if :{?set_version} \else \set set_version on \endif
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT pg_catalog.set_config('kgsource.tables', :'tables', true),
+       pg_catalog.set_config('kgsource.node_role', :'node_role', true),
+       pg_catalog.set_config('kgsource.publication', :'publication', true),
+       pg_catalog.set_config('kgsource.version_column', :'version_column', true),
+       pg_catalog.set_config('kgsource.set_version', :'set_version', true) \g /dev/null
+
+/*
+ * The server, and the role of the nodes
+ */
+DO $$
+DECLARE
+    version int := current_setting('server_version_num')::int;
+    node_role text := current_setting('kgsource.node_role');
+    role pg_roles;
+BEGIN
+    IF current_setting('wal_level') <> 'logical' THEN
+        RAISE EXCEPTION 'wal_level is %, and has to be logical', current_setting('wal_level')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'ALTER SYSTEM SET wal_level = logical; then restart the server.  A managed service has a parameter for it.';
+    END IF;
+    IF version < 150013 OR version BETWEEN 160000 AND 160008 OR version BETWEEN 170000 AND 170004 THEN
+        RAISE EXCEPTION 'PostgreSQL % can lose changes that are committed beside ALTER PUBLICATION', current_setting('server_version')
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Update the server to 15.13, 16.9, 17.5 or newer.';
+    END IF;
+    IF node_role <> '' THEN
+        SELECT * INTO role FROM pg_roles WHERE rolname = node_role;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'role "%" does not exist', node_role
+                USING ERRCODE = 'undefined_object',
+                      HINT = format('CREATE ROLE %I LOGIN REPLICATION PASSWORD ''...'';', node_role);
+        END IF;
+        IF NOT role.rolreplication AND NOT role.rolsuper THEN
+            RAISE WARNING 'role "%" may not replicate', node_role
+                USING HINT = format('ALTER ROLE %I REPLICATION; or what a managed service has instead, such as GRANT rds_replication.', node_role);
+        END IF;
+    END IF;
+    IF current_setting('max_slot_wal_keep_size') = '-1' THEN
+        RAISE WARNING 'max_slot_wal_keep_size is -1'
+            USING DETAIL = 'A node that is away for long makes this server keep WAL until its disk is full.',
+                  HINT = 'Set max_slot_wal_keep_size to what the disk can spare.  A node beyond that repairs itself by kg_resync().';
+    END IF;
+    IF (SELECT count(*) FROM pg_replication_slots) >= current_setting('max_replication_slots')::int - 1 THEN
+        RAISE WARNING 'there is no room for the replication slots of a node'
+            USING DETAIL = format('max_replication_slots is %s.', current_setting('max_replication_slots')),
+                  HINT = 'A node takes one slot, and one more for each table while it is copied.';
+    END IF;
+END
+$$;
+
+/*
+ * The tables: what makes UPDATEs fail once they are published, or rows invisible
+ */
+CREATE SCHEMA IF NOT EXISTS kgsource;
+COMMENT ON SCHEMA kgsource IS 'routes and heartbeats of kgwebhook''s delivery nodes';
+
+CREATE OR REPLACE FUNCTION kgsource.check_table(relation pg_catalog.regclass, node_role pg_catalog.text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    class pg_class;
+    part record;
+    role pg_roles;
+BEGIN
+    SELECT * INTO class FROM pg_class c WHERE c.oid = relation;
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
+        RAISE EXCEPTION 'table % cannot be published', relation
+            USING ERRCODE = 'wrong_object_type', DETAIL = 'It is not an ordinary, logged table.',
+                  HINT = 'ALTER TABLE ... SET LOGGED makes an unlogged table an ordinary one.';
+    END IF;
+    IF NOT pg_has_role(class.relowner, 'USAGE') THEN
+        RAISE EXCEPTION 'must be owner of table %', relation
+            USING ERRCODE = 'insufficient_privilege', HINT = format('Run the script as %s.', pg_get_userbyid(class.relowner));
+    END IF;
+    -- a partitioned table has no rows, but its identity is what new partitions get
+    FOR part IN
+        WITH RECURSIVE tree AS (
+            SELECT relation::oid AS relid
+            UNION ALL
+            SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid)
+        SELECT c.oid::regclass AS name, c.relreplident AS identity, c.relkind
+          FROM tree t JOIN pg_class c ON c.oid = t.relid
+         WHERE c.relreplident = 'n'
+            OR c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisprimary
+                                                       AND x.indimmediate AND x.indisvalid)
+            OR c.relreplident = 'i' AND NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisreplident AND x.indisvalid)
+    LOOP
+        RAISE EXCEPTION 'table % has no usable replica identity', part.name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Once it is published, every UPDATE and DELETE of it would fail.',
+                  HINT = format('ALTER TABLE %s ADD PRIMARY KEY (...); or, if there is a unique index of columns that are never null, ALTER TABLE %1$s REPLICA IDENTITY USING INDEX ...;', part.name);
+    END LOOP;
+    IF class.relrowsecurity AND node_role <> '' THEN
+        SELECT * INTO role FROM pg_roles r WHERE r.rolname = node_role;
+        IF role.rolsuper OR role.rolbypassrls THEN
+            RETURN;
+        END IF;
+        IF EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = relation AND NOT p.polpermissive AND p.polcmd IN ('r', '*')
+                      AND (p.polroles = '{0}' OR EXISTS (SELECT FROM unnest(p.polroles) u WHERE pg_has_role(role.oid, u, 'USAGE')))) THEN
+            RAISE EXCEPTION 'row security hides rows of table % from role "%"', relation, node_role
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      DETAIL = 'A restrictive policy applies to it: the first copy would lack rows, without an error, and their events be lost.',
+                      HINT = format('ALTER ROLE %I BYPASSRLS; or leave the role out of the restrictive policies.', node_role);
+        END IF;
+        IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = relation AND p.polname = 'kg_node') THEN
+            EXECUTE format('CREATE POLICY kg_node ON %s FOR SELECT TO %I USING (true)', relation, node_role);
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION kgsource.check_table(pg_catalog.regclass, pg_catalog.text) IS
+  'refuses a table whose publication would fail payments or lose rows';
+
+/*
+ * Routes and heartbeats.  What nodes get to know of them goes by one table more,
+ * kgsource.stream, which is only ever inserted into, in the transaction of the change: so
+ * a node that follows several sources needs no key of its own for any of it.
+ */
+CREATE TABLE IF NOT EXISTS kgsource.route (
+    org_id   pg_catalog.text PRIMARY KEY CHECK (org_id <> ''),
+    node     pg_catalog.text NOT NULL CHECK (node <> ''),
+    previous pg_catalog.text,
+    released pg_catalog.bool NOT NULL DEFAULT true
+);
+COMMENT ON TABLE kgsource.route IS
+  'which node serves which organization; while it is empty, the first node that follows serves all of them';
+COMMENT ON COLUMN kgsource.route.org_id IS 'the organization; * stands for all that have no row of their own';
+COMMENT ON COLUMN kgsource.route.node IS 'the node; counts once that node has caught up with the source';
+COMMENT ON COLUMN kgsource.route.previous IS 'the node that served it before; set by a trigger';
+COMMENT ON COLUMN kgsource.route.released IS 'whether that one has sent all that it had of it; set by that node, or by kg_release()';
+
+CREATE TABLE IF NOT EXISTS kgsource.heartbeat (
+    node     pg_catalog.text PRIMARY KEY CHECK (node <> ''),
+    n        pg_catalog.int8 NOT NULL DEFAULT 0,
+    at       pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    joined   pg_catalog.bool NOT NULL DEFAULT false,
+    enrolled pg_catalog.int8 GENERATED ALWAYS AS IDENTITY
+);
+COMMENT ON TABLE kgsource.heartbeat IS 'the nodes that follow; each writes its row every ten seconds';
+COMMENT ON COLUMN kgsource.heartbeat.node IS 'the node';
+COMMENT ON COLUMN kgsource.heartbeat.n IS 'how many heartbeats there were';
+COMMENT ON COLUMN kgsource.heartbeat.at IS 'when the last one was';
+COMMENT ON COLUMN kgsource.heartbeat.joined IS 'whether the node has caught up, and routes that name it count';
+COMMENT ON COLUMN kgsource.heartbeat.enrolled IS 'the order in which nodes came';
+
+CREATE TABLE IF NOT EXISTS kgsource.stream (
+    seq      pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    what     pg_catalog.text NOT NULL,
+    name     pg_catalog.text NOT NULL,
+    node     pg_catalog.text,
+    previous pg_catalog.text,
+    released pg_catalog.bool,
+    n        pg_catalog.int8,
+    at       pg_catalog.timestamptz
+);
+COMMENT ON TABLE kgsource.stream IS 'what nodes get to know of routes and heartbeats; written by triggers only';
+COMMENT ON COLUMN kgsource.stream.seq IS 'the order of the changes';
+COMMENT ON COLUMN kgsource.stream.what IS 'route, gone (a route that counts no longer), first (the node that has what no route names) or heartbeat';
+COMMENT ON COLUMN kgsource.stream.name IS 'the organization, or the node of a heartbeat';
+COMMENT ON COLUMN kgsource.stream.node IS 'the node that serves it';
+COMMENT ON COLUMN kgsource.stream.previous IS 'the node that did before';
+COMMENT ON COLUMN kgsource.stream.released IS 'whether that one has released it';
+COMMENT ON COLUMN kgsource.stream.n IS 'the number of a heartbeat';
+COMMENT ON COLUMN kgsource.stream.at IS 'the time of a heartbeat';
+
+/* Which node serves an organization now, by the routes that count; NULL: none does. */
+CREATE OR REPLACE FUNCTION kgsource.owner_of(org_id pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT coalesce((SELECT r.node FROM kgsource.route r JOIN kgsource.heartbeat h ON h.node = r.node AND h.joined
+                      WHERE r.org_id = owner_of.org_id),
+                    (SELECT r.node FROM kgsource.route r JOIN kgsource.heartbeat h ON h.node = r.node AND h.joined
+                      WHERE r.org_id = '*'),
+                    (SELECT h.node FROM kgsource.heartbeat h WHERE h.joined ORDER BY h.enrolled LIMIT 1))
+$$;
+COMMENT ON FUNCTION kgsource.owner_of(pg_catalog.text) IS 'the node that serves an organization now';
+
+/* Whether an organization is still on its way from one node to another. */
+CREATE OR REPLACE FUNCTION kgsource.is_moving(org_id pg_catalog.text) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT EXISTS (SELECT FROM kgsource.route r JOIN kgsource.heartbeat h ON h.node = r.node AND h.joined
+                    WHERE r.org_id = coalesce((SELECT o.org_id FROM kgsource.route o JOIN kgsource.heartbeat g ON g.node = o.node AND g.joined
+                                                WHERE o.org_id = is_moving.org_id), '*')
+                      AND NOT r.released)
+$$;
+COMMENT ON FUNCTION kgsource.is_moving(pg_catalog.text) IS 'whether an organization has been moved and not yet released';
+
+/*
+ * A move says whom the new node has to wait for.  One that is not over cannot be
+ * followed by another: nobody could tell any more whose deliveries come first.
+ */
+CREATE OR REPLACE FUNCTION kgsource.check_route() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    owner text;
+    joined bool;
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.org_id <> OLD.org_id THEN
+        RAISE EXCEPTION 'a route keeps its organization'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Insert a row for the other organization.';
+    ELSIF TG_OP = 'UPDATE' AND current_setting('kgsource.joins', true) = OLD.node THEN
+        RETURN NEW;
+    ELSIF TG_OP = 'UPDATE' AND NEW.node = OLD.node THEN
+        NEW.released := NEW.released OR OLD.released;
+        NEW.previous := OLD.previous;
+        RETURN NEW;
+    END IF;
+    LOCK TABLE kgsource.heartbeat IN SHARE ROW EXCLUSIVE MODE;
+    owner := kgsource.owner_of(CASE TG_OP WHEN 'DELETE' THEN OLD.org_id ELSE NEW.org_id END);
+    IF kgsource.is_moving(CASE TG_OP WHEN 'DELETE' THEN OLD.org_id ELSE NEW.org_id END)
+       AND (TG_OP = 'DELETE' OR owner <> NEW.node) THEN
+        RAISE EXCEPTION 'organization "%" is still on its way to node "%"', CASE TG_OP WHEN 'DELETE' THEN OLD.org_id ELSE NEW.org_id END, owner
+            USING ERRCODE = 'object_in_use',
+                  DETAIL = 'The node that had it before has not sent all that it has of it.',
+                  HINT = 'Wait until kgsource.route.released is true; if that node is gone for good, set it: what it had may then come later, or be lost with it.';
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        IF owner = OLD.node AND owner IS DISTINCT FROM
+           coalesce((SELECT r.node FROM kgsource.route r JOIN kgsource.heartbeat h ON h.node = r.node AND h.joined
+                      WHERE r.org_id = '*' AND OLD.org_id <> '*'),
+                    (SELECT h.node FROM kgsource.heartbeat h WHERE h.joined ORDER BY h.enrolled LIMIT 1)) THEN
+            RAISE EXCEPTION 'without its route, organization "%" would move to another node', OLD.org_id
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      HINT = 'Move it there first, by an UPDATE of its row; then delete the row.';
+        END IF;
+        RETURN OLD;
+    END IF;
+    joined := EXISTS (SELECT FROM kgsource.heartbeat h WHERE h.node = NEW.node AND h.joined);
+    NEW.previous := owner;
+    NEW.released := owner IS NULL OR owner = NEW.node OR NOT joined;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION kgsource.check_route() IS 'trigger of kgsource.route: notes which node served the organization before';
+
+/* Put into the stream what has changed of the routes that count. */
+CREATE OR REPLACE FUNCTION kgsource.send_routes() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    LOCK TABLE kgsource.stream IN SHARE ROW EXCLUSIVE MODE;
+    WITH wanted AS (
+        SELECT 'route' AS what, r.org_id AS name, r.node, r.previous, r.released
+          FROM kgsource.route r JOIN kgsource.heartbeat h ON h.node = r.node AND h.joined
+        UNION ALL
+        (SELECT 'first', '', h.node, NULL, NULL FROM kgsource.heartbeat h WHERE h.joined ORDER BY h.enrolled LIMIT 1)),
+    gone AS (
+        DELETE FROM kgsource.stream s
+         WHERE NOT EXISTS (SELECT FROM wanted w
+                            WHERE (w.what, w.name, w.node) = (s.what, s.name, s.node)
+                              AND w.previous IS NOT DISTINCT FROM s.previous
+                              AND w.released IS NOT DISTINCT FROM s.released)
+        RETURNING s.*)
+    INSERT INTO kgsource.stream (what, name, node, previous, released)
+    SELECT w.what, w.name, w.node, w.previous, w.released FROM wanted w
+     WHERE NOT EXISTS (SELECT FROM kgsource.stream s
+                        WHERE (s.what, s.name, s.node) = (w.what, w.name, w.node)
+                          AND s.previous IS NOT DISTINCT FROM w.previous
+                          AND s.released IS NOT DISTINCT FROM w.released)
+    UNION ALL
+    SELECT 'gone', g.name, NULL, NULL, NULL FROM gone g
+     WHERE g.what = 'route' AND NOT EXISTS (SELECT FROM wanted w WHERE w.what = 'route' AND w.name = g.name);
+    DELETE FROM kgsource.stream s WHERE s.what = 'gone';
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION kgsource.send_routes() IS 'trigger: puts what has changed of the routes that count into kgsource.stream';
+
+/* Only the insertion goes to the nodes; the row need not stay. */
+CREATE OR REPLACE FUNCTION kgsource.send_heartbeat() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    number int8;
+BEGIN
+    INSERT INTO kgsource.stream (what, name, n, at) VALUES ('heartbeat', NEW.node, NEW.n, NEW.at) RETURNING seq INTO number;
+    DELETE FROM kgsource.stream s WHERE s.seq = number;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION kgsource.send_heartbeat() IS 'trigger of kgsource.heartbeat: tells the nodes of a heartbeat';
+
+CREATE OR REPLACE TRIGGER check_route BEFORE INSERT OR UPDATE OR DELETE ON kgsource.route
+    FOR EACH ROW EXECUTE FUNCTION kgsource.check_route();
+CREATE OR REPLACE TRIGGER send_routes AFTER INSERT OR UPDATE OR DELETE ON kgsource.route
+    FOR EACH STATEMENT EXECUTE FUNCTION kgsource.send_routes();
+CREATE OR REPLACE TRIGGER send_heartbeat AFTER UPDATE OF n ON kgsource.heartbeat
+    FOR EACH ROW EXECUTE FUNCTION kgsource.send_heartbeat();
+CREATE OR REPLACE TRIGGER send_routes AFTER INSERT OR UPDATE OF joined OR DELETE ON kgsource.heartbeat
+    FOR EACH STATEMENT EXECUTE FUNCTION kgsource.send_routes();
+
+/*
+ * What nodes call
+ */
+
+/* A node begins to follow.  The first has everything that no route names, at once. */
+CREATE OR REPLACE FUNCTION kgsource.enroll(node pg_catalog.text) RETURNS pg_catalog.bool
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    first bool;
+BEGIN
+    LOCK TABLE kgsource.heartbeat IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM kgsource.heartbeat h WHERE h.node = enroll.node) THEN
+        RAISE EXCEPTION 'a node "%" follows already', node
+            USING ERRCODE = 'duplicate_object', DETAIL = 'Two nodes of one name would both send the same events.',
+                  HINT = format('Choose another name.  If that node is gone for good: SELECT kgsource.leave(%L) at the source, and drop its replication slot.', node);
+    END IF;
+    first := NOT EXISTS (SELECT FROM kgsource.heartbeat h);
+    IF NOT first AND NOT EXISTS (SELECT FROM kgsource.route) THEN
+        RAISE EXCEPTION 'node "%" serves all organizations, because there are no routes', kgsource.owner_of('*')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'A second node would have nothing to do.',
+                  HINT = format('At the source: INSERT INTO kgsource.route (org_id, node) VALUES (''*'', %L); and a row for each organization that %L is to have.  Then call kg_follow() again.',
+                                kgsource.owner_of('*'), node);
+    END IF;
+    INSERT INTO kgsource.heartbeat (node, joined) VALUES (enroll.node, first);
+    RETURN first;
+END
+$$;
+COMMENT ON FUNCTION kgsource.enroll(pg_catalog.text) IS 'a node begins to follow; whether it is the first';
+
+/* A node that has caught up says that it is there; its routes count from the first time on. */
+CREATE OR REPLACE FUNCTION kgsource.beat(node pg_catalog.text) RETURNS pg_catalog.bool
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    was_joined bool;
+BEGIN
+    SELECT h.joined INTO was_joined FROM kgsource.heartbeat h WHERE h.node = beat.node;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'node "%" is not known here', node
+            USING ERRCODE = 'undefined_object', HINT = 'It has left, or this is another source.  Call kg_unfollow() and kg_follow() on the node.';
+    ELSIF NOT was_joined THEN
+        LOCK TABLE kgsource.heartbeat IN SHARE ROW EXCLUSIVE MODE;
+        IF EXISTS (SELECT FROM kgsource.route r WHERE r.node = beat.node AND kgsource.is_moving(r.org_id)) THEN
+            RETURN false;
+        END IF;
+        -- the trigger keeps the rest: see kgsource.check_route()
+        PERFORM set_config('kgsource.joins', node, true);
+        UPDATE kgsource.route r SET previous = kgsource.owner_of(r.org_id), released = coalesce(kgsource.owner_of(r.org_id) = r.node, true)
+         WHERE r.node = beat.node;
+        PERFORM set_config('kgsource.joins', '', true);
+        UPDATE kgsource.heartbeat h SET joined = true WHERE h.node = beat.node;
+    END IF;
+    UPDATE kgsource.heartbeat h SET n = h.n + 1, at = clock_timestamp() WHERE h.node = beat.node;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION kgsource.beat(pg_catalog.text) IS 'a node''s heartbeat; false: it has to wait until an organization of its own has been released';
+
+/* A node follows no longer; what it had goes to whom the other routes name. */
+CREATE OR REPLACE FUNCTION kgsource.leave(node pg_catalog.text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    DELETE FROM kgsource.heartbeat h WHERE h.node = leave.node
+$$;
+COMMENT ON FUNCTION kgsource.leave(pg_catalog.text) IS 'a node follows no longer';
+
+/* The node that had an organization says that it has sent all that it had of it. */
+CREATE OR REPLACE FUNCTION kgsource.release(org_id pg_catalog.text) RETURNS pg_catalog.bool
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    UPDATE kgsource.route r SET released = true WHERE r.org_id = release.org_id AND NOT r.released;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION kgsource.release(pg_catalog.text) IS 'lets the node that has an organization now send what it holds of it';
+
+CREATE OR REPLACE FUNCTION kgsource.hand_over(org_id pg_catalog.text, node pg_catalog.text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM kgsource.heartbeat h WHERE h.node = hand_over.node AND h.joined) THEN
+        RAISE EXCEPTION 'node "%" does not follow, or has not caught up yet', node
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'SELECT node, joined, at FROM kgsource.heartbeat shows the nodes, at the source.';
+    END IF;
+    INSERT INTO kgsource.route (org_id, node) VALUES (hand_over.org_id, hand_over.node)
+        ON CONFLICT ON CONSTRAINT route_pkey DO UPDATE SET node = excluded.node WHERE route.node <> excluded.node;
+END
+$$;
+COMMENT ON FUNCTION kgsource.hand_over(pg_catalog.text, pg_catalog.text) IS 'moves an organization to a node';
+
+/*
+ * Versions.  An event's identifier is made of its object, its status and the version of
+ * the row, so that it is the same on every node and by every way: stream, copy or
+ * comparison.  So a row that changes needs another version, by whatever way it changes.
+ */
+DO $$
+DECLARE
+    relation regclass;
+    name text;
+    wanted text := current_setting('kgsource.version_column');
+    type regtype;
+    part record;
+BEGIN
+    CREATE TEMP TABLE kgsource_tables (relation oid) ON COMMIT DROP;
+    FOREACH name IN ARRAY string_to_array(current_setting('kgsource.tables'), ',') LOOP
+        relation := to_regclass(trim(name));
+        IF relation IS NULL THEN
+            RAISE EXCEPTION 'table "%" does not exist', trim(name)
+                USING ERRCODE = 'undefined_table',
+                      HINT = 'psql -v tables=''schema.table, ...'' -f kgwebhook-source.sql names the tables.';
+        END IF;
+        PERFORM kgsource.check_table(relation, current_setting('kgsource.node_role'));
+        INSERT INTO pg_temp.kgsource_tables VALUES (relation);
+        SELECT a.atttypid INTO type FROM pg_attribute a
+         WHERE a.attrelid = relation AND a.attname = wanted AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
+        IF NOT FOUND THEN
+            RAISE WARNING 'table % has no column "%"', relation, wanted
+                USING DETAIL = 'Events of it get other identifiers when they are made again: by kg_resync(), kg_announce(), or on another node.',
+                      HINT = 'Add a column updated_at timestamptz NOT NULL DEFAULT now(), or name the one that there is: -v version_column=...';
+        ELSIF current_setting('kgsource.set_version') IN ('on', 'true', '1') AND type IN ('timestamptz'::regtype, 'timestamp'::regtype) THEN
+            EXECUTE format($f$
+                CREATE OR REPLACE FUNCTION kgsource.set_%1$s() RETURNS trigger LANGUAGE plpgsql AS
+                $t$
+                BEGIN
+                    IF TG_OP = 'INSERT' THEN
+                        NEW.%2$I := coalesce(NEW.%2$I, pg_catalog.clock_timestamp());
+                    ELSIF NEW.%2$I IS NOT DISTINCT FROM OLD.%2$I THEN
+                        NEW.%2$I := greatest(pg_catalog.clock_timestamp()::%3$s,
+                                             OLD.%2$I OPERATOR(pg_catalog.+) '1 microsecond'::pg_catalog.interval);
+                    END IF;
+                    RETURN NEW;
+                END
+                $t$ $f$, relation::oid, wanted, type);
+            EXECUTE format('COMMENT ON FUNCTION kgsource.set_%s() IS %L', relation::oid,
+                           format('trigger of %s: a row that changes has another %I', relation, wanted));
+            EXECUTE format('CREATE OR REPLACE TRIGGER zz_kgsource_version BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION kgsource.set_%s()',
+                           relation, relation::oid);
+        END IF;
+    END LOOP;
+END
+$$;
+
+/*
+ * The publication: whole tables, without filters.  A filter on a column outside of the
+ * replica identity would make every UPDATE fail.
+ */
+DO $$
+DECLARE
+    publication text := current_setting('kgsource.publication');
+    node_role text := current_setting('kgsource.node_role');
+    pub pg_publication;
+    fault record;
+BEGIN
+    SELECT * INTO pub FROM pg_publication p WHERE p.pubname = publication;
+    IF NOT FOUND THEN
+        EXECUTE format('CREATE PUBLICATION %I WITH (publish_via_partition_root = true)', publication);
+        SELECT * INTO pub FROM pg_publication p WHERE p.pubname = publication;
+    END IF;
+    IF pub.puballtables THEN
+        RAISE EXCEPTION 'publication "%" has all tables', publication
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'A node would need each of them, and a table without a primary key could not be updated.',
+                  HINT = 'Choose another name: -v publication=...';
+    ELSIF NOT (pub.pubinsert AND pub.pubupdate AND pub.pubdelete) THEN
+        RAISE EXCEPTION 'publication "%" leaves out some changes', publication
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('ALTER PUBLICATION %I SET (publish = ''insert, update, delete, truncate'');', publication);
+    ELSIF NOT pub.pubviaroot THEN
+        EXECUTE format('ALTER PUBLICATION %I SET (publish_via_partition_root = true)', publication);
+    END IF;
+    FOR fault IN SELECT r.prrelid::regclass AS name FROM pg_publication_rel r
+                  WHERE r.prpubid = pub.oid AND (r.prqual IS NOT NULL OR r.prattrs IS NOT NULL)
+    LOOP
+        RAISE EXCEPTION 'publication "%" has a filter or a list of columns for table %', publication, fault.name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Columns outside of the replica identity in a filter make every UPDATE fail, and rows that leave it are deleted at the nodes.',
+                  HINT = format('ALTER PUBLICATION %I SET TABLE %s;', publication, fault.name);
+    END LOOP;
+    FOR fault IN SELECT t.name FROM (SELECT k.relation::oid::regclass FROM pg_temp.kgsource_tables k
+                                      UNION SELECT 'kgsource.stream'::regclass) t (name)
+                  WHERE NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = pub.oid AND r.prrelid = t.name)
+    LOOP
+        EXECUTE format('ALTER PUBLICATION %I ADD TABLE %s', publication, fault.name);
+    END LOOP;
+    REVOKE ALL ON ALL FUNCTIONS IN SCHEMA kgsource FROM PUBLIC;
+    IF node_role <> '' THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA kgsource TO %I', node_role);
+        EXECUTE format('GRANT SELECT ON kgsource.route, kgsource.heartbeat, kgsource.stream TO %I', node_role);
+        EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA kgsource TO %I', node_role);
+        FOR fault IN SELECT k.relation::oid::regclass AS name, n.nspname
+                       FROM pg_temp.kgsource_tables k JOIN pg_class c ON c.oid = k.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+        LOOP
+            EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', fault.nspname, node_role);
+            EXECUTE format('GRANT SELECT ON %s TO %I', fault.name, node_role);
+        END LOOP;
+    END IF;
+END
+$$;
+COMMIT;

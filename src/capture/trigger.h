@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger.h
+ *	  Where a delivery begins.
+ *
+ * src/capture/trigger.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_CAPTURE_TRIGGER_H
+#define KGW_CAPTURE_TRIGGER_H
+
+#include "access/htup.h"
+#include "utils/rel.h"
+
+extern void kgw_trigger_announce(Relation rel, HeapTuple row);
+
+#endif							/* KGW_CAPTURE_TRIGGER_H */

@@ -1,0 +1,456 @@
+/*-------------------------------------------------------------------------
+ *
+ * source_connection.c
+ *	  A connection to the source that this database follows, and what is to be
+ *	  done over it when the transaction ends.
+ *
+ * Setting up a node means doing something at two servers, of which only this one
+ * knows how our transaction ends.  A slot that was created at the source and that nobody
+ * reads from makes the source keep its WAL until its disk is full; one that is dropped
+ * while the subscription stays loses events.  So what is created there is noted with
+ * the command that undoes it, which is carried out when the transaction, or the
+ * savepoint that it was created in, is rolled back; and what is to be dropped is noted, and
+ * dropped once the transaction has committed.  Both over a connection that is already
+ * open: that can fail no more than by the source's going away just then.
+ *
+ * A connection is one for replication, as the subscription's own is: the role needs no
+ * other rights, and slots can be created with their snapshots.  It lives until the end
+ * of the transaction.  libpq is used directly, because the callbacks at a
+ * transaction's end have no place for errors, catalogs or result descriptors.
+ *
+ * What libpq says of a string that it can't parse quotes it, password and all: that is
+ * never shown.
+ *
+ * src/follow/source_connection.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "libpq-fe.h"
+
+#include "access/xact.h"
+#include "catalog/pg_subscription.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/fd.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "follow/source_connection.h"
+
+/* A command for the end of the transaction. */
+typedef struct KgwDeed
+{
+	char	   *command;
+	char	   *by_hand;		/* what to do if it can't be carried out, or NULL */
+	bool		at_commit;
+	SubTransactionId subxid;	/* where it was noted */
+} KgwDeed;
+
+typedef struct KgwSourceConnection
+{
+	char	   *source;
+	char	   *conninfo;
+	PGconn	   *conn;
+	List	   *deeds;
+} KgwSourceConnection;
+
+/* Of this transaction, in TopMemoryContext's child below. */
+static List *connections;
+static MemoryContext transaction_memory;
+static bool registered;
+
+/* Carry out a command when nothing may fail any more; false if it could not be. */
+static bool
+carry_out(KgwSourceConnection *c, const char *command)
+{
+	PGresult   *result = PQexec(c->conn, command);
+	ExecStatusType status = PQresultStatus(result);
+
+	PQclear(result);
+	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+}
+
+static void
+close_all(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, connections)
+	{
+		KgwSourceConnection *c = lfirst(lc);
+
+		PQfinish(c->conn);
+		ReleaseExternalFD();
+	}
+	connections = NIL;
+	MemoryContextDelete(transaction_memory);
+	transaction_memory = NULL;
+}
+
+static void
+tell_of_failure(const KgwSourceConnection *c, const KgwDeed *deed)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("could not clean up at source \"%s\"", c->source),
+			 errdetail("The source went away just then, or refused."),
+			 errhint("Run this at the source: %s", deed->by_hand != NULL ? deed->by_hand :
+					 deed->command)));
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	ListCell   *lc;
+	ListCell   *ld;
+
+	if (connections == NIL)
+		return;
+	if (event == XACT_EVENT_PRE_PREPARE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot prepare a transaction that has been in touch with a source"),
+				 errhint("Commit it.")));
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	foreach(lc, connections)
+	{
+		KgwSourceConnection *c = lfirst(lc);
+
+		foreach(ld, c->deeds)
+		{
+			KgwDeed    *deed = lfirst(ld);
+
+			if (deed->at_commit == (event == XACT_EVENT_COMMIT) && !carry_out(c, deed->command))
+				tell_of_failure(c, deed);
+		}
+	}
+	close_all();
+}
+
+static void
+undo_at_subtransaction_end(SubXactEvent event, SubTransactionId my_id, SubTransactionId parent_id,
+					  void *arg)
+{
+	ListCell   *lc;
+	ListCell   *ld;
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	foreach(lc, connections)
+	{
+		KgwSourceConnection *c = lfirst(lc);
+
+		foreach(ld, c->deeds)
+		{
+			KgwDeed    *deed = lfirst(ld);
+
+			if (deed->subxid != my_id)
+				continue;
+			if (event == SUBXACT_EVENT_COMMIT_SUB)
+			{
+				deed->subxid = parent_id;
+				continue;
+			}
+			if (!deed->at_commit && !carry_out(c, deed->command))
+				tell_of_failure(c, deed);
+			c->deeds = foreach_delete_current(c->deeds, ld);
+		}
+	}
+}
+
+static KgwSourceConnection *
+find(const char *source)
+{
+	ListCell   *lc;
+
+	foreach(lc, connections)
+	{
+		if (strcmp(((KgwSourceConnection *) lfirst(lc))->source, source) == 0)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+/* What libpq or the source says, as text of this database. */
+static char *
+told_by(PGconn *conn, PGresult *result)
+{
+	const char *primary = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+	char	   *told = pstrdup(primary != NULL ? primary : PQerrorMessage(conn));
+
+	for (char *p = told; *p != '\0'; p++)
+	{
+		if (*p == '\n')
+			*p = ' ';
+	}
+	for (size_t len = strlen(told); len > 0 && told[len - 1] == ' '; len--)
+		told[len - 1] = '\0';
+	return pg_any_to_server(told, strlen(told), PG_UTF8);
+}
+
+/* A field of a result's error, copied; NULL when there is none. */
+static char *
+field_of(PGresult *result, int field)
+{
+	const char *value = PQresultErrorField(result, field);
+
+	return value != NULL ? pg_any_to_server(value, strlen(value), PG_UTF8) : NULL;
+}
+
+/* The source has refused a query: its error becomes ours. */
+static void
+raise_error(const char *source, PGconn *conn, PGresult *result)
+{
+	char	   *message = told_by(conn, result);
+	char	   *detail = result != NULL ? field_of(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
+	char	   *hint = result != NULL ? field_of(result, PG_DIAG_MESSAGE_HINT) : NULL;
+	const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+	int			code = state != NULL && strlen(state) == 5 ?
+		MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]) :
+		ERRCODE_CONNECTION_FAILURE;
+
+	PQclear(result);
+	ereport(ERROR,
+			(errcode(code),
+			 errmsg("source \"%s\": %s", source, message),
+			 detail != NULL ? errdetail("%s", detail) : 0,
+			 hint != NULL ? errhint("%s", hint) : 0));
+}
+
+/* Wait for the answer of a query without missing a cancellation. */
+static PGresult *
+next_result(PGconn *conn)
+{
+	while (PQisBusy(conn))
+	{
+		int			events = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE |
+											   WL_EXIT_ON_PM_DEATH, PQsocket(conn), -1L,
+											   PG_WAIT_EXTENSION);
+
+		if (events & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+		if ((events & WL_SOCKET_READABLE) && !PQconsumeInput(conn))
+			return NULL;
+	}
+	return PQgetResult(conn);
+}
+
+/*
+ * The string as libpq's arrays, with what is ours: a source that can't be reached must
+ * not keep us waiting, and what it says is to be in UTF-8 and in plain settings.
+ */
+static PGconn *
+connect_by(const char *source, const char *conninfo)
+{
+	static const char *const ours[][2] = {
+		{"replication", "database"}, {"client_encoding", "UTF8"},
+		{"options", "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c timezone=UTC -c bytea_output=hex -c search_path="},
+		{"fallback_application_name", "kgwebhook"}
+	};
+	static const char *const defaults[][2] = {
+		{"connect_timeout", "5"}, {"tcp_user_timeout", "10000"}
+	};
+	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	const char *names[64];
+	const char *values[64];
+	int			n = 0;
+	PGconn	   *conn;
+
+	if (options == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("the connection string of source \"%s\" cannot be parsed", source),
+				 errhint("Use keywords and values, as in host=... dbname=... user=..., or a URI postgresql://...")));
+	for (size_t i = 0; i < lengthof(defaults); i++, n++)
+		names[n] = defaults[i][0], values[n] = defaults[i][1];
+	for (PQconninfoOption *option = options; option->keyword != NULL && n < 56; option++)
+	{
+		if (option->val == NULL)
+			continue;
+		names[n] = option->keyword;
+		values[n++] = option->val;
+	}
+	for (size_t i = 0; i < lengthof(ours); i++, n++)
+		names[n] = ours[i][0], values[n] = ours[i][1];
+	names[n] = values[n] = NULL;
+	conn = PQconnectdbParams(names, values, false);
+	PQconninfoFree(options);
+	return conn;
+}
+
+/* Open a connection for this transaction, under the source's name. */
+void
+kgw_source_connection_open(const char *source, const char *conninfo)
+{
+	KgwSourceConnection *c;
+	MemoryContext caller;
+	PGconn	   *conn;
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_transaction_end, NULL);
+		RegisterSubXactCallback(undo_at_subtransaction_end, NULL);
+		registered = true;
+	}
+	if (!AcquireExternalFD())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("there is no file descriptor left for a connection to source \"%s\"", source)));
+	conn = connect_by(source, conninfo);
+	if (PQstatus(conn) != CONNECTION_OK)
+	{
+		char	   *why = told_by(conn, NULL);
+
+		PQfinish(conn);
+		ReleaseExternalFD();
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("source \"%s\" cannot be reached", source),
+				 errdetail("%s", why)));
+	}
+	if (transaction_memory == NULL)
+		transaction_memory = AllocSetContextCreate(TopMemoryContext, "kgwebhook sources",
+									   ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(transaction_memory);
+	c = palloc0(sizeof(KgwSourceConnection));
+	c->source = pstrdup(source);
+	c->conninfo = pstrdup(conninfo);
+	c->conn = conn;
+	connections = lappend(connections, c);
+	MemoryContextSwitchTo(caller);
+}
+
+/* The string of the subscription that brings a source, which only its owner may read. */
+static char *
+string_of_subscription(const char *source)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		args[1];
+	char	   *conninfo = NULL;
+	MemoryContext caller = CurrentMemoryContext;
+
+	args[0] = CStringGetTextDatum(source);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT s.subconninfo FROM pg_catalog.pg_subscription s"
+							  " JOIN kgwebhook.source k ON k.subscription OPERATOR(pg_catalog.=) s.subname"
+							  " JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) s.subdbid"
+							  " WHERE k.source OPERATOR(pg_catalog.=) $1"
+							  "   AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
+							  1, types, args, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_subscription");
+	if (SPI_processed == 1)
+		conninfo = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0],
+															SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+	if (conninfo == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("source \"%s\" is not followed", source),
+				 errhint("SELECT source FROM kgwebhook.sources shows those that are.")));
+	return conninfo;
+}
+
+static KgwSourceConnection *
+find_or_open(const char *source)
+{
+	if (find(source) == NULL)
+		kgw_source_connection_open(source, string_of_subscription(source));
+	return find(source);
+}
+
+/* The string that a source is connected by, in the caller's hands. */
+const char *
+kgw_source_connection_string(const char *source)
+{
+	return find_or_open(source)->conninfo;
+}
+
+/*
+ * Run a query at the source, which returns one column; its values as text, in the
+ * current transaction_memory context: a list of C strings, NULL for null.
+ */
+List *
+kgw_source_connection_query(const char *source, const char *query)
+{
+	KgwSourceConnection *c = find_or_open(source);
+	PGresult   *result = NULL;
+	PGresult   *next;
+	List	   *values = NIL;
+
+	if (!PQsendQuery(c->conn, query))
+		raise_error(source, c->conn, NULL);
+	PG_TRY();
+	{
+		while ((next = next_result(c->conn)) != NULL)
+		{
+			PQclear(result);
+			result = next;
+			if (PQstatus(c->conn) == CONNECTION_BAD)
+				break;
+		}
+	}
+	PG_CATCH();
+	{
+		PGcancel   *cancel = PQgetCancel(c->conn);
+		char		unused[256];
+
+		if (cancel != NULL)
+			(void) PQcancel(cancel, unused, sizeof(unused));
+		PQfreeCancel(cancel);
+		while ((next = PQgetResult(c->conn)) != NULL)
+			PQclear(next);
+		PQclear(result);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
+		raise_error(source, c->conn, result);
+	for (int i = 0; i < PQntuples(result); i++)
+	{
+		char	   *value = PQgetvalue(result, i, 0);
+
+		values = lappend(values, PQgetisnull(result, i, 0) ? NULL :
+						 pstrdup(pg_any_to_server(value, strlen(value), PG_UTF8)));
+	}
+	PQclear(result);
+	return values;
+}
+
+static void
+add_deed(const char *source, const char *command, const char *by_hand, bool at_commit)
+{
+	KgwSourceConnection *c = find_or_open(source);
+	MemoryContext caller = MemoryContextSwitchTo(transaction_memory);
+	KgwDeed    *deed = palloc0(sizeof(KgwDeed));
+
+	deed->command = pstrdup(command);
+	deed->by_hand = by_hand != NULL ? pstrdup(by_hand) : NULL;
+	deed->at_commit = at_commit;
+	deed->subxid = GetCurrentSubTransactionId();
+	c->deeds = lappend(c->deeds, deed);
+	MemoryContextSwitchTo(caller);
+}
+
+/* A command for the source, should what was done in this transaction be rolled back. */
+void
+kgw_source_connection_at_abort(const char *source, const char *command)
+{
+	add_deed(source, command, NULL, false);
+}
+
+/* A command for the source once the transaction has committed. */
+void
+kgw_source_connection_at_commit(const char *source, const char *command, const char *by_hand)
+{
+	add_deed(source, command, by_hand, true);
+}

@@ -1,0 +1,126 @@
+#-------------------------------------------------------------------------
+#
+# test/perl/Kgwebhook/Nodes.pm
+#	  What the tests of delivery nodes share: a source without the extension, and
+#	  what it has committed as the oracle.
+#
+# The source's table is "orders": each change of a row raises "version", and a trigger
+# of the source writes what was committed to "audit".  What a node has enqueued or
+# sent is compared with that.
+#
+#-------------------------------------------------------------------------
+package Kgwebhook::Nodes;
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use Exporter qw(import);
+use File::Basename qw(dirname);
+use IPC::Run;
+use Kgwebhook;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+
+our @EXPORT = qw(orders_table new_source prepare_source new_delivery_node follow wait_for_state wait_for_row);
+
+my $table = q{
+	CREATE TABLE orders (id text PRIMARY KEY, org_id text NOT NULL DEFAULT 'default', status text,
+		version int NOT NULL DEFAULT 0, callback_url text, updated_at timestamptz NOT NULL DEFAULT clock_timestamp());};
+
+# The table "orders", as SQL.
+sub orders_table
+{
+	return $table;
+}
+
+# A server with the table and its audit, started; further settings as in postgresql.conf.
+sub new_source
+{
+	my ($name, %conf) = @_;
+	my $source = PostgreSQL::Test::Cluster->new($name);
+
+	%conf = (
+		'max_prepared_transactions' => 10, 'max_connections' => 30, 'max_wal_senders' => 20,
+		'max_replication_slots' => 20, 'wal_sender_timeout' => "'20s'", %conf);
+	$source->init(allows_streaming => 'logical');
+	$source->append_conf('postgresql.conf', join "\n", map { "$_ = $conf{$_}" } sort keys %conf);
+	$source->start;
+	$source->safe_psql(
+		'postgres', qq{
+		$table
+		CREATE TABLE audit (n bigserial, id text, org_id text, status text, version int);
+		CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS \$\$
+		BEGIN
+			IF TG_OP = 'INSERT' OR NEW.status IS DISTINCT FROM OLD.status THEN
+				INSERT INTO audit (id, org_id, status, version) VALUES (NEW.id, NEW.org_id, NEW.status, NEW.version);
+			END IF;
+			RETURN NULL;
+		END \$\$;
+		CREATE TRIGGER audit AFTER INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION audit()});
+	return $source;
+}
+
+my $script = abs_path(dirname(__FILE__) . '/../../../sources/kgwebhook-source.sql');
+
+# Runs kgwebhook-source.sql with variables; returns psql's exit code, output and errors.
+sub prepare_source
+{
+	my ($source, %variables) = @_;
+	my ($stdout, $stderr);
+
+	%variables = (tables => 'orders', %variables);
+	my $database = delete $variables{database} // 'postgres';
+	IPC::Run::run(
+		[ 'psql', '-X', '-q', '-d', $source->connstr($database),
+			(map { ('-v', "$_=$variables{$_}") } sort keys %variables), '-f', $script ],
+		'<', \undef, '>', \$stdout, '2>', \$stderr);
+	return ($? >> 8, $stdout, $stderr);
+}
+
+# A node that watches the table, with a secret for each organization.
+sub new_delivery_node
+{
+	my ($name, $secret, %conf) = @_;
+	my $node = new_node($name, 'wal_retrieve_retry_interval' => "'500ms'", 'max_worker_processes' => 20, %conf);
+
+	$node->safe_psql(
+		'postgres', "$table
+		SELECT kg_set_secret(o, '$secret') FROM unnest('{default,o1,o2,o3,o4,o5}'::text[]) o;
+		SELECT count(*) FROM kg_watch('orders', 'order', 'id', 'status', 'callback_url', 'org_id',
+			'{\"id\": \"id\", \"status\": \"status\", \"version\": \"version\", \"org_id\": \"org_id\",
+			  \"at\": \"\$occurred_at\", \"sequence\": \"\$sequence\"}')");
+	return $node;
+}
+
+# Has a node follow the source as "src".
+sub follow
+{
+	my ($node, $source, $as) = @_;
+
+	$node->safe_psql('postgres',
+		"SELECT kg_follow('src', '@{[ $source->connstr ]} dbname=postgres', 'orders', '$as')");
+	wait_for_state($node, 'streaming');
+	return;
+}
+
+# Waits until a source (src) of a node is in a state.
+sub wait_for_state
+{
+	my ($node, $state, $name) = @_;
+
+	$name //= 'src';
+	return if $node->poll_query_until('postgres', "SELECT state = '$state' FROM kgwebhook.sources WHERE source = '$name'");
+	die "waited for source $name to be $state: " . $node->safe_psql('postgres', "SELECT state, why FROM kgwebhook.sources WHERE source = '$name'");
+}
+
+# Waits until a query on a node answers "t"; dies with what was waited for.
+sub wait_for_row
+{
+	my ($node, $query, $what) = @_;
+
+	$node->poll_query_until('postgres', $query) or die 'waited for ' . ($what // $query);
+	return;
+}
+
+1;

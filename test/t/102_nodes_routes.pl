@@ -1,0 +1,141 @@
+#-------------------------------------------------------------------------
+#
+# test/t/102_nodes_routes.pl
+#	  Two nodes and one source: organizations move between them while they are
+#	  written to, one node is slow, one is killed.  What the receiver got is compared
+#	  with what the source committed: nothing lost, nothing under two identifiers,
+#	  each object's events in order.
+#
+#-------------------------------------------------------------------------
+use strict;
+use warnings;
+
+use Kgwebhook;
+use Kgwebhook::Nodes;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $secret = 'whsec_' . 'r' x 32;
+my $source = new_source('source');
+my $receiver = start_receiver(secret => $secret);
+my $url = $receiver->url('/ok');
+my %node;
+
+prepare_source($source);
+$node{n1} = new_delivery_node('first', $secret);
+follow($node{n1}, $source, 'n1');
+$source->safe_psql('postgres', q{INSERT INTO kgsource.route (org_id, node) VALUES ('*', 'n1'), ('o2', 'n2')});
+$node{n2} = new_delivery_node('second', $secret);
+
+# What is committed before the second node has caught up is the first one's.
+$source->safe_psql('postgres', qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('early', 'o2', 's0', '$url')});
+$receiver->wait_for_requests(1);
+is($node{n1}->safe_psql('postgres', q{SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id = 'early'}),
+	1, 'an organization stays with its node until the other one follows');
+follow($node{n2}, $source, 'n2');
+wait_for_row($node{$_}, q{SELECT count(*) = 1 FROM kgwebhook.routes WHERE org_id = 'o2' AND node = 'n2' AND waits_for IS NULL}) foreach 'n1', 'n2';
+$source->safe_psql('postgres', qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('late', 'o2', 's0', '$url')});
+$receiver->wait_for_requests(2);
+wait_until_settled($node{n2});
+is($node{n2}->safe_psql('postgres', q{SELECT string_agg(object_id, ' ') FROM kgwebhook.delivery_log}), 'late', 'and moves then');
+
+#
+# A receiver that refuses keeps its organization from being released
+#
+$source->safe_psql('postgres', qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('stuck', 'o3', 's0', '@{[ $receiver->url('/fail/3/stuck') ]}')});
+wait_for_row($node{n1}, q{SELECT EXISTS (SELECT FROM kgwebhook.delivery_log WHERE object_id = 'stuck')});
+$node{n1}->safe_psql('postgres', q{SELECT kg_hand_over('o3', 'n2')});
+$source->safe_psql('postgres', q{UPDATE orders SET status = 's1' WHERE id = 'stuck'});
+wait_for_row($node{n2}, q{SELECT held_deliveries = 1 OR (SELECT count(*) FROM kgwebhook.queue) + (SELECT count(*) FROM kgwebhook.delivery_log) > 1
+	FROM kgwebhook.routes WHERE org_id = 'o3'}, 'the move');
+my (undef, undef, $stderr) = $source->psql('postgres', q{UPDATE kgsource.route SET node = 'n1' WHERE org_id = 'o3' AND NOT released});
+ok($stderr eq '' || $stderr =~ /organization "o3" is still on its way to node "n2"/, 'a move that is not over is followed by none');
+wait_for_row($node{n2}, q{SELECT EXISTS (SELECT FROM kgwebhook.delivery_log WHERE object_id = 'stuck' AND event = 'order.s1')});
+like(join(' ', map { $_->{json}{status} } grep { $_->{json}{id} eq 'stuck' } $receiver->requests),
+	qr/^s0 s0 s0 s0 s1/, 'the new node waits until the old one has sent what it had');
+
+#
+# Moves at random under load, and a node that is killed
+#
+my @writers;
+my $connection = $source->connstr . ' dbname=postgres';
+my $output = '';
+foreach my $w (1 .. 2)
+{
+	push @writers, IPC::Run::start(
+		[ 'psql', '-X', '-q', '-d', $connection, '-c', qq{
+			DO \$\$ DECLARE n int := 0; BEGIN
+				WHILE to_regclass('stop') IS NULL LOOP
+					n := n + 1;
+					INSERT INTO orders (id, org_id, status, callback_url)
+						VALUES ('w$w-' || n % 40, 'o' || 1 + n % 4, 's' || n, '$url')
+						ON CONFLICT (id) DO UPDATE SET status = excluded.status, version = orders.version + 1;
+					COMMIT;
+					PERFORM pg_sleep(0.002);
+				END LOOP;
+			END \$\$} ],
+		'>&', \$output);
+}
+srand(42);
+my $moves = 0;
+foreach my $round (1 .. 30)
+{
+	my $org = ('o1', 'o2', 'o3', 'o4', '*')[ int rand 5 ];
+	my $to = ('n1', 'n2')[ int rand 2 ];
+	my ($code) = $source->psql('postgres', qq{
+		INSERT INTO kgsource.route (org_id, node) VALUES ('$org', '$to')
+			ON CONFLICT (org_id) DO UPDATE SET node = excluded.node});
+	$moves++ if $code == 0;
+	my $events = $source->safe_psql('postgres', 'SELECT count(*) FROM audit');
+	wait_for_row($source, "SELECT count(*) > $events + 25 FROM audit");
+	next unless $round == 10 || $round == 20;
+	my $killed = $round == 10 ? 'n1' : 'n2';
+	$node{$killed}->stop('immediate');
+	$node{$killed}->start;
+}
+$source->safe_psql('postgres', 'CREATE TABLE stop ()');
+$_->finish foreach @writers;
+wait_for_row($source, q{SELECT bool_and(released) FROM kgsource.route}, 'every release');
+foreach my $n (sort keys %node)
+{
+	my $slot = $node{$n}->safe_psql('postgres', 'SELECT slot FROM kgwebhook.source');
+	my $lsn = $source->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
+	wait_for_row($source, "SELECT confirmed_flush_lsn >= '$lsn' FROM pg_replication_slots WHERE slot_name = '$slot'", "$n to catch up");
+	wait_for_row($node{$n}, 'SELECT NOT EXISTS (SELECT FROM kgwebhook.held) AND NOT EXISTS (SELECT FROM kgwebhook.queue)', "$n to be done");
+}
+cmp_ok($moves, '>', 10, "$moves moves");
+
+my (%got, %ids, %last, @disorder);
+foreach my $r ($receiver->requests)
+{
+	my ($id, $status) = ($r->{json}{id}, $r->{json}{status});
+
+	next unless $id =~ /^w/;
+	my $first = !$got{"$id $status"}++;
+	$ids{"$id $status"}{ $r->{headers}{'webhook-id'} } = 1;
+	(my $n = $status) =~ s/^s//;
+	push @disorder, "$id $status" if $first && $n < ($last{$id} // 0);
+	$last{$id} = $n if $first;
+}
+my @committed = split /\n/, $source->safe_psql('postgres', q{SELECT id || ' ' || status FROM audit WHERE id LIKE 'w%'});
+my %committed = map { $_ => 1 } @committed;
+is(scalar(grep { !$got{$_} } @committed), 0, 'nothing is lost of ' . @committed);
+is(scalar(grep { !$committed{$_} } keys %got), 0, 'nothing is made up');
+is(scalar(grep { keys %$_ > 1 } values %ids), 0, 'nothing has two webhook-ids');
+is("@disorder", '', 'each object is in order');
+diag(scalar(grep { $_ > 1 } values %got) . ' of ' . @committed . ' arrived twice');
+
+#
+# Draining a node
+#
+is( $node{n1}->safe_psql('postgres', q{SELECT bool_and(moved_to = 'n2' AND released) FROM kg_drain('n1')}),
+	't', 'kg_drain() moves everything away');
+is($source->safe_psql('postgres', q{SELECT count(*) FROM kgsource.route WHERE node = 'n1'}), 0, 'and leaves nothing');
+$source->safe_psql('postgres', qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('after', 'o5', 's0', '$url')});
+wait_for_row($node{n2}, q{SELECT EXISTS (SELECT FROM kgwebhook.delivery_log WHERE object_id = 'after')});
+pass('the other node serves what no route names');
+
+$_->stop foreach values %node;
+$source->stop;
+done_testing();

@@ -1,0 +1,168 @@
+#-------------------------------------------------------------------------
+#
+# test/t/103_nodes_repair.pl
+#	  What goes wrong between a source and its node, and how it is found and repaired: a
+#	  slot that is gone, rows that never came, a transaction that cannot be applied.
+#	  And what the stream brings in odd shapes: a row that moves to another partition, a
+#	  column that an UPDATE leaves out for its size, a prepared transaction.
+#
+#-------------------------------------------------------------------------
+use strict;
+use warnings;
+
+use Kgwebhook;
+use Kgwebhook::Nodes;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $secret = 'whsec_' . 'p' x 32;
+my $source = new_source('source');
+my $receiver = start_receiver(secret => $secret);
+my $url = $receiver->url('/ok');
+
+#
+# What the script refuses, and that UPDATEs go on whatever it does
+#
+sub refusal
+{
+	my ($table, %variables) = @_;
+
+	return (prepare_source($source, tables => $table, %variables))[2];
+}
+$source->safe_psql('postgres', q{
+	CREATE ROLE kg_reader LOGIN REPLICATION;
+	CREATE TABLE keyless (id text, status text);
+	INSERT INTO keyless VALUES ('a', 'new');
+	CREATE UNLOGGED TABLE unlogged (id text PRIMARY KEY);
+	CREATE TABLE secured (id text PRIMARY KEY, org_id text);
+	ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY own ON secured USING (org_id = current_user);
+	CREATE TABLE restricted (LIKE secured INCLUDING ALL);
+	ALTER TABLE restricted ENABLE ROW LEVEL SECURITY;
+	CREATE POLICY narrow ON restricted AS RESTRICTIVE USING (org_id = current_user)});
+like(refusal('keyless'), qr/table keyless has no usable replica identity.*ADD PRIMARY KEY/s, 'no replica identity');
+is($source->safe_psql('postgres', q{UPDATE keyless SET status = 'paid' RETURNING status}), 'paid', 'and its UPDATEs go on');
+like(refusal('unlogged'), qr/table unlogged cannot be published/, 'an unlogged table');
+like(refusal('nothing'), qr/table "nothing" does not exist/, 'a table that is not there');
+like(refusal('orders', node_role => 'nobody'), qr/role "nobody" does not exist.*CREATE ROLE nobody/s, 'a role that is not there');
+like(refusal('restricted', node_role => 'kg_reader'), qr/row security hides rows of table restricted/, 'a restrictive policy');
+is((prepare_source($source, tables => 'secured', node_role => 'kg_reader', publication => 'other'))[0], 0, 'row security with a policy of our own');
+is($source->safe_psql('postgres', q{SELECT polname FROM pg_policy WHERE polrelid = 'secured'::regclass AND polname = 'kg_node'}),
+	'kg_node', 'which lets the node see all rows');
+$source->safe_psql('postgres', q{CREATE PUBLICATION filtered FOR TABLE orders WHERE (id <> '')});
+like(refusal('orders', publication => 'filtered'), qr/has a filter or a list of columns for table orders.*SET TABLE orders/s, 'a filter');
+$source->safe_psql('postgres', 'DROP PUBLICATION filtered; DROP PUBLICATION other');
+
+#
+# Odd shapes: a partitioned table at the source, and what is left out of an UPDATE
+#
+$source->safe_psql('postgres', q{
+	DROP TABLE orders;
+	CREATE TABLE orders (id text, org_id text NOT NULL DEFAULT 'default', status text, version int NOT NULL DEFAULT 0,
+		callback_url text, updated_at timestamptz NOT NULL DEFAULT clock_timestamp(), day int NOT NULL DEFAULT 1, big text,
+		PRIMARY KEY (id, day)) PARTITION BY LIST (day);
+	CREATE TABLE orders_1 PARTITION OF orders FOR VALUES IN (1);
+	CREATE TABLE orders_2 PARTITION OF orders FOR VALUES IN (2)});
+is((prepare_source($source))[0], 0, 'a partitioned table is prepared');
+my $node = new_delivery_node('node', $secret);
+$node->safe_psql('postgres', q{
+	ALTER TABLE orders ADD COLUMN day int NOT NULL DEFAULT 1, ADD COLUMN big text, DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (id, day);
+	SELECT count(*) FROM kg_watch('orders', 'order', 'id', 'status', 'callback_url', 'org_id', '{"id": "id", "status": "status", "big": "big", "day": "day"}')});
+follow($node, $source, 'n1');
+
+sub committed { $source->safe_psql('postgres', $_[0]); return; }
+sub arrived
+{
+	my ($n, $what) = @_;
+
+	return map { "$_->{json}{id} $_->{json}{status}" } ($receiver->wait_for_requests($n))[ $n - 1 ];
+}
+committed(qq{INSERT INTO orders (id, status, callback_url, big) SELECT 'big', 'new', '$url', string_agg(md5(g::text), '') FROM generate_series(1, 15000) g});
+is(arrived(1), 'big new', 'a large row arrives');
+committed(q{UPDATE orders SET day = 2 WHERE id = 'big'});
+committed(q{UPDATE orders SET status = 'paid' WHERE id = 'big'});
+is(arrived(2), 'big paid', 'a row that only moved to another partition is no event');
+my @got = $receiver->requests;
+is(length $got[1]{json}{big}, 480000, 'what the UPDATE left out for its size is in the payload');
+is($got[1]{json}{big}, $got[0]{json}{big}, 'as it was');
+committed(q{UPDATE orders SET day = 1, status = 'refunded' WHERE id = 'big'});
+is(arrived(3), 'big refunded', 'a move with a change of status is one');
+committed(qq{BEGIN; INSERT INTO orders (id, status, callback_url) VALUES ('two', 'new', '$url'); PREPARE TRANSACTION 'p'});
+committed(q{UPDATE orders SET status = 'kept' WHERE id = 'big'});
+is(arrived(4), 'big kept', 'what is prepared is none yet');
+committed(q{COMMIT PREPARED 'p'});
+is(arrived(5), 'two new', 'it is once it is committed');
+committed(qq{BEGIN; SAVEPOINT a; INSERT INTO orders (id, status, callback_url) VALUES ('no', 'new', '$url'); ROLLBACK TO a;
+	INSERT INTO orders (id, status, callback_url) VALUES ('yes', 'new', '$url'); COMMIT});
+is(arrived(6), 'yes new', 'what a savepoint has taken back is none');
+
+#
+# A slot that is gone, and what it had
+#
+wait_until_settled($node);
+my $slot = $node->safe_psql('postgres', 'SELECT slot FROM kgwebhook.source');
+$node->stop;
+committed(q{UPDATE orders SET status = 'lost' WHERE id = 'two'});
+committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('unseen', 'new', '$url')});
+committed(q{DELETE FROM orders WHERE id = 'yes'});
+wait_for_row($source, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = '$slot'");
+committed("SELECT pg_drop_replication_slot('$slot')");
+$node->start;
+wait_for_state($node, 'slot lost');
+like($node->safe_psql('postgres', q{SELECT finding FROM kg_status() WHERE severity = 'critical'}),
+	qr/source "src" is slot lost/, 'kg_status() says so');
+is($node->safe_psql('postgres', q{SELECT string_agg(object_id, ' ' ORDER BY object_id) FROM kg_compare()}), 'two unseen yes',
+	'kg_compare() lists what differs');
+is($node->safe_psql('postgres', 'SELECT events, changed, gone FROM kg_resync(dry_run => true)'), '2|2|1', 'a dry run counts');
+is($node->safe_psql('postgres', 'SELECT events, changed, gone FROM kg_resync()'), '2|2|1', 'kg_resync() takes them over');
+wait_for_state($node, 'streaming');
+@got = $receiver->wait_for_requests(8);
+is(join(' ', sort map { "$_->{json}{id}:$_->{json}{status}" } @got[ 6, 7 ]), 'two:lost unseen:new', 'each last status is sent');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM kg_compare()'), 0, 'nothing differs any more');
+committed(q{UPDATE orders SET status = 'on' WHERE id = 'unseen'});
+is(arrived(9), 'unseen on', 'and the stream goes on');
+is($source->safe_psql('postgres', 'SELECT count(*) FROM pg_replication_slots'), 1, 'by one slot');
+
+#
+# A transaction that cannot be applied
+#
+$node->safe_psql('postgres', q{SET session_replication_role = replica; INSERT INTO orders (id) VALUES ('dup')});
+committed(qq{BEGIN; INSERT INTO orders (id, status, callback_url) VALUES ('dup', 'new', '$url'), ('beside', 'new', '$url'); COMMIT});
+committed(q{UPDATE orders SET status = 'waits' WHERE id = 'unseen'});
+wait_for_state($node, 'broken');
+is($node->safe_psql('postgres', q{SELECT string_agg(object_id || ' ' || status, ' ' ORDER BY object_id) FROM kg_skip()}),
+	'beside new dup new', 'kg_skip() names its objects');
+wait_for_state($node, 'streaming');
+@got = $receiver->wait_for_requests(12);
+is(join(' ', sort map { "$_->{json}{id}:$_->{json}{status}" } @got[ 9 .. 11 ]), 'beside:new dup:new unseen:waits', 'and loses nothing');
+is($node->safe_psql('postgres', 'SELECT skipped FROM kgwebhook.sources'), 1, 'it is counted');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM kg_compare()'), 0, 'nothing differs');
+my (undef, undef, $stderr) = $node->psql('postgres', 'SELECT * FROM kg_skip()');
+like($stderr, qr/source "src" does not stand still at a transaction/, 'there is nothing to skip now');
+
+#
+# What a control node has changed is noticed: secrets that arrive by replication
+#
+my $control = new_node('control', 'wal_level' => 'logical', 'kgwebhook.enabled' => 'off');
+my $next = 'whsec_' . 'q' x 32;
+$control->safe_psql('postgres', "SELECT kg_set_secret('o1', '$secret'); CREATE PUBLICATION config FOR TABLE kgwebhook.secret");
+$node->safe_psql('postgres', q{DELETE FROM kgwebhook.secret WHERE org_id = 'o1'});
+$node->safe_psql('postgres', "CREATE SUBSCRIPTION config CONNECTION '@{[ $control->connstr ]} dbname=postgres' PUBLICATION config");
+committed(qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('signed', 'o1', 'first', '$url')});
+@got = $receiver->wait_for_requests(13);
+is("$got[12]{json}{status} $got[12]{valid}", 'first 1', 'a secret that was copied signs');
+wait_for_row($node, q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel});
+$receiver->set_secret($next);
+$control->safe_psql('postgres', "SELECT kg_set_secret('o1', '$next')");
+wait_for_row($node, "SELECT secret = '$next' FROM kgwebhook.secret WHERE org_id = 'o1'", 'the secret');
+committed(q{UPDATE orders SET status = 'second' WHERE id = 'signed'});
+@got = $receiver->wait_for_requests(14);
+is("$got[13]{json}{status} $got[13]{valid}", 'second 1', 'and so does one that has changed, at once');
+$node->safe_psql('postgres', 'DROP SUBSCRIPTION config');
+$control->stop;
+
+$node->safe_psql('postgres', q{SELECT kg_unfollow('src')});
+$node->stop;
+$source->stop;
+done_testing();
