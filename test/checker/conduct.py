@@ -198,7 +198,13 @@ class Conduct:
             if destination not in spans:
                 spans[destination] = without(self.calms, [
                     hole[1:] for hole in excused if hole[0] == destination])
-            yield overlap(at, self.first.get(key, float("inf")), spans[destination]), key
+            yield overlap(at, self._end(key), spans[destination]), key
+
+    def _end(self, key):
+        """When a delivery arrived, or was superseded; else never."""
+        last = self.log[key][-1] if key in self.log else None
+        passed_by = last.began if last and last.superseded else float("inf")
+        return self.first.get(key, passed_by)
 
     def faults(self):
         """What must be empty and isn't, by name."""
