@@ -235,6 +235,7 @@ INSERT INTO calls VALUES
 	('signed_bodies', $$ kgwebhook.signed_bodies('hijack', '{"{}"}') $$),
 	('note_removed', $$ kgwebhook.note_removed('kgwebhook.delivery_log_default', pg_catalog.now()) $$),
 	('kg_dashboard', $$ pg_catalog.concat(public.kg_dashboard(), public.kg_dashboard('hijack')) $$),
+	('tell_endpoint', $$ kgwebhook.tell_endpoint((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions), 'endpoint.failing', 'why') $$),
 	('kg_update_subscription', $$ public.kg_update_subscription((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions), 'https://b.example/') $$),
 	('kg_forget', $$ public.kg_forget('hijack', 'x') $$),
 	('value_schema', $$ kgwebhook.value_schema('pg_catalog.int8[]'::pg_catalog.regtype) $$),

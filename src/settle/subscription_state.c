@@ -15,6 +15,9 @@
  * the first failure, and the first acknowledgement after it.  So a healthy one
  * costs nothing.
  *
+ * What an organization has to know is an event of its own: that an endpoint has been
+ * failing for long, is disabled, or is back.
+ *
  * A row that a session has locked (to pause it, say) is left as it is, and the
  * next outcome tries again: one session's open transaction must not hold up
  * what others get.
@@ -45,6 +48,9 @@
 /* Room for a reason; it is cut if it is longer. */
 #define REASON_SIZE 400
 
+/* After so long, its failing is told to the organization. */
+#define TOLD_AFTER USECS_PER_HOUR
+
 /* How one stands after some of a batch's outcomes. */
 typedef struct KgwChange
 {
@@ -52,6 +58,9 @@ typedef struct KgwChange
 	bool		changed;
 	TimestampTz failing_since;
 	char	   *disabled;		/* the reason, if that's what it comes to */
+	bool		told;			/* that it is failing */
+	const char *event;			/* what is to be told now, or NULL */
+	char	   *why;			/* and the reason */
 } KgwChange;
 
 static HTAB *states;
@@ -116,7 +125,7 @@ read_state(KgwSubscriptionState *state)
 			 "SELECT paused_at IS NOT NULL, failing_since,"
 			 " pg_catalog.format('subscription %s is disabled since %s UTC: %s', subscription_id,"
 			 " pg_catalog.to_char(disabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
-			 " disabled_reason), disabled_at IS NOT NULL, resumed_at"
+			 " disabled_reason), disabled_at IS NOT NULL, resumed_at, told_at IS NOT NULL"
 			 "  FROM kgwebhook.subscription WHERE subscription_id OPERATOR(pg_catalog.=) $1",
 			 1, types);
 	args[0] = Int64GetDatum(state->subscription_id);
@@ -138,6 +147,7 @@ read_state(KgwSubscriptionState *state)
 		state->refusal = SPI_getvalue(tuple, desc, 3);
 	value = SPI_getbinval(tuple, desc, 5, &isnull);
 	state->resumed_at = isnull ? 0 : DatumGetTimestampTz(value);
+	state->told = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -240,7 +250,8 @@ change_of(KgwChange *changes, int *count, int64 subscription_id)
 		return NULL;
 	changes[*count] = (KgwChange) {
 		.subscription_id = subscription_id,
-		.failing_since = state->failing_since
+		.failing_since = state->failing_since,
+		.told = state->told
 	};
 	return &changes[(*count)++];
 }
@@ -257,6 +268,29 @@ has_failed_for_long(const KgwChange *change)
 	return GetCurrentTimestamp() - change->failing_since >= span;
 }
 
+/*
+ * Whether its failing is to be told: once, when a delivery is given up or it has gone on for
+ * an hour, and when it is disabled.
+ */
+static void
+note_what_to_tell(KgwChange *change, const KgwSettlement *settlement)
+{
+	const char *error = settlement->attempt->error;
+
+	if (change->disabled != NULL)
+		change->event = "endpoint.disabled";
+	else if (change->told)
+		return;
+	else if (settlement->fate == KGW_FATE_DEAD ||
+			 GetCurrentTimestamp() - change->failing_since >= TOLD_AFTER)
+		change->event = "endpoint.failing";
+	else
+		return;
+	change->told = true;
+	change->changed = true;
+	change->why = pstrdup(error != NULL ? error : "out of memory");
+}
+
 /* Take one outcome in. */
 static void
 apply(KgwChange *change, const KgwSettlement *settlement)
@@ -267,8 +301,10 @@ apply(KgwChange *change, const KgwSettlement *settlement)
 		return;
 	if (attempt->outcome == KGW_ACKNOWLEDGED)
 	{
-		change->changed |= change->failing_since != 0;
+		change->changed |= change->failing_since != 0 || change->told;
 		change->failing_since = 0;
+		change->event = change->told ? "endpoint.recovered" : NULL;
+		change->told = false;
 		return;
 	}
 	if (change->failing_since == 0)
@@ -286,6 +322,7 @@ apply(KgwChange *change, const KgwSettlement *settlement)
 				 "; the last attempt: %s", attempt->error ? attempt->error : "out of memory");
 	}
 	change->changed |= change->disabled != NULL;
+	note_what_to_tell(change, settlement);
 }
 
 /* Write a change down; false when a session has locked the row, or has removed it. */
@@ -293,17 +330,18 @@ static bool
 write_change(const KgwChange *change, const char *reason)
 {
 	static SPIPlanPtr kept;
-	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID};
-	Datum		args[3] = {Int64GetDatum(change->subscription_id)};
-	char		nulls[] = "   ";
+	Oid			types[] = {INT8OID, TIMESTAMPTZOID, TEXTOID, BOOLOID};
+	Datum		args[4] = {Int64GetDatum(change->subscription_id), 0, 0, BoolGetDatum(change->told)};
+	char		nulls[] = "    ";
 
 	kgw_saved_plan(&kept,
 			 "UPDATE kgwebhook.subscription s SET failing_since = $2,"
-			 "   disabled_at = CASE WHEN $3 IS NOT NULL THEN pg_catalog.now() END, disabled_reason = $3"
+			 "   disabled_at = CASE WHEN $3 IS NOT NULL THEN pg_catalog.now() END, disabled_reason = $3,"
+			 "   told_at = CASE WHEN $4 THEN coalesce(told_at, pg_catalog.now()) END"
 			 " WHERE s.subscription_id OPERATOR(pg_catalog.=) ANY (ARRAY("
 			 "   SELECT n.subscription_id FROM kgwebhook.subscription n"
 			 "    WHERE n.subscription_id OPERATOR(pg_catalog.=) $1 AND n.disabled_at IS NULL"
-			 "      FOR UPDATE SKIP LOCKED))", 3, types);
+			 "      FOR UPDATE SKIP LOCKED))", 4, types);
 	if (change->failing_since != 0)
 		args[1] = TimestampTzGetDatum(change->failing_since);
 	else
@@ -330,6 +368,26 @@ announce(const KgwChange *change, const char *reason)
 	kgw_commit_callback_changed(KGW_CHANGED_SUBSCRIPTIONS);
 }
 
+/* Have it told to the organization's other endpoints, and to the platform. */
+static void
+tell(const KgwChange *change)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {INT8OID, TEXTOID, TEXTOID};
+	Datum		args[3] = {Int64GetDatum(change->subscription_id), CStringGetTextDatum(change->event)};
+	char		nulls[] = "  n";
+
+	if (change->why != NULL)
+	{
+		args[2] = CStringGetTextDatum(kgw_encoding_from_wire(change->why, strlen(change->why)));
+		nulls[2] = ' ';
+	}
+	kgw_saved_plan(&kept, "SELECT kgwebhook.tell_endpoint($1, $2, $3)", 3, types);
+	if (SPI_execute_plan(kept, args, nulls, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not tell about a subscription");
+	kgw_commit_callback_wake(1);
+}
+
 static void
 settle_change(const KgwChange *change)
 {
@@ -341,6 +399,8 @@ settle_change(const KgwChange *change)
 		return;
 	if (reason != NULL)
 		announce(change, reason);
+	if (change->event != NULL)
+		tell(change);
 
 	/* should this transaction fail, the table says what was before */
 	state = hash_search(states, &change->subscription_id, HASH_FIND, NULL);

@@ -19,6 +19,7 @@ typedef struct KgwSubscriptionState
 	bool		paused;
 	char	   *refusal;		/* why it takes no deliveries, or NULL */
 	TimestampTz failing_since;	/* 0 = it isn't failing */
+	bool		told;			/* that it is failing */
 	TimestampTz resumed_at;		/* 0 = it was never resumed */
 } KgwSubscriptionState;
 
