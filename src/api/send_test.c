@@ -347,6 +347,12 @@ log_attempts(ReturnSetInfo *result, const KgwTests *tests)
 {
 	for (int i = 0; i < tests->count; i++)
 		log_attempt(result, &tests->test[i].row, &tests->test[i].attempt);
+}
+
+/* A caller who can still roll back is told what that does not undo. */
+static void
+warn_of_rollback(void)
+{
 	if (IsTransactionBlock() || IsSubTransaction())
 		ereport(NOTICE,
 				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
@@ -354,36 +360,23 @@ log_attempts(ReturnSetInfo *result, const KgwTests *tests)
 				 errdetail("It was sent, and a rollback does not change that.")));
 }
 
-/* Raise the error that is being handled again, and say what it leaves behind. */
+/* What an error of a call leaves behind. */
 static void
-rethrow_as_unlogged(MemoryContext caller)
+describe_unlogged(void *arg)
 {
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(caller);
-	error = CopyErrorData();
-	FlushErrorState();
-	if (error->detail == NULL)
-		error->detail = pstrdup("The test may have been sent; the log has no row of it.");
-	ReThrowError(error);
+	errcontext("The test may have been sent; the log has no row of it.");
 }
 
 /* From here on the error of a call has to tell that there may be something to see. */
 static void
 send_and_log(ReturnSetInfo *result, KgwTests *tests)
 {
-	MemoryContext caller = CurrentMemoryContext;
+	ErrorContextCallback context = {.callback = describe_unlogged,.previous = error_context_stack};
 
-	PG_TRY();
-	{
-		send_and_wait(tests);
-		log_attempts(result, tests);
-	}
-	PG_CATCH();
-	{
-		rethrow_as_unlogged(caller);
-	}
-	PG_END_TRY();
+	error_context_stack = &context;
+	send_and_wait(tests);
+	log_attempts(result, tests);
+	error_context_stack = context.previous;
 }
 
 /*
@@ -404,6 +397,7 @@ kg_send_test(PG_FUNCTION_ARGS)
 	make_rows(tests, PG_ARGISNULL(0) ? NULL : tests->test[0].row.url, org_id, status);
 	prepare(tests, org_id);
 	send_and_log(result, tests);
+	warn_of_rollback();
 	SPI_finish();
 	return (Datum) 0;
 }

@@ -37,6 +37,7 @@
 #include "catalog/pg_am.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/ipc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -197,22 +198,22 @@ kgw_partition_move_from_before(Relation rel, HeapTuple row)
 		 !TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(row->t_data)));
 }
 
-/* As name_of(), for names that outlive the watch, which an error releases if it is "ours". */
 static void
-read_names(const KgwWatch *watch, bool ours, HeapTuple row, TupleDesc desc, KgwNamedRow *named)
+release_watch(int code, Datum watch)
 {
-	PG_TRY();
+	kgw_watch_cache_release((const KgwWatch *) DatumGetPointer(watch));
+}
+
+/* As name_of(), for names that outlive the watch, which an error releases. */
+static void
+read_names(const KgwWatch *watch, HeapTuple row, TupleDesc desc, KgwNamedRow *named)
+{
+	PG_ENSURE_ERROR_CLEANUP(release_watch, PointerGetDatum(watch));
 	{
 		*named = name_of(watch, row, desc);
 		named->kind = pstrdup(named->kind);
 	}
-	PG_CATCH();
-	{
-		if (ours)
-			kgw_watch_cache_release(watch);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	PG_END_ENSURE_ERROR_CLEANUP(release_watch, PointerGetDatum(watch));
 }
 
 /*
@@ -246,7 +247,10 @@ read_departure(const KgwDeparture *departure, const KgwWatch *watch, Relation he
 
 	if (row != NULL)
 	{
-		read_names(watch, elsewhere, row, RelationGetDescr(rel), named);
+		if (elsewhere)
+			read_names(watch, row, RelationGetDescr(rel), named);
+		else
+			*named = name_of(watch, row, RelationGetDescr(rel));
 		*command = HeapTupleHeaderGetCmax(row->t_data);
 		*old = kgw_partition_move_from_before(rel, row);
 	}

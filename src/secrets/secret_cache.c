@@ -24,6 +24,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "storage/ipc.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -118,6 +119,12 @@ fill_keyring(text *org_id, HeapTuple row, TupleDesc desc, KgwKeyring *keyring)
 	}
 }
 
+static void
+clear_keyring(int code, Datum keyring)
+{
+	kgw_keyring_clear((KgwKeyring *) DatumGetPointer(keyring));
+}
+
 /*
  * The organization's keyring; the caller clears it.  It has a fault when there is
  * no secret.  Needs SPI to be connected and rights on kgwebhook.secret.  An error
@@ -139,17 +146,13 @@ kgw_secret_cache_read(const char *org_id, KgwKeyring *keyring)
 		keyring->fault = no_secret;
 	else
 	{
-		PG_TRY();
+		/* also when the process ends within: a core dump shall not have it */
+		PG_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 		{
 			fill_keyring(DatumGetTextPP(args[0]), SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
 						 keyring);
 		}
-		PG_CATCH();
-		{
-			kgw_keyring_clear(keyring);
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
+		PG_END_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 	}
 	SPI_freetuptable(SPI_tuptable);
 }

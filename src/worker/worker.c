@@ -26,7 +26,6 @@
 #include <malloc.h>
 #endif
 
-#include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -38,7 +37,9 @@
 #include "utils/memutils.h"
 
 #include "pg/compat.h"
+#include "pg/error_recovery.h"
 #include "pg/guc.h"
+#include "pg/transaction.h"
 #include "send/http_client.h"
 #include "shmem/counters.h"
 #include "shmem/destination_stats.h"
@@ -208,16 +209,12 @@ work(KgwLoop *loop)
 }
 
 /* The name of the database, which outlives every transaction. */
-static const char *
-database_name(void)
+static void
+read_database_name(void *arg)
 {
-	char	   *name;
+	char	   *name = get_database_name(MyDatabaseId);
 
-	StartTransactionCommand();
-	name = get_database_name(MyDatabaseId);
-	name = MemoryContextStrdup(TopMemoryContext, name != NULL ? name : "");
-	CommitTransactionCommand();
-	return name;
+	*(const char **) arg = MemoryContextStrdup(TopMemoryContext, name != NULL ? name : "");
 }
 
 typedef struct KgwWorkerName
@@ -237,15 +234,15 @@ name_worker(void *arg)
 
 /* Start over until the database has no extension; then say so and end. */
 static void
-serve(int shard)
+serve(void *arg)
 {
-	const char *database = database_name();
-	KgwWorkerName name = {shard, database};
+	KgwWorkerName name = {.shard = *(int *) arg};
 	ErrorContextCallback context = {error_context_stack, name_worker, &name};
+	int			shard = name.shard;
 	KgwLoop    *loop;
 
+	kgw_transaction_run("reading the name of the database", read_database_name, &name.database);
 	error_context_stack = &context;
-
 	kgw_http_client_init();
 	loop = kgw_loop_new(shard);
 	kgw_destination_stats_clear();
@@ -256,16 +253,24 @@ serve(int shard)
 
 		kgw_worker_slots_worker_present();
 		ereport(LOG,
-				(errmsg("kgwebhook worker %d of database \"%s\" has started", shard, database),
+				(errmsg("kgwebhook worker %d of database \"%s\" has started", shard, name.database),
 				 errhidecontext(true)));
 		reason = work(loop);
 		ereport(LOG,
-				(errmsg("kgwebhook worker %d of database \"%s\" has stopped", shard, database),
+				(errmsg("kgwebhook worker %d of database \"%s\" has stopped", shard, name.database),
 				 errdetail_internal("%s", reason), errhidecontext(true)));
 	}
 	else
 		kgw_worker_slots_worker_absent();
 	error_context_stack = context.previous;
+}
+
+/* An error that ends the process is put on record first. */
+static bool
+record_fatal(const ErrorData *error)
+{
+	kgw_counters_error(error);
+	return false;
 }
 
 /*
@@ -292,20 +297,6 @@ kgw_worker_main(Datum arg)
 	CurrentMemoryContext = AllocSetContextCreate(TopMemoryContext, "kgwebhook worker",
 												 ALLOCSET_DEFAULT_SIZES);
 
-	PG_TRY();
-	{
-		serve(shard);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(TopMemoryContext);
-		error = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_OPERATOR_INTERVENTION)
-			kgw_counters_error(error);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	kgw_error_recovery_transaction(serve, &shard, record_fatal);
 	proc_exit(0);
 }

@@ -120,7 +120,7 @@ my $hang = $receiver->url('/hang');
 (undef, undef, $err) =
   $node->psql('postgres', "SET statement_timeout = '1s'; SELECT outcome FROM kg_send_test('$hang')");
 like($err, qr/canceling statement due to statement timeout/, 'one that is cancelled');
-like($err, qr/DETAIL:  The test may have been sent; the log has no row of it[.]/, 'says what it leaves behind');
+like($err, qr/CONTEXT:  The test may have been sent; the log has no row of it[.]/, 'says what it leaves behind');
 is(scalar($receiver->requests(path => '/hang')), 1, 'it was sent');
 
 $node->stop;
