@@ -36,7 +36,7 @@ use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(
   new_node init_node configure_node start_receiver make_intents_table insert_intent
-  set_status open_endpoint wait_for_log_rows wait_until_settled delivery_log
+  insert_intents make_plain_table set_status open_endpoint wait_for_log_rows wait_until_settled delivery_log
   wait_for_worker worker_pids reload build_library
 );
 
@@ -162,6 +162,44 @@ sub insert_intent
 		  . ') VALUES ('
 		  . join(', ', @columns{@names})
 		  . ')');
+	return;
+}
+
+=head2 insert_intents($node, $prefix, $n, $url)
+
+So many pending payment intents to one URL, in one statement: ${prefix}1 and on.
+
+=cut
+
+sub insert_intents
+{
+	my ($node, $prefix, $n, $url) = @_;
+
+	$node->safe_psql(
+		'postgres', qq{
+		INSERT INTO payment_intents (payment_intent_id, callback_url)
+		SELECT '$prefix' || i, '$url' FROM generate_series(1, $n) i});
+	return;
+}
+
+=head2 make_plain_table($node, $receiver)
+
+The extension on a node of init_node(); a table t (id, status, callback_url),
+watched as kind t; and a secret, which the receiver gets.
+
+=cut
+
+sub make_plain_table
+{
+	my ($node, $receiver) = @_;
+
+	$node->safe_psql(
+		'postgres', q{
+		SET client_min_messages = warning;
+		CREATE EXTENSION kgwebhook CASCADE;
+		CREATE TABLE t (id text, status text, callback_url text);
+		SELECT kg_watch('t', event => 't', id_column => 'id', org_column => NULL)});
+	$receiver->set_secret($node->safe_psql('postgres', 'SELECT kg_create_secret()'));
 	return;
 }
 

@@ -27,13 +27,7 @@ my $node = init_node('main', 'kgwebhook.allowed_networks' => undef,
 	local $ENV{ALL_PROXY} = $proxy->url('');
 	$node->start;
 }
-$node->safe_psql(
-	'postgres', q{
-	SET client_min_messages = warning;
-	CREATE EXTENSION kgwebhook CASCADE;
-	CREATE TABLE t (id text, status text, callback_url text);
-	SELECT kg_watch('t', event => 't', id_column => 'id', org_column => NULL)});
-$receiver->set_secret($node->safe_psql('postgres', 'SELECT kg_create_secret()'));
+make_plain_table($node, $receiver);
 my $port = $receiver->port;
 my $id = 0;
 

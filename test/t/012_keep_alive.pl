@@ -18,17 +18,6 @@ my $node = new_node('main',
 	'kgwebhook.retry_schedule' => "'" . join(',', ('20ms') x 30, '1h') . "'");
 my $secret = make_intents_table($node);
 
-sub insert_many
-{
-	my ($prefix, $n, $url) = @_;
-
-	$node->safe_psql(
-		'postgres', qq{
-		INSERT INTO payment_intents (payment_intent_id, callback_url)
-		SELECT '$prefix' || i, '$url' FROM generate_series(1, $n) i});
-	return;
-}
-
 # Requests that came more than once for one attempt.
 sub doubled
 {
@@ -64,7 +53,7 @@ foreach my $n (1 .. 10)
 wait_until_settled($node);
 is_deeply([ map { $_->{connection} } $receiver->requests ],
 	[ (1) x 10 ], 'one after the other, by one connection');
-insert_many('many', 1000, $receiver->url);
+insert_intents($node, 'many', 1000, $receiver->url);
 wait_until_settled($node);
 my ($most) = sort { $b <=> $a } map { $_->{connection} } $receiver->requests;
 cmp_ok($most, '<=', 33, "a thousand by $most connections");
@@ -79,7 +68,7 @@ foreach my $n (1 .. 10)
 	insert_intent($node, "leaving$n", $leaving->url('/keepalive-close'));
 	$leaving->wait_for_requests($n, if => sub { $_[0]{headers}{'webhook-attempt'} == 1 });
 }
-insert_many('leaving_many', 300, $leaving->url('/keepalive-close'));
+insert_intents($node, 'leaving_many', 300, $leaving->url('/keepalive-close'));
 wait_until_settled($node);
 is_deeply([ doubled($leaving) ], [], 'a connection that closes between requests: none is doubled');
 is_deeply([ unlogged($leaving) ], [], 'and all are in the log');
@@ -117,11 +106,11 @@ is( $node->safe_psql(
 #
 # A receiver that restarts, with connections kept from before
 #
-insert_many('before', 50, $receiver->url);
+insert_intents($node, 'before', 50, $receiver->url);
 wait_until_settled($node);
 $receiver->stop;
 my $again = start_receiver(secret => $secret, port => $receiver->port);
-insert_many('after', 50, $again->url);
+insert_intents($node, 'after', 50, $again->url);
 wait_until_settled($node);
 is_deeply([ doubled($again) ], [], 'a receiver that was restarted: none is doubled');
 my %arrived = map { $_->{json}{payment_intent_id} => 1 } $again->requests;

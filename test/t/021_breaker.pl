@@ -40,17 +40,6 @@ sub wait_until_shown
 	return;
 }
 
-sub insert_many
-{
-	my ($prefix, $n, $url) = @_;
-
-	$node->safe_psql(
-		'postgres', qq{
-		INSERT INTO payment_intents (payment_intent_id, callback_url)
-		SELECT '$prefix' || i, '$url' FROM generate_series(1, $n) i});
-	return;
-}
-
 # Statuses in the order of their arrival, by object.
 sub statuses
 {
@@ -71,14 +60,14 @@ sub statuses
 #
 my $n = 2000;
 $dead->stop;
-insert_many('wait', $n, $dead->url('/slow/10'));
+insert_intents($node, 'wait', $n, $dead->url('/slow/10'));
 wait_until_shown(q{state = 'backing_off'});
 $node->safe_psql('postgres', q{UPDATE payment_intents SET status = 'success'});
 is(shown('pending'), 2 * $n, 'all of it waits');
 is(shown('failures_in_a_row >= 5'), 't', 'after a few failures');
 is(shown('last_success IS NULL'), 't', 'and no success so far');
 
-insert_many('healthy', 500, $healthy->url);
+insert_intents($node, 'healthy', 500, $healthy->url);
 wait_until_settled($node, "destination = '@{[ $healthy->destination ]}'");
 is(scalar(() = $healthy->lines), 500, 'another destination is served in the meantime');
 
@@ -137,7 +126,7 @@ reload($node, 'kgwebhook.retry_schedule' => "'" . join(',', ('20ms') x 60) . "'"
 insert_intent($node, 'poison', $well->url('/status/500'));
 wait_for_log_rows($node, 10, q{object_id = 'poison'});
 is(shown('state'), 'ok', 'an object that is refused time and again backs off, not its destination');
-insert_many('beside', 300, $well->url);
+insert_intents($node, 'beside', 300, $well->url);
 wait_until_settled($node, q{object_id LIKE 'beside%'});
 is(scalar(() = $well->requests(path => '/ok')), 300, 'the others beside it arrive');
 wait_until_settled($node);

@@ -16,17 +16,6 @@ my $node = new_node('main', 'autovacuum' => 'off');
 my $secret = make_intents_table($node);
 my $receiver = start_receiver(secret => $secret);
 
-sub insert_many
-{
-	my ($prefix, $n, $url) = @_;
-
-	$node->safe_psql(
-		'postgres', qq{
-		INSERT INTO payment_intents (payment_intent_id, callback_url)
-		SELECT '$prefix' || i, '$url' FROM generate_series(1, $n) i});
-	return;
-}
-
 # How often each object with this prefix has arrived.
 sub arrivals_of
 {
@@ -52,7 +41,7 @@ sub last_error_is
 my $operator = $node->background_psql('postgres', on_error_die => 1);
 my ($worker) = wait_for_worker($node);
 $operator->query_safe('BEGIN; LOCK TABLE kgwebhook.delivery_log IN ACCESS EXCLUSIVE MODE');
-insert_many('locked', 40, $receiver->url);
+insert_intents($node, 'locked', 40, $receiver->url);
 insert_intent($node, 'row', $receiver->url);
 set_status($node, 'row', 'success');
 $node->poll_query_until('postgres',
@@ -109,7 +98,7 @@ pass('stats says which');
 # It is tried again and again, but only to be written down.
 my $log = -s $node->logfile;
 $node->wait_for_log(qr/row poison is not to be deleted/, $log);
-insert_many('later', 50, $receiver->url);
+insert_intents($node, 'later', 50, $receiver->url);
 wait_until_settled($node, q{object_id LIKE 'later%'});
 is(arrivals_of('poison')->{poison}, 1, 'it is sent once, and its successor waits');
 is($node->safe_psql('postgres', q{
@@ -130,7 +119,7 @@ is(arrivals_of('poison')->{poison}, 2, 'each transition was sent once');
 open_endpoint($node, $receiver->url('/while/deleted/ok'));
 my $opened = () = $receiver->requests(path => '/while/deleted/ok');
 $receiver->hold('deleted');
-insert_many('deleted', 5, $receiver->url('/while/deleted/ok'));
+insert_intents($node, 'deleted', 5, $receiver->url('/while/deleted/ok'));
 $receiver->wait_for_requests($opened + 5, path => '/while/deleted/ok');
 $node->safe_psql('postgres', 'DELETE FROM kgwebhook.queue');
 $receiver->release('deleted');

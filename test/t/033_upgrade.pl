@@ -135,17 +135,6 @@ sub refusal
 	return join "\n", $err =~ /^.*?ERROR:  (.*)$/m, $err =~ /^((?:DETAIL|HINT):  .*)$/mg;
 }
 
-sub insert_many
-{
-	my ($prefix, $path) = @_;
-
-	$node->safe_psql(
-		'postgres', qq{
-		INSERT INTO payment_intents (payment_intent_id, callback_url)
-		SELECT '$prefix' || i, '@{[ $slow->url($path) ]}' FROM generate_series(1, $held) i});
-	return;
-}
-
 # What a receiver got of payments with a prefix.
 sub requests_of
 {
@@ -157,10 +146,10 @@ sub requests_of
 
 # Held after as many have arrived, so that all that may be on the network are.
 is(extension_version(), $this, "version $this");
-insert_many('opens', '/while/held/ok');
+insert_intents($node, 'opens', $held, $slow->url('/while/held/ok'));
 wait_until_settled($node);
 $slow->hold('held');
-insert_many('held', '/while/held/ok');
+insert_intents($node, 'held', $held, $slow->url('/while/held/ok'));
 $slow->wait_for_requests($held + 8);
 
 #

@@ -24,13 +24,7 @@ my $port = $receiver->port;
 my $node = init_node('main', 'kgwebhook.allowed_networks' => undef,
 	'kgwebhook.retry_schedule' => "'50ms,1h'");
 $world->start($node);
-$node->safe_psql(
-	'postgres', q{
-	SET client_min_messages = warning;
-	CREATE EXTENSION kgwebhook CASCADE;
-	CREATE TABLE t (id text, status text, callback_url text);
-	SELECT kg_watch('t', event => 't', id_column => 'id', org_column => NULL)});
-$receiver->set_secret($node->safe_psql('postgres', 'SELECT kg_create_secret()'));
+make_plain_table($node, $receiver);
 my $id = 0;
 
 # Sends an event to each of these names, and returns the first attempts.

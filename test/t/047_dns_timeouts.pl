@@ -28,13 +28,7 @@ my %names = (
 	map { $_ => { silent => JSON::PP::true } } @silent);
 $world->names(%names);
 $world->start($node);
-$node->safe_psql(
-	'postgres', q{
-	SET client_min_messages = warning;
-	CREATE EXTENSION kgwebhook CASCADE;
-	CREATE TABLE t (id text, status text, callback_url text);
-	SELECT kg_watch('t', event => 't', id_column => 'id', org_column => NULL)});
-$receiver->set_secret($node->safe_psql('postgres', 'SELECT kg_create_secret()'));
+make_plain_table($node, $receiver);
 my ($worker) = wait_for_worker($node);
 
 sub send_to

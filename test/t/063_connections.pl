@@ -62,17 +62,6 @@ sub health_of
 		"SELECT state, failures_in_a_row FROM kgwebhook.destinations WHERE destination = '@{[ $receiver->destination ]}'");
 }
 
-sub insert_many
-{
-	my ($prefix, $n, $url) = @_;
-
-	$node->safe_psql(
-		'postgres', qq{
-		INSERT INTO payment_intents (payment_intent_id, callback_url)
-		SELECT '$prefix' || i, '$url' FROM generate_series(1, $n) i});
-	return;
-}
-
 #
 # A receiver that closes without announcing it
 #
@@ -154,20 +143,20 @@ my $forgetful = start_receiver(secret => $secret);
 my $file = dirname($forgetful->{record}) . '/forgotten';
 reload($node, 'kgwebhook.retry_schedule' => "'100ms,100ms,1s,1s,1s,1h'");
 $url = $forgetful->url('/forget/forgotten/slow/20');
-insert_many('burst', 200, $url);
+insert_intents($node, 'burst', 200, $url);
 wait_until_settled($node);
 my ($kept) = sort { $b <=> $a } map { $_->{connection} } $forgetful->requests;
 cmp_ok($kept, '>=', 10, "a burst leaves $kept connections");
 sleep 1 while time <= (stat $forgetful->{record})[9];
 append_to_file($file, '');
-insert_many('late', 6, $url);
+insert_intents($node, 'late', 6, $url);
 wait_until_settled($node, "object_id LIKE 'late%'");
 is_deeply(
 	[ grep { $_ !~ /^(1 timed_out 0 2 )?\S*acknowledged 1$|^1 acknowledged 1$/ }
 		map { join ' ', @{ attempts_of("late$_") } } 1 .. 6 ],
 	[],
 	'one timeout at most, then a fresh connection');
-insert_many('later', 60, $url);
+insert_intents($node, 'later', 60, $url);
 wait_until_settled($node, "object_id LIKE 'later%'");
 is( $node->safe_psql(
 		'postgres', q{

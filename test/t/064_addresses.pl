@@ -62,13 +62,7 @@ $world->names(
 	'none.example' => { A => ['10.0.0.1'] },
 	'nobody.example' => { silent => JSON::PP::true });
 $world->start($node);
-$node->safe_psql(
-	'postgres', q{
-	SET client_min_messages = warning;
-	CREATE EXTENSION kgwebhook CASCADE;
-	CREATE TABLE t (id text, status text, callback_url text);
-	SELECT kg_watch('t', event => 't', id_column => 'id', org_column => NULL)});
-$receiver->set_secret($node->safe_psql('postgres', 'SELECT kg_create_secret()'));
+make_plain_table($node, $receiver);
 
 sub send_to
 {
