@@ -142,7 +142,7 @@ is(shown('state'), 'ok', 'which its destination survives');
 #
 reload($node, 'kgwebhook.retry_schedule' => "'1h,1h'");
 $well->hold('broken');
-insert_many('put off', 6, $well->url('/faulty/broken/status/500/then/ok'));
+insert_intents($node, 'put off', 6, $well->url('/faulty/broken/status/500/then/ok'));
 $node->poll_query_until('postgres', q{
 	SELECT count(*) = 6 FROM kgwebhook.queue WHERE attempts = 1 AND next_attempt_at > now() + interval '50 min'}) or die 'not put off';
 $well->release('broken');
