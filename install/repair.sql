@@ -19,7 +19,7 @@ CREATE FUNCTION kgwebhook.announce(source pg_catalog.text, since pg_catalog.time
 DECLARE
     w kgwebhook.watch;
     total int8 := 0;
-    some int8;
+    announced int8;
     org text;
 BEGIN
     FOR w IN SELECT * FROM kgwebhook.watch k WHERE k.source = announce.source ORDER BY k.relation::text LOOP
@@ -36,8 +36,8 @@ BEGIN
              WHERE ($2 IS NULL OR r.org_id = $2) AND kgwebhook.route_state($3, $4, r.org_id) <> 'other'$q$,
             CASE WHEN dry_run THEN '' ELSE 'FILTER (WHERE kgwebhook.announce_row(r.relid, r.place))' END,
             org, w.relation, w.version_column, w.version_column)
-            INTO some USING since, org_id, source, w.node;
-        total := total + some;
+            INTO announced USING since, org_id, source, w.node;
+        total := total + announced;
     END LOOP;
     RETURN total;
 END

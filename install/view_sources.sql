@@ -96,7 +96,8 @@ CREATE FUNCTION kgwebhook.source_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT CASE WHEN t.state IN ('broken', 'slot lost', 'disabled', 'unreachable') THEN 330 WHEN t.state = 'behind' THEN 236 ELSE 120 END,
-           format('%s source "%s" is %s', CASE WHEN t.state IN ('behind', 'copying') THEN 'the' ELSE 'Nothing arrives: the' END, s.source, t.state),
+           format('%s source "%s" %s', CASE WHEN t.state IN ('behind', 'copying') THEN 'the' ELSE 'Nothing arrives: the' END, s.source,
+                  CASE t.state WHEN 'slot lost' THEN 'has lost the slot' ELSE 'is ' || t.state END),
            concat_ws('  ', rtrim(t.why, '.') || '.', format('What was committed there until %s has arrived.', kgwebhook.time_text(s.beat_at))),
            CASE t.state WHEN 'slot lost' THEN format('SELECT * FROM kg_resync(%L);', s.source)
                 WHEN 'disabled' THEN format('ALTER SUBSCRIPTION %I ENABLE;', s.subscription)

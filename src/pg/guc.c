@@ -203,6 +203,12 @@ define_limits(void)
 							4096, 0, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 }
 
+static const struct config_enum_entry send_when_values[] = {
+	{"flushed", KGW_SEND_FLUSHED, false},
+	{"replicated", KGW_SEND_REPLICATED, false},
+	{NULL, 0, false}
+};
+
 static void
 define_log(void)
 {
@@ -289,6 +295,11 @@ kgw_guc_define(void)
 							   "Counts only for roles that kg_grant_gateway() was called for.",
 							   &org_id_text, "",
 							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("kgwebhook.send_when",
+							 "What a commit has to have reached before its callback leaves.",
+							 "replicated: also the standbys of synchronous_standby_names, whatever the writer's synchronous_commit.",
+							 &kgw_settings.send_when,
+							 KGW_SEND_FLUSHED, send_when_values, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	define_limits();
 	define_retries();
 	define_ssrf_filter();

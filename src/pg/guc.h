@@ -28,6 +28,13 @@ typedef struct KgwRetention
 	Interval	span;			/* else: at least a day */
 } KgwRetention;
 
+/* When a callback may leave. */
+typedef enum KgwSendWhen
+{
+	KGW_SEND_FLUSHED,			/* this server has the commit on disk */
+	KGW_SEND_REPLICATED			/* and so have the synchronous standbys */
+} KgwSendWhen;
+
 typedef struct KgwSettings
 {
 	bool		enabled;
@@ -42,6 +49,7 @@ typedef struct KgwSettings
 	char	   *ca_file;		/* "" = the system's */
 	char	   *key_file;		/* "" = secrets are kept in the clear */
 	int			response_body_limit;	/* bytes */
+	int			send_when;		/* a KgwSendWhen */
 
 	/* parsed from their text by the check hooks; never NULL */
 	KgwSchedule *schedule;

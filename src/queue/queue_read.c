@@ -43,6 +43,7 @@
 #include "pg/saved_plan.h"
 #include "pg/transaction.h"
 #include "queue/queue_read.h"
+#include "queue/replicated.h"
 
 /* The context that was current at kgw_queue_read_begin(); rows are made there. */
 static MemoryContext reader_context;
@@ -76,6 +77,8 @@ void
 kgw_queue_read_end(void)
 {
 	kgw_transaction_end();
+	if (FullTransactionIdIsValid(noted_xid))
+		kgw_replicated_require();
 	if (read_lsn != InvalidXLogRecPtr && XLogNeedsFlush(read_lsn))
 		XLogFlush(read_lsn);
 }

@@ -27,6 +27,7 @@
 
 #include "follow/follower.h"
 #include "pg/guc.h"
+#include "queue/replicated.h"
 #include "schedule/invariants.h"
 #include "secrets/key_file.h"
 #include "secrets/secret_cache.h"
@@ -40,6 +41,9 @@
 
 /* A transaction that may be committed unheard is looked at this often. */
 #define UNHEARD_PAUSE 1000000
+
+/* Whether the standbys have got what was read is looked at this often. */
+#define REPLICATED_PAUSE 5000
 
 /* Half of the sockets are for requests, half for connections kept alive. */
 static void
@@ -267,6 +271,8 @@ kgw_loop_deadline(KgwLoop *loop)
 				   Min(kgw_http_client_deadline(loop->http), kgw_loop_settle_due(loop->outcomes)));
 	if (!kgw_settings.enabled)
 		return unasked;
+	if (!kgw_replicated_reached())
+		return Min(unasked, now + REPLICATED_PAUSE);
 	if (loop->look)
 		deadline = Min(deadline, Max(now, loop->looked_at + KGW_ARRIVALS_PAUSE));
 	if (kgw_loop_read_wants(loop, now) ||

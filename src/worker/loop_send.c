@@ -21,6 +21,7 @@
 #include "pg/extension.h"
 #include "pg/guc.h"
 #include "secrets/secret_cache.h"
+#include "queue/replicated.h"
 #include "send/attempt.h"
 #include "settle/overtaken.h"
 #include "settle/subscription_state.h"
@@ -246,7 +247,7 @@ kgw_loop_send_collect(KgwLoop *loop)
 bool
 kgw_loop_send_allowed(const KgwLoop *loop)
 {
-	return kgw_settings.enabled && !loop->fenced;
+	return kgw_settings.enabled && !loop->fenced && kgw_replicated_reached();
 }
 
 /* Whether there is room for one more request. */

@@ -72,7 +72,7 @@ foreach my $w (1 .. 2)
 						VALUES ('w$w-' || n % 40, 'o' || 1 + n % 4, 's' || n, '$url')
 						ON CONFLICT (id) DO UPDATE SET status = excluded.status, version = orders.version + 1;
 					COMMIT;
-					PERFORM pg_sleep(0.002);
+					PERFORM pg_sleep(0.01);
 				END LOOP;
 			END \$\$} ],
 		'>&', \$output);

@@ -111,7 +111,7 @@ committed("SELECT pg_drop_replication_slot('$slot')");
 $node->start;
 wait_for_state($node, 'slot lost');
 like($node->safe_psql('postgres', q{SELECT finding FROM kg_status() WHERE severity = 'critical'}),
-	qr/source "src" is slot lost/, 'kg_status() says so');
+	qr/source "src" has lost the slot/, 'kg_status() says so');
 is($node->safe_psql('postgres', q{SELECT string_agg(object_id, ' ' ORDER BY object_id) FROM kg_compare()}), 'two unseen yes',
 	'kg_compare() lists what differs');
 is($node->safe_psql('postgres', 'SELECT events, changed, gone FROM kg_resync(dry_run => true)'), '2|2|1', 'a dry run counts');
