@@ -219,10 +219,9 @@ $receiver->hold('missing');
 $tls{expired}->stop;
 sql('INSERT INTO payment_intents (payment_intent_id, callback_url, org_id) VALUES '
 	  . join(', ', map { my $org = $_; map { "('$org $_', '$fault{$org}{url}', '$org')" } 2 .. 7 } qw(expired missing)));
-foreach my $org (qw(expired missing))
-{
-	$node->poll_query_until('postgres', "SELECT max(attempts) >= 3 FROM kgwebhook.queue WHERE org_id = '$org'") or die "$org: not tried";
-}
+$node->poll_query_until('postgres', q{
+	SELECT max(attempts) FILTER (WHERE org_id = 'expired') >= 3 AND max(attempts) FILTER (WHERE org_id = 'missing') >= 1 FROM kgwebhook.queue})
+  or die 'not tried';
 $node->stop;
 $world->start($node);
 my $destination = 'https://expired.example:' . $tls{expired}->port;

@@ -220,7 +220,7 @@ like($poison->{remedy}, qr/^SELECT kg_amend\(\d+, payload \|\| '\{"amount": "val
 $on_call->types($poison->{remedy} =~ s/"value"/"9007199254740993"/r);
 $on_call->finds_all_well('poison: its remedy works');
 
-insert_intent($node, 'uncallable', 'ftp://shop.example/hook');
+sql(q{INSERT INTO odd VALUES ('uncallable', 'new', '1', 'ftp://shop.example/hook')});
 my $uncallable = $on_call->finds(qr/^1 delivery was given up: invalid: the URL cannot be called: /, qr/warning/);
 $on_call->explains('uncallable', 'the remedy' => qr/^What to do: \Q$uncallable->{remedy}\E$/m);
 my $right = $receiver->url;
