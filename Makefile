@@ -41,7 +41,7 @@ PG_CPPFLAGS = -I$(srcdir)/src -Isrc -DKGW_VERSION='"$(KGW_VERSION)"' \
 	-I$(shell $(PG_CONFIG) --includedir) $(shell curl-config --cflags 2>/dev/null)
 # PostgreSQL's own headers and PG_FUNCTION_ARGS leave parameters unused.
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -MMD -MP
-SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lcrypto $(libpq)
+SHLIB_LINK = $(shell curl-config --libs 2>/dev/null || echo -lcurl) -lssl -lcrypto $(libpq)
 
 # The delivery page's style and script, as the C strings that page.c includes.
 FRAME = src/dashboard/page.css.inc src/dashboard/page.js.inc

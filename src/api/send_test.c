@@ -285,6 +285,7 @@ send_and_wait(KgwTests *tests)
 	http = kgw_http_client_new();
 	PG_TRY();
 	{
+		kgw_http_client_limit(http, 1, 1);
 		exchange(http, tests);
 	}
 	PG_FINALLY();

@@ -184,7 +184,7 @@ define_limits(void)
 	DefineCustomIntVariable("kgwebhook.max_in_flight",
 							"Requests a worker has on the network at once.",
 							NULL, &kgw_settings.max_in_flight,
-							256, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							1000, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("kgwebhook.max_in_flight_per_destination",
 							"Requests a worker has on the network at once to one destination.",
 							NULL, &kgw_settings.max_in_flight_per_destination,

@@ -247,6 +247,7 @@ void
 kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *row, KgwRequest *request)
 {
 	request->url = row->url;
+	request->destination = row->destination;
 	request->body = attempt->body;
 	request->body_len = attempt->body_len;
 	request->fresh = false;

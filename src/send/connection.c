@@ -12,8 +12,9 @@
  * receiver, or a proxy before it, that once answered twice would acknowledge an
  * event that nobody got.  libcurl doesn't tell which descriptor a connection
  * has; so both its ends are noted when a socket first becomes idle (they can't
- * change while it is open), and the pre-request callback finds it by them.  One
- * that isn't found must be taken for one that can't be trusted.
+ * change while it is open), and the pre-request callback finds it by them, among
+ * those of its local port.  One that isn't found must be taken for one that can't
+ * be trusted.
  *
  * A connection can also be dead without anything to be read: a firewall or a
  * load balancer between has forgotten it.  So the kernel probes those that are
@@ -48,6 +49,12 @@ static int	socket_count;
 
 /* No socket that we had was beyond this. */
 static int	highest;
+
+/*
+ * The sockets whose ends are noted, by local port: the first of each, plus one, and
+ * each leads to the next.  Several can have one port, to different addresses.
+ */
+static int	by_port[65536];
 
 static bool
 reserve_socket(int fd)
@@ -103,11 +110,25 @@ kgw_connection_opened(int fd)
 	return true;
 }
 
+/* Out of the chain of its port. */
+static void
+forget_port(int fd)
+{
+	int		   *link = &by_port[sockets[fd].local_port];
+
+	while (*link != fd + 1)
+		link = &sockets[*link - 1].same_port;
+	*link = sockets[fd].same_port;
+}
+
 void
 kgw_connection_closed(int fd)
 {
-	if (fd < socket_count)
-		sockets[fd] = (KgwSocket) {.registered = KGW_SOCKET_ABSENT};
+	if (fd >= socket_count)
+		return;
+	if (sockets[fd].local_port != 0)
+		forget_port(fd);
+	sockets[fd] = (KgwSocket) {.registered = KGW_SOCKET_ABSENT};
 }
 
 /* The port of an address, 0 when there is none. */
@@ -129,10 +150,14 @@ kgw_connection_idle(int fd)
 	socklen_t	local_len = sizeof(local);
 	socklen_t	peer_len = sizeof(sockets[fd].peer);
 
-	if (sockets[fd].local_port == 0 &&
-		getsockname(fd, (struct sockaddr *) &local, &local_len) == 0 &&
-		getpeername(fd, (struct sockaddr *) &sockets[fd].peer, &peer_len) == 0)
-		sockets[fd].local_port = port_of(&local);
+	if (sockets[fd].local_port != 0 ||
+		getsockname(fd, (struct sockaddr *) &local, &local_len) != 0 ||
+		getpeername(fd, (struct sockaddr *) &sockets[fd].peer, &peer_len) != 0 ||
+		port_of(&local) == 0)
+		return;
+	sockets[fd].local_port = port_of(&local);
+	sockets[fd].same_port = by_port[sockets[fd].local_port];
+	by_port[sockets[fd].local_port] = fd + 1;
 }
 
 static bool
@@ -151,10 +176,11 @@ leads_to(const struct sockaddr_storage *peer, const struct sockaddr *remote, int
 int
 kgw_connection_find(const struct sockaddr *remote, int remote_port, int local_port)
 {
-	for (int fd = 0; fd <= highest && fd < socket_count; fd++)
+	if (local_port <= 0 || local_port >= (int) lengthof(by_port))
+		return -1;
+	for (int fd = by_port[local_port] - 1; fd >= 0; fd = sockets[fd].same_port - 1)
 	{
-		if (sockets[fd].local_port == local_port && sockets[fd].wanted == 0 &&
-			local_port != 0 && leads_to(&sockets[fd].peer, remote, remote_port))
+		if (sockets[fd].wanted == 0 && leads_to(&sockets[fd].peer, remote, remote_port))
 			return fd;
 	}
 	return -1;

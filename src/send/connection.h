@@ -16,6 +16,7 @@
 #define KGW_SOCKET_ABSENT (-1)
 
 struct KgwHttpRequest;
+struct KgwMulti;
 
 typedef struct KgwSocket
 {
@@ -25,10 +26,11 @@ typedef struct KgwSocket
 	bool		doubtful;		/* a connection like it was found dead */
 	int			patience;		/* TCP_USER_TIMEOUT as it was set, milliseconds */
 	struct KgwHttpRequest *asker;	/* waits for its connection's first answer */
-
+	struct KgwMulti *multi;		/* whose it is */
 
 	/* of its connection, noted when it is first idle; port 0 = not yet */
 	unsigned short local_port;
+	int			same_port;		/* the next socket of that port, plus one; 0 = none */
 	struct sockaddr_storage peer;
 } KgwSocket;
 

@@ -21,8 +21,8 @@
 
 #include "send/fd_limit.h"
 
-/* For epoll, latches, libcurl's own needs and libraries' surprises. */
-#define SET_ASIDE 64
+/* For epoll, latches, libcurl's own needs (two for each multi handle) and libraries' surprises. */
+#define SET_ASIDE 96
 
 /* What is left even where the limits leave nothing. */
 #define LEAST 8

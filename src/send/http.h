@@ -15,12 +15,13 @@
 #define KGW_HTTP_HEADERS 8
 
 /*
- * One POST.  URL and body belong to the caller and have to stay until the
+ * One POST.  URL, destination and body belong to the caller and have to stay until the
  * response has been released; headers are copied.
  */
 typedef struct KgwRequest
 {
 	const char *url;
+	const char *destination;	/* of the URL */
 	const char *body;
 	size_t		body_len;
 	const char *headers[KGW_HTTP_HEADERS];	/* "name: value"; NULL ends them */

@@ -3,24 +3,18 @@
  * http_client.c
  *	  Many HTTP requests at once, without blocking.
  *
- * libcurl's multi interface, driven by sockets: libcurl says which sockets and
- * which moment it waits for, and those stand in one epoll set whose descriptor
- * the worker can wait for together with its latch.  (curl_multi_poll() would
- * not see the latch.)
+ * Requests go by several of libcurl's multi handles (http_multi.c), whose sockets
+ * share one epoll set.  A destination always has the same one, which holds its
+ * connections and the addresses of its name.  There are several because what a
+ * request costs grows with what its handle holds: with libcurl 7.88,
+ * curl_multi_remove_handle() alone looks at every connection of the handle, and
+ * with thousands in one, a request took four times the CPU that it takes with
+ * some hundreds (bench/README.md).
  *
- * A socket stays in the epoll set while its connection is kept alive: taking
- * it out after each request and putting it back costs a third of the rate.  An
- * event on a socket that libcurl doesn't wait for means that the other side
- * closed it, or speaks unasked; it is taken out then, and that connection is not
- * used again (http_request.c).
+ * When the number in flight is changed, so is the number of handles.  The old
+ * ones are retired: they get no more requests, and are freed when they have none.
  *
- * Some libcurls (before 8.4) give a silent address of a name up after its share
- * of the time, and then wait for nothing: the next address is only tried when they
- * are called again.  A transfer that has not connected and for which no socket
- * is waited for is "stranded", and that call is made.
- *
- * Transfers are kept for the next request, and with them the connections that
- * libcurl's cache holds.
+ * Transfers are kept for the next request, of whatever handle.
  *
  * All signals are blocked while libcurl runs.  Threads that it starts for name
  * lookups inherit that, so that no signal for the server is ever delivered to
@@ -37,123 +31,41 @@
  */
 #include "postgres.h"
 
-/* curl_multi_socket_all() is called on purpose: see nudge() */
-#define CURL_DISABLE_DEPRECATION
-
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "send/connection.h"
+#include "common/hashfn.h"
+
 #include "send/http_client.h"
+#include "send/http_multi.h"
 #include "send/http_request.h"
-#include "send/http_request_state.h"
+#include "send/tls_sessions.h"
 
 #define EVENTS_AT_ONCE 128
-
-/* That call looks at every transfer: no two of them sooner than this. */
-#define NUDGE_PAUSE 20000
 
 /* While there are threads left behind, they are counted this often. */
 #define COUNT_PAUSE 100000
 
+/* Requests in flight for which there is one multi handle, and handles at most. */
+#define HANDLE_SHARE 256
+#define HANDLES 32
+
 struct KgwHttp
 {
-	CURLM	   *multi;
 	int			epoll;
-	KgwTicks	deadline;		/* when libcurl wants to be called; or NEVER */
-	int			stranded;		/* transfers that libcurl waits for nothing for */
-	KgwTicks	nudged_at;
-	bool		broken;			/* libcurl has given the multi handle up */
+	KgwMulti   *multis[HANDLES];	/* of which requests have one by their destination */
+	int			multi_count;
+	KgwTlsSessions *sessions;
+	dlist_head	all;			/* KgwMulti, the retired ones, too */
+	dlist_head	called;			/* KgwMulti that may have finished transfers */
 	dlist_head	used;			/* transfers in flight */
 	dlist_head	unused;
-	int			unused_count;
 	bool		left_behind;	/* there may be lookups that were given up */
 	int			hanging;		/* how many, when they were counted */
 	KgwTicks	counted_at;
 };
-
-static int
-on_close(void *arg, curl_socket_t fd)
-{
-	kgw_connection_closed(fd);
-	return close(fd);
-}
-
-/* libcurl waits for the socket no more. */
-static void
-let_go(KgwHttp *http, KgwHttpRequest *transfer, curl_socket_t fd)
-{
-	KgwSocket  *socket = kgw_connection_callback(fd);
-
-	socket->asker = NULL;
-	if (transfer != NULL && transfer->sent && socket->ours)
-	{
-		kgw_connection_idle(fd);
-		return;
-	}
-
-	/* it is about to be closed, maybe unheard, and its number is another's then */
-	if (socket->registered != KGW_SOCKET_ABSENT)
-		epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, NULL);
-	socket->registered = KGW_SOCKET_ABSENT;
-	if (transfer != NULL && transfer->opened && !transfer->stranded)
-	{
-		transfer->stranded = true;
-		http->stranded++;
-	}
-}
-
-/* A transfer isn't stranded, or not any more. */
-static void
-is_afloat(KgwHttp *http, KgwHttpRequest *transfer)
-{
-	http->stranded -= transfer->stranded;
-	transfer->stranded = false;
-}
-
-static int
-on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
-{
-	KgwHttp    *http = arg;
-	KgwSocket  *socket = kgw_connection_callback(fd);
-	KgwHttpRequest *transfer = kgw_http_request_of(easy);
-	struct epoll_event event = {0};
-	int			wanted = what == CURL_POLL_REMOVE ? 0 : what;
-
-	if (socket == NULL)
-		return -1;
-	socket->wanted = wanted;
-	if (wanted == 0)
-		let_go(http, transfer, fd);
-	else if (transfer != NULL)
-	{
-		is_afloat(http, transfer);
-		kgw_http_request_waits(transfer, fd, wanted);
-	}
-	if (wanted == 0 || socket->registered == wanted)
-		return 0;
-	event.data.fd = fd;
-	event.events = ((wanted & CURL_POLL_IN) ? EPOLLIN : 0) |
-		((wanted & CURL_POLL_OUT) ? EPOLLOUT : 0);
-	if (epoll_ctl(http->epoll,
-				  socket->registered == KGW_SOCKET_ABSENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD,
-				  fd, &event) != 0)
-		return -1;
-	socket->registered = wanted;
-	return 0;
-}
-
-static int
-on_timer(CURLM *multi, long milliseconds, void *arg)
-{
-	KgwHttp    *http = arg;
-
-	http->deadline = milliseconds < 0 ? KGW_NEVER :
-		kgw_clock_ticks() + (KgwTicks) milliseconds * 1000;
-	return 0;
-}
 
 /* Once a process, before anything else of this file. */
 void
@@ -170,7 +82,7 @@ kgw_http_client_init(void)
 	done = true;
 }
 
-/* A client with nothing in flight. */
+/* A client with nothing in flight; kgw_http_client_limit() has to come next. */
 KgwHttp *
 kgw_http_client_new(void)
 {
@@ -178,22 +90,82 @@ kgw_http_client_new(void)
 
 	if (http != NULL)
 	{
+		dlist_init(&http->all);
+		dlist_init(&http->called);
 		dlist_init(&http->used);
 		dlist_init(&http->unused);
-		http->deadline = KGW_NEVER;
-		http->multi = curl_multi_init();
 		http->epoll = epoll_create1(EPOLL_CLOEXEC);
+		http->sessions = kgw_tls_sessions_new();
 	}
-	if (http == NULL || http->multi == NULL || http->epoll < 0)
+	if (http == NULL || http->epoll < 0 || http->sessions == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not create the HTTP client")));
-	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-	curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING);
 	return http;
+}
+
+static bool
+is_retired(const KgwHttp *http, const KgwMulti *multi)
+{
+	for (int i = 0; i < http->multi_count; i++)
+	{
+		if (http->multis[i] == multi)
+			return false;
+	}
+	return true;
+}
+
+/* Free what is retired and has nothing in flight. */
+static void
+free_retired(KgwHttp *http)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &http->all)
+	{
+		KgwMulti   *multi = dlist_container(KgwMulti, node, iter.cur);
+
+		if (multi->in_flight > 0 || !is_retired(http, multi))
+			continue;
+		dlist_delete(&multi->node);
+		kgw_http_multi_free(multi);
+	}
+}
+
+static void
+add_multis(KgwHttp *http, int count)
+{
+	for (http->multi_count = 0; http->multi_count < count; http->multi_count++)
+	{
+		KgwMulti   *multi = kgw_http_multi_new(http->epoll, &http->called);
+
+		if (multi == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OUT_OF_MEMORY),
+					 errmsg("could not create the HTTP client")));
+		http->multis[http->multi_count] = multi;
+		dlist_push_tail(&http->all, &multi->node);
+	}
+}
+
+/*
+ * There will be at most so many requests in flight, and so many connections may be
+ * kept idle besides.
+ */
+void
+kgw_http_client_limit(KgwHttp *http, int in_flight, int idle)
+{
+	int			count = Min((in_flight + HANDLE_SHARE - 1) / HANDLE_SHARE, HANDLES);
+
+	if (count != http->multi_count)
+	{
+		for (int i = 0; i < http->multi_count; i++)
+			kgw_http_multi_keep(http->multis[i], 0);
+		add_multis(http, count);
+		free_retired(http);
+	}
+	for (int i = 0; i < count; i++)
+		kgw_http_multi_keep(http->multis[i], Max(idle / count, 1));
 }
 
 /* Free the client; what is still in flight is broken off. */
@@ -205,11 +177,14 @@ kgw_http_client_free(KgwHttp *http)
 		dlist_node *node = dlist_pop_head_node(&http->used);
 		KgwHttpRequest *transfer = dlist_container(KgwHttpRequest, node, node);
 
-		curl_multi_remove_handle(http->multi, transfer->easy);
+		kgw_http_multi_remove(transfer->multi, transfer);
+		kgw_tls_sessions_leave(http->sessions, transfer);
 		kgw_http_request_free(transfer);
 	}
-	kgw_http_client_trim(http, 0);
-	curl_multi_cleanup(http->multi);
+	kgw_http_client_renew(http);
+	http->multi_count = 0;
+	free_retired(http);
+	kgw_tls_sessions_free(http->sessions);
 	close(http->epoll);
 	free(http);
 }
@@ -218,9 +193,24 @@ static KgwHttpRequest *
 take_unused(KgwHttp *http)
 {
 	if (dlist_is_empty(&http->unused))
-		return kgw_http_request_new(on_close);
-	http->unused_count--;
+		return kgw_http_request_new(kgw_http_multi_on_close);
 	return dlist_container(KgwHttpRequest, node, dlist_pop_head_node(&http->unused));
+}
+
+/*
+ * The handle of a destination.  The seed makes this another hash than that which
+ * gives a worker its destinations, or all of one worker's could meet in one handle.
+ */
+static KgwMulti *
+multi_of(const KgwHttp *http, const char *destination)
+{
+	uint64		hash;
+
+	if (http->multi_count == 1)
+		return http->multis[0];
+	hash = hash_bytes_extended((const unsigned char *) destination,
+							   (int) strlen(destination), 1);
+	return http->multis[hash % (uint64) http->multi_count];
 }
 
 /*
@@ -236,9 +226,11 @@ kgw_http_client_send(KgwHttp *http, const KgwRequest *request, void *owner)
 		return false;
 	transfer->owner = owner;
 	transfer->started = kgw_clock_ticks();
+	kgw_tls_sessions_join(http->sessions, transfer, request->destination);
 	if (!kgw_http_request_prepare(transfer, request) ||
-		curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
+		!kgw_http_multi_add(multi_of(http, request->destination), transfer))
 	{
+		kgw_tls_sessions_leave(http->sessions, transfer);
 		kgw_http_request_free(transfer);
 		return false;
 	}
@@ -255,68 +247,28 @@ kgw_http_client_fd(const KgwHttp *http)
 
 /* When kgw_http_client_run() has to be called at the latest; KGW_NEVER: needn't be. */
 KgwTicks
-kgw_http_client_deadline(const KgwHttp *http)
+kgw_http_client_deadline(KgwHttp *http)
 {
-	KgwTicks	deadline = http->deadline;
+	KgwTicks	deadline = http->left_behind ? http->counted_at + COUNT_PAUSE : KGW_NEVER;
+	dlist_iter	iter;
 
-	if (http->left_behind)
-		deadline = Min(deadline, http->counted_at + COUNT_PAUSE);
-	if (http->stranded > 0)
-		deadline = Min(deadline, http->nudged_at + NUDGE_PAUSE);
+	dlist_foreach(iter, &http->all)
+		deadline = Min(deadline,
+					   kgw_http_multi_deadline(dlist_container(KgwMulti, node, iter.cur)));
 	return deadline;
 }
 
-static void
-take_action(KgwHttp *http, curl_socket_t fd, int what)
+static bool
+is_broken(KgwHttp *http)
 {
-	int			running;
+	dlist_iter	iter;
 
-	if (curl_multi_socket_action(http->multi, fd, what, &running) != CURLM_OK)
-		http->broken = true;
-}
-
-static void
-act(KgwHttp *http, const struct epoll_event *event)
-{
-	int			fd = event->data.fd;
-	int			what = 0;
-	KgwSocket  *socket = kgw_connection_callback(fd);
-
-	if (socket->wanted == 0)
+	dlist_foreach(iter, &http->called)
 	{
-		epoll_ctl(http->epoll, EPOLL_CTL_DEL, fd, NULL);
-		socket->registered = KGW_SOCKET_ABSENT;
-		return;
+		if (dlist_container(KgwMulti, called_node, iter.cur)->broken)
+			return true;
 	}
-	if (socket->asker != NULL && (event->events & EPOLLIN) != 0)
-	{
-		kgw_http_request_sniff(socket->asker, fd);
-		socket->asker = NULL;
-	}
-	if (event->events & (EPOLLIN | EPOLLHUP))
-		what |= CURL_CSELECT_IN;
-	if (event->events & EPOLLOUT)
-		what |= CURL_CSELECT_OUT;
-	if (event->events & EPOLLERR)
-		what |= CURL_CSELECT_ERR;
-	take_action(http, fd, what);
-}
-
-/*
- * Have libcurl look at transfers for which it waits for nothing.  There is no
- * way to name one: curl_multi_socket_action() takes sockets, and those it has none.
- */
-static void
-nudge(KgwHttp *http)
-{
-	KgwTicks	now = kgw_clock_ticks();
-	int			running;
-
-	if (now < http->nudged_at + NUDGE_PAUSE)
-		return;
-	http->nudged_at = now;
-	if (curl_multi_socket_all(http->multi, &running) != CURLM_OK)
-		http->broken = true;
+	return false;
 }
 
 /*
@@ -327,27 +279,24 @@ void
 kgw_http_client_run(KgwHttp *http)
 {
 	struct epoll_event events[EVENTS_AT_ONCE];
+	KgwTicks	now = kgw_clock_ticks();
+	dlist_iter	iter;
 	sigset_t	all,
 				before;
 	int			count;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	if (http->deadline <= kgw_clock_ticks())
-	{
-		http->deadline = KGW_NEVER;
-		take_action(http, CURL_SOCKET_TIMEOUT, 0);
-	}
-	if (http->stranded > 0)
-		nudge(http);
+	dlist_foreach(iter, &http->all)
+		kgw_http_multi_tick(dlist_container(KgwMulti, node, iter.cur), now);
 	do
 	{
 		count = epoll_wait(http->epoll, events, EVENTS_AT_ONCE, 0);
 		for (int i = 0; i < count; i++)
-			act(http, &events[i]);
+			kgw_http_multi_act(http->epoll, &events[i]);
 	} while (count == EVENTS_AT_ONCE);
 	sigprocmask(SIG_SETMASK, &before, NULL);
-	if (http->broken)
+	if (is_broken(http))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("the HTTP client has failed"),
@@ -359,12 +308,27 @@ kgw_http_client_run(KgwHttp *http)
  * one it was given was not fit for it, and nothing has been sent.
  */
 static bool
-send_otherwise(KgwHttp *http, KgwHttpRequest *transfer)
+send_otherwise(KgwHttpRequest *transfer)
 {
 	if (!transfer->unfit)
 		return false;
 	transfer->unfit = false;
-	return curl_multi_add_handle(http->multi, transfer->easy) == CURLM_OK;
+	return kgw_http_multi_add(transfer->multi, transfer);
+}
+
+/* A transfer that has come to its end, and how; or NULL. */
+static KgwHttpRequest *
+take_finished(KgwHttp *http, CURLcode *code)
+{
+	while (!dlist_is_empty(&http->called))
+	{
+		KgwMulti   *multi = dlist_head_element(KgwMulti, called_node, &http->called);
+		KgwHttpRequest *transfer = kgw_http_multi_finished(multi, code);
+
+		if (transfer != NULL && !send_otherwise(transfer))
+			return transfer;
+	}
+	return NULL;
 }
 
 /*
@@ -374,24 +338,11 @@ send_otherwise(KgwHttp *http, KgwHttpRequest *transfer)
 KgwHttpRequest *
 kgw_http_client_next(KgwHttp *http, void **owner, KgwResponse *response)
 {
-	CURLMsg    *message;
-	KgwHttpRequest *transfer;
 	CURLcode	code;
-	int			left;
+	KgwHttpRequest *transfer = take_finished(http, &code);
 
-	do
-	{
-		do
-		{
-			message = curl_multi_info_read(http->multi, &left);
-			if (message == NULL)
-				return NULL;
-		} while (message->msg != CURLMSG_DONE);
-		code = message->data.result;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-		curl_multi_remove_handle(http->multi, transfer->easy);
-	} while (send_otherwise(http, transfer));
-	is_afloat(http, transfer);
+	if (transfer == NULL)
+		return NULL;
 	dlist_delete(&transfer->node);
 	kgw_http_request_result(transfer, code, response);
 	if (transfer->resolving && code == CURLE_OPERATION_TIMEDOUT)
@@ -404,8 +355,11 @@ kgw_http_client_next(KgwHttp *http, void **owner, KgwResponse *response)
 void
 kgw_http_client_release(KgwHttp *http, KgwHttpRequest *transfer)
 {
+	if (transfer->multi->in_flight == 0 && is_retired(http, transfer->multi))
+		free_retired(http);
+	transfer->multi = NULL;
+	kgw_tls_sessions_leave(http->sessions, transfer);
 	dlist_push_head(&http->unused, &transfer->node);
-	http->unused_count++;
 }
 
 /* Threads of this process, resolver threads and its own. */
@@ -439,22 +393,15 @@ kgw_http_client_hanging(KgwHttp *http)
 	return http->hanging;
 }
 
-/* Keep at most so many connections open, in use or idle. */
+/*
+ * Forget what was made under other settings: transfers that aren't used, whose
+ * handles have their options, and TLS sessions.
+ */
 void
-kgw_http_client_keep(KgwHttp *http, int connections)
+kgw_http_client_renew(KgwHttp *http)
 {
-	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) Max(connections, 1));
-}
-
-/* Free all but "keep" of the transfers that aren't used. */
-void
-kgw_http_client_trim(KgwHttp *http, int keep)
-{
-	while (http->unused_count > keep)
-	{
-		dlist_node *node = dlist_pop_head_node(&http->unused);
-
-		http->unused_count--;
-		kgw_http_request_free(dlist_container(KgwHttpRequest, node, node));
-	}
+	while (!dlist_is_empty(&http->unused))
+		kgw_http_request_free(dlist_container(KgwHttpRequest, node,
+											  dlist_pop_head_node(&http->unused)));
+	kgw_tls_sessions_forget(http->sessions);
 }

@@ -49,6 +49,7 @@
 #include "send/http_request_state.h"
 #include "send/http_response.h"
 #include "send/local_addresses.h"
+#include "send/tls_sessions.h"
 
 StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
 				 "libcurl 7.80.0 or newer is needed for CURLOPT_PREREQFUNCTION");
@@ -233,6 +234,7 @@ set_callbacks(KgwHttpRequest *transfer, curl_closesocket_callback on_close)
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
 	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
 	curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+	curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, kgw_tls_sessions_on_context);
 	kgw_http_response_listen(transfer);
 }
 

@@ -33,6 +33,9 @@ struct KgwHttpRequest
 	char	   *url;			/* the one the handle has; malloc'd */
 	struct curl_slist headers[KGW_HTTP_HEADERS + 2];
 	void	   *owner;			/* the caller's */
+	struct KgwMulti *multi;		/* by which it goes */
+	struct KgwTlsSession *session;	/* of its destination, while it lasts; or NULL */
+	bool		shares;			/* its handle has had a share */
 	KgwTicks	started;
 	int			fd;				/* of its connection, or -1: not known */
 	uint64		received_before;	/* bytes of that before the body was watched */

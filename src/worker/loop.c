@@ -45,15 +45,18 @@
 /* Whether the standbys have got what was read is looked at this often. */
 #define REPLICATED_PAUSE 5000
 
-/* Half of the sockets are for requests, half for connections kept alive. */
+/*
+ * A third of the sockets is for requests, the rest for connections kept alive; where
+ * there are fewer, a half.
+ */
 static void
 set_limit(KgwLoop *loop)
 {
-	int			sockets = kgw_fd_limit_for(2 * kgw_settings.max_in_flight);
+	int			sockets = kgw_fd_limit_for(3 * kgw_settings.max_in_flight);
 
 	loop->limit = Min(kgw_settings.max_in_flight, sockets / 2);
 	kgw_scheduler_limit(loop->scheduler, loop->limit);
-	kgw_http_client_keep(loop->http, sockets / 2);
+	kgw_http_client_limit(loop->http, loop->limit, sockets - loop->limit);
 }
 
 /* A loop that knows nothing yet, in the current memory context. */
@@ -313,7 +316,7 @@ void
 kgw_loop_settings_changed(KgwLoop *loop)
 {
 	/* new handles, so that no option of the old settings lives on in one */
-	kgw_http_client_trim(loop->http, 0);
+	kgw_http_client_renew(loop->http);
 	kgw_ca_file_look();
 	set_limit(loop);
 	loop->look = true;

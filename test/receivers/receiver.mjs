@@ -165,6 +165,7 @@ function makeServer() {
 		return https.createServer({
 			cert: fs.readFileSync(options.cert),
 			key: fs.readFileSync(options.key),
+			sessionTimeout: 86400,
 			...(options['client-ca'] ? {
 				ca: fs.readFileSync(options['client-ca']),
 				requestCert: true,

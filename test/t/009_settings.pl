@@ -117,7 +117,7 @@ my $said = stays_refused('retry_schedule', '5s,soon', '200ms');
 like($said, qr/DETAIL: .*soon/, 'a detail says why');
 stays_refused('retry_schedule', '5s,-1s', '200ms');
 stays_refused('retry_jitter', 'much', '0');
-stays_refused('max_in_flight', 'many', '256');
+stays_refused('max_in_flight', 'many', '1000');
 stays_refused('allowed_ports', '0-99999', '443,80,1024-65535');
 $node->adjust_conf('postgresql.conf', "kgwebhook.$_", undef)
   foreach qw(retry_jitter max_in_flight allowed_ports);
@@ -159,7 +159,7 @@ wait_until_settled($node);
 is(scalar(requests_like('three')), 60, 'all destinations are served');
 is(peak('three'), 3, 'max_in_flight, of all destinations');
 
-reload($node, 'kgwebhook.max_in_flight' => '256');
+reload($node, 'kgwebhook.max_in_flight' => '1000');
 insert_many('more', 60, "http://127.0.0.%s:$port/slow/20", 4);
 wait_until_settled($node);
 cmp_ok(peak('more'), '>', 3, 'and more when it is raised');
