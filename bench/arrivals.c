@@ -31,6 +31,8 @@ typedef struct GroupTotals
 	uint64_t	count;
 	uint64_t	first_us;
 	uint64_t	last_us;
+	uint64_t	connections;	/* that brought a request */
+	uint64_t	resumed;		/* of them, by a TLS session */
 } GroupTotals;
 
 static Arrival *noted;
@@ -121,6 +123,14 @@ kgw_arrivals_add(int group, const char *body, size_t length)
 		noted[nnoted++] = (Arrival) {find_id(body, length), now, group};
 }
 
+/* Notes a connection whose first request has come. */
+void
+kgw_arrivals_add_connection(int group, bool resumed)
+{
+	totals[group].connections++;
+	totals[group].resumed += resumed;
+}
+
 /* Prints a JSON object: the CPU since the last forgetting, and the groups. */
 void
 kgw_arrivals_print_stats(FILE *out, char *const *group_names, int ngroups)
@@ -129,11 +139,14 @@ kgw_arrivals_print_stats(FILE *out, char *const *group_names, int ngroups)
 			(uintmax_t) (cpu_us() - cpu_at_start_us));
 	for (int i = 0; i < ngroups; i++)
 		fprintf(out,
-				"%s\"%s\": {\"count\": %ju, \"first_us\": %ju, \"last_us\": %ju}",
+				"%s\"%s\": {\"count\": %ju, \"first_us\": %ju, \"last_us\": %ju,"
+				" \"connections\": %ju, \"resumed\": %ju}",
 				i > 0 ? ", " : "", group_names[i],
 				(uintmax_t) totals[i].count,
 				(uintmax_t) totals[i].first_us,
-				(uintmax_t) totals[i].last_us);
+				(uintmax_t) totals[i].last_us,
+				(uintmax_t) totals[i].connections,
+				(uintmax_t) totals[i].resumed);
 	fprintf(out, "}}\n");
 }
 

@@ -8,6 +8,7 @@
 #ifndef KGW_ARRIVALS_H
 #define KGW_ARRIVALS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ extern uint64_t kgw_monotonic_us(void);
 
 extern void kgw_arrivals_forget(void);
 extern void kgw_arrivals_add(int group, const char *body, size_t length);
+extern void kgw_arrivals_add_connection(int group, bool resumed);
 extern void kgw_arrivals_print_stats(FILE *out, char *const *group_names,
 									 int ngroups);
 extern void kgw_arrivals_print_all(FILE *out, char *const *group_names);

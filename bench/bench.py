@@ -11,12 +11,12 @@ end of the server's log.
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 from driver import machine, report
+from driver.build import build
 from driver.experiments import EXPERIMENTS, drains
 from driver.goals import MEASURES, ROWS
 from driver.machine import BenchError
@@ -41,8 +41,11 @@ class Bench:
     def start(self, bindir):
         self.http = Receiver(fast="1:now", other="1:now", healthy="10:now",
                              dead="1:never",
-                             silent=f"{self.dead_destinations // 2}:never")
-        self.tls = Receiver(self.certificates, fast="1:now")
+                             silent=f"{self.dead_destinations // 2}:never",
+                             wan="240:200")
+        self.tls = Receiver(self.certificates, fast="1:now", wan="240:200",
+                            closing="8:close",
+                            hosts=f"{max(20, self.scaled(10000))}:now")
         self.server = Server(bindir, self.directory,
                              self.certificates.authority)
 
@@ -66,21 +69,6 @@ def arguments():
     if chosen.rounds < 1 or chosen.scale <= 0:
         parser.error("rounds and scale must be above 0")
     return chosen
-
-
-def build():
-    """Builds the extension and our programs; returns the server's bindir."""
-    for command in (["make", "-s"], ["make", "-s", "-C", BENCH]):
-        done = subprocess.run(command, capture_output=True, text=True,
-                              timeout=600, check=False)
-        if done.returncode != 0:
-            raise BenchError(f"the build failed:\n{done.stdout}{done.stderr}")
-    stage = subprocess.run(
-        ["scripts/stage.sh", f"{os.environ['KGW_SCRATCH']}/stage"],
-        capture_output=True, text=True, timeout=600, check=False)
-    if stage.returncode != 0:
-        raise BenchError(f"can't install:\n{stage.stdout}{stage.stderr}")
-    return stage.stdout.strip()
 
 
 def measure(bench, rows, rounds):

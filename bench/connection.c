@@ -26,12 +26,13 @@
 #include "arrivals.h"
 #include "stream.h"
 
-#define REQUEST_MAX_BYTES 65536
+#define REQUEST_MAX_BYTES (160 * 1024)
 
 typedef struct KgwConnection
 {
 	KgwSource		source;			/* must be first */
 	KgwStream	stream;
+	bool		counted;		/* among the group's connections */
 	bool		waiting;
 	uint64_t	due_us;			/* of the answer; monotonic */
 	struct KgwConnection *earlier;
@@ -43,6 +44,13 @@ typedef struct KgwConnection
 static const char answer[] =
 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 "Content-Length: 11\r\n\r\n{\"ok\":true}";
+
+static const char last_answer[] =
+"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+"Connection: close\r\nContent-Length: 11\r\n\r\n{\"ok\":true}";
+
+static const char failure[] =
+"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
 
 int			kgw_epoll_fd;
 
@@ -130,6 +138,19 @@ whole_request(const KgwConnection *connection, size_t *head_length)
 	return total <= connection->length ? total : 0;
 }
 
+/* Answers a request; false when the connection is done with. */
+static bool
+give_answer(KgwConnection *connection)
+{
+	if (connection->source.group->fails)
+		return kgw_stream_write(&connection->stream, failure, sizeof(failure) - 1);
+	if (!connection->source.group->closes)
+		return kgw_stream_write(&connection->stream, answer, sizeof(answer) - 1);
+	kgw_stream_write(&connection->stream, last_answer, sizeof(last_answer) - 1);
+	kgw_stream_shut(&connection->stream);
+	return false;
+}
+
 /* Serves what has been read; false when the connection is done with. */
 static bool
 serve_requests(KgwConnection *connection)
@@ -142,14 +163,16 @@ serve_requests(KgwConnection *connection)
 	{
 		kgw_arrivals_add(group->index, connection->buffer + head_length,
 						 length - head_length);
+		if (!connection->counted)
+			kgw_arrivals_add_connection(group->index,
+										kgw_stream_resumed(&connection->stream));
+		connection->counted = true;
 		connection->length -= length;
 		memmove(connection->buffer, connection->buffer + length,
 				connection->length);
 		if (group->answer_ms > 0 && !connection->waiting)
 			wait_for_answer(connection);
-		else if (group->answer_ms == 0 &&
-				 !kgw_stream_write(&connection->stream, answer,
-								   sizeof(answer) - 1))
+		else if (group->answer_ms == 0 && !give_answer(connection))
 			return false;
 	}
 	return connection->length < REQUEST_MAX_BYTES;
@@ -222,6 +245,7 @@ kgw_connections_accept(KgwSource *listener)
 			kgw_die("malloc");
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		connection->source = (KgwSource) {KGW_CONNECTION, fd, listener->group};
+		connection->counted = false;
 		connection->waiting = false;
 		connection->length = 0;
 		if (kgw_stream_open(&connection->stream, fd))

@@ -8,6 +8,8 @@
 #ifndef KGW_CONNECTION_H
 #define KGW_CONNECTION_H
 
+#include <stdbool.h>
+
 #define KGW_ANSWER_NEVER (-1)
 
 /* Ports that answer alike. */
@@ -16,6 +18,8 @@ typedef struct KgwGroup
 	int			index;
 	int			nports;
 	int			answer_ms;		/* 0: at once; KGW_ANSWER_NEVER */
+	bool		closes;			/* after each answer */
+	bool		fails;			/* by its status */
 	int		   *ports;
 	struct KgwConnection *first_waiting;	/* for its answer; oldest first */
 	struct KgwConnection *last_waiting;

@@ -3,15 +3,18 @@
  * bench/plaincurl.c
  *	  The ceiling: how fast one thread of libcurl can post what we post.
  *
- *	  plaincurl --url URL [--count N] [--in-flight C] [--ca-file FILE]
+ *	  plaincurl --url URL ... [--count N] [--in-flight C] [--ca-file FILE]
  *
  * The same requests as kgwebhook's (a payment intent's payload of A1 with its
  * signature, and the same headers), made and signed here as cheaply as they
  * can be: by snprintf and a kept HMAC context.  The loop is libcurl's own,
  * curl_multi_perform and curl_multi_poll, on easy handles that are reused and
  * connections that are kept alive, with a refill as soon as a handle is free.
- * A thousand requests go ahead of those that are measured, as they do for every
- * sender of the bench, so that connections and handshakes are made by then.
+ * Of several URLs, each handle has one, by turns; where there are more URLs than
+ * handles, each request has the next.
+ * A thousand requests, and two for each handle, go ahead of those that are
+ * measured, as they do for every sender of the bench, so that connections and
+ * handshakes are made by then.
  * There is no queue, no database, no log and no care for failures: whatever a
  * sender does on top of this is its own doing, and that is what the bench
  * measures.
@@ -35,17 +38,20 @@
 #define BODY_MAX_BYTES 1024
 #define WARM_UP 1000
 #define MAC_BYTES 32
+#define MAX_URLS 10000
 
 typedef struct Slot
 {
 	CURL	   *easy;
+	const char *url;
 	struct curl_slist *headers;
 	char		body[BODY_MAX_BYTES];
 } Slot;
 
 static const char secret[] = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-static const char *url;
+static const char *urls[MAX_URLS];
+static long nurls;
 static const char *ca_file;
 static long in_flight = 25;
 
@@ -120,7 +126,7 @@ sign(EVP_MAC_CTX *context, const char *first, size_t first_length,
 
 /* Writes payload and signature, and returns the body's length. */
 static size_t
-make_body(char *body, long id, long timestamp)
+make_body(char *body, const char *url, long id, long timestamp)
 {
 	static const char hex[] = "0123456789abcdef";
 	static const char before[] = ",\"signature\":\"";
@@ -186,12 +192,13 @@ drop_answer(char *bytes, size_t size, size_t n, void *context)
 }
 
 static void
-open_slot(Slot *slot)
+open_slot(Slot *slot, const char *url)
 {
 	CURL	   *easy = curl_easy_init();
 
 	if (easy == NULL)
 		die("no easy handle");
+	slot->url = url;
 	curl_easy_setopt(easy, CURLOPT_URL, url);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
@@ -219,8 +226,13 @@ start(Slot *slot)
 
 	if (started == count)
 		return;
+	if (nurls > in_flight)
+	{
+		slot->url = urls[started % nurls];
+		curl_easy_setopt(slot->easy, CURLOPT_URL, slot->url);
+	}
 	started++;
-	length = make_body(slot->body, started, timestamp);
+	length = make_body(slot->body, slot->url, started, timestamp);
 	headers = make_headers(slot->body, length, started, timestamp);
 	curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE, (long) length);
 	curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, headers);
@@ -282,9 +294,19 @@ run(Slot *slots, long requests)
 static int
 usage(void)
 {
-	fprintf(stderr, "usage: plaincurl --url URL [--count N] [--in-flight C]"
-			" [--ca-file FILE]\n");
+	fprintf(stderr, "usage: plaincurl --url URL ... [--count N]"
+			" [--in-flight C] [--ca-file FILE]\n");
 	return 2;
+}
+
+static void
+allow_many_files(void)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int
@@ -307,7 +329,9 @@ main(int argc, char **argv)
 		switch (option)
 		{
 			case 'u':
-				url = optarg;
+				if (nurls == MAX_URLS)
+					die("too many URLs");
+				urls[nurls++] = optarg;
 				break;
 			case 'n':
 				measured = atol(optarg);
@@ -321,9 +345,10 @@ main(int argc, char **argv)
 			default:
 				return usage();
 		}
-	if (url == NULL || measured < 1 || in_flight < 1)
+	if (nurls == 0 || measured < 1 || in_flight < 1)
 		return usage();
 
+	allow_many_files();
 	curl_global_init(CURL_GLOBAL_ALL);
 	multi = curl_multi_init();
 	slots = calloc((size_t) in_flight, sizeof(Slot));
@@ -333,9 +358,9 @@ main(int argc, char **argv)
 	body_mac = make_mac(secret, sizeof(secret) - 1);
 	header_mac = make_mac(secret, sizeof(secret) - 1);
 	for (long i = 0; i < in_flight; i++)
-		open_slot(&slots[i]);
+		open_slot(&slots[i], urls[i % nurls]);
 
-	run(slots, WARM_UP);
+	run(slots, WARM_UP + 2 * in_flight);
 	elapsed = seconds();
 	cpu = cpu_seconds();
 	run(slots, measured);

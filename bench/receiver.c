@@ -6,10 +6,11 @@
  *
  *	  receiver [--certificate FILE --key FILE] NAME=COUNT:ANSWER ...
  *
- * Each argument makes a group of COUNT listening ports on 127.0.0.1, all of
- * which answer 200: at once ("now"), after so many milliseconds ("250"), or
- * never ("never": they take connection and request, and that is all; thousands
- * of those are thousands of dead destinations).  The kernel picks the ports, so
+ * Each argument makes a group of COUNT listening ports on 127.0.0.1.  They answer
+ * 200 at once ("now"), or after so many milliseconds ("250"), or at once, and then
+ * close the connection ("close"); 500 ("fail"); or nothing ("never": they take
+ * connection and request, and that is all; thousands of those are thousands of dead
+ * destinations).  The kernel picks the ports, so
  * that a bench never meets a port in use, and the first line of our output,
  * in JSON, tells them:
  *
@@ -122,9 +123,12 @@ add_group(char *argument)
 		sscanf(argument, "%m[a-z_]=%d:%15s", &group_names[ngroups],
 			   &group->nports, kind) != 3 || group->nports < 1)
 		return false;
+	group->closes = strcmp(kind, "close") == 0;
+	group->fails = strcmp(kind, "fail") == 0;
 	if (strcmp(kind, "never") == 0)
 		group->answer_ms = KGW_ANSWER_NEVER;
-	else if (strcmp(kind, "now") != 0 && (group->answer_ms = atoi(kind)) <= 0)
+	else if (strcmp(kind, "now") != 0 && !group->closes && !group->fails &&
+			 (group->answer_ms = atoi(kind)) <= 0)
 		return false;
 
 	group->index = ngroups++;
@@ -155,7 +159,7 @@ static int
 usage(void)
 {
 	fprintf(stderr, "usage: receiver [--certificate FILE --key FILE]"
-			" NAME=COUNT:now|never|MILLISECONDS ...\n");
+			" NAME=COUNT:now|never|close|fail|MILLISECONDS ...\n");
 	return 2;
 }
 

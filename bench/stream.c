@@ -55,6 +55,21 @@ kgw_stream_open(KgwStream *stream, int fd)
 	return true;
 }
 
+/* Says that this was all. */
+void
+kgw_stream_shut(KgwStream *stream)
+{
+	if (stream->tls != NULL)
+		SSL_shutdown(stream->tls);
+}
+
+/* Did the handshake resume an older session? */
+bool
+kgw_stream_resumed(const KgwStream *stream)
+{
+	return stream->tls != NULL && SSL_session_reused(stream->tls);
+}
+
 void
 kgw_stream_close(KgwStream *stream)
 {

@@ -23,6 +23,8 @@ typedef struct KgwStream
 extern void kgw_stream_use_tls(const char *certificate_file,
 							   const char *key_file);
 extern bool kgw_stream_open(KgwStream *stream, int fd);
+extern void kgw_stream_shut(KgwStream *stream);
+extern bool kgw_stream_resumed(const KgwStream *stream);
 extern void kgw_stream_close(KgwStream *stream);
 extern ssize_t kgw_stream_read(KgwStream *stream, char *buffer, size_t size);
 extern bool kgw_stream_has_more(const KgwStream *stream);

@@ -11,6 +11,9 @@ import socket
 import time
 
 from . import machine, peers
+from .cost import wal, workers
+from .far import wan, wan_tls
+from .handshakes import tls_close, tls_hosts
 from .machine import BenchError, wait_until
 from .runs import (WARM_UP, Sample, drain, finish_queue, latencies, percentile,
                    time_limit, wait_for_arrivals, warm_up)
@@ -60,7 +63,7 @@ def drains(bench, wanted):
         warm_up(database, bench.http, "fast")
         ours = drain(database, bench.http, "fast", count)
     if wanted & {"drain", "cpu"}:
-        plain = peers.plain_curl(bench.http.urls("fast")[0], count)
+        plain = peers.plain_curl(bench.http.urls("fast"), count)
         rate = count / plain["seconds"]
         cpu = plain["cpu_seconds"] / count
         yield Sample(("drain", ""), ours.rate / rate, ours.rate, rate)
@@ -75,7 +78,7 @@ def https(bench, _wanted):
     with bench.server.database() as database:
         warm_up(database, bench.tls, "fast")
         ours = drain(database, bench.tls, "fast", count)
-    plain = peers.plain_curl(bench.tls.urls("fast")[0], count,
+    plain = peers.plain_curl(bench.tls.urls("fast"), count,
                              bench.certificates.authority)
     rate = count / plain["seconds"]
     yield Sample(("https", ""), ours.rate / rate, ours.rate, rate)
@@ -351,5 +354,11 @@ EXPERIMENTS = {
     "backlog": (backlog, 3),
     "old_snapshot": (old_snapshot, None),
     "https": (https, None),
+    "wal": (wal, 3),
+    "workers": (workers, 3),
+    "wan": (wan, 3),
+    "wan_tls": (wan_tls, 3),
+    "tls_close": (tls_close, None),
+    "tls_hosts": (tls_hosts, 3),
     "idle": (idle, 1),
 }

@@ -63,6 +63,38 @@ MEASURES = [
           "none held", 0.85, 0.97),
     _more("https", "", "draining over HTTPS, keep-alive: rate over plain "
           "libcurl's", 0.5, 0.8),
+    _less("wal", "", "WAL of a delivered event beyond the bare INSERT, over the "
+          "body's bytes", "x", 5.5, 3),
+    _less("workers", "2", "two workers: CPU per delivery over one worker's", "x",
+          1.25, 1.05),
+    _less("workers", "4", "four workers: the same", "x", 1.4, 1.1),
+    _more("wan", "256 little", "240 destinations that answer after 200 ms, 256 "
+          "in flight: rate over Little's law", 0.75, 0.95),
+    _more("wan", "256", "the same: over plain libcurl's with as many",
+          0.75, 0.95),
+    _more("wan", "1000 little", "1,000 in flight: over Little's law",
+          0.70, 0.75),
+    _more("wan", "1000", "the same: over plain libcurl's with as many",
+          0.70, 0.75),
+    _more("wan", "4000 little", "4,000 in flight: over Little's law",
+          0.50, 0.75),
+    _more("wan", "4000", "the same: over plain libcurl's with as many", 1, 1.4),
+    _more("wan", "8000 little", "8,000 in flight: over Little's law",
+          0.25, 0.50),
+    _more("wan", "8000", "the same: over plain libcurl's with as many", 1.2, 2),
+    _less("wan", "cpu", "worker CPU per delivery with 8,000 in flight over that "
+          "with 25 to one that answers at once", "x", 2, 1.3),
+    _more("wan_tls", "1000", "the same over TLS, 1,000 in flight: rate over plain "
+          "libcurl's", 0.65, 0.75),
+    _more("wan_tls", "4000", "the same, 4,000 in flight", 0.8, 1.2),
+    _more("tls_close", "hits", "receivers that close after each answer: "
+          "handshakes that resumed a session, over all", 0.95, 0.99),
+    _less("tls_close", "cpu", "the same: worker CPU per delivery over plain "
+          "libcurl's", "x", 1.9, 1.3),
+    _more("tls_hosts", "rate", "10,000 TLS destinations, one event each: rate "
+          "over plain libcurl's", 0.5, 0.8),
+    _less("tls_hosts", "cpu", "the same: worker CPU per delivery over plain "
+          "libcurl's", "x", 1.9, 1.3),
     _less("idle", "queries", "idle for a minute: queries", "", 0, 0),
     _less("idle", "wake-ups", "idle for a minute: wake-ups", "", 6, 1),
 ]

@@ -10,6 +10,7 @@ bench that goes on after an error prints numbers of something else.
 import os
 import platform
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -154,6 +155,11 @@ def stolen_since(before):
     """What part of the machine the hypervisor has taken since cpu_times()."""
     after = cpu_times()
     return (after[2] - before[2]) / max(after[0] - before[0], 1)
+
+
+def most_files():
+    """How many files a process of ours may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def describe():

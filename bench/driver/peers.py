@@ -97,9 +97,12 @@ class Receiver:
         self._program.end()
 
 
-def plain_curl(url, count, ca_file=None):
+def plain_curl(urls, count, ca_file=None, in_flight=25):
     """Runs bench/plaincurl.c; returns what it says of itself."""
-    arguments = [BUILD / "plaincurl", "--url", url, "--count", str(count)]
+    arguments = [BUILD / "plaincurl", "--count", str(count),
+                 "--in-flight", str(in_flight)]
+    for url in urls:
+        arguments += ["--url", url]
     if ca_file:
         arguments += ["--ca-file", ca_file]
     return json.loads(machine.run("plaincurl", arguments, machine.SENDER_CORES,

@@ -43,7 +43,7 @@ kgwebhook.ca_file = '{ca_file}'
 
 # What A1's sample has in a payment intent, and as long.
 FILL = """
-INSERT INTO payment_intents (payment_intent_id, status, payment_chain_id,
+INSERT INTO {table} (payment_intent_id, status, payment_chain_id,
     symbol, fiat_amount, fiat_currency, crypto_amount, received_crypto_amount,
     payment_tx_hash, order_data, callback_url)
 SELECT 'pi_' || lpad((i + {first})::text, 12, '0'), 'pending', '56',
@@ -160,6 +160,15 @@ class Server:
         if done.returncode != 0:
             raise BenchError(f"the server does not {action}:\n{self.log_end()}")
 
+    def restart(self, settings):
+        """With these settings besides."""
+        for name, value in settings.items():
+            self.set(name, value)
+        self.admin.close()
+        self._pg_ctl("restart", "-m", "fast", "-l", self.log)
+        self.pid = int((self.data / "postmaster.pid").read_text().split()[0])
+        self.admin = self.session("postgres")
+
     def stop(self):
         self.admin.close()
         self._pg_ctl("stop", "-m", "fast")
@@ -200,14 +209,15 @@ class Database:
         self.sql("CREATE EXTENSION kgwebhook CASCADE")
         self.sql(f"SELECT kg_set_secret('default', '{SECRET}')")
         self.sql("SELECT kg_create_payment_intents()")
-        self.worker = wait_until("a worker", self._find_worker, 30)
+        self.worker = wait_until("a worker", lambda: self.workers(1), 30)[0]
         self._filled = 0
 
-    def _find_worker(self):
+    def workers(self, least):
+        """The process ids of its workers, when there are so many; else None."""
         pids = self.sql("SELECT pid FROM pg_stat_activity WHERE datname ="
                         " current_database() AND backend_type ="
                         " 'kgwebhook worker'")
-        return int(pids[0]) if pids else None
+        return [int(pid) for pid in pids] if len(pids) >= least else None
 
     def _worker_state(self):
         return self.sql("SELECT worker_state FROM kgwebhook.worker_stats()")[0]
@@ -221,12 +231,12 @@ class Database:
     def enable(self):
         self.server.set("kgwebhook.enabled", "on")
 
-    def fill(self, count, urls, vacuum=True):
+    def fill(self, count, urls, vacuum=True, table="payment_intents"):
         """
         Creates intents, each of which is an event, by turns to one of the urls.
         Their numbers go on from those of the last call, the first's from 1.
         """
-        self.sql(FILL.format(first=self._filled + 1, count=count,
+        self.sql(FILL.format(table=table, first=self._filled + 1, count=count,
                              urls="','".join(urls), nurls=len(urls)),
                  seconds=60 + count / 1000)
         self._filled += count
