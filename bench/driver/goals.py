@@ -66,8 +66,8 @@ MEASURES = [
     _less("wal", "", "WAL of a delivered event beyond the bare INSERT, over the "
           "body's bytes", "x", 5.5, 3),
     _less("workers", "2", "two workers: CPU per delivery over one worker's", "x",
-          1.25, 1.05),
-    _less("workers", "4", "four workers: the same", "x", 1.4, 1.1),
+          1.3, 1.05),
+    _less("workers", "4", "four workers: the same", "x", 1.6, 1.1),
     _more("wan", "256 little", "240 destinations that answer after 200 ms, 256 "
           "in flight: rate over Little's law", 0.75, 0.95),
     _more("wan", "256", "the same: over plain libcurl's with as many",
