@@ -142,7 +142,7 @@ bucket_of(KgwTlsSessions *sessions, const char *destination)
 
 /* The one of a destination that may still be resumed, or NULL. */
 static KgwTlsSession *
-find(KgwTlsSessions *sessions, const char *destination, KgwTicks now)
+find_session(KgwTlsSessions *sessions, const char *destination, KgwTicks now)
 {
 	dlist_iter	iter;
 
@@ -225,7 +225,7 @@ kgw_tls_sessions_join(KgwTlsSessions *sessions, KgwHttpRequest *transfer,
 	Assert(transfer->session == NULL);
 	if (strncmp(destination, "https:", 6) == 0)
 	{
-		session = find(sessions, destination, now);
+		session = find_session(sessions, destination, now);
 		if (session == NULL)
 			session = add(sessions, destination, now);
 	}
