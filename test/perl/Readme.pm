@@ -33,6 +33,7 @@ my @masks = (
 	[ qr/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d(:\d\d)?|Z)/ => '<time>' ],
 	[ qr/\b\d\d:\d\d:\d\d(\.\d+)?\b/ => '<interval>' ],
 	[ qr/duration_ms +\| [\d.e-]+/ => 'duration_ms | <number>' ],
+	[ qr/^xid +\| \d+/m => 'xid | <number>' ],
 	# libcurl's words, which differ from version to version
 	[
 		qr/(?: port |:)\d+ after \d+ ms: Could(n't| not) connect/ =>
