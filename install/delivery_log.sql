@@ -42,25 +42,29 @@ ALTER TABLE kgwebhook.delivery_log_default REPLICA IDENTITY FULL;
 /*
  * Indexes are the partitions' own: those of the parent would be rebuilt when a
  * restore attaches a day, and collide with the ones in the dump.
- * The latest attempts, of all or of one organization, are read backward from the
- * end of each day's index; a block range index could only have been read whole.
+ * The latest attempts, and the latest deliveries of one organization, are read backward from
+ * the end of each day's index; a block range index could only have been read whole.
  */
 CREATE FUNCTION kgwebhook.index_partition(partition pg_catalog.name) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (attempt_id)', partition || '_attempt_id_idx', partition);
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, attempt_id)', partition || '_org_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, delivery_id)', partition || '_org_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id, attempt)', partition || '_delivery_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id, kind, attempt_id)', partition || '_object_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WHERE outcome <> ''acknowledged''', partition || '_failed_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, xid, delivery_id) WHERE final AND NOT is_test', partition || '_events_idx', partition);
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_events_idx', 'the events of one organization, as kg_events_since() reads them');
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at)', partition || '_started_at_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id) WHERE outcome = ''superseded''', partition || '_superseded_idx', partition);
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_attempt_id_idx', 'one attempt, by its number, or the latest ones');
-    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_org_id_idx', 'the latest attempts for one organization');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_org_id_idx', 'the latest deliveries of one organization');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_delivery_id_idx', 'the attempts of one delivery');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_object_id_idx', 'the attempts for one object');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_failed_idx', 'what was not acknowledged, by its time');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_started_at_idx', 'the latest attempts, by their time');
+    EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_superseded_idx', 'what was superseded');
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.index_partition(pg_catalog.name) IS

@@ -64,9 +64,10 @@ $$;
 GRANT USAGE ON SCHEMA kgwebhook TO pg_monitor;
 
 GRANT SELECT ON kgwebhook.deliveries, kgwebhook.subscriptions, kgwebhook.destinations, kgwebhook.stats,
-    kgwebhook.pending, kgwebhook.failures, kgwebhook.latency, kgwebhook.unacknowledged,
+    kgwebhook.pending, kgwebhook.waiting, kgwebhook.failures, kgwebhook.latency, kgwebhook.unacknowledged,
     kgwebhook.sources, kgwebhook.routes TO pg_monitor;
 
-GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices(),
+GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices(), kgwebhook.at_stake(),
     kgwebhook.is_sending(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz),
+    kgwebhook.waits_for(pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool),
     @extschema@.kg_status(), @extschema@.kg_dashboard() TO pg_monitor;

@@ -8,7 +8,8 @@
  *
  * The queue's indexes hold no column that ever changes, so that a retry is a
  * heap-only update.  xid finds new rows by transaction: sequence order
- * is not commit order.
+ * is not commit order.  The last three are for people, who ask for one object, one
+ * organization or one subscription while a million deliveries wait.
  */
 
 CREATE SEQUENCE kgwebhook.delivery_id_seq;
@@ -41,10 +42,14 @@ CREATE TABLE kgwebhook.queue (
 CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
 CREATE INDEX queue_xid_idx ON kgwebhook.queue (xid, delivery_id);
 CREATE INDEX queue_org_id_idx ON kgwebhook.queue (org_id, xid, delivery_id);
+CREATE INDEX queue_object_id_idx ON kgwebhook.queue (object_id, org_id, kind);
+CREATE INDEX queue_subscription_id_idx ON kgwebhook.queue (subscription_id) WHERE subscription_id IS NOT NULL;
 COMMENT ON TABLE kgwebhook.queue IS 'deliveries from commit until they are settled';
 COMMENT ON INDEX kgwebhook.queue_destination_idx IS 'reads the backlog of one destination page by page, oldest first';
 COMMENT ON INDEX kgwebhook.queue_org_id_idx IS 'what waits for one organization, and what has come since it last looked';
 COMMENT ON INDEX kgwebhook.queue_xid_idx IS 'finds the rows committed since the last look';
+COMMENT ON INDEX kgwebhook.queue_object_id_idx IS 'what waits of one object';
+COMMENT ON INDEX kgwebhook.queue_subscription_id_idx IS 'what waits for one subscription';
 COMMENT ON COLUMN kgwebhook.queue.delivery_id IS 'the delivery';
 COMMENT ON COLUMN kgwebhook.queue.webhook_id IS 'the event, as receivers see it: the same for every attempt and every receiver';
 COMMENT ON COLUMN kgwebhook.queue.org_id IS 'the organization whose secret signs';

@@ -46,7 +46,7 @@ BEGIN
                                 WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged')
                AND NOT EXISTS (SELECT FROM kgwebhook.queue q WHERE q.delivery_id = l.delivery_id)),
         judged AS (
-            SELECT c.delivery_id, c.destination, kgwebhook.subscription_accepts(c.subscription_id) AS accepted,
+            SELECT c.delivery_id, c.destination, (c.subscription_id IS NULL OR kgwebhook.subscription_accepts(c.subscription_id)) AS accepted,
                    EXISTS (SELECT FROM kgwebhook.delivery_log l
                             WHERE l.object_id = c.object_id AND l.org_id = c.org_id AND l.kind = c.kind
                               AND l.destination = c.destination
@@ -141,7 +141,7 @@ CREATE FUNCTION @extschema@.kg_reconcile(
     OUT enqueued_at pg_catalog.timestamptz,
     OUT why pg_catalog.text,
     OUT subscription_id pg_catalog.int8) RETURNS SETOF pg_catalog.record
-    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '64MB' SET enable_mergejoin = off SET jit = off
     AS $$
 BEGIN
     IF since IS NULL THEN
@@ -155,20 +155,28 @@ BEGIN
                   HINT = 'Give an age such as ''1 day''.';
     END IF;
     RETURN QUERY
-        WITH latest AS (
+        WITH newest AS MATERIALIZED (
+            SELECT a.object_id, a.org_id, a.kind, a.url, max(a.delivery_id) AS delivery_id
+              FROM (SELECT q.object_id, q.org_id, q.kind, q.url, q.delivery_id FROM kgwebhook.queue q
+                    UNION ALL
+                    SELECT d.object_id, d.org_id, d.kind, d.url, d.delivery_id FROM kgwebhook.dead_letter d) a
+             GROUP BY 1, 2, 3, 4),
+        latest AS (
             SELECT u.org_id, u.event, u.kind, u.object_id, u.url, u.delivery_id, u.state, u.attempts, u.since AS at,
-                   u.next_attempt_at, u.subscription_id, coalesce(q.webhook_id, d.webhook_id, a.webhook_id) AS webhook_id,
-                   d.reason, a.error AS last_error
-              FROM kgwebhook.unacknowledged u
-              LEFT JOIN kgwebhook.queue q ON q.delivery_id = u.delivery_id
-              LEFT JOIN kgwebhook.dead_letter d ON d.delivery_id = u.delivery_id
-              /* the reason of a dead letter says it all; an attempt is not older than what it is an attempt of */
-              LEFT JOIN LATERAL (SELECT l.webhook_id, l.error FROM kgwebhook.delivery_log l
-                                  WHERE l.delivery_id = u.delivery_id AND u.state NOT IN ('pending', 'dead')
-                                    AND l.started_at >= CASE WHEN u.state = 'superseded' OR q.attempts_before > 0
+                   u.next_attempt_at, u.subscription_id, u.webhook_id, u.reason, a.error AS last_error
+              FROM kgwebhook.open_deliveries u
+              LEFT JOIN newest n ON n.object_id = u.object_id AND n.org_id = u.org_id AND n.kind = u.kind AND n.url = u.url
+              /* an attempt is not older than what it is an attempt of */
+              LEFT JOIN LATERAL (SELECT l.error FROM kgwebhook.delivery_log l
+                                  WHERE l.delivery_id = u.delivery_id AND u.state = 'retrying'
+                                    AND l.started_at >= CASE WHEN u.attempts_before > 0
                                                              THEN '-infinity' ELSE u.since - interval '1 day' END
+                                    AND l.started_at < now() + interval '1 day'
                                   ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1) a ON true
-             WHERE u.since >= now() - kg_reconcile.since)
+             WHERE u.since >= now() - kg_reconcile.since
+               AND (n.delivery_id IS NULL OR n.delivery_id <= u.delivery_id)
+               AND (u.subscription_id IS NULL
+                    OR EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.subscription_id = u.subscription_id)))
         SELECT l.org_id, l.event, l.kind, l.object_id, l.url, l.delivery_id, l.webhook_id, l.state, l.attempts, l.at,
                CASE WHEN l.state IN ('pending', 'retrying') AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL
                     THEN format('its subscription %s is paused', s.subscription_id)

@@ -44,17 +44,21 @@ CREATE FUNCTION kgwebhook.amount_waiting(destination pg_catalog.text, org_id pg_
     AS $$
 DECLARE
     most CONSTANT int8 := 2000;
+    most_read CONSTANT int8 := 2500;
     looked int8;
+    is_all bool;
     amounts text;
 BEGIN
-    WITH these AS (
+    WITH first AS (
+        SELECT * FROM kgwebhook.queue r WHERE r.destination = amount_waiting.destination
+         ORDER BY r.delivery_id LIMIT most_read),
+    these AS (
         SELECT q.delivery_id, q.org_id, q.kind, q.object_id,
                CASE WHEN q.payload ->> 'fiat_amount' ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
                     THEN (q.payload ->> 'fiat_amount')::numeric END AS amount,
                left(q.payload ->> 'fiat_currency', 16) AS currency
-          FROM (SELECT * FROM kgwebhook.queue r
-                 WHERE r.destination = amount_waiting.destination
-                   AND (amount_waiting.org_id IS NULL OR r.org_id = amount_waiting.org_id)
+          FROM (SELECT * FROM first r
+                 WHERE (amount_waiting.org_id IS NULL OR r.org_id = amount_waiting.org_id)
                    AND (amount_waiting.url IS NULL OR split_part(r.url, '?', 1) = amount_waiting.url)
                  ORDER BY r.delivery_id LIMIT most) q),
     object AS (
@@ -63,11 +67,11 @@ BEGIN
     total AS (
         SELECT o.currency, sum(o.amount) AS amount FROM object o
          WHERE o.amount IS NOT NULL GROUP BY o.currency ORDER BY sum(o.amount) DESC LIMIT 3)
-    SELECT (SELECT count(*) FROM these),
+    SELECT (SELECT count(*) FROM these), (SELECT count(*) < most_read FROM first),
            string_agg(regexp_replace(to_char(t.amount, 'FM999,999,999,999,999,999,990.00'), '[.]00$', '')
                       || coalesce(' ' || t.currency, ''), ' and ' ORDER BY t.amount DESC)
-      INTO looked, amounts FROM total t;
-    RETURN CASE WHEN looked = most THEN 'at least ' ELSE '' END || amounts;
+      INTO looked, is_all, amounts FROM total t;
+    RETURN CASE WHEN looked = most OR NOT is_all THEN 'at least ' ELSE '' END || amounts;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.amount_waiting(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
@@ -219,7 +223,7 @@ CREATE FUNCTION kgwebhook.pause_findings() RETURNS SETOF kgwebhook.finding
                 OR a.failing_since < now() - '10 minutes'::interval
                    /* else it is a finding of those that wait */
                    AND NOT EXISTS (SELECT FROM kgwebhook.queue q
-                                    WHERE q.destination = a.destination AND q.subscription_id = a.subscription_id AND q.attempts > 0)
+                                    WHERE q.subscription_id = a.subscription_id AND q.attempts > 0)
              ORDER BY coalesce(a.disabled_at, a.paused_at, a.failing_since) DESC LIMIT 20) s
 $$;
 COMMENT ON FUNCTION kgwebhook.pause_findings() IS
@@ -294,17 +298,21 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     AS $$
     WITH notice AS MATERIALIZED (SELECT * FROM kgwebhook.destination_notices()),
     everything AS (SELECT EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination = '*') AS paused),
-    /* the queue, brought down to its endpoints in one pass */
+    waiting AS MATERIALIZED (
+        SELECT b.destination, b.org_id, b.subscription_id, b.url, b.delivery_id, b.stands_for, b.attempts, b.next_attempt_at, b.enqueued_at,
+               min(b.delivery_id) OVER (PARTITION BY b.destination, b.org_id, b.kind, b.object_id, b.subscription_id) AS first
+          FROM kgwebhook.backlog b),
+    /* brought down to endpoints in one pass */
     endpoint AS MATERIALIZED (
         SELECT q.destination, q.org_id, q.subscription_id, split_part(q.url, '?', 1) AS url,
-               count(*) AS waiting, min(q.enqueued_at) AS oldest,
-               count(*) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)) AS tried,
+               round(sum(q.stands_for))::int8 AS waiting, CASE WHEN max(q.stands_for) > 1 THEN 'about ' ELSE '' END AS about, min(q.enqueued_at) AS oldest,
+               round(sum(q.stands_for) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)))::int8 AS tried,
                min(q.delivery_id) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)) AS head,
                min(q.next_attempt_at) FILTER (WHERE q.attempts > 0) AS next_try, min(q.next_attempt_at) AS due,
                max(q.attempts) AS attempts,
                count(*) FILTER (WHERE NOT isfinite(q.next_attempt_at)) AS keyless,
                count(*) FILTER (WHERE q.next_attempt_at < now() - '10 minutes'::interval) AS overdue
-          FROM kgwebhook.queue q GROUP BY 1, 2, 3, 4),
+          FROM waiting q GROUP BY 1, 2, 3, 4),
     going AS (
         SELECT e.*, n.backing_off, n.next_try AS probe_at, n.failures_in_a_row, n.last_success, n.in_flight, n.seen_at
           FROM endpoint e
@@ -328,7 +336,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     receiver AS (
         SELECT f.destination, coalesce(bool_or(f.backing_off), false) AS backing_off,
                count(*) AS endpoints, min(f.url) AS url, min(f.org_id) AS org_id, count(DISTINCT f.org_id) AS orgs,
-               sum(f.waiting)::int8 AS waiting, sum(f.tried)::int8 AS tried, min(f.since) AS since, min(f.oldest) AS oldest,
+               sum(f.waiting)::int8 AS waiting, max(f.about) AS about, sum(f.tried)::int8 AS tried, min(f.since) AS since, min(f.oldest) AS oldest,
                max(f.attempts) AS attempts, min(f.head) AS head, max(f.failures_in_a_row) AS failures, max(f.in_flight) AS in_flight,
                CASE WHEN bool_or(f.backing_off) THEN greatest(min(f.probe_at), min(f.due)) ELSE min(f.next_try) END AS next_try,
                (array_agg(f.cause ORDER BY f.head))[1] AS cause, (array_agg(f.outcome ORDER BY f.head))[1] AS outcome,
@@ -336,7 +344,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
           FROM failing f GROUP BY f.destination, f.part
          ORDER BY coalesce(bool_or(f.backing_off), false) DESC, sum(f.waiting) DESC LIMIT 20),
     keyless AS (
-        SELECT e.org_id, sum(e.waiting)::int8 AS waiting, min(e.oldest) AS oldest, count(*) OVER () AS all_of_them,
+        SELECT e.org_id, sum(e.waiting)::int8 AS waiting, max(e.about) AS about, min(e.oldest) AS oldest, count(*) OVER () AS all_of_them,
                (array_agg(e.destination ORDER BY e.keyless DESC))[1] AS destination
           FROM endpoint e WHERE e.keyless > 0 GROUP BY e.org_id ORDER BY sum(e.keyless) DESC, e.org_id LIMIT 20),
     lost AS MATERIALIZED (
@@ -351,15 +359,14 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
          GROUP BY g.destination),
     /* what is behind an older one of its object waits for that, and is not late */
     late AS (
-        SELECT count(*) AS deliveries, min(q.next_attempt_at) AS since, min(q.destination) AS destination,
+        SELECT round(sum(q.stands_for))::int8 AS deliveries, CASE WHEN max(q.stands_for) > 1 THEN 'about ' ELSE '' END AS about,
+               min(q.next_attempt_at) AS since, min(q.destination) AS destination,
                count(DISTINCT q.destination) AS destinations, min(q.org_id) AS org_id, min(q.delivery_id) AS first
-          FROM kgwebhook.queue q
+          FROM waiting q
           JOIN stuck ON stuck.destination = q.destination
           LEFT JOIN kgwebhook.subscription s ON s.subscription_id = q.subscription_id
          WHERE q.next_attempt_at < now() - '10 minutes'::interval AND coalesce(s.disabled_at, s.paused_at) IS NULL
-           AND NOT EXISTS (SELECT FROM kgwebhook.queue o
-                            WHERE o.destination = q.destination AND o.org_id = q.org_id AND o.kind = q.kind AND o.object_id = q.object_id
-                              AND o.subscription_id IS NOT DISTINCT FROM q.subscription_id AND o.delivery_id < q.delivery_id))
+           AND q.first = q.delivery_id)
     SELECT CASE WHEN r.backing_off THEN 220
                 WHEN r.attempts < 3 AND r.since > now() - '1 minute'::interval AND r.outcome <> 'blocked' THEN 110
                 ELSE 215 END,
@@ -367,10 +374,10 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                   CASE WHEN r.endpoints = 1 THEN left(r.url, 200) ELSE left(r.destination, 200) END,
                   CASE WHEN r.orgs = 1 THEN 'organization ' || left(r.org_id, 100)
                        ELSE format('organization %s and %s', left(r.org_id, 100), kgwebhook.count_text(r.orgs - 1, 'other', 'others')) END,
-                  r.cause, kgwebhook.time_text(r.since), kgwebhook.count_text(r.waiting, 'waiting', 'waiting'),
+                  r.cause, kgwebhook.time_text(r.since), r.about || kgwebhook.count_text(r.waiting, 'waiting', 'waiting'),
                   coalesce(', ' || kgwebhook.amount_waiting(r.destination, CASE WHEN r.orgs = 1 THEN r.org_id END, CASE WHEN r.endpoints = 1 THEN r.url END), '')),
            CASE WHEN r.backing_off THEN format('The circuit breaker is open after %s in a row: one probe at a time.  ', kgwebhook.count_text(r.failures, 'failure', 'failures'))
-                ELSE format('%s tried in vain.  ', kgwebhook.count_text(r.tried, 'delivery was', 'deliveries were')) END
+                ELSE format('%s tried in vain.  ', r.about || kgwebhook.count_text(r.tried, 'delivery was', 'deliveries were')) END
            || format('The next %s is %s.  The oldest waits since %s.  SELECT kg_explain(%s); says more.',
                      CASE WHEN r.backing_off THEN 'probe' ELSE 'try' END,
                      CASE WHEN r.next_try > now() THEN 'at ' || kgwebhook.time_text(r.next_try)
@@ -384,7 +391,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
       FROM worst w HAVING max(w.all_of_them) > 100
     UNION ALL
     SELECT 352, format('Nothing can be signed: no secret can be decrypted, %s',
-                       kgwebhook.count_text(sum(l.waiting)::int8, 'delivery waits', 'deliveries wait')),
+                       max(l.about) || kgwebhook.count_text(sum(l.waiting)::int8, 'delivery waits', 'deliveries wait')),
            format('The oldest waits since %s.  The key in the file of "kgwebhook.key_file" is not the one that the secrets were encrypted with, or the file cannot be read; the server''s log says which.  Set no other secret: receivers know these.',
                   kgwebhook.time_text(min(l.oldest))),
            kgwebhook.key_remedy()
@@ -393,7 +400,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     UNION ALL
     SELECT CASE WHEN l.has_secret THEN 235 ELSE 233 END,
            format(CASE WHEN l.has_secret THEN 'the secret of organization %s cannot be decrypted' ELSE 'organization %s has no secret' END
-                  || ', %s since %s%s', left(l.org_id, 100), kgwebhook.count_text(l.waiting, 'delivery waits', 'deliveries wait'),
+                  || ', %s since %s%s', left(l.org_id, 100), l.about || kgwebhook.count_text(l.waiting, 'delivery waits', 'deliveries wait'),
                   kgwebhook.time_text(l.oldest), coalesce(', ' || kgwebhook.amount_waiting(l.destination, l.org_id, NULL), '')),
            CASE WHEN l.has_secret THEN 'Set no other secret: the receiver knows this one.  The server''s log says what is wrong with the key file.'
                 ELSE 'What waits is signed and sent as soon as there is one.  Where the receiver knows one already, use kg_set_secret().' END,
@@ -408,7 +415,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     UNION ALL
     SELECT CASE WHEN w.acknowledged_lately THEN 238 ELSE 340 END,
            CASE WHEN w.acknowledged_lately THEN '' ELSE 'Nothing is delivered: ' END
-           || format('%s since %s', kgwebhook.count_text(l.deliveries, 'delivery is late', 'deliveries are late'), kgwebhook.time_text(l.since)),
+           || format('%s since %s', l.about || kgwebhook.count_text(l.deliveries, 'delivery is late', 'deliveries are late'), kgwebhook.time_text(l.since)),
            format('Their time has come, nothing holds them, and they are not sent: %s%s, delivery %s is the first.  A worker may hang.',
                   left(l.destination, 200), CASE WHEN l.destinations > 1 THEN format(' and %s other destinations', l.destinations - 1) ELSE '' END, l.first),
            kgwebhook.restart_remedy()
@@ -480,7 +487,7 @@ CREATE FUNCTION kgwebhook.findings(
     OUT finding pg_catalog.text,
     OUT detail pg_catalog.text,
     OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms'
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' SET jit = off
     AS $$
 DECLARE
     part text;
@@ -502,10 +509,10 @@ BEGIN
                               'Someone holds a lock, perhaps for a moment only.', 'SELECT * FROM kg_status(); again in some seconds')::kgwebhook.finding;
     END IF;
     IF found = '{}' THEN
-        SELECT CASE count(*) WHEN 0 THEN 'Nothing waits.'
-                    ELSE format('%s, the oldest since %s.', kgwebhook.count_text(count(*), 'delivery waits', 'deliveries wait'),
-                                kgwebhook.time_text(min(q.enqueued_at))) END
-          INTO summary FROM kgwebhook.queue q;
+        SELECT CASE s.queue_depth WHEN 0 THEN 'Nothing waits.'
+                    ELSE format('%s, the oldest since %s.', kgwebhook.count_text(s.queue_depth, 'delivery waits', 'deliveries wait'),
+                                kgwebhook.time_text(s.oldest_pending_since)) END
+          INTO summary FROM kgwebhook.stats s;
         RETURN QUERY SELECT 'ok'::text, 'Deliveries flow'::text, summary, NULL::text;
         RETURN;
     END IF;

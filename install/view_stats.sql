@@ -27,20 +27,24 @@ $$;
 COMMENT ON FUNCTION kgwebhook.broken_subscriptions() IS
   'subscriptions that bring changes of watched tables and from which nothing is applied now';
 
+/*
+ * Transactions get their numbers about in the order of their time, so the oldest
+ * delivery is among the first by transaction.
+ */
 CREATE VIEW kgwebhook.stats AS
     SELECT s.since, s.enqueued,
            s.acknowledged, s.rejected, s.timed_out, s.unreachable, s.blocked, s.invalid, s.superseded,
-           q.queue_depth, q.oldest_pending_age, s.in_flight,
+           q.queue_depth, pg_catalog.now() OPERATOR(pg_catalog.-) o.oldest_pending_since AS oldest_pending_age, s.in_flight,
            (SELECT pg_catalog.count(*) FROM kgwebhook.dead_letter) AS dead_letters,
            s.workers,
            CASE WHEN s.worker_state OPERATOR(pg_catalog.=) 'idle'
                  AND EXISTS (SELECT FROM kgwebhook.broken_subscriptions()) THEN 'source broken'
                 ELSE s.worker_state END AS worker_state,
-           s.last_error, s.last_error_at
+           s.last_error, s.last_error_at, o.oldest_pending_since
       FROM kgwebhook.worker_stats() s,
-           (SELECT pg_catalog.count(*) AS queue_depth,
-                   pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.min(enqueued_at) AS oldest_pending_age
-              FROM kgwebhook.queue) q;
+           (SELECT pg_catalog.count(*) AS queue_depth FROM kgwebhook.queue) q,
+           (SELECT pg_catalog.min(f.enqueued_at) AS oldest_pending_since
+              FROM (SELECT enqueued_at FROM kgwebhook.queue ORDER BY xid, delivery_id LIMIT 1000) f) o;
 COMMENT ON VIEW kgwebhook.stats IS
   'counters since the server started, and the backlog now';
 COMMENT ON COLUMN kgwebhook.stats.since IS 'when the counters started';
@@ -60,39 +64,63 @@ COMMENT ON COLUMN kgwebhook.stats.workers IS 'workers running for this database'
 COMMENT ON COLUMN kgwebhook.stats.worker_state IS 'not preloaded, standby, not running, not adopted, disabled, source broken, idle or busy';
 COMMENT ON COLUMN kgwebhook.stats.last_error IS 'last error of a worker';
 COMMENT ON COLUMN kgwebhook.stats.last_error_at IS 'when that was';
+COMMENT ON COLUMN kgwebhook.stats.oldest_pending_since IS 'when the oldest delivery that is not settled was enqueued';
+
+/*
+ * What a delivery waits for, the first reason that holds.  One place decides it, for
+ * the row of a delivery and for the figures of all.
+ */
+CREATE FUNCTION kgwebhook.waits_for(
+    keyless pg_catalog.bool,
+    paused pg_catalog.bool,
+    backing_off pg_catalog.bool,
+    early pg_catalog.bool,
+    behind pg_catalog.bool,
+    busy pg_catalog.bool) RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    SELECT CASE WHEN keyless THEN 'secret' WHEN paused THEN 'resume' WHEN backing_off THEN 'destination'
+                WHEN early THEN 'retry' WHEN behind THEN 'older' WHEN busy THEN 'window' ELSE 'turn' END
+$$;
+COMMENT ON FUNCTION kgwebhook.waits_for(pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool) IS
+  'the column waits_for of kgwebhook.pending';
+
+/* half of a worker's slots go to destinations that have not lately acknowledged */
+CREATE VIEW kgwebhook.slots AS
+    SELECT coalesce(pg_catalog.sum(d.in_flight) OPERATOR(pg_catalog.*) 2
+                    OPERATOR(pg_catalog.>=) pg_catalog.current_setting('kgwebhook.max_in_flight')::pg_catalog.int4
+                    AND pg_catalog.bool_or(kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success)), false) AS is_full
+      FROM kgwebhook.destination_notices() d;
+COMMENT ON VIEW kgwebhook.slots IS
+  'whether the workers are so busy that what is due waits for a slot';
+COMMENT ON COLUMN kgwebhook.slots.is_full IS 'it does';
 
 CREATE VIEW kgwebhook.pending AS
     SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.kind, q.object_id, q.destination, q.attempts,
            q.enqueued_at AS since,
            pg_catalog.now() OPERATOR(pg_catalog.-) q.enqueued_at AS age,
            q.next_attempt_at,
-           CASE WHEN NOT pg_catalog.isfinite(q.next_attempt_at) THEN 'secret'
-                WHEN EXISTS (SELECT FROM kgwebhook.paused p
-                              WHERE p.destination OPERATOR(pg_catalog.=) q.destination
-                                 OR p.destination OPERATOR(pg_catalog.=) '*') THEN 'resume'
-                WHEN EXISTS (SELECT FROM kgwebhook.subscription s
-                              WHERE s.subscription_id OPERATOR(pg_catalog.=) q.subscription_id
-                                AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL) THEN 'resume'
-                WHEN n.backing_off THEN 'destination'
-                WHEN q.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now() THEN 'retry'
-                WHEN o.first OPERATOR(pg_catalog.<) q.delivery_id THEN 'older'
-                WHEN n.moves OR w.is_full THEN 'window'
-                ELSE 'turn' END AS waits_for,
+           kgwebhook.waits_for(
+               NOT pg_catalog.isfinite(q.next_attempt_at),
+               EXISTS (SELECT FROM kgwebhook.paused p
+                        WHERE p.destination OPERATOR(pg_catalog.=) q.destination
+                           OR p.destination OPERATOR(pg_catalog.=) '*')
+               OR EXISTS (SELECT FROM kgwebhook.subscription s
+                           WHERE s.subscription_id OPERATOR(pg_catalog.=) q.subscription_id
+                             AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL),
+               n.backing_off,
+               q.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now(),
+               EXISTS (SELECT FROM kgwebhook.queue o
+                        WHERE o.object_id OPERATOR(pg_catalog.=) q.object_id AND o.org_id OPERATOR(pg_catalog.=) q.org_id
+                          AND o.kind OPERATOR(pg_catalog.=) q.kind AND o.destination OPERATOR(pg_catalog.=) q.destination
+                          AND o.subscription_id IS NOT DISTINCT FROM q.subscription_id
+                          AND o.delivery_id OPERATOR(pg_catalog.<) q.delivery_id),
+               n.is_sending OR w.is_full) AS waits_for,
            q.subscription_id
       FROM kgwebhook.queue q
-      LEFT JOIN (SELECT d.destination, d.backing_off, kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success) AS moves
+      LEFT JOIN (SELECT d.destination, d.backing_off, kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success) AS is_sending
                    FROM kgwebhook.destination_notices() d OFFSET 0) n ON n.destination OPERATOR(pg_catalog.=) q.destination
-      LEFT JOIN (SELECT f.destination, f.org_id, f.kind, f.object_id, coalesce(f.subscription_id, 0) AS subscription_id,
-                        pg_catalog.min(f.delivery_id) AS first
-                   FROM kgwebhook.queue f GROUP BY 1, 2, 3, 4, 5) o
-        ON o.destination OPERATOR(pg_catalog.=) q.destination AND o.org_id OPERATOR(pg_catalog.=) q.org_id
-       AND o.kind OPERATOR(pg_catalog.=) q.kind AND o.object_id OPERATOR(pg_catalog.=) q.object_id
-       AND o.subscription_id OPERATOR(pg_catalog.=) coalesce(q.subscription_id, 0)
-     /* half of a worker's slots go to destinations that have not lately acknowledged */
-     CROSS JOIN (SELECT coalesce(pg_catalog.sum(d.in_flight) OPERATOR(pg_catalog.*) 2
-                                 OPERATOR(pg_catalog.>=) pg_catalog.current_setting('kgwebhook.max_in_flight')::pg_catalog.int4
-                                 AND pg_catalog.bool_or(kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success)), false) AS is_full
-                   FROM kgwebhook.destination_notices() d) w;
+     CROSS JOIN kgwebhook.slots w;
 COMMENT ON VIEW kgwebhook.pending IS
   'one row a delivery in the queue: how long it has waited, and for what';
 COMMENT ON COLUMN kgwebhook.pending.delivery_id IS 'the delivery';
@@ -108,6 +136,41 @@ COMMENT ON COLUMN kgwebhook.pending.age IS 'how long ago that was';
 COMMENT ON COLUMN kgwebhook.pending.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
 COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (it is backing off), retry (its time), older (one of its object goes first), window (its destination or the worker is busy with others) or turn (it is due, and nothing holds it)';
 COMMENT ON COLUMN kgwebhook.pending.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
+
+/*
+ * The figures of kgwebhook.pending, at any size: see kgwebhook.backlog.  What goes
+ * before a delivery is older and so in the backlog's rows, too.
+ */
+CREATE VIEW kgwebhook.waiting AS
+    SELECT k.waits_for,
+           coalesce(pg_catalog.round(pg_catalog.sum(p.stands_for))::pg_catalog.int8, 0) AS deliveries,
+           pg_catalog.min(p.enqueued_at) AS since,
+           pg_catalog.min(p.next_attempt_at) FILTER (WHERE k.waits_for OPERATOR(pg_catalog.=) 'turn') AS due_since
+      FROM (VALUES ('secret'::pg_catalog.text), ('resume'), ('destination'), ('retry'), ('older'), ('window'), ('turn')) k (waits_for)
+      LEFT JOIN (SELECT b.stands_for, b.enqueued_at, b.next_attempt_at,
+                        kgwebhook.waits_for(
+                            NOT pg_catalog.isfinite(b.next_attempt_at),
+                            a.destination IS NOT NULL OR w.all_paused OR s.paused_at IS NOT NULL AND s.disabled_at IS NULL,
+                            n.backing_off,
+                            b.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now(),
+                            b.first OPERATOR(pg_catalog.<) b.delivery_id,
+                            n.is_sending OR w.is_full) AS waits_for
+                   FROM (SELECT r.destination, r.delivery_id, r.subscription_id, r.stands_for, r.enqueued_at, r.next_attempt_at,
+                                pg_catalog.min(r.delivery_id) OVER (PARTITION BY r.destination, r.org_id, r.kind, r.object_id, r.subscription_id) AS first
+                           FROM kgwebhook.backlog r) b
+                   LEFT JOIN (SELECT d.destination, d.backing_off, kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success) AS is_sending
+                                FROM kgwebhook.destination_notices() d OFFSET 0) n ON n.destination OPERATOR(pg_catalog.=) b.destination
+                   LEFT JOIN kgwebhook.paused a ON a.destination OPERATOR(pg_catalog.=) b.destination
+                   LEFT JOIN kgwebhook.subscription s ON s.subscription_id OPERATOR(pg_catalog.=) b.subscription_id
+                  CROSS JOIN (SELECT f.is_full, EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination OPERATOR(pg_catalog.=) '*') AS all_paused
+                                FROM kgwebhook.slots f) w) p ON p.waits_for OPERATOR(pg_catalog.=) k.waits_for
+     GROUP BY k.waits_for;
+COMMENT ON VIEW kgwebhook.waiting IS
+  'how many deliveries wait for what; an estimate where more than 20,000 wait';
+COMMENT ON COLUMN kgwebhook.waiting.waits_for IS 'as in kgwebhook.pending';
+COMMENT ON COLUMN kgwebhook.waiting.deliveries IS 'how many wait for that';
+COMMENT ON COLUMN kgwebhook.waiting.since IS 'when the oldest of them was enqueued';
+COMMENT ON COLUMN kgwebhook.waiting.due_since IS 'since when the first of them is due; only of those that wait for nothing but their turn';
 
 CREATE VIEW kgwebhook.failures AS
     SELECT coalesce(l.error, l.outcome) AS reason, l.outcome, l.response_status,
@@ -142,11 +205,12 @@ CREATE VIEW kgwebhook.latency AS
                    pg_catalog.max(l.duration_ms) AS max_ms
               FROM kgwebhook.delivery_log l
              WHERE l.started_at OPERATOR(pg_catalog.>=) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval)
+               AND l.attempt_id OPERATOR(pg_catalog.>) (SELECT q.last_value OPERATOR(pg_catalog.-) 100000 FROM kgwebhook.attempt_id_seq q)
                AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out'])
                AND NOT l.is_test
              GROUP BY l.destination) d;
 COMMENT ON VIEW kgwebhook.latency IS
-  'how fast each destination has answered in the last day';
+  'how fast each destination has answered in the last day, by the latest 100,000 attempts at most';
 COMMENT ON COLUMN kgwebhook.latency.destination IS 'scheme://host:port';
 COMMENT ON COLUMN kgwebhook.latency.attempts IS 'attempts that were answered, or ran out of time';
 COMMENT ON COLUMN kgwebhook.latency.acknowledged IS 'those of them that were acknowledged';

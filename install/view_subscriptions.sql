@@ -14,18 +14,12 @@ CREATE VIEW kgwebhook.subscriptions WITH (security_barrier) AS
                 WHEN s.paused_at IS NOT NULL THEN 'kg_pause_subscription() was called'
                 WHEN s.failing_since IS NOT NULL THEN 'its receiver has acknowledged nothing since' END AS reason,
            coalesce(s.disabled_at, s.paused_at, s.failing_since) AS since,
-           CASE WHEN m.restricted THEN own.pending ELSE coalesce(q.pending, 0) END AS pending,
+           (SELECT pg_catalog.count(*) FROM kgwebhook.queue q
+             WHERE q.subscription_id OPERATOR(pg_catalog.=) s.subscription_id) AS pending,
            s.created_at
       FROM (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 AS restricted, pg_catalog.min(o.org_id) AS org_id
               FROM kgwebhook.my_organization o) m
-      JOIN kgwebhook.subscription s ON NOT m.restricted OR s.org_id OPERATOR(pg_catalog.=) m.org_id
-      LEFT JOIN (SELECT subscription_id, pg_catalog.count(*) AS pending
-                   FROM kgwebhook.queue
-                  WHERE subscription_id IS NOT NULL AND NOT EXISTS (SELECT FROM kgwebhook.my_organization)
-                  GROUP BY subscription_id) q ON q.subscription_id OPERATOR(pg_catalog.=) s.subscription_id
-      LEFT JOIN LATERAL (SELECT pg_catalog.count(*) AS pending FROM kgwebhook.queue w
-                          WHERE m.restricted AND w.org_id OPERATOR(pg_catalog.=) s.org_id
-                            AND w.subscription_id OPERATOR(pg_catalog.=) s.subscription_id) own ON true;
+      JOIN kgwebhook.subscription s ON NOT m.restricted OR s.org_id OPERATOR(pg_catalog.=) m.org_id;
 COMMENT ON VIEW kgwebhook.subscriptions IS
   'one row a subscription: its state and why, and what waits for it';
 COMMENT ON COLUMN kgwebhook.subscriptions.subscription_id IS 'the subscription';

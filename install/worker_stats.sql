@@ -21,7 +21,7 @@ CREATE FUNCTION kgwebhook.worker_stats(
     OUT last_error_code pg_catalog.text,
     OUT errors_in_a_row pg_catalog.int4,
     OUT failing_since pg_catalog.timestamptz) RETURNS pg_catalog.record
-    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_worker_stats';
 COMMENT ON FUNCTION kgwebhook.worker_stats() IS
   'counters and state of this database''s workers, from shared memory';
@@ -34,7 +34,7 @@ CREATE FUNCTION kgwebhook.destination_notices(
     OUT last_success pg_catalog.timestamptz,
     OUT next_try pg_catalog.timestamptz,
     OUT seen_at pg_catalog.timestamptz) RETURNS SETOF pg_catalog.record
-    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_destination_notices';
 COMMENT ON FUNCTION kgwebhook.destination_notices() IS
   'what this database''s workers report about their destinations, from shared memory';
@@ -44,7 +44,7 @@ COMMENT ON FUNCTION kgwebhook.destination_notices() IS
  * that hangs says nothing any more, and no request is older than its timeout.
  */
 CREATE FUNCTION kgwebhook.is_sending(in_flight pg_catalog.int4, seen_at pg_catalog.timestamptz, last_success pg_catalog.timestamptz) RETURNS pg_catalog.bool
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT coalesce(in_flight > 0 AND seen_at > now() - current_setting('kgwebhook.request_timeout')::interval - '30 seconds'::interval
                     OR last_success > now() - '30 seconds'::interval, false)

@@ -15,6 +15,7 @@ from .cost import wal, workers
 from .far import wan, wan_tls
 from .handshakes import tls_close, tls_hosts
 from .machine import BenchError, wait_until
+from .operate import operate
 from .runs import (WARM_UP, Sample, drain, finish_queue, latencies, percentile,
                    time_limit, wait_for_arrivals, warm_up)
 
@@ -361,4 +362,5 @@ EXPERIMENTS = {
     "tls_close": (tls_close, None),
     "tls_hosts": (tls_hosts, 3),
     "idle": (idle, 1),
+    "operate": (operate, 1),
 }

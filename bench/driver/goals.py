@@ -97,6 +97,19 @@ MEASURES = [
           "libcurl's", "x", 1.9, 1.3),
     _less("idle", "queries", "idle for a minute: queries", "", 0, 0),
     _less("idle", "wake-ups", "idle for a minute: wake-ups", "", 6, 1),
+    _less("operate", "status", "10,000,000 attempts in 30 days, 1,000,000 "
+          "waiting: kg_status()", "ms", 500, 50),
+    _less("operate", "exporter", "the same: the slowest query of the exporter",
+          "ms", 500, 50),
+    _less("operate", "views", "the same: a view, for one object, one "
+          "organization or the latest 20", "ms", 500, 50),
+    _less("operate", "merchant", "the same: a page of a merchant's log", "ms",
+          500, 50),
+    _less("operate", "page", "the same: kg_dashboard()", "ms", 3000, 1000),
+    _less("operate", "reconcile", "the same: kg_reconcile() of a day", "ms",
+          3000, 1000),
+    _less("operate", "recover", "the same: kg_recover() of a day, dry run",
+          "ms", 3000, 1000),
 ]
 
 ROWS = list(dict.fromkeys(measure.row for measure in MEASURES))
