@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model fuzz bench soak matrix
+	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -75,10 +75,6 @@ check-space:
 bench:
 	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
 		$(addprefix --scale=,$(SCALE))
-
-# Mixed traffic for hours: does anything grow?  The page is check-output/soak.html.
-soak:
-	@scripts/in-scratch.sh bench/soak.py $(addprefix --hours=,$(HOURS))
 
 # Other Debians, with other versions of PostgreSQL; see scripts/matrix.sh.
 matrix:
