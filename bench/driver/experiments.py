@@ -243,6 +243,79 @@ def many_dead(bench, _wanted):
     yield Sample(("many_dead", ""), wait, wait)
 
 
+# ------------------------------------------------------- changes by the second
+
+def _fill_waiting(database, count):
+    """As many destinations, each with a retry that waits for tomorrow."""
+    database.disable()
+    database.sql("INSERT INTO payment_intents (payment_intent_id, callback_url)"
+                 " SELECT 'wait' || i, format('http://127.%s.%s.%s:9999/',"
+                 " 1 + i / 62500, i / 250 % 250, 1 + i % 250)"
+                 f" FROM generate_series(1, {count}) i", seconds=120)
+    database.sql("UPDATE kgwebhook.queue SET attempts = 1,"
+                 " next_attempt_at = now() + '1 day'", seconds=120)
+    database.sql("VACUUM (ANALYZE) payment_intents, kgwebhook.queue",
+                 seconds=600)
+    database.enable()
+    for _ in range(60):
+        before = machine.cpu_seconds(database.worker)
+        time.sleep(1)
+        if machine.cpu_seconds(database.worker) - before < 0.02:
+            return
+    raise BenchError("the worker does not come to rest")
+
+
+def _changes(bench, database):
+    """What may happen on a busy day: by name, what does it for the nth time."""
+    def statement(text):
+        return lambda n: database.sql(text.format(n=n, on=n % 2 and "pause"
+                                                  or "resume"))
+
+    return {
+        "secret": statement("SELECT kg_create_secret('org{n}')"),
+        "pause": statement("SELECT kg_{on}('http://127.1.0.2:9999')"),
+        "subscription": statement(
+            "SELECT kg_subscribe('org{n}', 'https://m.example/')"),
+        "burst": lambda n: database.fill(300, bench.http.urls("other"),
+                                         vacuum=False),
+    }
+
+
+def changes(bench, _wanted):
+    """
+    Something twice a second, of each kind for a while, beside a commit every
+    20 ms to a healthy port.  The figures are the worst kind's.
+    """
+    seconds = max(2, 10 * bench.scale)
+    phases = []
+    with bench.server.database() as database:
+        database.fill(3000, bench.http.urls("fast"))
+        finish_queue(database)
+        _fill_waiting(database, bench.scaled(60000))
+        bench.http.reset()
+        committing = peers.commits(bench.server, 3000)
+        try:
+            for change in _changes(bench, database).values():
+                start, cpu = time.time(), machine.cpu_seconds(database.worker)
+                for n in range(int(2 * seconds)):
+                    change(n)
+                    time.sleep(max(0, start + (n + 1) / 2 - time.time()))
+                cpu = machine.cpu_seconds(database.worker) - cpu
+                phases.append((start, time.time(), cpu))
+            committing.check_alive()
+            committing.tell_to_stop()
+            moments = peers.moments(committing.finish(60))
+        finally:
+            committing.end()
+        arrivals = _arrivals_in_the_end(bench, moments)
+    wait = max(percentile(latencies(arrivals, {
+        number: moment for number, moment in moments.items()
+        if start <= moment / 1e6 <= end}), 99) for start, end, _ in phases)
+    load = max(100 * cpu / (end - start) for start, end, cpu in phases)
+    yield Sample(("changes", "p99"), wait, wait)
+    yield Sample(("changes", "CPU"), load, load)
+
+
 # ------------------------------------------------------------------- trigger
 
 PGBENCH_ROWS = 10000
@@ -352,6 +425,7 @@ EXPERIMENTS = {
     "trigger": (trigger, None),
     "half_dead": (half_dead, None),
     "many_dead": (many_dead, None),
+    "changes": (changes, None),
     "backlog": (backlog, 3),
     "old_snapshot": (old_snapshot, None),
     "https": (https, None),

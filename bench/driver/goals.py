@@ -55,6 +55,10 @@ MEASURES = [
           "goes to a dead one: rate over alone", 0.85, 0.97),
     _less("many_dead", "", "commit to arrival beside 10,000 dead destinations, "
           "p99", "ms", 250, 50),
+    _less("changes", "p99", "a new secret, a pause, a subscription or 300 "
+          "events, twice a second, beside 60,000 waiting destinations: another's "
+          "commit to arrival, p99", "ms", 50, 10),
+    _less("changes", "CPU", "the same: worker CPU", "%", 20, 5),
     _more("backlog", "rate", "draining 1,000,000: rate over that of 50,000",
           0.85, 0.97),
     _less("backlog", "memory", "the same: growth of the worker's memory", "MB",
