@@ -44,6 +44,7 @@
 #include "pg/transaction.h"
 #include "queue/queue_read.h"
 #include "queue/replicated.h"
+#include "queue/unreadable.h"
 
 /* The context that was current at kgw_queue_read_begin(); rows are made there. */
 static MemoryContext reader_context;
@@ -136,7 +137,7 @@ kgw_queue_read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg, 
 			continue;
 		}
 		caller = MemoryContextSwitchTo(scratch);
-		row = kgw_delivery_make(table->vals[i], table->tupdesc, reader_context);
+		row = kgw_unreadable_guard(table->vals[i], table->tupdesc, reader_context);
 		MemoryContextReset(scratch);
 		MemoryContextSwitchTo(reader_context);
 		note_transaction(row->xid);

@@ -284,6 +284,48 @@ settle_retries(KgwSettlement *settlements, int count)
 	execute(kept, args, SPI_OK_UPDATE);
 }
 
+/* A text of a delivery in memory. */
+static Datum
+text_from_wire(const char *wire, Size len)
+{
+	return CStringGetTextDatum(kgw_encoding_from_wire(wire, len));
+}
+
+/*
+ * Move to the dead letters what can't be read from the queue: as it is in memory.
+ * Its row says no more than times and numbers.
+ */
+static void
+settle_damaged(const KgwSettlement *settlement)
+{
+	static SPIPlanPtr kept;
+	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, TEXTOID, TEXTOID, INT4OID};
+	const KgwDelivery *row = settlement->row;
+	const char *payload = row->payload_len > 0 ? row->payload : "{}";
+	const char *texts[] = {row->webhook_id, row->org_id, row->event, row->kind, row->object_id,
+	row->url, row->destination, payload, row->problem, settlement->reason};
+	Datum		args[12];
+
+	args[0] = Int64GetDatum(row->delivery_id);
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		args[i + 1] = text_from_wire(texts[i], strlen(texts[i]));
+	args[11] = Int32GetDatum(settlement->attempt->number - (settlement->attempt->not_made ? 1 : 0));
+	kgw_saved_plan(&kept,
+			 "WITH gone AS ("
+			 " DELETE FROM kgwebhook.queue WHERE delivery_id OPERATOR(pg_catalog.=) $1"
+			 " RETURNING attempts_before, next_attempt_at, enqueued_at, xid, subscription_id)"
+			 " INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event,"
+			 " kind, object_id, url, destination, payload, problem, reason, attempts,"
+			 " attempts_before, next_attempt_at, enqueued_at, xid, subscription_id)"
+			 " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::pg_catalog.jsonb, $10, $11, $12,"
+			 " attempts_before, next_attempt_at, enqueued_at, xid, subscription_id FROM gone"
+			 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
+			 " reason = excluded.reason, died_at = excluded.died_at",
+			 12, types);
+	execute(kept, args, SPI_OK_INSERT);
+}
+
 /*
  * Move what is given up from the queue to the dead letters.  One that was put
  * back by hand may still be among them, and must not be stuck for that.
@@ -305,6 +347,11 @@ settle_dead(KgwSettlement *settlements, int count)
 	{
 		if (!has_fate(&settlements[i], KGW_FATE_DEAD))
 			continue;
+		if (settlements[i].row->damaged)
+		{
+			settle_damaged(&settlements[i]);
+			continue;
+		}
 		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
 		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number -
 											(settlements[i].attempt->not_made ? 1 : 0)));

@@ -1,0 +1,154 @@
+/*-------------------------------------------------------------------------
+ *
+ * unreadable.c
+ *	  Rows of the queue whose values are damaged.
+ *
+ * A long value is stored apart from its row, in pieces or compressed.  When a disk or a
+ * mistake has damaged it, reading it is an error; and what a worker cannot read it
+ * would read again after its restart, and never get to what others are owed.  So a
+ * row that has such a value is unpacked in a subtransaction.  If that fails for damage,
+ * and for nothing that passes by itself, each of its values is tried alone: what can't
+ * be read is left empty, and the error becomes the row's problem, which is the reason of
+ * one invalid attempt.
+ *
+ * Most rows have no such value, and take no subtransaction.
+ *
+ * src/queue/unreadable.c
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#include "pg/error_recovery.h"
+#include "queue/unreadable.h"
+
+/* What is to be done in a subtransaction. */
+typedef struct KgwUnpacking
+{
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	MemoryContext context;
+	KgwDelivery *row;
+	Datum		value;
+} KgwUnpacking;
+
+/* Whether any value is stored in a way that reading it can fail. */
+static bool
+has_packed(HeapTuple tuple, TupleDesc desc)
+{
+	if (HeapTupleHasExternal(tuple))
+		return true;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		bool		isnull;
+		Datum		value;
+
+		if (TupleDescAttr(desc, i)->attlen != -1)
+			continue;
+		value = heap_getattr(tuple, i + 1, desc, &isnull);
+		if (!isnull && VARATT_IS_COMPRESSED(DatumGetPointer(value)))
+			return true;
+	}
+	return false;
+}
+
+static void
+make_row(void *arg)
+{
+	KgwUnpacking *unpacking = arg;
+
+	unpacking->row = kgw_delivery_make(unpacking->tuple, unpacking->desc, unpacking->context);
+}
+
+static void
+unpack_value(void *arg)
+{
+	KgwUnpacking *unpacking = arg;
+
+	(void) detoast_attr((struct varlena *) DatumGetPointer(unpacking->value));
+}
+
+/* Damage stays as it is at each reading; any other trouble may pass. */
+static bool
+is_damage(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(ERRCODE_DATA_CORRUPTED);
+}
+
+/* What stands for a value that can't be read. */
+static Datum
+empty_value(Oid type)
+{
+	return type == JSONBOID ? DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")) :
+		CStringGetTextDatum("");
+}
+
+/* The tuple with nothing in it that can't be read, and why not in place of its problem. */
+static HeapTuple
+leave_out_damaged(const KgwUnpacking *unpacking, const char *problem)
+{
+	TupleDesc	desc = unpacking->desc;
+	KgwUnpacking one = *unpacking;
+	Datum	   *values = palloc0(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc0(desc->natts * sizeof(bool));
+	bool	   *replace = palloc0(desc->natts * sizeof(bool));
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		bool		isnull;
+
+		if (strcmp(NameStr(column->attname), "problem") == 0)
+		{
+			values[i] = CStringGetTextDatum(problem);
+			replace[i] = true;
+			continue;
+		}
+		if (column->attlen != -1)
+			continue;
+		one.value = heap_getattr(unpacking->tuple, i + 1, desc, &isnull);
+		if (isnull || kgw_error_recovery_subtransaction(unpack_value, &one) == NULL)
+			continue;
+		values[i] = empty_value(column->atttypid);
+		replace[i] = true;
+	}
+	return heap_modify_tuple(unpacking->tuple, desc, values, nulls, replace);
+}
+
+/*
+ * kgw_delivery_make(), for a tuple that may be damaged: what can't be read of it is
+ * empty then, and the row's problem.
+ */
+KgwDelivery *
+kgw_unreadable_guard(HeapTuple tuple, TupleDesc desc, MemoryContext context)
+{
+	KgwUnpacking unpacking = {.tuple = tuple, .desc = desc, .context = context};
+	ErrorData  *error;
+
+	if (!has_packed(tuple, desc))
+		return kgw_delivery_make(tuple, desc, context);
+	error = kgw_error_recovery_subtransaction(make_row, &unpacking);
+	if (error == NULL)
+		return unpacking.row;
+	if (!is_damage(error))
+		ReThrowError(error);
+	unpacking.tuple = leave_out_damaged(&unpacking,
+										psprintf("the delivery cannot be read from the queue: %s",
+												 error->message));
+	unpacking.row = kgw_delivery_make(unpacking.tuple, desc, context);
+	unpacking.row->damaged = true;
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("delivery " INT64_FORMAT " cannot be read from kgwebhook.queue",
+					unpacking.row->delivery_id),
+			 errdetail("%s", error->message),
+			 errhint("It becomes a dead letter without what cannot be read; kg_amend() sends it with a payload that you give.")));
+	return unpacking.row;
+}
