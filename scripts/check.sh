@@ -7,7 +7,8 @@
 #
 #	unit       src/pure alone, plain and under sanitizers; fuzz corpora; Node's numbers
 #	model      no order of commit, crash and settle loses or invents a delivery
-#	prose      no word of test/prose/words.txt, wherever a person reads
+#	prose      no word of test/prose/words.txt, wherever a person reads; each message is in
+#	           docs/errors.md; META.json is what PGXN asks for
 #	includes   folders and files include only what stands below them; no name twice
 #	exports    every exported symbol has our prefix
 #	regress    what SQL answers, with the worker off
@@ -170,6 +171,8 @@ suite_prose()
 {
 	section "prose"
 	one_test "no word that must not come back" test/prose/check.sh || true
+	one_test "every message of the source is in docs/errors.md" test/prose/errors.py || true
+	one_test "META.json is what PGXN asks for" test/prose/meta.py || true
 }
 
 suite_includes()
