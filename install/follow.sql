@@ -299,14 +299,14 @@ BEGIN
     PERFORM kgwebhook.check_source(source, publication, relation, there);
     PERFORM kgwebhook.make_stream();
     slot := kgwebhook.name_for_source(node, format('%s/%s', there ->> 'database_oid', node));
+    SELECT a::bool INTO first FROM kgwebhook.at_source(source, format('SELECT kgsource.enroll(%L)', node)) a;
+    PERFORM kgwebhook.at_source_end(source, format('SELECT kgsource.leave(%L)', node), false, '');
     IF EXISTS (SELECT FROM kgwebhook.at_source(source, format('SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = %L', slot))) THEN
         RAISE EXCEPTION 'source "%" has a replication slot "%" already', source, slot
             USING ERRCODE = 'duplicate_object',
                   DETAIL = 'What it has passed over is lost to a node that begins by it.',
                   HINT = format('If no node uses it any more, at the source: SELECT pg_drop_replication_slot(%L);', slot);
     END IF;
-    SELECT a::bool INTO first FROM kgwebhook.at_source(source, format('SELECT kgsource.enroll(%L)', node)) a;
-    PERFORM kgwebhook.at_source_end(source, format('SELECT kgsource.leave(%L)', node), false, '');
     PERFORM kgwebhook.make_slot(source, slot, (there ->> 'version')::int);
     INSERT INTO kgwebhook.source (source, node, subscription, slot, publication, announce_since, joined)
         VALUES (follow.source, follow.node, subscription, slot, follow.publication, follow.announce_since, first);
