@@ -28,7 +28,7 @@ INSTALL_PARTS = header identity callers watch ready_made secrets subscription_ta
 	subscriptions send_test worker_stats adopt backlog view_destinations \
 	view_deliveries view_subscriptions view_stats \
 	view_unacknowledged log_partitions purge maintenance redeliver amend \
-	recover status explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \
+	recover status check_setup explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \
 	view_sources grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
 DATA_built = $(VERSION_SCRIPT)
