@@ -252,6 +252,7 @@ INSERT INTO calls VALUES
 	('deliveries_of', $$ kgwebhook.deliveries_of('x', 'hijack', 'own') $$),
 	('kg_redeliver_object', $$ public.kg_redeliver_object('x', 'hijack', 'own') $$),
 	('kg_explain', $$ public.kg_explain('x', 'hijack', 'own') $$),
+	('kg_announce', $$ public.kg_announce('2000-01-01'::pg_catalog.timestamptz) $$),
 	('kg_pause', $$ public.kg_pause('http://hijack.example:80') $$),
 	('kg_resume', $$ public.kg_resume('http://hijack.example:80') $$);
 CREATE TEMP VIEW called AS
