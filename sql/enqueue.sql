@@ -304,6 +304,8 @@ UPDATE long_texts SET status = repeat('x', 1999) || 'y' WHERE id = 1;
 UPDATE long_texts SET status = repeat('x', 1999) || 'y' WHERE id = 1;
 SELECT count(*) FROM kgwebhook.queue WHERE object_id = '1';
 SELECT count(*) FROM pg_temp.take();
+SELECT kg_unwatch('long_texts');
+DROP TABLE long_texts;
 -- an identifier too long for the log's index could never be settled
 CREATE TABLE long_ids (id text, status text, url text);
 SELECT count(*) FROM kg_watch('long_ids', 'order', 'id', 'status', 'url', NULL);
