@@ -131,6 +131,32 @@ SELECT word, pg_temp.said(kg_dashboard()) LIKE '%' || word || '%' AS said FROM u
 ROLLBACK;
 
 --
+-- Success and latency of today and of the day before; whose destinations are, and their last error
+--
+BEGIN;
+INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts)
+SELECT 2000000000 + n, 'm', (ARRAY['acme', 'beta', 'beta'])[n], 'e.new', 'o1', 'https://a.example/', (ARRAY['https://a.example:443', 'https://a.example:443', 'https://b.example:443'])[n], '{}', 1
+  FROM generate_series(1, 3) n;
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, error, started_at, duration_ms, is_test)
+SELECT 2000000000 + n, 'm', org, 'e.new', 'o1', 'https://a.example/', 'https://' || host || '.example:443', 1, outcome, true, 500, error, now() - age, took, test
+  FROM (VALUES (11, 'acme', 'a', 'acknowledged', NULL, interval '5 min', 10, false), (12, 'acme', 'a', 'acknowledged', NULL, '5 min', 20, false),
+	(13, 'acme', 'a', 'acknowledged', NULL, '5 min', 30, false), (1, 'acme', 'a', 'rejected', 'an older error', '5 min', 40, false),
+	(2, 'beta', 'a', 'rejected', 'no such hook', '4 min', 50, false),
+	(14, 'beta', 'b', 'acknowledged', NULL, '5 min', 1000, false), (15, 'beta', 'b', 'unreachable', 'a test''s', '5 min', 1000, true),
+	(16, 'beta', 'b', 'superseded', 'newer', '5 min', 1000, false),
+	(3, 'beta', 'b', 'timed_out', 'no answer of old', '3 days', 1000, false),
+	(17, 'beta', 'b', 'acknowledged', NULL, '25 h', 1, false), (18, 'beta', 'b', 'blocked', 'x', '25 h', 1, false)) l (n, org, host, outcome, error, age, took, test);
+SELECT word, pg_temp.said(kg_dashboard()) LIKE '%' || word || '%' AS said FROM unnest(ARRAY[
+	' https://a.example:443 organization acme and 1 other ok ', ' 60.0 % of 5 30 ms p95 48 ms 2 ', ' no such hook %4 min ago ',
+	' https://b.example:443 organization beta ok ', ' 100 % of 1 1,000 ms p95 1,000 ms 1 ', ' no answer of old ',
+	' 66.66 % of 6 attempts in the last 24 hours were acknowledged, 16.66 points more than the day before: 50.00 % of 2. ']) word;
+DELETE FROM kgwebhook.delivery_log WHERE delivery_id = 2000000018;
+SELECT substring(kg_dashboard() FROM '<span class="state [a-z]*">[0-9.]* points [a-z]*</span>');
+DELETE FROM kgwebhook.delivery_log WHERE delivery_id = 2000000017;
+SELECT pg_temp.said(kg_dashboard()) LIKE '%; the day before had none.%' AS says_so;
+ROLLBACK;
+
+--
 -- Too much money to look at each
 --
 BEGIN;

@@ -24,12 +24,6 @@
 #include "dashboard/html.h"
 #include "dashboard/page.h"
 
-/* Bytes that a list may have. */
-#define ROOM (300 * 1024)
-
-/* Rows that are seen at once; the others are folded away. */
-#define AT_ONCE 20
-
 enum
 {
 	F_STARTED_AT = 1, F_OBJECT_ID, F_EVENT, F_URL, F_ATTEMPT, F_OUTCOME, F_STATUS, F_ERROR,
@@ -123,7 +117,7 @@ outcome_cell(KgwPage *page, const KgwFacts *facts)
 }
 
 static void
-failure_row(KgwPage *page, const KgwFacts *facts)
+failure_row(KgwPage *page, KgwFacts *facts)
 {
 	appendStringInfoString(&page->out, "<tr class=\"row\">");
 	kgw_table_cells_begin(page, "When", "");
@@ -138,7 +132,7 @@ failure_row(KgwPage *page, const KgwFacts *facts)
 }
 
 static void
-delivery_row(KgwPage *page, const KgwFacts *facts)
+delivery_row(KgwPage *page, KgwFacts *facts)
 {
 	const char *state = kgw_query_rows_text(facts, D_STATE);
 
@@ -167,38 +161,6 @@ delivery_row(KgwPage *page, const KgwFacts *facts)
 	appendStringInfoString(&page->out, "</tr>\n");
 }
 
-/* A table whose first rows are seen and whose others are folded away. */
-static void
-show_rows(KgwPage *page, KgwFacts *facts, const char *const *columns,
-		  void (*show) (KgwPage *, const KgwFacts *))
-{
-	int			begin = page->out.len;
-	uint64		rows = facts->table->numvals;
-
-	kgw_table_cells_begin_table(page, columns);
-	for (; facts->row < rows && page->out.len - begin < ROOM; facts->row++)
-	{
-		if (facts->row == AT_ONCE)
-		{
-			kgw_table_cells_end_table(page);
-			appendStringInfoString(&page->out, "<details class=\"more\"><summary>");
-			kgw_html_count(&page->out, rows - AT_ONCE);
-			appendStringInfoString(&page->out, " more</summary>\n");
-			kgw_table_cells_begin_table(page, columns);
-		}
-		show(page, facts);
-	}
-	kgw_table_cells_end_table(page);
-	if (facts->row > AT_ONCE)
-		appendStringInfoString(&page->out, "</details>\n");
-	if (facts->row < rows)
-	{
-		appendStringInfoString(&page->out, "<p class=\"note\">");
-		kgw_html_count(&page->out, rows - facts->row);
-		appendStringInfoString(&page->out, " do not fit on this page.</p>\n");
-	}
-}
-
 /*
  * The latest attempts that failed.
  */
@@ -214,7 +176,7 @@ kgw_deliveries_draw_failures(KgwPage *page)
 	if (facts.table->numvals == 0)
 		appendStringInfoString(&page->out, "<p class=\"none\">The log has no attempt that failed.</p>\n");
 	else
-		show_rows(page, &facts, columns, failure_row);
+		kgw_table_cells_show_rows(page, &facts, columns, failure_row);
 	if (!page->bodies)
 		appendStringInfoString(&page->out, "<p class=\"note\">What was sent and answered is shown to roles that may read <code>kgwebhook.delivery_log</code>.</p>\n");
 	appendStringInfoString(&page->out, "</section>\n");
@@ -242,7 +204,7 @@ kgw_deliveries_draw(KgwPage *page)
 		appendStringInfoString(&page->out,
 							   "<p class=\"note\">The newest, the oldest that are open, and the last that were given up: "
 							   "not all. For one that is not here: <code>SELECT * FROM kgwebhook.deliveries WHERE object_id = &#39;&hellip;&#39;;</code></p>\n");
-		show_rows(page, &facts, columns, delivery_row);
+		kgw_table_cells_show_rows(page, &facts, columns, delivery_row);
 	}
 	appendStringInfoString(&page->out, "</section>\n");
 	SPI_freetuptable(facts.table);

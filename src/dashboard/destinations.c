@@ -8,6 +8,11 @@
  * largest backlog; of ten thousand healthy ones, only the number matters.
  * Healthy subscriptions are not listed at all.
  *
+ * How a destination answers is counted over the latest 100,000 attempts of a day,
+ * so that it costs as much beside a huge log.  The last error of one that is tried
+ * rarely may be older than these: it is also looked up by the oldest delivery that
+ * was tried in vain.
+ *
  * src/dashboard/destinations.c
  *
  *-------------------------------------------------------------------------
@@ -21,14 +26,51 @@
 
 enum
 {
-	DESTINATION = 1, STATE, PENDING, IN_FLIGHT, FAILURES, LAST_SUCCESS, NEXT_TRY, OLDEST, OF_ALL
+	DESTINATION = 1, STATE, PENDING, FAILURES, LAST_SUCCESS, NEXT_TRY, OLDEST, OF_ALL,
+	ORG, ORGS, SENT, ACKNOWLEDGED, MEDIAN, P95, ERROR_TEXT, ERROR_AT
 };
 
 static const char destinations[] =
-"SELECT d.destination, d.state, d.pending::int8, d.in_flight::int8, d.failures_in_a_row::int8,"
-"       d.last_success, d.next_try, d.oldest_enqueued_at, count(*) OVER ()"
-"  FROM kgwebhook.destinations d"
-" ORDER BY d.state = 'ok', d.pending DESC, d.destination LIMIT 50";
+"WITH shown AS MATERIALIZED ("
+"  SELECT d.*, count(*) OVER () AS of_all FROM kgwebhook.destinations d"
+"   ORDER BY d.state = 'ok', d.pending DESC, d.destination LIMIT 50),"
+" recent AS MATERIALIZED ("
+"  SELECT l.destination, l.org_id, l.outcome, l.duration_ms, l.attempt_id"
+"    FROM kgwebhook.delivery_log l"
+"   WHERE l.attempt_id > (SELECT s.last_value - 100000 FROM kgwebhook.attempt_id_seq s)"
+"     AND l.started_at > now() - interval '1 day' AND NOT l.is_test AND l.outcome <> 'superseded'"
+"     AND l.destination IN (SELECT s.destination FROM shown s)),"
+" answers AS ("
+"  SELECT r.destination, count(*) AS sent, count(*) FILTER (WHERE r.outcome = 'acknowledged') AS acknowledged,"
+"         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY r.duration_ms)"
+"           FILTER (WHERE r.outcome IN ('acknowledged', 'rejected', 'timed_out')) AS took,"
+"         max(r.attempt_id) FILTER (WHERE r.outcome <> 'acknowledged') AS failed"
+"    FROM recent r GROUP BY r.destination),"
+" organizations AS ("
+"  SELECT o.destination, min(o.org_id) AS org_id, count(*) AS orgs"
+"    FROM (SELECT r.destination, r.org_id FROM recent r"
+"          UNION SELECT s.destination, q.org_id FROM shown s CROSS JOIN LATERAL"
+"                (SELECT w.org_id FROM kgwebhook.queue w WHERE w.destination = s.destination ORDER BY w.delivery_id LIMIT 200) q) o"
+"   GROUP BY o.destination)"
+"SELECT s.destination, s.state, s.pending::int8, s.failures_in_a_row::int8, s.last_success, s.next_try,"
+"       s.oldest_enqueued_at, s.of_all, o.org_id, o.orgs, a.sent, a.acknowledged,"
+"       round(a.took[1]::numeric)::int8, round(a.took[2]::numeric)::int8, e.error, e.started_at"
+"  FROM shown s"
+"  LEFT JOIN answers a ON a.destination = s.destination"
+"  LEFT JOIN organizations o ON o.destination = s.destination"
+"  LEFT JOIN LATERAL ("
+"    SELECT coalesce(f.error, f.outcome) AS error, f.started_at"
+"      FROM ((SELECT l.* FROM kgwebhook.delivery_log l WHERE l.attempt_id = a.failed)"
+"            UNION ALL"
+"            (SELECT l.* FROM kgwebhook.delivery_log l"
+"              WHERE l.delivery_id = (SELECT t.delivery_id"
+"                                       FROM (SELECT q.delivery_id, q.attempts FROM kgwebhook.queue q"
+"                                              WHERE q.destination = s.destination ORDER BY q.delivery_id LIMIT 200) t"
+"                                      WHERE t.attempts > 0 ORDER BY t.delivery_id LIMIT 1)"
+"              ORDER BY l.attempt DESC, l.attempt_id DESC LIMIT 1)) f"
+"     WHERE f.outcome NOT IN ('acknowledged', 'superseded')"
+"     ORDER BY f.attempt_id DESC LIMIT 1) e ON true"
+" ORDER BY s.state = 'ok', s.pending DESC, s.destination";
 
 enum
 {
@@ -64,30 +106,107 @@ say_more(KgwPage *page, int64 more, const char *view)
 	appendStringInfo(&page->out, " more are in <code>kgwebhook.%s</code>.</p>\n", view);
 }
 
+/* A destination and whose it is: "https://host:443 organization acme and 2 others". */
 static void
-destination_row(KgwPage *page, const KgwFacts *facts)
+whose_cell(KgwPage *page, const KgwFacts *facts)
+{
+	int64		others = kgw_query_rows_count(facts, ORGS) - 1;
+
+	kgw_table_cells_begin(page, "Destination", "wide");
+	appendStringInfoString(&page->out, "<b>");
+	kgw_html_text(&page->out, kgw_query_rows_text(facts, DESTINATION), 120);
+	appendStringInfoString(&page->out, "</b>");
+	if (!kgw_query_rows_null(facts, ORG))
+	{
+		appendStringInfoString(&page->out, " <small>organization ");
+		kgw_html_text(&page->out, kgw_query_rows_text(facts, ORG), 100);
+		if (others > 0)
+		{
+			appendStringInfoString(&page->out, " and ");
+			kgw_table_cells_number(&page->out, others, "other", "others");
+		}
+		appendStringInfoString(&page->out, "</small>");
+	}
+	kgw_table_cells_end(page);
+}
+
+static void
+destination_state_cell(KgwPage *page, const KgwFacts *facts, bool paused, bool backing_off)
+{
+	int64		failures = kgw_query_rows_count(facts, FAILURES);
+
+	kgw_table_cells_begin(page, "State", "");
+	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>", backing_off || paused ? "warning" : "ok",
+					 backing_off ? "backing off" : paused ? "paused" : "ok");
+	if (failures > 0)
+	{
+		appendStringInfoString(&page->out, " <small>");
+		kgw_table_cells_number(&page->out, failures, "failure in a row", "failures in a row");
+		appendStringInfoString(&page->out, "</small>");
+	}
+	kgw_table_cells_end(page);
+}
+
+/* How many attempts were acknowledged, and how soon answers came. */
+static void
+answers_cells(KgwPage *page, const KgwFacts *facts)
+{
+	int64		sent = kgw_query_rows_count(facts, SENT);
+
+	kgw_table_cells_begin(page, "Success", "n");
+	if (sent > 0)
+	{
+		kgw_table_cells_share(&page->out, kgw_query_rows_count(facts, ACKNOWLEDGED), sent);
+		appendStringInfoString(&page->out, " <small>of ");
+		kgw_html_count(&page->out, sent);
+		appendStringInfoString(&page->out, "</small>");
+	}
+	kgw_table_cells_end(page);
+	kgw_table_cells_begin(page, "Latency", "n");
+	if (!kgw_query_rows_null(facts, MEDIAN))
+	{
+		kgw_html_count(&page->out, kgw_query_rows_count(facts, MEDIAN));
+		appendStringInfoString(&page->out, " ms <small>p95 ");
+		kgw_html_count(&page->out, kgw_query_rows_count(facts, P95));
+		appendStringInfoString(&page->out, " ms</small>");
+	}
+	kgw_table_cells_end(page);
+}
+
+static void
+error_cell(KgwPage *page, const KgwFacts *facts)
+{
+	kgw_table_cells_begin(page, "Last error", "wide");
+	if (!kgw_query_rows_null(facts, ERROR_TEXT))
+	{
+		kgw_html_text(&page->out, kgw_query_rows_text(facts, ERROR_TEXT), 200);
+		appendStringInfoChar(&page->out, ' ');
+		kgw_table_cells_ago(page, kgw_query_rows_time(facts, ERROR_AT));
+	}
+	kgw_table_cells_end(page);
+}
+
+static void
+destination_row(KgwPage *page, KgwFacts *facts)
 {
 	const char *state = kgw_query_rows_text(facts, STATE);
 	bool		paused = strcmp(state, "paused") == 0;
-	bool		backing_off = strcmp(state, "backing_off") == 0;
 
 	appendStringInfoString(&page->out, "<tr>");
-	kgw_table_cells_cell(page, "Destination", "wide", kgw_query_rows_text(facts, DESTINATION), 120);
-	kgw_table_cells_begin(page, "State", "");
-	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>",
-					 backing_off || paused ? "warning" : "ok", backing_off ? "backing off" : state);
-	kgw_table_cells_end(page);
+	whose_cell(page, facts);
+	destination_state_cell(page, facts, paused, strcmp(state, "backing_off") == 0);
+	answers_cells(page, facts);
 	kgw_table_cells_count(page, "Pending", kgw_query_rows_count(facts, PENDING));
 	kgw_table_cells_begin(page, "Oldest", "");
 	kgw_table_cells_ago(page, kgw_query_rows_time(facts, OLDEST));
 	kgw_table_cells_end(page);
-	kgw_table_cells_count(page, "Failures", kgw_query_rows_count(facts, FAILURES));
 	kgw_table_cells_begin(page, "Last success", "");
 	if (kgw_query_rows_null(facts, LAST_SUCCESS))
-		appendStringInfoString(&page->out, "<small>none since the server started</small>");
+		appendStringInfoString(&page->out, "<small>none lately</small>");
 	else
 		kgw_table_cells_ago(page, kgw_query_rows_time(facts, LAST_SUCCESS));
 	kgw_table_cells_end(page);
+	error_cell(page, facts);
 	kgw_table_cells_begin(page, "Next try", "");
 	if (paused)
 		appendStringInfoString(&page->out, "after kg_resume()");
@@ -100,7 +219,7 @@ destination_row(KgwPage *page, const KgwFacts *facts)
 static void
 show_destinations(KgwPage *page)
 {
-	static const char *const columns[] = {"Destination", "State", "#Pending", "Oldest", "#Failures in a row", "Last success", "Next try", NULL};
+	static const char *const columns[] = {"Destination", "State", "#Success", "#Latency", "#Pending", "Oldest", "Last success", "Last error", "Next try", NULL};
 	KgwFacts	facts = {kgw_query_rows_read(destinations, 0, NULL, NULL), 0};
 
 	appendStringInfoString(&page->out, "<section id=\"destinations\"><h2>Destinations</h2>\n");
@@ -110,17 +229,16 @@ show_destinations(KgwPage *page)
 	{
 		int64		all = kgw_query_rows_count(&facts, OF_ALL);
 
-		kgw_table_cells_begin_table(page, columns);
-		for (; facts.row < facts.table->numvals; facts.row++)
-			destination_row(page, &facts);
-		kgw_table_cells_end_table(page);
+		appendStringInfoString(&page->out,
+							   "<p class=\"note\">Success and latency are those of the latest 100,000 attempts within 24 hours.</p>\n");
+		kgw_table_cells_show_rows(page, &facts, columns, destination_row);
 		say_more(page, all - SHOWN, "destinations");
 	}
 	appendStringInfoString(&page->out, "</section>\n");
 }
 
 static void
-subscription_row(KgwPage *page, const KgwFacts *facts)
+subscription_row(KgwPage *page, KgwFacts *facts)
 {
 	appendStringInfoString(&page->out, "<tr>");
 	kgw_table_cells_cell(page, "Subscription", "", kgw_query_rows_text(facts, S_ID), 20);
@@ -168,22 +286,20 @@ show_subscriptions(KgwPage *page)
 	{
 		int64		unhealthy = kgw_query_rows_count(&facts, S_OF_ALL);
 
-		kgw_table_cells_begin_table(page, columns);
-		for (; facts.row < facts.table->numvals; facts.row++)
-			subscription_row(page, &facts);
-		kgw_table_cells_end_table(page);
+		kgw_table_cells_show_rows(page, &facts, columns, subscription_row);
 		say_more(page, unhealthy - SHOWN, "subscriptions");
 	}
 	appendStringInfoString(&page->out, "</section>\n");
 }
 
 static void
-reason_row(KgwPage *page, const KgwFacts *facts)
+reason_row(KgwPage *page, KgwFacts *facts)
 {
 	appendStringInfoString(&page->out, "<tr>");
 	kgw_table_cells_cell(page, "Reason", "wide", kgw_query_rows_text(facts, REASON), 200);
-	kgw_table_cells_cell(page, "Outcome", "", kgw_query_rows_text(facts, OUTCOME), 20);
-	kgw_table_cells_cell(page, "Status", "n", kgw_query_rows_text(facts, STATUS), 12);
+	kgw_table_cells_begin(page, "Outcome", "");
+	kgw_table_cells_outcome(page, kgw_query_rows_text(facts, OUTCOME), kgw_query_rows_text(facts, STATUS));
+	kgw_table_cells_end(page);
 	kgw_table_cells_count(page, "Attempts", kgw_query_rows_count(facts, ATTEMPTS));
 	kgw_table_cells_count(page, "Deliveries", kgw_query_rows_count(facts, DELIVERIES));
 	kgw_table_cells_count(page, "Destinations", kgw_query_rows_count(facts, DESTINATIONS));
@@ -196,7 +312,7 @@ reason_row(KgwPage *page, const KgwFacts *facts)
 static void
 show_reasons(KgwPage *page)
 {
-	static const char *const columns[] = {"Reason", "Outcome", "#Status", "#Attempts", "#Deliveries", "#Destinations", "Last", NULL};
+	static const char *const columns[] = {"Reason", "Outcome", "#Attempts", "#Deliveries", "#Destinations", "Last", NULL};
 	KgwFacts	facts = {kgw_query_rows_read(reasons, 0, NULL, NULL), 0};
 
 	appendStringInfoString(&page->out, "<section id=\"reasons\"><h2>Why attempts failed, the last hour</h2>\n");
@@ -204,10 +320,7 @@ show_reasons(KgwPage *page)
 		appendStringInfoString(&page->out, "<p class=\"none\">No attempt has failed in the last hour.</p>\n");
 	else
 	{
-		kgw_table_cells_begin_table(page, columns);
-		for (; facts.row < facts.table->numvals; facts.row++)
-			reason_row(page, &facts);
-		kgw_table_cells_end_table(page);
+		kgw_table_cells_show_rows(page, &facts, columns, reason_row);
 	}
 	appendStringInfoString(&page->out, "</section>\n");
 }

@@ -98,9 +98,13 @@ extern void kgw_table_cells_object(KgwPage *page, const char *object_id, const c
 extern void kgw_table_cells_folded(KgwPage *page, const char *name, const char *text, int max);
 extern void kgw_table_cells_count(KgwPage *page, const char *label, int64 count);
 extern void kgw_table_cells_number(StringInfo out, int64 count, const char *one, const char *many);
+extern void kgw_table_cells_share(StringInfo out, int64 part, int64 all);
+extern void kgw_table_cells_outcome(KgwPage *page, const char *outcome, const char *status);
 extern void kgw_table_cells_ago(KgwPage *page, TimestampTz at);
 extern void kgw_table_cells_due(KgwPage *page, TimestampTz at);
 extern void kgw_table_cells_begin_table(KgwPage *page, const char *const *columns);
 extern void kgw_table_cells_end_table(KgwPage *page);
+extern void kgw_table_cells_show_rows(KgwPage *page, KgwFacts *facts, const char *const *columns,
+									  void (*show) (KgwPage *, KgwFacts *));
 
 #endif							/* KGW_DASHBOARD_PAGE_H */

@@ -4,7 +4,9 @@
  *	  Tables of the delivery page, and what stands in their cells.
  *
  * A cell names its column a second time, for a phone, where a row becomes a card
- * and the table's head isn't seen.
+ * and the table's head isn't seen.  Of each table the first rows are seen, and the
+ * others folded away; a table ends where its bytes do, for one receiver's answers
+ * could otherwise fill the page.
  *
  * src/dashboard/table_cells.c
  *
@@ -14,6 +16,12 @@
 
 #include "dashboard/html.h"
 #include "dashboard/page.h"
+
+/* Bytes that a table may have. */
+#define ROOM (300 * 1024)
+
+/* Rows that are seen at once; the others are folded away. */
+#define AT_ONCE 10
 
 /* The class of what is so good or bad. */
 const char *
@@ -43,6 +51,40 @@ void
 kgw_table_cells_end_table(KgwPage *page)
 {
 	appendStringInfoString(&page->out, "</tbody></table>\n");
+}
+
+/*
+ * A table of all rows of "facts", of which "show" writes each, or several as one: it
+ * leaves facts->row at the last it has written.
+ */
+void
+kgw_table_cells_show_rows(KgwPage *page, KgwFacts *facts, const char *const *columns,
+						  void (*show) (KgwPage *, KgwFacts *))
+{
+	int			begin = page->out.len;
+	int			shown = 0;
+	uint64		rows = facts->table->numvals;
+
+	kgw_table_cells_begin_table(page, columns);
+	for (; facts->row < rows && page->out.len - begin < ROOM; facts->row++)
+	{
+		if (shown++ == AT_ONCE)
+		{
+			kgw_table_cells_end_table(page);
+			appendStringInfoString(&page->out, "<details class=\"more\"><summary>Show more</summary>\n");
+			kgw_table_cells_begin_table(page, columns);
+		}
+		show(page, facts);
+	}
+	kgw_table_cells_end_table(page);
+	if (shown > AT_ONCE)
+		appendStringInfoString(&page->out, "</details>\n");
+	if (facts->row < rows)
+	{
+		appendStringInfoString(&page->out, "<p class=\"note\">");
+		kgw_html_count(&page->out, rows - facts->row);
+		appendStringInfoString(&page->out, " do not fit on this page.</p>\n");
+	}
 }
 
 void
@@ -81,6 +123,40 @@ kgw_table_cells_number(StringInfo out, int64 count, const char *one, const char 
 {
 	kgw_html_count(out, count);
 	appendStringInfo(out, " %s", count == 1 ? one : many);
+}
+
+/* "99.9 %"; 100 only where all were. */
+void
+kgw_table_cells_share(StringInfo out, int64 part, int64 all)
+{
+	int64		tenths = part * 1000 / all;
+
+	if (part == all)
+		appendStringInfoString(out, "100 %");
+	else
+		appendStringInfo(out, "%d.%d %%", (int) (tenths / 10), (int) (tenths % 10));
+}
+
+/* The outcome of an attempt in its color, and the answer's status if there was one. */
+void
+kgw_table_cells_outcome(KgwPage *page, const char *outcome, const char *status)
+{
+	KgwSeverity severity = KGW_ALARM;
+
+	if (strcmp(outcome, "acknowledged") == 0)
+		severity = KGW_OK;
+	else if (strcmp(outcome, "superseded") == 0)
+		severity = KGW_NOTE;
+	else if (strcmp(outcome, "rejected") == 0 || strcmp(outcome, "timed_out") == 0)
+		severity = KGW_WARNING;
+	appendStringInfo(&page->out, "<span class=\"state %s\">", kgw_table_cells_class(severity));
+	kgw_html_text(&page->out, strcmp(outcome, "timed_out") == 0 ? "timed out" : outcome, 20);
+	if (status != NULL)
+	{
+		appendStringInfoChar(&page->out, ' ');
+		kgw_html_text(&page->out, status, 12);
+	}
+	appendStringInfoString(&page->out, "</span>");
 }
 
 /* When something was, and how long ago that is. */

@@ -3,10 +3,11 @@
  * traffic.c
  *	  The delivery page's charts: how many attempts, and how long they took.
  *
- * The log is read once, and no more than the last day and the last million
- * attempts of it, so that the page costs as much with a large log as with a
- * huge one: the days' partitions and the block ranges of attempt_id lead
- * there.  Where a million doesn't reach back a day, the chart says so.
+ * The log is read once, and no more than the last two days and the last million
+ * attempts of it, so that the page costs as much with a large log as with a huge
+ * one: the days' partitions and the index of attempt_id lead there.  Of the first
+ * day only the rate of success is wanted, to compare.  Where a million doesn't reach
+ * back a day, the chart says so.
  *
  * Durations are counted in steps of 4 % rather than sorted, so a percentile is
  * right to 2 %, which no drawing shows, and the read can be shared by parallel
@@ -40,6 +41,7 @@
 typedef struct KgwTraffic
 {
 	int			buckets;
+	int64		before[2];		/* failed and acknowledged, in the same time of the day before */
 	int64		acknowledged[QUARTERS];
 	int64		failed[QUARTERS];
 	int64		answered[QUARTERS];
@@ -55,15 +57,16 @@ static const char is_cut[] =
 "                WHERE l.started_at >= $1 AND l.attempt_id <= $2 AND l.attempt_id > $2 - 1000)";
 
 static const char attempts[] =
-"SELECT (date_part('epoch', date_bin('15 min', l.started_at, $1) - $1) / 900)::int8,"
+"SELECT CASE WHEN l.started_at >= $1"
+"            THEN (date_part('epoch', date_bin('15 min', l.started_at, $1) - $1) / 900)::int8 ELSE -1 END,"
 "       CASE WHEN l.started_at >= $2"
 "            THEN (date_part('epoch', date_bin('1 min', l.started_at, $2) - $2) / 60)::int8 END,"
 "       l.outcome = 'acknowledged',"
-"       CASE WHEN l.outcome IN ('acknowledged', 'rejected', 'timed_out')"
+"       CASE WHEN l.started_at >= $1 AND l.outcome IN ('acknowledged', 'rejected', 'timed_out')"
 "            THEN floor(ln(least(greatest(l.duration_ms, 0.01), 3.6e7)) * 25)::int8 END,"
 "       count(*)"
 "  FROM kgwebhook.delivery_log l"
-" WHERE l.started_at >= $1 AND l.attempt_id > $3"
+" WHERE l.started_at >= $4 AND (l.started_at >= $1 OR l.started_at < $5) AND l.attempt_id > $3"
 "   AND NOT l.is_test AND l.outcome <> 'superseded'"
 " GROUP BY 1, 2, 3, 4";
 
@@ -231,9 +234,60 @@ unknown_buckets(const KgwTraffic *traffic)
 	return traffic->buckets;
 }
 
+/* Acknowledged attempts in hundredths of a percent, of which 100 % are all. */
+static int64
+rate_of(const int64 counts[2])
+{
+	return counts[true] * 10000 / (counts[false] + counts[true]);
+}
+
+static void
+append_rate(StringInfo out, const int64 counts[2])
+{
+	int64		rate = rate_of(counts);
+
+	appendStringInfo(out, "%d.%02d %%", (int) (rate / 100), (int) (rate % 100));
+}
+
+/* How many attempts were acknowledged, beside the day before; a point less has a color. */
+static void
+draw_success(KgwPage *page, const KgwTraffic *day, bool cut, bool cut_before)
+{
+	int64		counts[2] = {0, 0};
+	int64		change;
+
+	for (int i = 0; i < day->buckets; i++)
+	{
+		counts[false] += day->failed[i];
+		counts[true] += day->acknowledged[i];
+	}
+	if (counts[false] + counts[true] == 0)
+		return;
+	appendStringInfoString(&page->out, "<p class=\"success\"><b>");
+	append_rate(&page->out, counts);
+	appendStringInfoString(&page->out, "</b> of ");
+	kgw_table_cells_number(&page->out, counts[false] + counts[true], "attempt", "attempts");
+	appendStringInfoString(&page->out, cut ? " that are counted here were acknowledged" : " in the last 24 hours were acknowledged");
+	if (cut || cut_before)
+		appendStringInfoString(&page->out, "; the day before is not counted");
+	else if (day->before[false] + day->before[true] == 0)
+		appendStringInfoString(&page->out, "; the day before had none");
+	else
+	{
+		change = rate_of(counts) - rate_of(day->before);
+		appendStringInfo(&page->out, ", <span class=\"state %s\">%d.%02d points %s</span> than the day before: ",
+						 change <= -100 ? "warning" : "ok", (int) (Abs(change) / 100), (int) (Abs(change) % 100),
+						 change < 0 ? "less" : "more");
+		append_rate(&page->out, day->before);
+		appendStringInfoString(&page->out, " of ");
+		kgw_html_count(&page->out, day->before[false] + day->before[true]);
+	}
+	appendStringInfoString(&page->out, ".</p>\n");
+}
+
 static void
 draw(KgwPage *page, const KgwTraffic *hour, TimestampTz hour_start,
-	 const KgwTraffic *day, TimestampTz day_start, bool cut)
+	 const KgwTraffic *day, TimestampTz day_start, bool cut, bool cut_before)
 {
 	KgwChart	chart = {.start = hour_start, .bucket = USECS_PER_MINUTE, .buckets = MINUTES,
 	.tick = QUARTER};
@@ -241,7 +295,9 @@ draw(KgwPage *page, const KgwTraffic *hour, TimestampTz hour_start,
 	if (cut && unknown_buckets(day) == QUARTERS)
 		chart.unknown = unknown_buckets(hour);
 	appendStringInfoString(&page->out,
-						   "<section id=\"traffic\"><h2>Throughput and latency</h2>\n<div class=\"charts\">\n");
+						   "<section id=\"traffic\"><h2>Throughput and latency</h2>\n");
+	draw_success(page, day, cut, cut_before);
+	appendStringInfoString(&page->out, "<div class=\"charts\">\n");
 	chart.id = "hour-count";
 	chart.title = "Attempts, the last hour";
 	chart.unit = "attempts a minute";
@@ -282,8 +338,22 @@ read_last_unread(void)
 	return kgw_query_rows_count(&facts, 1);
 }
 
+/* Whether attempts since then aren't read. */
+static bool
+read_is_cut(TimestampTz since, int64 unread)
+{
+	Oid			types[2] = {TIMESTAMPTZOID, INT8OID};
+	Datum		args[2] = {TimestampTzGetDatum(since), Int64GetDatum(unread)};
+	KgwFacts	facts = {.row = 0};
+
+	if (unread == 0)
+		return false;
+	facts.table = kgw_query_rows_read(is_cut, 2, types, args);
+	return kgw_query_rows_flag(&facts, 1);
+}
+
 /*
- * The charts.
+ * The success rate, and the charts.
  */
 void
 kgw_traffic_draw(KgwPage *page)
@@ -291,22 +361,25 @@ kgw_traffic_draw(KgwPage *page)
 	TimestampTz hour_start = page->now - page->now % USECS_PER_MINUTE - (MINUTES - 1) * USECS_PER_MINUTE;
 	TimestampTz day_start = page->now - page->now % QUARTER - (QUARTERS - 1) * QUARTER;
 	int64		unread = read_last_unread();
-	Oid			types[3] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID};
-	Datum		args[3] = {TimestampTzGetDatum(day_start), TimestampTzGetDatum(hour_start), Int64GetDatum(unread)};
-	Oid			cut_types[2] = {TIMESTAMPTZOID, INT8OID};
-	Datum		cut_args[2] = {args[0], args[2]};
+	Oid			types[5] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		args[5] = {TimestampTzGetDatum(day_start), TimestampTzGetDatum(hour_start), Int64GetDatum(unread),
+	TimestampTzGetDatum(day_start - USECS_PER_DAY), TimestampTzGetDatum(page->now - USECS_PER_DAY)};
 	KgwTraffic *hour = new_traffic(MINUTES);
 	KgwTraffic *day = new_traffic(QUARTERS);
-	KgwFacts	facts = {kgw_query_rows_read(attempts, 3, types, args), 0};
-	KgwFacts	cut = {NULL, 0};
+	KgwFacts	facts = {kgw_query_rows_read(attempts, 5, types, args), 0};
 
 	for (; facts.row < facts.table->numvals; facts.row++)
 	{
+		if (kgw_query_rows_count(&facts, 1) < 0)
+		{
+			day->before[kgw_query_rows_flag(&facts, 3)] += kgw_query_rows_count(&facts, 5);
+			continue;
+		}
 		add_attempts(day, kgw_query_rows_count(&facts, 1), &facts);
 		if (!kgw_query_rows_null(&facts, 2))
 			add_attempts(hour, kgw_query_rows_count(&facts, 2), &facts);
 	}
 	SPI_freetuptable(facts.table);
-	cut.table = kgw_query_rows_read(is_cut, 2, cut_types, cut_args);
-	draw(page, hour, hour_start, day, day_start, unread > 0 && kgw_query_rows_flag(&cut, 1));
+	draw(page, hour, hour_start, day, day_start, read_is_cut(day_start, unread),
+		 read_is_cut(day_start - USECS_PER_DAY, unread));
 }

@@ -230,7 +230,8 @@ my ($signature) = $node->safe_psql('postgres', q{SELECT request_body FROM kgwebh
 like($page, qr{<summary>Sent</summary><code>[^<]*&quot;down 1&quot;}, 'with what was sent');
 unlike($page, qr{\Q$_\E}, 'but neither secret nor signature') foreach $secret, $signature // die 'it was not signed';
 like($page, qr{<dt>Destinations backing off</dt><dd><b>1</b> <span>next probe }, 'until when');
-like($page, qr{http://127\.0\.0\.1:$nobody</td><td class="" data-label="State"><span class="state warning">backing off</span>}, 'which');
+like($page, qr{<b>http://127\.0\.0\.1:$nobody</b> <small>organization default</small></td><td class="" data-label="State"><span class="state warning">backing off</span>}, 'which');
+like($page, qr{data-label="Last error">[^<]*refused}, 'and why');
 like($page, qr{<span class="amount">361\.50 <abbr>USD</abbr>}, 'and the money at stake: of these, and of what was refused');
 
 # Subscriptions: one gone, one paused by hand, one down for long, one healthy.
