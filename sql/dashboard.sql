@@ -150,6 +150,17 @@ SELECT word, pg_temp.said(kg_dashboard()) LIKE '%' || word || '%' AS said FROM u
 	' https://a.example:443 organization acme and 1 other ok ', ' 60.0 % of 5 30 ms p95 48 ms 2 ', ' no such hook %4 min ago ',
 	' https://b.example:443 organization beta ok ', ' 100 % of 1 1,000 ms p95 1,000 ms 1 ', ' no answer of old ',
 	' 66.66 % of 6 attempts in the last 24 hours were acknowledged, 16.66 points more than the day before: 50.00 % of 2. ']) word;
+-- failures are grouped by delivery, the latest first; equal ids of two organizations are two
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, error, started_at, duration_ms)
+SELECT 2000000001, 'm', 'acme', 'e.new', 'o1', 'https://a.example/', 'https://a.example:443', 1 + n, CASE n WHEN 12 THEN 'unreachable' ELSE 'rejected' END, false,
+	CASE WHEN n < 12 THEN 503 END, 'error ' || n, now() - interval '1 min' * (20 - n), 1 FROM generate_series(1, 12) n;
+SELECT regexp_replace(pg_temp.said(regexp_replace(r.row, '</tbody>.*', '')), '(\d+-\d+-\d+ )?\d+:\d+:\d+', 'T', 'g') AS row
+  FROM regexp_split_to_table(split_part(split_part(kg_dashboard(), '<section id="failures">', 2), '</section>', 1), '<tr class="row">') WITH ORDINALITY r (row, n)
+ WHERE r.n > 1 ORDER BY r.n;
+SELECT pg_temp.said(kg_dashboard()) LIKE '% o1 e.new organization beta delivery 2000000002 SELECT kg_explain(2000000002); %' AS whose;
+-- what is to be copied is whole
+SELECT count(*) > 0 AS some, bool_and(position('<code class="copy">' || replace(replace(replace(replace(remedy, '&', '&amp;'), chr(39), '&#39;'), '"', '&quot;'), '>', '&gt;') || '</code>' IN kg_dashboard()) > 0) AS whole
+  FROM kg_status() WHERE remedy IS NOT NULL;
 DELETE FROM kgwebhook.delivery_log WHERE delivery_id = 2000000018;
 SELECT substring(kg_dashboard() FROM '<span class="state [a-z]*">[0-9.]* points [a-z]*</span>');
 DELETE FROM kgwebhook.delivery_log WHERE delivery_id = 2000000017;

@@ -27,8 +27,11 @@
 enum
 {
 	F_STARTED_AT = 1, F_OBJECT_ID, F_EVENT, F_URL, F_ATTEMPT, F_OUTCOME, F_STATUS, F_ERROR,
-	F_ANSWER, F_SENT, F_DELIVERY_ID, F_NEXT, F_WAITS_FOR, F_REASON, F_ACKNOWLEDGED, F_PROBE
+	F_ANSWER, F_SENT, F_DELIVERY_ID, F_NEXT, F_WAITS_FOR, F_REASON, F_ACKNOWLEDGED, F_PROBE, F_ORG_ID
 };
+
+/* Earlier failures of a delivery that are listed. */
+#define EARLIER 10
 
 /* The last 80 bytes of what was sent are its signature. */
 static const char failures[] =
@@ -39,22 +42,24 @@ static const char failures[] =
 "       EXISTS (SELECT FROM kgwebhook.delivery_log a"
 "                WHERE a.delivery_id = l.delivery_id AND a.outcome = 'acknowledged' AND a.attempt > l.attempt),"
 "       CASE WHEN p.waits_for = 'destination'"
-"            THEN (SELECT max(n.next_try) FROM kgwebhook.destination_notices() n WHERE n.destination = l.destination) END"
-"  FROM (SELECT f.* FROM kgwebhook.delivery_log f"
-"         WHERE f.outcome <> 'acknowledged' AND NOT f.is_test"
-"         ORDER BY f.started_at DESC LIMIT 200) l"
+"            THEN (SELECT max(n.next_try) FROM kgwebhook.destination_notices() n WHERE n.destination = l.destination) END,"
+"       l.org_id"
+"  FROM (SELECT f.*, max(f.started_at) OVER (PARTITION BY f.delivery_id) AS latest"
+"          FROM (SELECT a.* FROM kgwebhook.delivery_log a"
+"                 WHERE a.outcome <> 'acknowledged' AND NOT a.is_test"
+"                 ORDER BY a.started_at DESC LIMIT 200) f) l"
 "  LEFT JOIN kgwebhook.pending p ON p.delivery_id = l.delivery_id"
 "  LEFT JOIN kgwebhook.dead_letter d ON d.delivery_id = l.delivery_id"
-" ORDER BY l.started_at DESC, l.attempt_id DESC";
+" ORDER BY l.latest DESC, l.delivery_id DESC, l.started_at DESC, l.attempt_id DESC";
 
 enum
 {
-	D_DELIVERY_ID = 1, D_OBJECT_ID, D_EVENT, D_URL, D_STATE, D_ATTEMPTS, D_STATUS, D_ERROR, D_AT, D_NEXT
+	D_DELIVERY_ID = 1, D_OBJECT_ID, D_EVENT, D_URL, D_STATE, D_ATTEMPTS, D_STATUS, D_ERROR, D_AT, D_NEXT, D_ORG_ID
 };
 
 static const char deliveries[] =
 "SELECT v.delivery_id, v.object_id, v.event, v.url, v.state, v.attempts, v.last_status, v.last_error,"
-"       coalesce(v.last_attempt_at, v.enqueued_at), v.next_attempt_at"
+"       coalesce(v.last_attempt_at, v.enqueued_at), v.next_attempt_at, v.org_id"
 "  FROM kgwebhook.all_deliveries v"
 " WHERE v.delivery_id = ANY ($1)"
 " ORDER BY v.state IN ('acknowledged', 'superseded'), v.delivery_id DESC";
@@ -98,24 +103,64 @@ next_cell(KgwPage *page, const KgwFacts *facts)
 	kgw_table_cells_end(page);
 }
 
+/* The rows that follow, as far as they are of the same delivery. */
+static int
+count_earlier(const KgwFacts *facts)
+{
+	KgwFacts	next = *facts;
+	int64		delivery_id = kgw_query_rows_count(facts, F_DELIVERY_ID);
+
+	while (++next.row < facts->table->numvals && kgw_query_rows_count(&next, F_DELIVERY_ID) == delivery_id)
+		;
+	return (int) (next.row - facts->row) - 1;
+}
+
+/* The delivery's failures before this one, folded away. */
+static void
+earlier_failures(KgwPage *page, const KgwFacts *facts)
+{
+	KgwFacts	next = *facts;
+	int			count = count_earlier(facts);
+
+	if (count == 0)
+		return;
+	appendStringInfoString(&page->out, "<details><summary>");
+	kgw_table_cells_number(&page->out, count, "earlier failure", "earlier failures");
+	appendStringInfoString(&page->out, "</summary><ul>");
+	for (int i = 0; i < Min(count, EARLIER); i++)
+	{
+		next.row++;
+		appendStringInfoString(&page->out, "<li>");
+		kgw_table_cells_ago(page, kgw_query_rows_time(&next, F_STARTED_AT));
+		appendStringInfoChar(&page->out, ' ');
+		kgw_table_cells_outcome(page, kgw_query_rows_text(&next, F_OUTCOME), kgw_query_rows_text(&next, F_STATUS));
+		appendStringInfoChar(&page->out, ' ');
+		kgw_html_text(&page->out, kgw_query_rows_text(&next, F_ERROR), 200);
+		appendStringInfoString(&page->out, "</li>");
+	}
+	if (count > EARLIER)
+	{
+		appendStringInfoString(&page->out, "<li>and ");
+		kgw_html_count(&page->out, count - EARLIER);
+		appendStringInfoString(&page->out, " before</li>");
+	}
+	appendStringInfoString(&page->out, "</ul></details>");
+}
+
 static void
 outcome_cell(KgwPage *page, const KgwFacts *facts)
 {
 	kgw_table_cells_begin(page, "What happened", "wide");
-	appendStringInfoString(&page->out, "<b>");
-	kgw_html_text(&page->out, kgw_query_rows_text(facts, F_OUTCOME), 20);
-	if (!kgw_query_rows_null(facts, F_STATUS))
-	{
-		appendStringInfoChar(&page->out, ' ');
-		kgw_html_text(&page->out, kgw_query_rows_text(facts, F_STATUS), 12);
-	}
-	appendStringInfoString(&page->out, "</b> ");
+	kgw_table_cells_outcome(page, kgw_query_rows_text(facts, F_OUTCOME), kgw_query_rows_text(facts, F_STATUS));
+	appendStringInfoChar(&page->out, ' ');
 	kgw_html_text(&page->out, kgw_query_rows_text(facts, F_ERROR), 200);
 	kgw_table_cells_folded(page, "Answer", kgw_query_rows_text(facts, F_ANSWER), 700);
 	kgw_table_cells_folded(page, "Sent", kgw_query_rows_text(facts, F_SENT), 700);
+	earlier_failures(page, facts);
 	kgw_table_cells_end(page);
 }
 
+/* The latest failure of a delivery, and with it the earlier ones. */
 static void
 failure_row(KgwPage *page, KgwFacts *facts)
 {
@@ -123,12 +168,14 @@ failure_row(KgwPage *page, KgwFacts *facts)
 	kgw_table_cells_begin(page, "When", "");
 	kgw_table_cells_ago(page, kgw_query_rows_time(facts, F_STARTED_AT));
 	kgw_table_cells_end(page);
-	kgw_table_cells_object(page, kgw_query_rows_text(facts, F_OBJECT_ID), kgw_query_rows_text(facts, F_EVENT), kgw_query_rows_text(facts, F_DELIVERY_ID));
+	kgw_table_cells_object(page, kgw_query_rows_text(facts, F_OBJECT_ID), kgw_query_rows_text(facts, F_EVENT),
+						   kgw_query_rows_text(facts, F_DELIVERY_ID), kgw_query_rows_text(facts, F_ORG_ID));
 	kgw_table_cells_cell(page, "URL", "url", kgw_query_rows_text(facts, F_URL), 160);
 	kgw_table_cells_cell(page, "Attempt", "n", kgw_query_rows_text(facts, F_ATTEMPT), 12);
 	outcome_cell(page, facts);
 	next_cell(page, facts);
 	appendStringInfoString(&page->out, "</tr>\n");
+	facts->row += count_earlier(facts);
 }
 
 static void
@@ -137,7 +184,8 @@ delivery_row(KgwPage *page, KgwFacts *facts)
 	const char *state = kgw_query_rows_text(facts, D_STATE);
 
 	appendStringInfoString(&page->out, "<tr class=\"row\">");
-	kgw_table_cells_object(page, kgw_query_rows_text(facts, D_OBJECT_ID), kgw_query_rows_text(facts, D_EVENT), kgw_query_rows_text(facts, D_DELIVERY_ID));
+	kgw_table_cells_object(page, kgw_query_rows_text(facts, D_OBJECT_ID), kgw_query_rows_text(facts, D_EVENT),
+						   kgw_query_rows_text(facts, D_DELIVERY_ID), kgw_query_rows_text(facts, D_ORG_ID));
 	kgw_table_cells_begin(page, "State", "");
 	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>",
 					 strcmp(state, "acknowledged") == 0 ? "ok" : strcmp(state, "pending") == 0 ? "note" : "warning",
@@ -162,7 +210,7 @@ delivery_row(KgwPage *page, KgwFacts *facts)
 }
 
 /*
- * The latest attempts that failed.
+ * The deliveries of the latest attempts that failed.
  */
 void
 kgw_deliveries_draw_failures(KgwPage *page)
@@ -172,7 +220,7 @@ kgw_deliveries_draw_failures(KgwPage *page)
 	Datum		arg = BoolGetDatum(page->bodies);
 	KgwFacts	facts = {kgw_query_rows_read(failures, 1, &type, &arg), 0};
 
-	appendStringInfoString(&page->out, "<section id=\"failures\"><h2>Latest failures</h2>\n");
+	appendStringInfoString(&page->out, "<section id=\"failures\"><h2>Latest failures, by delivery</h2>\n");
 	if (facts.table->numvals == 0)
 		appendStringInfoString(&page->out, "<p class=\"none\">The log has no attempt that failed.</p>\n");
 	else

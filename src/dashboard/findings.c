@@ -65,6 +65,9 @@ static const char *const severity_word[] = {"Good", "Note", "Warning", "Alarm"};
 #define MOST_FINDINGS 30
 #define TEXT_ROOM 400
 
+/* A remedy is copied, so it has to be whole. */
+#define REMEDY_ROOM 1500
+
 static KgwSeverity
 severity_of(const char *word)
 {
@@ -77,14 +80,14 @@ severity_of(const char *word)
 
 /* A column of a finding, between two tags; nothing when it is NULL. */
 static void
-append_column(StringInfo out, const KgwFacts *facts, int column, const char *before, const char *after)
+append_column(StringInfo out, const KgwFacts *facts, int column, int room, const char *before, const char *after)
 {
 	const char *text = kgw_query_rows_text(facts, column);
 
 	if (text == NULL)
 		return;
 	appendStringInfoString(out, before);
-	kgw_html_text(out, text, TEXT_ROOM);
+	kgw_html_text(out, text, room);
 	appendStringInfoString(out, after);
 }
 
@@ -98,9 +101,9 @@ list_findings(KgwPage *page, KgwFacts *facts)
 		KgwSeverity severity = severity_of(kgw_query_rows_text(facts, SEVERITY));
 
 		appendStringInfo(&page->out, "<li class=\"%s\">", kgw_table_cells_class(severity));
-		append_column(&page->out, facts, FINDING, "<b>", ".</b>");
-		append_column(&page->out, facts, DETAIL, " ", "");
-		append_column(&page->out, facts, REMEDY, " <code>", "</code>");
+		append_column(&page->out, facts, FINDING, TEXT_ROOM, "<b>", ".</b>");
+		append_column(&page->out, facts, DETAIL, TEXT_ROOM, " ", "");
+		append_column(&page->out, facts, REMEDY, REMEDY_ROOM, " <code class=\"copy\">", "</code>");
 		appendStringInfoString(&page->out, "</li>\n");
 	}
 	if (facts->table->numvals > MOST_FINDINGS)
@@ -153,7 +156,7 @@ headline(const KgwFacts *facts, KgwSeverity severity, const KgwPageSummary *summ
 	initStringInfo(&out);
 	if (severity > KGW_OK && severity < KGW_ALARM && summary->delivers)
 		appendStringInfoString(&out, "Deliveries flow, but ");
-	append_column(&out, facts, FINDING, "", "");
+	append_column(&out, facts, FINDING, TEXT_ROOM, "", "");
 	if (severity == KGW_OK && summary->pending == 0)
 		appendStringInfoString(&out, ": nothing waits");
 	return out.data;

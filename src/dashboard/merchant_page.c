@@ -196,7 +196,7 @@ draw_missed(KgwPage *page, Datum org_id)
 	{
 		appendStringInfoString(&page->out, "<tr class=\"row\">");
 		kgw_table_cells_object(page, kgw_query_rows_text(&facts, M_OBJECT_ID), kgw_query_rows_text(&facts, M_EVENT),
-					kgw_query_rows_text(&facts, M_DELIVERY_ID));
+					kgw_query_rows_text(&facts, M_DELIVERY_ID), NULL);
 		kgw_table_cells_cell(page, "Endpoint", "url", kgw_query_rows_text(&facts, M_URL), URL_MAX);
 		kgw_table_cells_begin(page, "Since", "");
 		kgw_table_cells_ago(page, kgw_query_rows_time(&facts, M_SINCE));
@@ -236,7 +236,7 @@ draw_attempts(KgwPage *page, Datum org_id)
 		kgw_table_cells_ago(page, kgw_query_rows_time(&facts, A_STARTED_AT));
 		kgw_table_cells_end(page);
 		kgw_table_cells_object(page, kgw_query_rows_text(&facts, A_OBJECT_ID), kgw_query_rows_text(&facts, A_EVENT),
-					kgw_query_rows_text(&facts, A_DELIVERY_ID));
+					kgw_query_rows_text(&facts, A_DELIVERY_ID), NULL);
 		kgw_table_cells_cell(page, "Endpoint", "url", kgw_query_rows_text(&facts, A_URL), URL_MAX);
 		kgw_table_cells_cell(page, "Attempt", "n", kgw_query_rows_text(&facts, A_ATTEMPT), 12);
 		kgw_table_cells_begin(page, "What happened", "wide");

@@ -105,7 +105,7 @@ append_body(KgwPage *page)
 	(void) kgw_page_part_draw(page, kgw_destinations_draw, "Destinations");
 	appendStringInfoString(&page->out,
 						   "<form id=\"search\" role=\"search\" hidden><input id=\"field\" type=\"search\" autocomplete=\"off\" "
-						   "spellcheck=\"false\" placeholder=\"Search by object id\" aria-label=\"Search by object id\">"
+						   "spellcheck=\"false\" placeholder=\"Object, organization or delivery\" aria-label=\"Search by object, organization or delivery\">"
 						   "<p id=\"found\" role=\"status\"></p></form>\n");
 	(void) kgw_page_part_draw(page, kgw_deliveries_draw_failures, "Failures");
 	(void) kgw_page_part_draw(page, kgw_deliveries_draw, "Deliveries");

@@ -94,7 +94,8 @@ extern const char *kgw_table_cells_class(KgwSeverity severity);
 extern void kgw_table_cells_cell(KgwPage *page, const char *label, const char *class, const char *text, int max);
 extern void kgw_table_cells_begin(KgwPage *page, const char *label, const char *class);
 extern void kgw_table_cells_end(KgwPage *page);
-extern void kgw_table_cells_object(KgwPage *page, const char *object_id, const char *event, const char *delivery_id);
+extern void kgw_table_cells_object(KgwPage *page, const char *object_id, const char *event, const char *delivery_id,
+								   const char *org_id);
 extern void kgw_table_cells_folded(KgwPage *page, const char *name, const char *text, int max);
 extern void kgw_table_cells_count(KgwPage *page, const char *label, int64 count);
 extern void kgw_table_cells_number(StringInfo out, int64 count, const char *one, const char *many);

@@ -9,7 +9,7 @@
   var found = document.getElementById('found');
   var stale = document.getElementById('stale');
   var rows = Array.prototype.slice.call(document.querySelectorAll('tr.row'));
-  var folds = Array.prototype.slice.call(document.querySelectorAll('details.more'));
+  var folds = Array.prototype.slice.call(document.querySelectorAll('#failures > .more, #deliveries > .more'));
   var made = Number(document.body.getAttribute('data-made'));
 
   function search() {
@@ -35,10 +35,12 @@
       ' old: things may have changed since.';
   }
 
-  form.addEventListener('submit', function (event) { event.preventDefault(); });
-  field.addEventListener('input', search);
-  if (rows.length > 0) form.hidden = false;
-  if (field.value !== '') search();
+  if (form) {
+    form.addEventListener('submit', function (event) { event.preventDefault(); });
+    field.addEventListener('input', search);
+    if (rows.length > 0) form.hidden = false;
+    if (field.value !== '') search();
+  }
   age();
   setInterval(age, 30000);
 }());

@@ -189,16 +189,28 @@ kgw_table_cells_due(KgwPage *page, TimestampTz at)
 	appendStringInfoString(&page->out, "</small>");
 }
 
-/* A cell with an object, and what became of it in that delivery. */
+/*
+ * A cell with an object, and what became of it in that delivery.  With an organization it
+ * is an operator's, and the delivery unfolds the statement that says more of it.
+ */
 void
-kgw_table_cells_object(KgwPage *page, const char *object_id, const char *event, const char *delivery_id)
+kgw_table_cells_object(KgwPage *page, const char *object_id, const char *event, const char *delivery_id,
+					   const char *org_id)
 {
 	kgw_table_cells_begin(page, "Object", "id");
 	appendStringInfoString(&page->out, "<b>");
 	kgw_html_text(&page->out, object_id, 100);
 	appendStringInfoString(&page->out, "</b> <small>");
 	kgw_html_text(&page->out, event, 100);
-	appendStringInfo(&page->out, ", delivery %s</small>", delivery_id);
+	if (org_id == NULL)
+		appendStringInfo(&page->out, ", delivery %s</small>", delivery_id);
+	else
+	{
+		appendStringInfoString(&page->out, "</small> <small>organization ");
+		kgw_html_text(&page->out, org_id, 100);
+		appendStringInfo(&page->out, "</small><details><summary>delivery %s</summary>"
+						 "<code class=\"copy\">SELECT kg_explain(%s);</code></details>", delivery_id, delivery_id);
+	}
 	kgw_table_cells_end(page);
 }
 
