@@ -47,8 +47,8 @@ sub verifiers
 
 	$add->('Node', 'node', "verify-$_.mjs", $_, 'node', "$here/verify.mjs", "verify-$_.mjs")
 	  foreach qw(header body parsed);
-	$add->('Python', 'python3', 'receiver.py', 'header',
-		'python3', "$here/verify.py", 'receiver.py', 'verify');
+	$add->('Python', 'python3', $_, 'header', 'python3', "$here/verify.py", $_, 'verify')
+	  foreach qw(verify_header.py receiver.py);
 	$add->('Python', 'python3', 'verify_body.py', 'body',
 		'python3', "$here/verify.py", 'verify_body.py', 'verify');
 	$add->('Python', 'python3', 'verify_body.py', 'parsed',
@@ -105,7 +105,6 @@ sub verdicts
 
 	local %ENV = (
 		%ENV,
-		PATH => "$dir/bin:$ENV{PATH}",
 		PYTHONDONTWRITEBYTECODE => 1);
 	run [ @{ $verifier->{command} }, @cases ], '<', \undef, '>&', \$out,
 	  init => sub { chdir $dir };

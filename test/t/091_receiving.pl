@@ -20,6 +20,7 @@ use File::Basename qw(dirname);
 use lib dirname(__FILE__) . '/../perl';
 
 use Cwd qw(abs_path);
+use Digest::SHA qw(hmac_sha256);
 use IPC::Run qw(run start);
 use Judge;
 use Kgwebhook;
@@ -45,10 +46,9 @@ my %tested = map { $_->{program} => 1 } @verifiers;
 is_deeply([ sort(keys %tested, 'server.mjs') ], [ sort keys %programs ],
 	'every program of the guide is tested here');
 
-# A clock for the shell.
-mkdir "$dir/bin";
-Judge::spew("$dir/bin/date", "#!/bin/sh\necho \$KGW_NOW\n");
-chmod 0755, "$dir/bin/date";
+# The README's receiver verifies as the guide does.
+my ($guides) = $programs{'verify_header.py'} =~ /^(def verify.*)\z/ms;
+ok(index($programs{'receiver.py'}, $guides) > 0, 'receiver.py has the verifier of the guide');
 
 #
 # Deliveries
@@ -88,6 +88,23 @@ like($test->{json}{payment_intent_id}, qr/^pi_test_/, 'a test is known by its id
 my $new = $node->safe_psql('postgres', 'SELECT kg_rotate_secret()');
 insert_intent($node, 'pi_rotation', $receiver->url);
 my $rotation = ($receiver->wait_for_requests(3))[2];
+
+# Secrets that the parties agreed on: what is not base64, what is without being
+# meant to be, and what the decoder of Standard Webhooks lets pass.
+my %agreed = (
+	'of words' => 'correct-horse-battery-staple',
+	'of words, after the prefix' => 'whsec_correct-horse-battery-staple',
+	'of letters' => 'ThisIsAllLettersAndDigits1',
+	'of letters, one left over' => 'ThisIsAllLettersAndDigits',
+	'of letters, a hyphen left over' => 'ThisIsAllLettersAndDigit-',
+	'of letters, one = too many' => 'ThisIsAllLettersAndDigits123=');
+foreach my $kind (sort keys %agreed)
+{
+	$node->safe_psql('postgres', "SELECT kg_set_secret('default', '$agreed{$kind}')");
+	insert_intent($node, $kind =~ s/\W+/_/gr, $receiver->url);
+}
+my @agreed = ($receiver->wait_for_requests(3 + keys %agreed))[ 3 .. 2 + keys %agreed ];
+my %by_id = map { $_->{json}{payment_intent_id} => $_ } @agreed;
 
 # The guide's example.
 my ($block) = $guide->blocks('http');
@@ -162,6 +179,18 @@ add_case('with a signature of another version', $hard,
 add_case('a test', $test, {}, 'valid');
 add_case('the example', $example, {}, 'valid');
 add_case('the example today', $example, { now => time }, 'refused: stale');
+foreach my $kind (sort keys %agreed)
+{
+	add_case("a secret $kind", $by_id{ $kind =~ s/\W+/_/gr }, { secrets => $agreed{$kind} }, 'valid');
+}
+add_case('by an empty secret', $hard,
+	{
+		secrets => 'whsec_',
+		signature => join(' ',
+			map { 'v1,' . encode_base64(hmac_sha256("$wire->{id}.$wire->{timestamp}.$wire->{body}", $_), '') }
+			  ('', 'whsec_'))
+	},
+	'refused: no secret', $wrong);
 add_case('rotation, old secret', $rotation, { secrets => $secret }, 'valid');
 add_case('rotation, new secret', $rotation, { secrets => $new }, 'valid', $wrong);
 add_case('rotation, both', $rotation, { secrets => "$new $secret" }, 'valid');
@@ -202,6 +231,50 @@ foreach my $verifier (@verifiers)
 			is($said, $expected, "$name: $case->{name}");
 		}
 	}
+}
+
+# Without a clock, the shell's go by the machine's.
+foreach my $program ('verify-header.sh "$(cat id)" "$(cat timestamp)" "$(cat signature)"', 'verify-body.sh')
+{
+	my ($case) = grep { $_->{name} eq 'the example' } @cases;
+	run [ 'sh', '-c', "cd $case->{dir} && WEBHOOK_SECRET=\$(cat secrets) sh $dir/$program body" ],
+	  '>&', \my $said;
+	my $expected = time > $example->{now} + 300 ? "stale\n" : "from the future\n";
+	is($said, $expected, ($program =~ /^(\S+)/)[0] . ': goes by the machine\'s clock');
+}
+
+#
+# Serializers that are not canonical: on the sample they fail, and not because
+# the program is wrong
+#
+my %naive = (
+	Node => [
+		'node', '-e',
+		'const { signature, ...rest } = JSON.parse(fs.readFileSync(0)); process.stdout.write(JSON.stringify(rest))'
+	],
+	Python => [
+		'python3', '-c',
+		'import json, sys; rest = json.load(sys.stdin.buffer); del rest["signature"]; '
+		  . 'sys.stdout.buffer.write(json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode())'
+	],
+	PHP => [
+		'php', '-r',
+		'$rest = json_decode(stream_get_contents(STDIN), true); unset($rest["signature"]); '
+		  . 'echo json_encode($rest, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE);'
+	],
+	Ruby => [
+		'ruby', '-rjson', '-e',
+		'rest = JSON.parse($stdin.read); rest.delete("signature"); print JSON.generate(rest)'
+	]);
+foreach my $language (sort keys %naive)
+{
+	my $plain = '{"a":"b","timestamp":1';
+	my $signed = $body =~ s/,"signature":"[0-9a-f]{64}"\}\z/}/r;
+	run $naive{$language}, '<', \qq($plain,"signature":"00"}), '>', \my $said;
+	is($said, "$plain}", "$language: serializes what is plain as it came");
+	run $naive{$language}, '<', \$body, '>', \$said;
+	like($said, qr/"status":"success"/, "$language: serializes the sample");
+	isnt($said, $signed, "$language: but not as it was signed");
 }
 
 #
