@@ -76,14 +76,7 @@ sub build
 		spew("$dir/go/go.mod", "module receiving\n\ngo 1.18\n");
 		link "$dir/verify.go", "$dir/go/webhook/verify.go" or die "$!";
 		spew("$dir/go/main.go", slurp("$here/verify.go"));
-		local %ENV = (
-			%ENV,
-			GOCACHE => "$dir/go/cache",
-			GOPATH => "$dir/go/path",
-			GOPROXY => 'off',
-			GOTOOLCHAIN => 'local',
-			GOFLAGS => '',
-			CGO_ENABLED => 0);
+		local %ENV = (%ENV, go_environment($dir));
 		run [ 'go', 'vet', './...' ], '>&', \$out, init => sub { chdir "$dir/go" };
 		run [ 'go', 'build', '-o', "$dir/receiving", '.' ], '>&', \my $said,
 		  init => sub { chdir "$dir/go" };
@@ -95,6 +88,20 @@ sub build
 		  '>&', \$out;
 	}
 	return $out;
+}
+
+# Go's own, away from the network and the user's files.
+sub go_environment
+{
+	my ($dir) = @_;
+
+	return (
+		GOCACHE => "$dir/go/cache",
+		GOPATH => "$dir/go/path",
+		GOPROXY => 'off',
+		GOTOOLCHAIN => 'local',
+		GOFLAGS => '',
+		CGO_ENABLED => 0);
 }
 
 # What a verifier says of each case.

@@ -244,6 +244,46 @@ foreach my $program ('verify-header.sh "$(cat id)" "$(cat timestamp)" "$(cat sig
 }
 
 #
+# Recipes: what can be checked without the frameworks
+#
+my %recipes = map { /^\*\*([\w.\/]+)\*\*.*?^```\w+\n(.*?)^```$/ms ? ($1 => $2) : () }
+  split /^(?=\*\*\w)/m, $guide->section('The raw body');
+is_deeply(
+	[ sort keys %recipes ],
+	[ sort qw(Express Next Fastify Flask Django FastAPI Laravel Rails Spring net/http ASP.NET) ],
+	'each framework has a recipe');
+my %check = (
+	(map { $_ => [ 'node', '--check', 'recipe.mjs' ] } qw(Express Next Fastify)),
+	(map { $_ => [ 'python3', '-c', 'compile(open("recipe.py").read(), "recipe", "exec")' ] }
+		  qw(Flask Django FastAPI)),
+	Laravel => [ 'php', '-l', 'recipe.php' ],
+	Rails => [ 'ruby', '-wc', 'recipe.rb' ],
+	'net/http' => [ 'go', 'vet', './webhook' ]);
+foreach my $framework (sort keys %check)
+{
+	my ($file) = grep { /^recipe/ } @{ $check{$framework} };
+	my $in = $dir;
+	my $text = $recipes{$framework};
+
+	if ($framework eq 'Laravel')
+	{
+		$text = "<?php\n$text";
+	}
+	elsif ($framework eq 'net/http')
+	{
+		$in = "$dir/go";
+		$file = 'webhook/recipe.go';
+		$text = join "\n", 'package webhook', (map { "import \"$_\"" } qw(io net/http time)),
+		  'var secrets []string', 'func inbox(id string, body []byte) error { return nil }',
+		  'var _ http.HandlerFunc = webhooks', $text;
+	}
+	Judge::spew("$in/" . ($file // 'recipe.py'), $text);
+	local %ENV = (%ENV, Judge::go_environment($dir));
+	run $check{$framework}, '<', \undef, '>&', \my $said, init => sub { chdir $in };
+	is($?, 0, "the recipe for $framework can be read") or diag($said);
+}
+
+#
 # Serializers that are not canonical: on the sample they fail, and not because
 # the program is wrong
 #
