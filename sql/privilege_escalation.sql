@@ -73,6 +73,20 @@ INSERT INTO traps VALUES ('new owner', 's', 'https://m.example/', NULL, '(1,bad)
 RESET ROLE;
 SELECT problem FROM kgwebhook.queue ORDER BY delivery_id DESC LIMIT 1;
 DELETE FROM kgwebhook.queue;
+-- nor does it become a superuser who looks at a body
+SELECT pg_temp.refused('SELECT kg_preview(''traps'', ''new owner'')');
+CREATE TABLE mines (id text, status text);
+INSERT INTO mines VALUES ('mine', 's');
+ALTER TABLE mines OWNER TO kgw_mallory;
+SET ROLE kgw_mallory;
+SELECT count(*) FROM kg_watch('mines', 'mine', 'id', 'status', NULL, NULL);
+CREATE FUNCTION mine(text) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE 'ran as %', current_user; END $$;
+ALTER TABLE mines ENABLE ROW LEVEL SECURITY;
+ALTER TABLE mines FORCE ROW LEVEL SECURITY;
+CREATE POLICY mine ON mines USING (hijack.mine(id));
+RESET ROLE;
+SELECT pg_temp.refused('SELECT kg_preview(''mines'', ''mine'')');
+DROP TABLE mines;
 
 -- a trigger of a table's owner, when a superuser has its intents expire
 SET ROLE kgw_mallory;
@@ -231,6 +245,12 @@ INSERT INTO calls VALUES
 	('kg_watch', $$ public.kg_watch('hijack.own', 'own', 'id', 'status', 'url', 'org', '{"id": "id"}') $$),
 	('kg_unwatch', $$ public.kg_unwatch('hijack.own') $$),
 	('kg_send_test', $$ public.kg_send_test('http://10.0.0.7/', 'hijack') $$),
+	('kg_preview', $$ public.kg_preview('hijack.own', 'x') $$),
+	('preview_events', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.preview_events('hijack.own'::pg_catalog.regclass, 'x', 'o', 1)) $$),
+	('preview_event', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.preview_event('hijack.own', 'x', 'o')) $$),
+	('check_preview', $$ kgwebhook.check_preview('hijack.own') $$),
+	('test_event', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.test_event('own.x', 'msg_1', 'o', NULL)) $$),
+	('test_statuses', $$ kgwebhook.test_statuses('own') $$),
 	('kg_events_since', $$ public.kg_events_since('hijack') $$),
 	('signed_bodies', $$ kgwebhook.signed_bodies('hijack', '{"{}"}') $$),
 	('note_removed', $$ kgwebhook.note_removed('kgwebhook.delivery_log_default', pg_catalog.now()) $$),

@@ -32,13 +32,13 @@
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "api/arguments.h"
 #include "api/caller.h"
 #include "capture/enqueue.h"
+#include "pg/encoding.h"
 #include "pg/extension.h"
 #include "pg/guc.h"
 #include "secrets/secret_cache.h"
@@ -148,29 +148,34 @@ url_test(FunctionCallInfo fcinfo)
 	return tests;
 }
 
-/* A payload with every member of design A1; url may be NULL. */
-static const char *
-test_payload(const char *object_id, const char *status, const char *url)
+/* What the event is of which a status is a test (install/send_test.sql), in the first row. */
+static void
+read_event(KgwDelivery *row, const char *status, const char *url)
 {
-	StringInfoData json;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[4];
+	char		nulls[] = "    ";
+	HeapTuple	tuple;
+	char	   *payload;
 
-	initStringInfo(&json);
-	appendStringInfoString(&json, "{\"payment_intent_id\":");
-	escape_json(&json, object_id);
-	appendStringInfoString(&json, ",\"status\":");
-	escape_json(&json, status);
-	appendStringInfoString(&json,
-						   ",\"payment_chain_id\":\"1\",\"symbol\":\"USDT\","
-						   "\"fiat_amount\":\"300.0\",\"fiat_currency\":\"USD\","
-						   "\"crypto_amount\":\"300.0\",\"received_crypto_amount\":\"300.0\","
-						   "\"payment_tx_hash\":null,\"order_data\":{\"test\":true},"
-						   "\"callback_url\":");
-	if (url != NULL)
-		escape_json(&json, url);
-	else
-		appendStringInfoString(&json, "null");
-	appendStringInfoChar(&json, '}');
-	return json.data;
+	args[0] = CStringGetTextDatum(status);
+	args[1] = CStringGetTextDatum(row->webhook_id);
+	args[2] = CStringGetTextDatum(row->org_id);
+	args[3] = url == NULL ? (Datum) 0 : CStringGetTextDatum(url);
+	if (url == NULL)
+		nulls[3] = 'n';
+	if (SPI_execute_with_args("SELECT kind, event, object_id, payload"
+							  " FROM kgwebhook.test_event($1, $2, $3, $4)",
+							  4, types, args, nulls, true, 0) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not make an event to test with");
+	tuple = SPI_tuptable->vals[0];
+	row->kind = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
+	row->event = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
+	row->object_id = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
+	payload = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 4);
+	row->payload_len = strlen(payload);
+	row->payload = kgw_encoding_to_wire(payload, &row->payload_len);
 }
 
 /* Make one event of them: all receivers get the same. */
@@ -178,24 +183,19 @@ static void
 make_rows(KgwTests *tests, const char *url, const char *org_id, const char *status)
 {
 	char	   *webhook_id = palloc(KGW_WEBHOOK_ID_SIZE);
-	const char *object_id;
-	const char *payload;
+	KgwDelivery event = {.webhook_id = webhook_id, .org_id = org_id};
 
 	kgw_enqueue_webhook_id(webhook_id);
-	object_id = psprintf("pi_test_%s", webhook_id + 4);
-	payload = test_payload(object_id, status, url);
+	read_event(&event, status, url);
 	for (int i = 0; i < tests->count; i++)
 	{
 		KgwDelivery	   *row = &tests->test[i].row;
 
-		row->delivery_id = nextval_internal(kgw_extension_relation("delivery_id_seq"), false);
-		row->webhook_id = webhook_id;
-		row->org_id = org_id;
-		row->event = psprintf("payment_intent.%s", status);
-		row->kind = "payment_intent";
-		row->object_id = object_id;
-		row->payload = payload;
-		row->payload_len = strlen(payload);
+		event.delivery_id = nextval_internal(kgw_extension_relation("delivery_id_seq"), false);
+		event.subscription_id = row->subscription_id;
+		event.url = row->url;
+		event.destination = row->destination;
+		*row = event;
 	}
 }
 

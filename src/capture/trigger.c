@@ -308,6 +308,28 @@ identify_by_version(const KgwWatch *watch, HeapTuple row, TupleDesc desc,
 }
 
 /*
+ * The rest of an event whose organization and name are known: identifiers and payload.
+ * Its number is the delivery's.
+ */
+static void
+build_event(const KgwWatch *watch, HeapTuple row, TupleDesc desc, const char *old,
+			char webhook_id[KGW_WEBHOOK_ID_SIZE], KgwNewDelivery *delivery, char **problem)
+{
+	KgwEventFacts facts;
+
+	delivery->object_id = object_id(watch, row, desc, problem);
+	delivery->webhook_id = webhook_id;
+	facts = (KgwEventFacts) {
+		.type = delivery->event, .event_id = webhook_id, .occurred_at = GetCurrentTimestamp(),
+		.previous_status = old, .sequence = delivery->delivery_id, .org_id = delivery->org_id
+	};
+	if (!identify_by_version(watch, row, desc, delivery, webhook_id, &facts))
+		kgw_enqueue_webhook_id(webhook_id);
+	delivery->payload = kgw_payload_build(watch, row, desc, &facts, problem);
+	delivery->problem = *problem;
+}
+
+/*
  * Enqueue the deliveries of a row's transition, if it is one.  All receivers get
  * the same event: one webhook-id, one payload.
  */
@@ -317,7 +339,6 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	KgwNewDelivery delivery = {0};
-	KgwEventFacts facts;
 	const char *old;
 	char		webhook_id[KGW_WEBHOOK_ID_SIZE];
 	char	   *status;
@@ -340,20 +361,54 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	subscribers = kgw_fanout(delivery.org_id, delivery.event, url);
 	if (url == NULL && subscribers == NIL)
 		return;
-	delivery.object_id = object_id(watch, row, desc, &problem);
-	delivery.webhook_id = webhook_id;
 	delivery.delivery_id = kgw_enqueue_next_number();
-	facts = (KgwEventFacts) {
-		.type = delivery.event, .event_id = webhook_id, .occurred_at = GetCurrentTimestamp(),
-		.previous_status = old, .sequence = delivery.delivery_id, .org_id = delivery.org_id
-	};
-	if (!identify_by_version(watch, row, desc, &delivery, webhook_id, &facts))
-		kgw_enqueue_webhook_id(webhook_id);
-	delivery.payload = kgw_payload_build(watch, row, desc, &facts, &problem);
-	delivery.problem = problem;
+	build_event(watch, row, desc, old, webhook_id, &delivery, &problem);
 	first = enqueue_for_all(&delivery, url, subscribers, &last);
 	kgw_event_withdraw_note(first, last, created);
 	kgw_event_order_keep(watch, &delivery, version, first);
+}
+
+/* What kgw_trigger_preview() shows; the result outlives what the watch is cached for. */
+static void
+preview_event(const KgwWatch *watch, Relation rel, HeapTuple row, KgwNewDelivery *event)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	char	   *webhook_id = palloc(KGW_WEBHOOK_ID_SIZE);
+	char	   *problem = watch->problem;
+	char	   *status = watch->status_gone ? "unknown" :
+		kgw_payload_column_text(&watch->status, row, desc);
+
+	event->org_id = org_id(watch, row, desc, &problem);
+	if (status == NULL)
+		return;
+	event->kind = pstrdup(watch->event);
+	event->event = event_name(watch, status, &problem);
+	build_event(watch, row, desc, NULL, webhook_id, event, &problem);
+	if (event->problem != NULL)
+		event->problem = pstrdup(event->problem);
+}
+
+/*
+ * The event that a row would make if it were new, without enqueuing it: to be shown.
+ * Its number is the caller's.  Its event's name stays NULL where the row's status is NULL.
+ */
+void
+kgw_trigger_preview(Relation rel, HeapTuple row, KgwNewDelivery *event)
+{
+	const KgwWatch *watch = watch_or_refuse(rel);
+	KgwValueStyle session;
+
+	kgw_value_style_begin(&session);
+	PG_TRY();
+	{
+		preview_event(watch, rel, row, event);
+	}
+	PG_FINALLY();
+	{
+		kgw_value_style_end(&session);
+		kgw_watch_cache_release(watch);
+	}
+	PG_END_TRY();
 }
 
 /* Enqueue the event of a row as it is, as if it were new; its relation is watched. */

@@ -13,6 +13,9 @@
 #include "access/htup.h"
 #include "utils/rel.h"
 
+#include "capture/enqueue.h"
+
 extern void kgw_trigger_announce(Relation rel, HeapTuple row);
+extern void kgw_trigger_preview(Relation rel, HeapTuple row, KgwNewDelivery *event);
 
 #endif							/* KGW_CAPTURE_TRIGGER_H */

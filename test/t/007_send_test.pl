@@ -75,6 +75,19 @@ is( $node->safe_psql('postgres', 'SELECT queue_depth, acknowledged FROM kgwebhoo
 is($row->{event}, 'payment_intent.refunded', 'another status');
 is(($receiver->requests(path => '/ok'))[0]{json}{status}, 'refunded', 'is what is sent');
 
+$node->safe_psql('postgres', q{
+	CREATE TABLE orders (id text, state text, total numeric, hook text);
+	DO $$ BEGIN PERFORM kg_watch('orders', 'shop.order', 'id', 'state', 'hook', NULL, '{"id": "id", "state": "state", "total": "total"}'); END $$});
+($row) = send_test(quoted('/ok?order') . ", status => 'shop.order.shipped'");
+is("$row->{event} $row->{outcome}", 'shop.order.shipped acknowledged', 'an event of another kind');
+$got = ($receiver->requests(path => '/ok?order'))[0];
+is(join(' ', $got->{headers}{'webhook-event'}, $got->{valid}, @{ $got->{json} }{qw(state total)}),
+	'shop.order.shipped 1 shipped 300.0', 'is what is sent, with its members');
+like($got->{json}{id}, qr/^shop\.order_test_[0-9a-f]{32}$/, 'and an identifier that is no real one');
+like(error_of(quoted('/ok?never') . ", status => 'sucess'"),
+	qr/"sucess" is not a status of a payment_intent.*pending, success.*HINT:.*shop\.order/s, 'a status that there is not');
+is(scalar($receiver->requests(path => '/ok?never')), 0, 'is not sent');
+
 my $other = $node->safe_psql('postgres', q{SELECT kg_create_secret('other')});
 $receiver->set_secret($other);
 ($row) = send_test(quoted('/ok?other') . ", 'other'");

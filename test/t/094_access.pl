@@ -63,6 +63,8 @@ foreach my $view (qw(deliveries destinations subscriptions pending waiting failu
 }
 is(as_role('oncall', 'SELECT count(*) FROM kg_reconcile()'), 2, 'on call: kg_reconcile()');
 is(as_role('oncall', "SELECT kg_redeliver($delivery)"), $delivery, 'on call: kg_redeliver()');
+$node->safe_psql('postgres', q{SELECT kg_create_secret('zenith')});
+like(as_role('oncall', q{SELECT kg_preview('payment_intents', 'pi_z')}), qr/"payment_intent_id":"pi_z",.*"signature":"/, 'on call: kg_preview()');
 as_role('oncall', 'SELECT kg_pause(); SELECT kg_resume()');
 is(refused('oncall', 'SELECT * FROM kgwebhook.secret'), 'refused', 'on call: no secret');
 is(refused('oncall', q{SELECT kg_create_secret('acme')}), 'refused', 'on call: no new secret');
@@ -73,6 +75,12 @@ like(as_role('backend', q{SELECT kg_create_secret('beta')}), qr/^whsec_/, 'backe
 like(as_role('backend', q{SELECT kg_subscribe('beta', 'https://b.example/')}), qr/^\d+$/, 'backend: a subscription');
 is(as_role('backend', 'SELECT url FROM kgwebhook.subscriptions'), 'https://b.example/', 'backend: reads it');
 is(refused('backend', 'SELECT * FROM kgwebhook.queue'), 'refused', 'backend: no payload of others');
+like(as_role('backend', q{SELECT kg_preview('payment_intents', 'pi_z')}), qr/"signature":"/, 'backend: a body of its table');
+$node->safe_psql('postgres', q{
+	CREATE TABLE payouts (id text, status text);
+	SELECT count(*) FROM kg_watch('payouts', 'payout', 'id', url_column => NULL, org_column => NULL);
+	INSERT INTO payouts VALUES ('po_1', 'new')});
+is(refused('backend', q{SELECT kg_preview('payouts', 'po_1')}), 'refused', 'backend: none of another');
 is(refused('backend', 'SELECT kg_pause()'), 'refused', 'backend: does not pause all');
 
 # Migrations: tables of their own.
