@@ -11,7 +11,7 @@
 #
 #-------------------------------------------------------------------------
 
-PEOPLE_GOALS = deps demo check check-unit check-prose check-includes check-exports check-regress \
+PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
 	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
@@ -27,6 +27,9 @@ deps:
 
 demo:
 	@scripts/in-scratch.sh demo/demo.sh
+
+demo-nodes:
+	@scripts/in-scratch.sh demo/nodes.sh
 
 check:
 	@scripts/in-scratch.sh scripts/check.sh

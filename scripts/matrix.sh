@@ -3,7 +3,7 @@
 #
 # scripts/matrix.sh [SUITE...]
 #	  Does what the README tells a newcomer to do, on other Debians than this
-#	  one: builds, runs the demo and `make check` in throw-away systems, each
+#	  one: builds, runs the demos and `make check` in throw-away systems, each
 #	  with the PostgreSQL, libcurl, OpenSSL, Perl, Node and compilers of its
 #	  suite.  "upgrade" is a suite too: a system with two versions of PostgreSQL,
 #	  for test/t/042_pg_upgrade.pl.
@@ -205,7 +205,7 @@ run_readme()
 		in_root "$1" make -C /kgwebhook $GOAL
 		return
 	fi
-	for goal in demo check; do
+	for goal in demo demo-nodes check; do
 		in_root "$1" make -C /kgwebhook "$goal" || return
 	done
 }
