@@ -40,6 +40,40 @@ COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong 
  * Setting up
  */
 
+/* Names of things are shown up to twenty. */
+CREATE FUNCTION kgwebhook.watch_notes(relation pg_catalog.oid, event pg_catalog.text, statuses pg_catalog.text[], organizations pg_catalog.text[])
+    RETURNS SETOF pg_catalog.text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    keyless text[] := ARRAY(SELECT o FROM unnest(organizations) o
+                             WHERE NOT EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = o) ORDER BY o);
+BEGIN
+    IF cardinality(statuses) > 0 THEN
+        RETURN NEXT 'events so far: ' || (SELECT string_agg(format('%s.%s', watch_notes.event, s), ', ' ORDER BY s) FROM unnest(statuses[1:20]) s)
+                    || CASE WHEN cardinality(statuses) > 20 THEN format(' and %s more', cardinality(statuses) - 20) ELSE '' END;
+    END IF;
+    RETURN QUERY SELECT format('warning: organization "%s" has rows and no signing secret, so its events wait: SELECT kg_create_secret(%L)', o, o)
+                   FROM unnest(keyless[1:20]) o;
+    IF cardinality(keyless) > 20 THEN
+        RETURN NEXT format('warning: so have %s more organizations', cardinality(keyless) - 20);
+    END IF;
+    /* row triggers, not internal ones, of others: bit 1 of tgtype is FOR EACH ROW, bit 2 is BEFORE */
+    RETURN QUERY
+    SELECT CASE WHEN t.tgtype & 2 > 0
+                THEN format('warning: trigger "%s" fires before kgwebhook''s: what it changes is sent, and a row that it skips is no event', t.tgname)
+                ELSE format('warning: trigger "%s" fires before kgwebhook''s: a status that it sets is an event of its own', t.tgname) END
+      FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+     WHERE t.tgrelid = watch_notes.relation AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 1 > 0 AND t.tgtype & 20 > 0
+       AND p.pronamespace <> 'kgwebhook'::regnamespace
+       AND (t.tgtype & 2 > 0
+            OR t.tgtype & 66 = 0 AND t.tgname COLLATE "C" < 'kgwebhook_enqueue')
+     ORDER BY t.tgtype & 2 DESC, t.tgname;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.watch_notes(pg_catalog.oid, pg_catalog.text, pg_catalog.text[], pg_catalog.text[]) IS
+  'what kg_watch() has to say about a table besides its payload';
+
 CREATE FUNCTION @extschema@.kg_watch(
     relation pg_catalog.regclass,
     event pg_catalog.text DEFAULT 'payment_intent',

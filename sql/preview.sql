@@ -134,7 +134,37 @@ SELECT count(*) FROM kg_watch('legs', 'transfer', 'id', 'status', NULL, NULL);
 SELECT request_body::jsonb - '{timestamp,signature,event_id,occurred_at,id}'::text[] FROM kg_send_test('http://10.0.0.7/', 'acme', 'transfer.sent');
 SELECT pg_temp.refused('SELECT kg_send_test(''http://10.0.0.7/'', ''acme'', ''transfer.lost'')');
 
+--
+-- kg_watch(): what the table's rows and triggers are
+--
+CREATE TABLE noted (id text, status char(6), org text, note text);
+INSERT INTO noted VALUES ('1', 'paid', 'acme', ''), ('2', 'new', 'nobody', ''), ('3', NULL, 'silent', ''), ('4', 'new', NULL, '');
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER a_after AFTER UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION nothing();
+CREATE TRIGGER z_before BEFORE INSERT ON noted FOR EACH ROW EXECUTE FUNCTION nothing();
+-- these are after ours, of statements, of deletes only, or off
+CREATE TRIGGER z_after AFTER UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION nothing();
+CREATE TRIGGER a_statement BEFORE UPDATE ON noted EXECUTE FUNCTION nothing();
+CREATE TRIGGER a_delete BEFORE DELETE ON noted FOR EACH ROW EXECUTE FUNCTION nothing();
+CREATE TRIGGER a_disabled BEFORE UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION nothing();
+ALTER TABLE noted DISABLE TRIGGER a_disabled;
+SELECT * FROM kg_watch('noted', 'noted', 'id', 'status', NULL, 'org', '{"id": "id"}');
+SELECT * FROM kg_watch('noted', 'noted', 'id', 'status', NULL, NULL, '{"id": "id"}') WHERE note LIKE '%organization%';
+INSERT INTO noted SELECT i, i, 'org' || i FROM generate_series(10, 40) i;
+SELECT note FROM kg_watch('noted', 'noted', 'id', 'status', NULL, 'org', '{"id": "id"}') WHERE note ~ 'more';
+-- a table that cannot be read is watched, and nothing of its owner's runs as a superuser
+CREATE ROLE kgw_owner;
+GRANT ALL ON SCHEMA preview TO kgw_owner;
+CREATE FUNCTION who(text) RETURNS bool LANGUAGE plpgsql STABLE AS $$ BEGIN RAISE 'ran as %', current_user; END $$;
+ALTER TABLE noted ENABLE ROW LEVEL SECURITY;
+ALTER TABLE noted FORCE ROW LEVEL SECURITY;
+CREATE POLICY who ON noted USING (who(id));
+ALTER TABLE noted OWNER TO kgw_owner;
+SELECT note FROM kg_watch('noted', 'noted', 'id', 'status', NULL, 'org', '{"id": "id"}') WHERE note LIKE '%read%';
+SELECT kgwebhook.known_statuses('noted', 'status') IS NULL, event FROM kgwebhook.watch WHERE relation = 'noted'::regclass;
+
 DROP SCHEMA preview CASCADE;
+DROP ROLE kgw_owner;
 REVOKE ALL ON kgwebhook.queue FROM kgw_looker;
 REVOKE ALL ON FUNCTION kg_preview(regclass, text, text) FROM kgw_looker;
 DROP ROLE kgw_looker;

@@ -249,6 +249,7 @@ INSERT INTO calls VALUES
 	('preview_events', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.preview_events('hijack.own'::pg_catalog.regclass, 'x', 'o', 1)) $$),
 	('preview_event', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.preview_event('hijack.own', 'x', 'o')) $$),
 	('check_preview', $$ kgwebhook.check_preview('hijack.own') $$),
+	('watch_notes', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.watch_notes('hijack.own'::pg_catalog.regclass, 'own', '{a}', '{o}')) $$),
 	('test_event', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.test_event('own.x', 'msg_1', 'o', NULL)) $$),
 	('test_statuses', $$ kgwebhook.test_statuses('own') $$),
 	('kg_events_since', $$ public.kg_events_since('hijack') $$),

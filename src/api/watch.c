@@ -13,11 +13,14 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "nodes/makefuncs.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
@@ -25,11 +28,16 @@
 
 #include "capture/watch_table.h"
 #include "pg/compat.h"
+#include "pg/error_recovery.h"
+#include "pg/extension.h"
 
 PG_FUNCTION_INFO_V1(kg_watch);
 PG_FUNCTION_INFO_V1(kg_unwatch);
 PG_FUNCTION_INFO_V1(kg_create_payment_intents);
 PG_FUNCTION_INFO_V1(kg_create_transfers);
+
+/* Rows of a table that are looked at for what its events are called and whose they are. */
+#define ROWS_LOOKED_AT 10000
 
 static const char payment_intent_columns[] =
 "payment_intent_id pg_catalog.text PRIMARY KEY DEFAULT"
@@ -128,6 +136,104 @@ put_payload(ReturnSetInfo *result, Jsonb *payload, bool payment_intent)
 		put_row(result, missing, NULL, "not sent: the table has no such column");
 }
 
+/* What a table's first rows have, as arrays of text. */
+typedef struct KgwSample
+{
+	Oid			owner;			/* of the table: as whom it is read */
+	char	   *statement;
+	Datum		statuses;
+	Datum		organizations;
+} KgwSample;
+
+/* A column's text as an event has it, of a row that is called r. */
+static char *
+text_of(Oid relid, const char *column)
+{
+	char	   *text = psprintf("pg_catalog.format('%%s', r.%s)", quote_identifier(column));
+	Oid			type = getBaseType(get_atttype(relid, get_attnum(relid, column)));
+
+	return type == BPCHAROID ? psprintf("pg_catalog.rtrim(%s, ' ')", text) : text;
+}
+
+static char *
+sample_statement(Relation rel, const KgwWatchRow *row)
+{
+	Oid			relid = RelationGetRelid(rel);
+	char	   *status = text_of(relid, row->status_column);
+	char	   *organization = row->org_column == NULL ? "'default'" :
+		psprintf("CASE WHEN r.%s IS NULL THEN 'default' ELSE %s END",
+				 quote_identifier(row->org_column), text_of(relid, row->org_column));
+
+	return psprintf("SELECT pg_catalog.array_agg(DISTINCT s.status),"
+					" pg_catalog.array_agg(DISTINCT s.organization)"
+					" FROM (SELECT CASE WHEN r.%s IS NOT NULL THEN %s END, %s FROM %s r LIMIT %d)"
+					" s (status, organization) WHERE s.status IS NOT NULL",
+					quote_identifier(row->status_column), status, organization,
+					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											   RelationGetRelationName(rel)),
+					ROWS_LOOKED_AT);
+}
+
+static Datum
+copied_array(int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? PointerGetDatum(construct_empty_array(TEXTOID)) : value;
+}
+
+static void
+read_sample(void *arg)
+{
+	KgwSample  *sample = arg;
+	KgwOwnerSection section;
+
+	kgw_extension_owner_begin_restricted(&section, sample->owner);
+	if (SPI_execute(sample->statement, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read the table");
+	sample->statuses = copied_array(1);
+	sample->organizations = copied_array(2);
+	kgw_extension_owner_end(&section);
+}
+
+/*
+ * What is to be known about the table that its columns don't say: the events of its rows,
+ * and warnings (install/watch.sql).  It is read as its owner, with no way out of that
+ * role; a table that can't be read is watched anyway.
+ */
+static void
+put_notes(ReturnSetInfo *result, Oid relid, const KgwWatchRow *row)
+{
+	Oid			types[] = {OIDOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		args[4];
+	Relation	rel = table_open(relid, NoLock);
+	KgwSample	sample = {.owner = rel->rd_rel->relowner,.statement = sample_statement(rel, row)};
+	KgwOwnerSection section;
+	ErrorData  *error;
+
+	table_close(rel, NoLock);
+	SPI_connect();
+	error = kgw_error_recovery_subtransaction(read_sample, &sample);
+	if (error != NULL)
+	{
+		put_row(result, NULL, NULL, psprintf("warning: the table's rows cannot be read: %s", error->message));
+		sample.statuses = sample.organizations = PointerGetDatum(construct_empty_array(TEXTOID));
+	}
+	args[0] = ObjectIdGetDatum(relid);
+	args[1] = CStringGetTextDatum(row->event);
+	args[2] = sample.statuses;
+	args[3] = sample.organizations;
+	kgw_extension_owner_begin(&section);
+	if (SPI_execute_with_args("SELECT kgwebhook.watch_notes($1, $2, $3, $4)",
+							  4, types, args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look at the table's triggers");
+	kgw_extension_owner_end(&section);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		put_row(result, NULL, NULL, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+}
+
 /*
  * kg_watch(relation, event, id_column, status_column, url_column, org_column,
  * payload) -> SETOF (member, source, note)
@@ -152,6 +258,7 @@ kg_watch(PG_FUNCTION_ARGS)
 	payload = kgw_watch_table_begin(PG_GETARG_OID(0), &row);
 	put_payload((ReturnSetInfo *) fcinfo->resultinfo, payload,
 				row.payload == NULL && strcmp(row.event, "payment_intent") == 0);
+	put_notes((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_OID(0), &row);
 	return (Datum) 0;
 }
 
