@@ -168,6 +168,21 @@ SELECT pg_temp.said(kg_dashboard()) LIKE '%; the day before had none.%' AS says_
 ROLLBACK;
 
 --
+-- What towers above all others is cut off, which the chart says
+--
+BEGIN;
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at, duration_ms)
+SELECT 2000000000, 'm', 'o', 'e', 'o', 'u', 'd', 1, CASE WHEN i % 2 = 0 THEN 'acknowledged' ELSE 'rejected' END, true, now() - interval '1 min' * minute, 1
+  FROM generate_series(1, 12) minute, generate_series(1, CASE minute WHEN 5 THEN 43 ELSE 10 END) i;
+SELECT pg_temp.times(kg_dashboard(), 'class="cut"') AS cut;
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at, duration_ms)
+SELECT 2000000000, 'm', 'o', 'e', 'o', 'u', 'd', 1, CASE WHEN i % 2 = 0 THEN 'acknowledged' ELSE 'rejected' END, true, now() - interval '5 min', 1 FROM generate_series(1, 957) i;
+SELECT pg_temp.times(page, 'class="cut"') AS cut, pg_temp.said(page) LIKE '% attempts a minute %: 499 acknowledged, 501 failed %&#9650; higher than the axis, cut off at 10 %' AS says_so,
+	(SELECT array_agg(DISTINCT m[1]::float8) FROM regexp_matches(page, '499 acknowledged, 501 failed</title><rect [^>]*height="([0-9.]*)"', 'g') m) AS half
+  FROM kg_dashboard() page;
+ROLLBACK;
+
+--
 -- Too much money to look at each
 --
 BEGIN;

@@ -93,7 +93,7 @@ append_head(KgwPage *page, const char *whose, const char *verdict, const char *s
 	kgw_html_text(out, whose, WHOSE_MAX);
 	appendStringInfoString(out, "</h1><p>as of ");
 	kgw_html_time(out, page->now, DT_NOBEGIN);
-	appendStringInfo(out, " UTC, like all times here &middot; kgwebhook " KGW_VERSION "</p><nav>%s</nav></header>\n", sections);
+	appendStringInfo(out, " UTC, like all times without another word &middot; kgwebhook " KGW_VERSION "</p><nav>%s</nav></header>\n", sections);
 }
 
 /* The parts of the page, in the order of their urgency. */

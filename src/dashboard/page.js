@@ -1,6 +1,6 @@
 /*
- * The delivery page's two conveniences.  It only hides and shows what is there:
- * nothing is fetched, and no text becomes markup.
+ * The delivery page's three conveniences: the search, its age, and the reader's own
+ * time beside UTC.  Nothing is fetched, and no text becomes markup.
  */
 (function () {
   'use strict';
@@ -26,6 +26,23 @@
     found.textContent = wanted === '' ? '' : hits + ' of ' + rows.length + ' rows on this page';
   }
 
+  function two(number) {
+    return (number < 10 ? '0' : '') + number;
+  }
+
+  /* Beside a time that is another here: the clock, and the date where that differs, too. */
+  function local(time) {
+    var at = new Date(time.getAttribute('datetime'));
+    var here = document.createElement('span');
+    var day = at.getFullYear() + '-' + two(at.getMonth() + 1) + '-' + two(at.getDate());
+
+    if (isNaN(at.getTime()) || at.getTimezoneOffset() === 0) return;
+    here.className = 'local';
+    here.textContent = ' ' + (day === time.getAttribute('datetime').slice(0, 10) ? '' : day + ' ') +
+      two(at.getHours()) + ':' + two(at.getMinutes()) + ':' + two(at.getSeconds()) + ' local';
+    time.parentNode.insertBefore(here, time.nextSibling);
+  }
+
   function age() {
     var minutes = Math.floor((Date.now() / 1000 - made) / 60);
 
@@ -41,6 +58,7 @@
     if (rows.length > 0) form.hidden = false;
     if (field.value !== '') search();
   }
+  Array.prototype.forEach.call(document.querySelectorAll('time'), local);
   age();
   setInterval(age, 30000);
 }());

@@ -5,7 +5,9 @@
  *
  * A drawing is inline and has classes for colors, so that it is light or dark
  * with its page; it has a title and a description for those who don't see it,
- * and a title in each bar for those who point at it.  Bars begin at zero.
+ * and a title in each bar for those who point at it.  Bars begin at zero.  A few
+ * that tower above all others, as after a drain, would flatten these: they are cut off
+ * and marked, the axis says where, and what is left of such a bar shows its shares.
  * Times from a millisecond to a minute don't fit on a straight axis, so lines
  * are drawn on a logarithmic one, whose labels are decades.  Where nothing is
  * known there is a gap or a shade, never a zero.
@@ -30,6 +32,10 @@
 #define RIGHT 392.0
 #define TOP 20.0
 #define BOTTOM 158.0
+
+/* Bars are cut off if at most a fifth of them is so many times as high as all others. */
+#define TOWERING 4
+#define FEWEST_BARS 6
 
 static double
 x_of(const KgwChart *chart, double bucket)
@@ -84,6 +90,48 @@ grid_line(StringInfo out, double y)
 					 LEFT, y, RIGHT, LEFT - 5, y + 3.5);
 }
 
+static int
+compare_totals(const void *a, const void *b)
+{
+	int64		left = *(const int64 *) a;
+	int64		right = *(const int64 *) b;
+
+	return left < right ? 1 : left > right ? -1 : 0;
+}
+
+/* The highest bar that is to be drawn whole. */
+static int64
+highest_whole(const KgwChart *chart, const int64 *lower, const int64 *upper)
+{
+	int64	   *totals = palloc(sizeof(int64) * chart->buckets);
+	int			bars = 0;
+	int64		usual;
+
+	for (int i = 0; i < chart->buckets; i++)
+		if (lower[i] + upper[i] > 0)
+			totals[bars++] = lower[i] + upper[i];
+	if (bars == 0)
+		return 0;
+	qsort(totals, bars, sizeof(int64), compare_totals);
+	usual = bars < FEWEST_BARS ? totals[0] : totals[bars / 5];
+	return totals[0] / TOWERING > usual ? usual : totals[0];
+}
+
+/* Says above the axis where bars are cut off, and marks one that is. */
+static void
+say_cut(StringInfo out, int64 limit)
+{
+	appendStringInfo(out, "<text class=\"unit end\" x=\"%g\" y=\"9\">&#9650; higher than the axis, cut off at ", RIGHT);
+	kgw_html_count(out, limit);
+	appendStringInfoString(out, "</text>\n");
+}
+
+static void
+mark_cut(StringInfo out, double middle)
+{
+	appendStringInfo(out, "<path class=\"cut\" d=\"M%.2f %gl2.5 -5l2.5 5z\"/>", middle - 2.5, TOP - 1);
+}
+
 /* The least of 1, 2, 5, 10, 20, ... that divides "most" into four at most. */
 static int64
 round_step(int64 most)
@@ -126,14 +174,11 @@ kgw_svg_chart_bars(StringInfo out, const KgwChart *chart, const int64 *lower, co
 			   const char *lower_name, const char *upper_name)
 {
 	double		gap = (RIGHT - LEFT) / chart->buckets * 0.15;
-	int64		most = 0;
-	int64		step;
-	double		scale;
-
-	for (int i = 0; i < chart->buckets; i++)
-		most = Max(most, lower[i] + upper[i]);
-	step = round_step(Max(most, 4));
-	scale = (BOTTOM - TOP) / (double) (step * ((Max(most, 4) + step - 1) / step));
+	int64		whole = highest_whole(chart, lower, upper);
+	int64		step = round_step(Max(whole, 4));
+	int64		limit = step * ((Max(whole, 4) + step - 1) / step);
+	double		scale = (BOTTOM - TOP) / (double) limit;
+	bool		cut = false;
 
 	begin_svg(out, chart);
 	for (int64 at = 0; at * scale <= BOTTOM - TOP + 0.01; at += step)
@@ -146,11 +191,13 @@ kgw_svg_chart_bars(StringInfo out, const KgwChart *chart, const int64 *lower, co
 	{
 		double		x = x_of(chart, i) + gap / 2;
 		double		width = x_of(chart, i + 1) - gap / 2 - x;
-		double		bottom = lower[i] * scale;
+		int64		total = lower[i] + upper[i];
+		double		own = total > limit ? (BOTTOM - TOP) / (double) total : scale;
 		/* one among thousands is to be seen */
-		double		top = bottom + (upper[i] > 0 ? Max(upper[i] * scale, 1.5) : 0);
+		double		least = upper[i] > 0 ? Max(upper[i] * own, 1.5) : 0;
+		double		bottom = total > limit ? BOTTOM - TOP - least : lower[i] * own;
 
-		if (lower[i] + upper[i] == 0)
+		if (total == 0)
 			continue;
 		appendStringInfoString(out, "<g><title>");
 		kgw_html_clock(out, chart->start + chart->bucket * i);
@@ -160,10 +207,17 @@ kgw_svg_chart_bars(StringInfo out, const KgwChart *chart, const int64 *lower, co
 		kgw_html_count(out, upper[i]);
 		appendStringInfo(out, " %s</title>", upper_name);
 		bar(out, "good", x, width, 0, bottom);
-		bar(out, "bad", x, width, bottom, top);
+		bar(out, "bad", x, width, bottom, bottom + least);
+		if (total > limit)
+		{
+			mark_cut(out, x + width / 2);
+			cut = true;
+		}
 		appendStringInfoString(out, "</g>\n");
 	}
-	end(out, chart, most == 0);
+	if (cut)
+		say_cut(out, limit);
+	end(out, chart, whole == 0);
 }
 
 /* A line through the values that there are, a dot where one stands alone. */

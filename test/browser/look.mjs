@@ -3,8 +3,8 @@
  *	  Opens pages in a real Chromium and prints what it saw: a line of JSON for each
  *	  file and each way of looking at it.
  *
- * A page is looked at as on a desk, light and dark, on two phones, and without
- * script.  --shots leaves a picture of each in D, of its upper part.
+ * A page is looked at as on a desk, light and dark, on a tablet, on two phones, in
+ * another time zone, and without script.  --shots leaves a picture of each in D, of its upper part.
  *
  * A line has
  *	  file, way
@@ -22,6 +22,7 @@
  *	  charts		of each drawing its id, its bars, and the length of its lines
  *	  title, text	 what a reader sees
  *	  hidden		text of what is folded away, too
+ *	  times			the times, as a machine reads them and as a reader does
  *	  form			whether the search is offered
  *	  hits			rows seen after a search, and rows in all
  *
@@ -35,7 +36,7 @@ import { parseArgs } from 'node:util';
 import { Browser } from './browser.mjs';
 
 /* A look that takes longer than this is a failure of its own, milliseconds. */
-const PATIENCE = 120000;
+const PATIENCE = 300000;
 
 /* What a picture shows of a page, from its top, CSS pixels. */
 const TALLEST = 1700;
@@ -45,6 +46,7 @@ const ways = [
 	{ name: 'dark', width: 1280, height: 900, dark: true },
 	{ name: 'tablet', width: 961, height: 700, mobile: true },
 	{ name: 'phone', width: 375, height: 812, mobile: true },
+	{ name: 'elsewhere', width: 1440, height: 900, zone: 'Asia/Kolkata' },
 	{ name: 'small phone', width: 320, height: 568, mobile: true },
 	{ name: 'without script', width: 1280, height: 900, script: false },
 ];
@@ -129,6 +131,10 @@ function facts(search) {
 		text: document.body.innerText,
 		hidden: document.body.textContent,
 		ids: rows.map((row) => row.querySelector('td.id b').textContent),
+		times: [...document.querySelectorAll('time')].map((time) => ({
+			at: time.getAttribute('datetime'),
+			local: time.nextElementSibling?.className === 'local' ? time.nextElementSibling.textContent : null,
+		})),
 		form: field !== null && field.getClientRects().length > 0,
 	};
 	if (search !== null && found.form) {
@@ -185,6 +191,7 @@ async function look(browser, file, way, options) {
 		{ width: way.width, height: way.height, deviceScaleFactor: 1, mobile: way.mobile ?? false });
 	await send('Emulation.setEmulatedMedia',
 		{ features: [{ name: 'prefers-color-scheme', value: way.dark ? 'dark' : 'light' }] });
+	await send('Emulation.setTimezoneOverride', { timezoneId: way.zone ?? 'UTC' });
 	if (way.script === false)
 		await send('Emulation.setScriptExecutionDisabled', { value: true });
 	await send('Page.navigate', { url });

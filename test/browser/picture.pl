@@ -36,7 +36,7 @@ $node->safe_psql('shop', q{
 	SELECT kg_create_payment_intents(), kg_create_secret()});
 wait_for_worker($node, 'shop');
 
-# The day that was.
+# The day that was, and the one before.
 $node->safe_psql('shop', q{
 	INSERT INTO kgwebhook.delivery_log (attempt_id, delivery_id, webhook_id, org_id, event, object_id, url, destination,
 		attempt, outcome, final, response_status, response_body, error, request_body, started_at, duration_ms)
@@ -48,7 +48,7 @@ $node->safe_psql('shop', q{
 	  FROM (SELECT n, at, (ARRAY['books', 'hotel', 'fares'])[1 + n % 3] AS shop,
 				   random() < CASE WHEN at BETWEEN now() - interval '9 h' AND now() - interval '7.8 h' THEN 0.3 ELSE 0.004 END AS bad
 			  FROM (SELECT n, now() - interval '24 h' * n / 60000.0 + interval '40 min' * sin(n * 12.566 / 60000) AS at
-					  FROM generate_series(1, 60000) n) spread
+					  FROM generate_series(1, 120000) n) spread
 			 WHERE at < now() - interval '2 min') attempts
 	 ORDER BY at});
 

@@ -25,6 +25,7 @@ use MIME::Base64 qw(encode_base64url);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::Local qw(timegm);
 
 my $look = abs_path(dirname(__FILE__) . '/../browser/look.mjs');
 my $dir = PostgreSQL::Test::Utils::tempdir('pages');
@@ -76,6 +77,16 @@ sub substr_text
 	my $text = decode('UTF-8', $bytes);
 
 	return encode('UTF-8', length $text > $max ? substr($text, 0, $max) . "\x{2026}" : $text);
+}
+
+# A moment in India, as the page has it beside UTC.
+sub elsewhere
+{
+	my ($at) = @_;
+	my ($y, $m, $d, @clock) = $at =~ /(\d+)/g;
+	my ($s, $min, $h, $day, $month, $year) = gmtime(timegm(reverse(@clock), $d, $m - 1, $y) + 19800);
+
+	return ' ' . ($day == $d ? '' : sprintf('%04d-%02d-%02d ', $year + 1900, $month + 1, $day)) . sprintf('%02d:%02d:%02d local', $h, $min, $s);
 }
 
 # The banner, as a reader has it.
@@ -140,7 +151,7 @@ SKIP:
 	}
 
 	my @seen = look_at('FINE 1', save('page.html', $page), save('slip.html', $slip), save('empty.html', page('empty')));
-	is(scalar @seen, 18, 'three pages were looked at in six ways');
+	is(scalar @seen, 21, 'three pages were looked at in seven ways');
 	my %seen = map { ("$_->{file} $_->{way}" => $_) } @seen;
 
 	foreach my $saw (grep { $_->{file} ne 'slip.html' } @seen)
@@ -175,6 +186,14 @@ SKIP:
 		}
 	}
 
+	foreach my $saw (map { $seen{"page.html $_"} } 'light', 'elsewhere')
+	{
+		# half past five hours ahead of UTC
+		my @wrong = grep { ($_->{local} // '') ne ($saw->{way} eq 'light' ? '' : elsewhere($_->{at})) } @{ $saw->{times} };
+
+		cmp_ok(scalar @{ $saw->{times} }, '>', 30, "$saw->{way}: there are times");
+		is_deeply(\@wrong, [], "$saw->{way}: " . ($saw->{way} eq 'light' ? 'nothing beside them where UTC is local' : 'and what is local is beside UTC'));
+	}
 	isnt($seen{'page.html dark'}{ground}, $seen{'page.html light'}{ground}, 'dark is another ground than light');
 	is_deeply($seen{'page.html light'}{hits}, { seen => 11, all => 36, said => '11 of 36 rows on this page', afterwards => 36 },
 		'the search finds by object id, in whatever case, and shows all again');
