@@ -91,7 +91,7 @@ COMMENT ON COLUMN kgwebhook.delivery_log.error IS 'why it was not acknowledged, 
 COMMENT ON COLUMN kgwebhook.delivery_log.request_body IS 'the exact bytes that were sent';
 COMMENT ON COLUMN kgwebhook.delivery_log.started_at IS 'when the attempt began';
 COMMENT ON COLUMN kgwebhook.delivery_log.duration_ms IS 'milliseconds from its beginning to its outcome';
-COMMENT ON COLUMN kgwebhook.delivery_log.is_test IS 'true for kg_send_test()';
+COMMENT ON COLUMN kgwebhook.delivery_log.is_test IS 'true for kg_send_test() and kg_examine()';
 COMMENT ON COLUMN kgwebhook.delivery_log.subscription_id IS 'the subscription it was for; NULL: the object''s own URL';
 COMMENT ON COLUMN kgwebhook.delivery_log.xid IS 'the transaction that changed the status, or that queued it again; NULL for a test';
 COMMENT ON COLUMN kgwebhook.delivery_log.enqueued_at IS 'start of that transaction; NULL for a test';

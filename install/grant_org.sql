@@ -14,6 +14,7 @@ CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regproce
         '%s.kg_pause_subscription(bigint)',
         '%s.kg_resume_subscription(bigint)',
         '%s.kg_send_test(text, text, text)',
+        '%s.kg_examine(text, text)',
         '%s.kg_redeliver(bigint)',
         '%s.kg_redeliver_object(text, text, text)',
         '%s.kg_explain(bigint)',

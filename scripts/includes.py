@@ -29,6 +29,7 @@ import sys
 FLOORS = [
     ["."],
     ["worker"],
+    ["trial"],
     ["api"],
     ["settle"],
     ["send", "schedule", "capture"],

@@ -136,6 +136,8 @@ SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_update_subscription(1, events => ''{e.*}'')', 'kg_update_subscription(999, events => ''{e.*}'')', 'kg_resume_subscription(1)', 'kg_resume_subscription(999)',
 	'kg_subscribe(''beta'', ''https://sub.example/beta'')', 'kg_subscribe(''nobody'', ''https://sub.example/beta'')',
 	'kg_send_test(NULL, ''beta'')', 'kg_send_test(NULL, ''nobody'')',
+	'kg_examine(''http://10.0.0.7/'', ''beta'')', 'kg_examine(NULL, ''beta'')', 'kg_examine(''http://10.0.0.7/'', ''nobody'')',
+	'kg_examine(''ftp://10.0.0.7/'', ''acme'')', 'kg_examine(''http://10.0.0.7/'', NULL)',
 	'kg_rotate_secret(''beta'')', 'kg_rotate_secret(''nobody'')', 'kg_cancel_rotation(''beta'')', 'kg_cancel_rotation(''nobody'')',
 	'kg_events_since(''beta'')', 'kg_events_since(''nobody'')', 'kg_events_since(''acme'', ''1~2'')', 'kg_events_since(''acme'', NULL, 0)',
 	'kg_dashboard(''beta'')', 'kg_dashboard(''nobody'')', 'kg_redeliver_object(''1'', ''beta'')', 'kg_redeliver_object(''1'', ''nobody'')', 'kg_explain(''1'', ''beta'')',

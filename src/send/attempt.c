@@ -4,8 +4,8 @@
  *	  From a row of the queue to a signed request, and from the answer to a
  *	  verdict (design A1).
  *
- * The same code serves the worker and kg_send_test(), so that a test proves
- * what it seems to.  It runs outside of any transaction and must not use SPI,
+ * The same code serves the worker, kg_send_test() and kg_examine(), so that a test
+ * proves what it seems to.  It runs outside of any transaction and must not use SPI,
  * nor raise errors: whatever is wrong with a delivery becomes an "invalid"
  * attempt of that one delivery, and memory is malloc's, because an attempt
  * outlives every transaction.
@@ -212,24 +212,22 @@ begin_attempt(KgwAttempt *attempt, const KgwDelivery *row)
 }
 
 /*
- * Stamp and sign a new attempt of the delivery.  True when it can be sent; the
- * request is then made by kgw_attempt_request().  False when the attempt is
- * over already, because the delivery is invalid.
+ * Stamp an attempt with that Unix second, and have these sign it: the first one the body,
+ * all of them the header.  False, as of kgw_attempt_prepare(), also where there
+ * is none, for the reason given.
  */
 bool
-kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyring *keyring)
+kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
+					   int64 now, const char *unsigned_why)
 {
-	int64		now = kgw_clock_unix();
 	const char *fault = find_row_fault(row);
-	KgwSigner  *signers[KGW_KEYRING_MAX];
-	int			count = kgw_keyring_signers(keyring, now, signers);
 
 	begin_attempt(attempt, row);
 	if (fault != NULL)
 		make_invalid(attempt, fault);
 	else if (count == 0)
 	{
-		make_invalid(attempt, keyring->fault);
+		make_invalid(attempt, unsigned_why);
 		attempt->give_up = false;
 		attempt->no_secret = true;
 	}
@@ -240,6 +238,21 @@ kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyrin
 		make_invalid(attempt, "the payload could not be signed");
 	}
 	return false;
+}
+
+/*
+ * Stamp and sign a new attempt of the delivery.  True when it can be sent; the
+ * request is then made by kgw_attempt_request().  False when the attempt is
+ * over already, because the delivery is invalid.
+ */
+bool
+kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyring *keyring)
+{
+	int64		now = kgw_clock_unix();
+	KgwSigner  *signers[KGW_KEYRING_MAX];
+	int			count = kgw_keyring_signers(keyring, now, signers);
+
+	return kgw_attempt_prepare_as(attempt, row, signers, count, now, keyring->fault);
 }
 
 /* The request of a prepared attempt; it points into attempt and row. */

@@ -53,6 +53,8 @@ typedef struct KgwAttempt
 
 extern bool kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row,
 								const KgwKeyring *keyring);
+extern bool kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers,
+								   int count, int64 now, const char *unsigned_why);
 extern void kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *row, KgwRequest *request);
 extern void kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response);
 extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);

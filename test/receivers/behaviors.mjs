@@ -10,6 +10,8 @@
  *	  /fail-each/N/REST            the same, counted for each webhook-id
  *	  /refuse/STATUS/REST          500 for a payload of that status, the others
  *	                               get what /REST says
+ *	  /judge/REST                  401 for a request that the receiver's verifiers do
+ *	                               not find valid, the others get what /REST says
  *	  /random/SEED/PERCENT         so many of a hundred requests get 500, or a
  *	                               reset, or no answer; the others 200.  The same
  *	                               seed does the same to the same attempts
@@ -161,6 +163,8 @@ const behaviors = {
 		failFirst(webhookId(record), record, response, times, rest),
 	'refuse': (record, response, status, ...rest) =>
 		byPath(record.json?.status === status ? ['status', '500'] : rest, record, response),
+	'judge': (record, response, ...rest) =>
+		byPath(record.valid ? rest : ['status', '401'], record, response),
 	'random': atRandom,
 	'while': (record, response, file, ...rest) =>
 		waitWhile(path.join(directory, path.basename(file)), record, response, rest),

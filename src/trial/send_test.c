@@ -10,27 +10,18 @@
  * because the answer belongs into the same statement, and because it has to
  * work where nothing is preloaded and nothing enabled.
  *
- * While it waits it can be cancelled like any statement.  What went out can't be
- * taken back then, nor when the caller's transaction is rolled back, but its row
- * of the log is the caller's, and goes.  The error, or a notice where there is a
- * transaction that may still end so, says that.
- *
- * src/api/send_test.c
+ * src/trial/send_test.c
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
@@ -40,30 +31,10 @@
 #include "capture/enqueue.h"
 #include "pg/encoding.h"
 #include "pg/extension.h"
-#include "pg/guc.h"
-#include "secrets/secret_cache.h"
-#include "send/ca_file.h"
-#include "settle/settle.h"
 #include "shmem/counters.h"
+#include "trial/test_delivery.h"
 
 PG_FUNCTION_INFO_V1(kg_send_test);
-
-/* Requests in flight at a time. */
-#define TOGETHER 16
-
-typedef struct KgwTest
-{
-	KgwDelivery		row;
-	KgwAttempt	attempt;
-	bool		prepared;		/* can be sent */
-} KgwTest;
-
-typedef struct KgwTests
-{
-	MemoryContextCallback end;
-	int			count;
-	KgwTest		test[FLEXIBLE_ARRAY_MEMBER];
-} KgwTests;
 
 static const char *
 text_argument(FunctionCallInfo fcinfo, int n, const char *name)
@@ -74,28 +45,6 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 				 errmsg("%s must not be null", name),
 				 errhint("Omit it to use its default.")));
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-static void
-free_attempts(void *arg)
-{
-	KgwTests   *tests = arg;
-
-	for (int i = 0; i < tests->count; i++)
-		kgw_attempt_free(&tests->test[i].attempt);
-}
-
-/* What their attempts hold is malloc's; it goes with the current memory context. */
-static KgwTests *
-new_tests(int count)
-{
-	KgwTests   *tests = palloc0(offsetof(KgwTests, test) + count * sizeof(KgwTest));
-
-	tests->count = count;
-	tests->end.func = free_attempts;
-	tests->end.arg = tests;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &tests->end);
-	return tests;
 }
 
 /* Tests to all active subscriptions of an organization. */
@@ -121,7 +70,7 @@ subscription_tests(const char *org_id)
 				 errhint("Give one, as in SELECT * FROM kg_send_test('https://merchant.example/webhooks'),"
 						 " or have the organization subscribe by kg_subscribe();"
 						 " kgwebhook.subscriptions shows those that are paused or disabled.")));
-	tests = new_tests(SPI_processed);
+	tests = kgw_test_delivery_new(SPI_processed);
 	for (int i = 0; i < tests->count; i++)
 	{
 		KgwDelivery	   *row = &tests->test[i].row;
@@ -140,7 +89,7 @@ subscription_tests(const char *org_id)
 static KgwTests *
 url_test(FunctionCallInfo fcinfo)
 {
-	KgwTests   *tests = new_tests(1);
+	KgwTests   *tests = kgw_test_delivery_new(1);
 	KgwUrl		parsed;
 
 	tests->test[0].row.url = kgw_arguments_url(fcinfo, 0, &parsed);
@@ -199,102 +148,6 @@ make_rows(KgwTests *tests, const char *url, const char *org_id, const char *stat
 	}
 }
 
-static void
-require_keyring(const char *org_id, KgwKeyring *keyring)
-{
-	kgw_secret_cache_read(org_id, keyring);
-	if (keyring->fault != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("organization \"%s\" has no signing secret", org_id),
-				 errdetail("Its deliveries wait until it has one."),
-				 errhint("SELECT kg_create_secret('%s').", org_id)));
-}
-
-/* Wait for the network, or for the caller to lose patience. */
-static void
-wait_for_network(KgwHttp *http)
-{
-	KgwTicks	now = kgw_clock_ticks();
-	KgwTicks	deadline = Min(kgw_http_client_deadline(http), now + 1000000);
-	long		timeout = deadline <= now ? 0 : (long) ((deadline - now + 999) / 1000);
-
-	(void) WaitLatchOrSocket(MyLatch,
-							 WL_LATCH_SET | WL_SOCKET_READABLE | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 kgw_http_client_fd(http), timeout, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
-
-/* Begin the next of those that could be prepared; false when there is none. */
-static bool
-send_next(KgwHttp *http, KgwTests *tests, int *next)
-{
-	KgwRequest	request;
-	KgwTest    *test;
-
-	while (*next < tests->count && !tests->test[*next].prepared)
-		(*next)++;
-	if (*next == tests->count)
-		return false;
-	test = &tests->test[(*next)++];
-	kgw_attempt_request(&test->attempt, &test->row, &request);
-	if (!kgw_http_client_send(http, &request, test))
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	return true;
-}
-
-/* Send the prepared attempts, some at a time, and conclude them. */
-static void
-exchange(KgwHttp *http, KgwTests *tests)
-{
-	KgwHttpRequest *transfer;
-	KgwResponse response;
-	void	   *owner;
-	int			next = 0;
-	int			in_flight = 0;
-
-	for (;;)
-	{
-		while (in_flight < TOGETHER && send_next(http, tests, &next))
-			in_flight++;
-		if (in_flight == 0)
-			return;
-		kgw_http_client_run(http);
-		transfer = kgw_http_client_next(http, &owner, &response);
-		if (transfer == NULL)
-		{
-			wait_for_network(http);
-			continue;
-		}
-		kgw_attempt_conclude(&((KgwTest *) owner)->attempt, &response);
-		kgw_http_client_release(http, transfer);
-		in_flight--;
-	}
-}
-
-static void
-send_and_wait(KgwTests *tests)
-{
-	KgwHttp    *http;
-
-	kgw_http_client_init();
-	kgw_ca_file_look();
-	http = kgw_http_client_new();
-	PG_TRY();
-	{
-		kgw_http_client_limit(http, 1, 1);
-		exchange(http, tests);
-	}
-	PG_FINALLY();
-	{
-		kgw_http_client_free(http);
-	}
-	PG_END_TRY();
-}
-
 /* The log's row of an attempt, as it was written. */
 static void
 return_log_row(ReturnSetInfo *result, int64 attempt_id)
@@ -311,28 +164,13 @@ return_log_row(ReturnSetInfo *result, int64 attempt_id)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 }
 
-static void
-log_attempt(ReturnSetInfo *result, const KgwDelivery *row, const KgwAttempt *attempt)
-{
-	KgwSettlement settlement = {
-		.row = row,
-		.attempt = attempt,
-		.fate = KGW_FATE_DONE,
-		.is_test = true
-	};
-
-	kgw_settle_log(&settlement, 1);
-	kgw_counters_add(attempt->outcome);
-	return_log_row(result, settlement.attempt_id);
-}
-
 /* Stamp and sign them; those that can't be are over already. */
 static void
 prepare(KgwTests *tests, const char *org_id)
 {
 	KgwKeyring	keyring;
 
-	require_keyring(org_id, &keyring);
+	kgw_test_delivery_keyring(org_id, &keyring);
 	for (int i = 0; i < tests->count; i++)
 	{
 		KgwTest    *test = &tests->test[i];
@@ -347,35 +185,22 @@ static void
 log_attempts(ReturnSetInfo *result, const KgwTests *tests)
 {
 	for (int i = 0; i < tests->count; i++)
-		log_attempt(result, &tests->test[i].row, &tests->test[i].attempt);
-}
+	{
+		int64		attempt_id = kgw_test_delivery_log(&tests->test[i]);
 
-/* A caller who can still roll back is told what that does not undo. */
-static void
-warn_of_rollback(void)
-{
-	if (IsTransactionBlock() || IsSubTransaction())
-		ereport(NOTICE,
-				(errcode(ERRCODE_SUCCESSFUL_COMPLETION),
-				 errmsg("the log keeps this test only if the transaction commits"),
-				 errdetail("It was sent, and a rollback does not change that.")));
-}
-
-/* What an error of a call leaves behind. */
-static void
-describe_unlogged(void *arg)
-{
-	errcontext("The test may have been sent; the log has no row of it.");
+		kgw_counters_add(tests->test[i].attempt.outcome);
+		return_log_row(result, attempt_id);
+	}
 }
 
 /* From here on the error of a call has to tell that there may be something to see. */
 static void
 send_and_log(ReturnSetInfo *result, KgwTests *tests)
 {
-	ErrorContextCallback context = {.callback = describe_unlogged,.previous = error_context_stack};
+	ErrorContextCallback context;
 
-	error_context_stack = &context;
-	send_and_wait(tests);
+	kgw_test_delivery_context(&context);
+	kgw_test_delivery_send(tests);
 	log_attempts(result, tests);
 	error_context_stack = context.previous;
 }
@@ -398,7 +223,7 @@ kg_send_test(PG_FUNCTION_ARGS)
 	make_rows(tests, PG_ARGISNULL(0) ? NULL : tests->test[0].row.url, org_id, status);
 	prepare(tests, org_id);
 	send_and_log(result, tests);
-	warn_of_rollback();
+	kgw_test_delivery_warn();
 	SPI_finish();
 	return (Datum) 0;
 }
