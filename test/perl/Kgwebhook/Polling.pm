@@ -6,7 +6,9 @@
 # PostgreSQL's own starts a psql, and with it a backend, for each look.  That is
 # 30 ms of CPU ten times a second, and over all tests more than what they test.
 # Here one psql gets the query again and again; another takes its place when the
-# server has gone and come back.  What is looked for, and for how long, is the
+# server has gone and come back, and every other second: a session that reads the
+# log for the first time just while a partition is being attached may not see that
+# partition until the next one is.  What is looked for, and for how long, is the
 # same.
 #
 #-------------------------------------------------------------------------
@@ -25,6 +27,9 @@ use Time::HiRes qw(time usleep);
 # at once.
 my $shortest = 20_000;
 my $longest = 100_000;
+
+# How long a session lasts, seconds.
+my $lifetime = 2;
 
 my $mark = 'end of a look';
 
@@ -53,6 +58,7 @@ sub start_session
 	my ($in, $out, $err) = ('', '', '');
 
 	return {
+		until => time + $lifetime,
 		in => \$in,
 		out => \$out,
 		err => \$err,
@@ -87,6 +93,11 @@ sub poll_query_until
 	$expected = 't' unless defined $expected;
 	do
 	{
+		if ($session && time > $session->{until})
+		{
+			end_session($session);
+			undef $session;
+		}
 		$session //= start_session($self, $dbname);
 		($out, $err) = look($session, $query);
 		if (!defined $out)
