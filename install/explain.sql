@@ -159,10 +159,15 @@ BEGIN
     ELSIF NOT isfinite(it.next_attempt_at) THEN
         RETURN kgwebhook.explain_missing_secret(it.org_id);
     ELSIF notice.backing_off THEN
-        /* a probe is a delivery whose time has come */
+        /* a probe is a delivery whose time has come, and that is not behind another of its object */
         SELECT greatest(notice.next_try, min(q.next_attempt_at)) INTO probe
-          FROM (SELECT r.next_attempt_at FROM kgwebhook.queue r WHERE r.destination = it.destination
-                 ORDER BY r.delivery_id LIMIT 10000) q;
+          FROM (SELECT r.* FROM kgwebhook.queue r WHERE r.destination = it.destination
+                 ORDER BY r.delivery_id LIMIT 10000) q
+         WHERE q.attempts > 0
+            OR NOT EXISTS (SELECT FROM kgwebhook.queue o
+                            WHERE o.object_id = q.object_id AND o.org_id = q.org_id AND o.kind = q.kind
+                              AND o.destination = q.destination AND o.subscription_id IS NOT DISTINCT FROM q.subscription_id
+                              AND o.delivery_id < q.delivery_id);
         RETURN format('%s (%s in a row). The next probe is %s; this is sent once one succeeds.',
                       CASE WHEN it.last_outcome IN ('unreachable', 'blocked') THEN format('Its destination %s cannot be reached', it.destination)
                            WHEN it.last_outcome IN ('rejected', 'timed_out') THEN format('Its URL is failing, and nothing at %s has succeeded since', it.destination)

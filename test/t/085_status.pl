@@ -9,7 +9,7 @@
 # this test's.  A remedy that is a statement is typed as it stands.  Where it is to
 # ask the organization for something, the test is the organization, and does that;
 # then what waits has to arrive without anything else being done.  Last comes a restart:
-# who was failing before it is still known.  085_status_server.pl has what goes wrong
+# who was failing before it is still known.  097_status_server.pl has what goes wrong
 # on our side.
 #
 #-------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/087_merchants.pl
+# test/t/110_merchants.pl
 #	  Merchants' roles in a restored database: each is restricted as before, and
 #	  one whose organization did not come along acts for none.  A cursor of
 #	  kg_events_since() goes on there, and says when events are not kept any more.

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/085_refusals.pl
+# test/t/068_refusals.pl
 #	  Only a refusal supersedes.  What never got an answer with a status holds its
 #	  object's newer ones for as long as it takes, however few the objects are and
 #	  whatever is restarted in between; and no restart, pause or reload begins the

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/092_late_alert.pl
+# test/t/093_late_alert.pl
 #	  The alert for late deliveries: silent where everything is as it should be,
 #	  however long it takes, and fires when a worker is stuck.
 #

@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/085_status_server.pl
+# test/t/097_status_server.pl
 #	  Faults on our side: kg_status() leads with them, kg_explain() says of a delivery
 #	  that it waits for that, and what they say to do is typed, and does away with it.
 #

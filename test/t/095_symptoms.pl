@@ -1,11 +1,11 @@
 #-------------------------------------------------------------------------
 #
-# test/t/090_symptoms.pl
+# test/t/095_symptoms.pl
 #	  docs/operations.md leads from what is seen to what to do, and misses nothing.
 #
 # Its table names each alert of monitoring/alerts.yaml; each line of the log that it
 # names is one of the sources'; and where it sends its reader, there is a section.
-# That the remedies work is seen in 085_status.pl and 085_status_server.pl.
+# That the remedies work is seen in 085_status.pl and 097_status_server.pl.
 #
 #-------------------------------------------------------------------------
 use strict;

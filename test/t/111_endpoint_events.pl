@@ -1,6 +1,6 @@
 #-------------------------------------------------------------------------
 #
-# test/t/088_endpoint_events.pl
+# test/t/111_endpoint_events.pl
 #	  That an endpoint is failing, is disabled and is back is told to those who
 #	  asked for it: the organization's other endpoints, the platform, and LISTEN.
 #
