@@ -22,6 +22,11 @@
  * has expired must not live on in a session.  What is forgotten while a transfer
  * has it lasts as long as that.
  *
+ * When a new connection has brought no answer, resuming may be what failed: some
+ * receivers break off where a session is resumed.  OpenSSL then gives up the session
+ * that it tried, which here is a copy.  So the destination's is forgotten as well,
+ * and the next handshake is a whole one.
+ *
  * A transfer is never without a share: a handle that had sessions of its own and then
  * gets a share leaks them (libcurl 7.88).  Requests without TLS share "none".
  *
@@ -104,14 +109,20 @@ free_session(KgwTlsSession *session)
 	free(session);
 }
 
-/* Nobody finds it any more. */
+/* Nobody finds it any more; it lasts as long as its users have it. */
 static void
-drop(KgwTlsSessions *sessions, KgwTlsSession *session)
+forget_session(KgwTlsSessions *sessions, KgwTlsSession *session)
 {
 	dlist_delete(&session->node);
 	dlist_delete(&session->bucket_node);
 	sessions->count--;
 	session->kept = false;
+}
+
+static void
+drop(KgwTlsSessions *sessions, KgwTlsSession *session)
+{
+	forget_session(sessions, session);
 	if (session->users == 0)
 		free_session(session);
 }
@@ -207,7 +218,12 @@ on_handshake(const SSL *ssl, int where, int ret)
 CURLcode
 kgw_tls_sessions_on_context(CURL *easy, void *context, void *arg)
 {
-	SSL_CTX_set_info_callback(context, on_handshake);
+	struct curl_tlssessioninfo *info = NULL;
+
+	/* of a libcurl with another TLS library, the context is something else */
+	if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) == CURLE_OK && info != NULL &&
+		info->backend == CURLSSLBACKEND_OPENSSL)
+		SSL_CTX_set_info_callback(context, on_handshake);
 	return CURLE_OK;
 }
 
@@ -251,6 +267,8 @@ kgw_tls_sessions_leave(KgwTlsSessions *sessions, KgwHttpRequest *transfer)
 		return;
 	curl_easy_setopt(transfer->easy, CURLOPT_SHARE, sessions->none);
 	transfer->session = NULL;
+	if (session->kept && !transfer->kept && !transfer->headers_done)
+		forget_session(sessions, session);
 	session->users--;
 	if (session->users == 0 && !session->kept)
 		free_session(session);

@@ -20,6 +20,7 @@
  *	  --cert F --key F     speak HTTPS
  *	  --client-ca F        require a client certificate of this authority's
  *	  --tls-max V          no newer version of TLS than this one, such as TLSv1.1
+ *	  --refuse-resumed 1   break off a handshake that would resume a session
  *
  * GET /requests returns all records as a JSON array.  SIGTERM ends it.
  *
@@ -43,6 +44,7 @@
  *
  *-------------------------------------------------------------------------
  */
+import { constants } from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -65,6 +67,7 @@ const { values: options } = parseArgs({
 		'key': { type: 'string' },
 		'client-ca': { type: 'string' },
 		'tls-max': { type: 'string' },
+		'refuse-resumed': { type: 'string' },
 	},
 });
 
@@ -175,11 +178,30 @@ function makeServer() {
 				maxVersion: options['tls-max'],
 				ciphers: 'DEFAULT@SECLEVEL=0',
 			} : {}),
+			...(options['refuse-resumed'] ? {
+				maxVersion: 'TLSv1.2',
+				secureOptions: constants.SSL_OP_NO_TICKET,
+			} : {}),
 		}, serve);
 	return http.createServer(serve);
 }
 
+/* Without tickets and TLS 1.3, a session is resumed by the number that we gave it. */
+function refuseResumed(server) {
+	const given = new Set();
+
+	server.on('newSession', (id, _, done) => {
+		given.add(id.toString('hex'));
+		done();
+	});
+	server.on('resumeSession', (id, done) =>
+		done(given.has(id.toString('hex')) ? new Error('resumed') : null, null));
+}
+
 const server = makeServer();
+
+if (options['refuse-resumed'])
+	refuseResumed(server);
 
 /* Idle connections stay until the sender drops them, as with a real one. */
 server.keepAliveTimeout = 0;

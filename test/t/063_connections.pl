@@ -10,39 +10,19 @@
 use strict;
 use warnings;
 
-use Fcntl qw(O_CREAT O_WRONLY);
 use File::Basename qw(dirname);
 use IO::Socket::INET;
 use Kgwebhook;
+use Kgwebhook::WaitingClock;
 use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $clock = PostgreSQL::Test::Utils::tempdir('clock') . '/waited';
 my $node = init_node('main',
 	'kgwebhook.retry_schedule' => "'1h'",
 	'kgwebhook.request_timeout' => "'2s'",
 	'kgwebhook.connect_timeout' => "'1s'");
-
-# So many seconds more have passed for the server than for us.
-sub wait_for_seconds
-{
-	my ($seconds) = @_;
-
-	# in place: the server has it mapped
-	sysopen my $out, $clock, O_WRONLY | O_CREAT or die "could not open $clock: $!";
-	syswrite $out, pack('q', $seconds) or die "could not write $clock: $!";
-	close $out;
-	return;
-}
-
-wait_for_seconds(0);
-{
-	local $ENV{LD_PRELOAD} = build_library('preload/shifted_clock');
-	local $ENV{KGW_CLOCK_WAITED} = $clock;
-	$node->start;
-}
-$node->safe_psql('postgres', 'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
+my $clock = Kgwebhook::WaitingClock->start($node);
 my $secret = make_intents_table($node);
 
 # The attempts of an object, as "attempt outcome final".
@@ -226,7 +206,7 @@ foreach my $n (1 .. 5)
 {
 	# 0, 30, 61, 91 and 137 seconds
 	$waited += (0, 0, 30, 31, 30, 46)[$n];
-	wait_for_seconds($waited);
+	$clock->set_waited($waited);
 	insert_intent($node, "aging$n", $aging->url);
 	$aging->wait_for_requests($n);
 	wait_until_settled($node, "object_id = 'aging$n'");

@@ -3,47 +3,27 @@
 # test/t/067_tls_sessions.pl
 #	  A receiver that closes its connection after each answer costs one whole
 #	  handshake, and then resumed ones: by whatever handle a request goes, for its
-#	  own destination only, until a reload, and for an hour at most.
+#	  own destination only, until a reload, for an hour at most, and not after one
+#	  that brought no answer.
 #
 #-------------------------------------------------------------------------
 use strict;
 use warnings;
 
-use Fcntl qw(O_CREAT O_WRONLY);
 use Kgwebhook;
 use Kgwebhook::Certificates;
-use PostgreSQL::Test::Utils;
+use Kgwebhook::WaitingClock;
 use Test::More;
 
 my $certificates = Kgwebhook::Certificates->new;
 $certificates->make('authority');
 $certificates->make('good', by => 'authority', for => 'IP:127.0.0.1');
-my $clock = PostgreSQL::Test::Utils::tempdir('clock') . '/waited';
 my $node = init_node(
 	'main',
 	'kgwebhook.allow_http' => 'on',
 	'kgwebhook.retry_schedule' => "'1h'",
 	'kgwebhook.ca_file' => "'" . $certificates->file('authority.crt') . "'");
-
-# So many seconds more have passed for the server than for us.
-sub wait_for_seconds
-{
-	my ($seconds) = @_;
-
-	# in place: the server has it mapped
-	sysopen my $out, $clock, O_WRONLY | O_CREAT or die "could not open $clock: $!";
-	syswrite $out, pack('q', $seconds) or die "could not write $clock: $!";
-	close $out;
-	return;
-}
-
-wait_for_seconds(0);
-{
-	local $ENV{LD_PRELOAD} = build_library('preload/shifted_clock');
-	local $ENV{KGW_CLOCK_WAITED} = $clock;
-	$node->start;
-}
-$node->safe_psql('postgres', 'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
+my $clock = Kgwebhook::WaitingClock->start($node);
 my $secret = make_intents_table($node);
 my %tls = (
 	secret => $secret,
@@ -92,13 +72,27 @@ cmp_ok(scalar(grep { $_->{resumed} } @requests[ $before .. $#requests ]), '>=', 
 
 reload($node, 'kgwebhook.request_timeout' => "'14s'");
 is(resumed($receivers[0], 2, '/once'), '01', 'after a reload it is verified again');
-wait_for_seconds(3590);
+$clock->set_waited(3590);
 is(resumed($receivers[0], 1, '/once'), '1', 'and resumed for an hour');
-wait_for_seconds(3700);
+$clock->set_waited(3700);
 is(resumed($receivers[0], 2, '/once'), '01', 'but no longer');
 is( $node->safe_psql('postgres', q{SELECT count(*) FROM kgwebhook.delivery_log WHERE outcome <> 'acknowledged'}),
 	'0',
 	'all were acknowledged');
+
+#
+# A receiver that breaks off each handshake that would resume a session
+#
+my $breaking = start_receiver(%tls, refuse_resumed => 1);
+reload($node, 'kgwebhook.retry_schedule' => "'20ms,1h'");
+insert_intent($node, 'whole', $breaking->url('/once'));
+wait_until_settled($node);
+insert_intent($node, 'broken', $breaking->url('/once'));
+wait_for_log_rows($node, 2, q{object_id = 'broken'});
+is_deeply(
+	[ map { $_->{outcome} } sort { $a->{attempt} <=> $b->{attempt} } delivery_log($node, q{object_id = 'broken'}) ],
+	[qw(unreachable acknowledged)],
+	'a session that brought no answer is not resumed again');
 
 $node->stop;
 done_testing();

@@ -45,6 +45,7 @@ Returns the receiver once it listens.  Options, all of which may be left out:
  addresses     only hostile.mjs: so many addresses more
  client_ca     a file: it requires a client certificate of that authority's
  tls_max       the newest version of TLS it speaks: 'TLSv1.1'
+ refuse_resumed  it breaks off a handshake that would resume a session
 
 =cut
 
@@ -67,7 +68,7 @@ sub start
 		'--port-file' => "$dir/port",
 		'--record' => $self->{record},
 		'--secret-file' => $self->{secret_file});
-	foreach my $option (qw(port clock_offset cert key addresses client_ca tls_max))
+	foreach my $option (qw(port clock_offset cert key addresses client_ca tls_max refuse_resumed))
 	{
 		(my $word = $option) =~ tr/_/-/;
 		push @command, "--$word=$options{$option}"
