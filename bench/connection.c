@@ -49,9 +49,6 @@ static const char last_answer[] =
 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 "Connection: close\r\nContent-Length: 11\r\n\r\n{\"ok\":true}";
 
-static const char failure[] =
-"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n";
-
 int			kgw_epoll_fd;
 
 /* Says what failed, and errno; does not return. */
@@ -142,8 +139,6 @@ whole_request(const KgwConnection *connection, size_t *head_length)
 static bool
 give_answer(KgwConnection *connection)
 {
-	if (connection->source.group->fails)
-		return kgw_stream_write(&connection->stream, failure, sizeof(failure) - 1);
 	if (!connection->source.group->closes)
 		return kgw_stream_write(&connection->stream, answer, sizeof(answer) - 1);
 	kgw_stream_write(&connection->stream, last_answer, sizeof(last_answer) - 1);

@@ -19,7 +19,6 @@ typedef struct KgwGroup
 	int			nports;
 	int			answer_ms;		/* 0: at once; KGW_ANSWER_NEVER */
 	bool		closes;			/* after each answer */
-	bool		fails;			/* by its status */
 	int		   *ports;
 	struct KgwConnection *first_waiting;	/* for its answer; oldest first */
 	struct KgwConnection *last_waiting;

@@ -8,7 +8,7 @@
  *
  * Each argument makes a group of COUNT listening ports on 127.0.0.1.  They answer
  * 200 at once ("now"), or after so many milliseconds ("250"), or at once, and then
- * close the connection ("close"); 500 ("fail"); or nothing ("never": they take
+ * close the connection ("close"); or nothing ("never": they take
  * connection and request, and that is all; thousands of those are thousands of dead
  * destinations).  The kernel picks the ports, so
  * that a bench never meets a port in use, and the first line of our output,
@@ -124,10 +124,9 @@ add_group(char *argument)
 			   &group->nports, kind) != 3 || group->nports < 1)
 		return false;
 	group->closes = strcmp(kind, "close") == 0;
-	group->fails = strcmp(kind, "fail") == 0;
 	if (strcmp(kind, "never") == 0)
 		group->answer_ms = KGW_ANSWER_NEVER;
-	else if (strcmp(kind, "now") != 0 && !group->closes && !group->fails &&
+	else if (strcmp(kind, "now") != 0 && !group->closes &&
 			 (group->answer_ms = atoi(kind)) <= 0)
 		return false;
 
@@ -159,7 +158,7 @@ static int
 usage(void)
 {
 	fprintf(stderr, "usage: receiver [--certificate FILE --key FILE]"
-			" NAME=COUNT:now|never|close|fail|MILLISECONDS ...\n");
+			" NAME=COUNT:now|never|close|MILLISECONDS ...\n");
 	return 2;
 }
 

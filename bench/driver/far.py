@@ -48,7 +48,7 @@ def far_drain(bench, receiver, in_flight, count):
 
 
 def _near_cpu(bench):
-    """CPU of a delivery with 25 in flight, to what answers at once."""
+    """CPU of a delivery with 32 in flight, to what answers at once."""
     with bench.server.database() as database:
         warm_up(database, bench.http, "fast")
         return drain(database, bench.http, "fast", bench.scaled(50000)).cpu

@@ -87,7 +87,7 @@ MEASURES = [
           0.25, 0.50),
     _more("wan", "8000", "the same: over plain libcurl's with as many", 1.2, 2),
     _less("wan", "cpu", "worker CPU per delivery with 8,000 in flight over that "
-          "with 25 to one that answers at once", "x", 2, 1.3),
+          "with 32 to one that answers at once", "x", 2, 1.3),
     _more("wan_tls", "1000", "the same over TLS, 1,000 in flight: rate over plain "
           "libcurl's", 0.65, 0.75),
     _more("wan_tls", "4000", "the same, 4,000 in flight", 0.8, 1.2),
