@@ -22,8 +22,8 @@ fail()
 	exit 1
 }
 
-# Does this pg_config lead to a server AND to its build files?  Debian's
-# pg_config comes with libpq-dev already, which has neither.
+# Does this pg_config lead to a server AND to its build files AND to libpq's header?
+# Debian's pg_config comes with libpq-dev already, which has only the last.
 pg_config_is_whole()
 {
 	local pg_config=$1 pgxs bindir
@@ -31,6 +31,7 @@ pg_config_is_whole()
 	pgxs=$("$pg_config" --pgxs 2>/dev/null) && [ -f "$pgxs" ] &&
 		bindir=$("$pg_config" --bindir) && [ -x "$bindir/postgres" ] &&
 		[ -f "$("$pg_config" --includedir-server)/postgres.h" ] &&
+		[ -f "$("$pg_config" --includedir)/libpq-fe.h" ] &&
 		[ -f "$("$pg_config" --sharedir)/extension/pgcrypto.control" ]
 }
 

@@ -144,7 +144,7 @@ missing_packages()
 	has_command gcc || echo gcc
 	has_header stdio.h || echo libc6-dev
 	has_header curl/curl.h || echo libcurl4-openssl-dev
-	has_header openssl/hmac.h || echo libssl-dev
+	has_header openssl/ssl.h || echo libssl-dev
 	find_pg_config >/dev/null ||
 		echo "postgresql-$(pg_major)" "postgresql-server-dev-$(pg_major)"
 	has_pg_cron || pg_cron_package
