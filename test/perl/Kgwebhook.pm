@@ -37,7 +37,7 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(
   new_node init_node configure_node start_receiver make_intents_table insert_intent
   insert_intents make_plain_table set_status open_endpoint wait_for_log_rows wait_until_settled delivery_log
-  wait_for_worker worker_pids reload build_library
+  wait_for_worker worker_pids reload build_library sql_error
 );
 
 # Settings of a test's server, as in postgresql.conf; new_node overrides them.
@@ -375,6 +375,21 @@ sub build_library
 		abs_path(dirname(__FILE__) . "/../$source.c"), '-ldl') == 0
 	  or die "could not build $source";
 	return $library;
+}
+
+=head2 sql_error($node, $sql, $database)
+
+What psql says of an error, with its SQLSTATE.
+
+=cut
+
+sub sql_error
+{
+	my ($node, $sql, $database) = @_;
+	my (undef, undef, $error) = $node->psql($database || 'postgres', $sql,
+		extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+
+	return $error;
 }
 
 # An SQL literal.

@@ -24,9 +24,8 @@ sub sql
 sub error_of
 {
 	my ($sql) = @_;
-	my ($ret, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql");
 
-	return $err =~ s/^psql:\S+ //mr =~ s/^(LOCATION|CONTEXT|  ).*\n?//mgr =~ s/\s+\z//r;
+	return sql_error($node, $sql) =~ s/^psql:\S+ //mr =~ s/^(LOCATION|CONTEXT|  ).*\n?//mgr =~ s/\s+\z//r;
 }
 
 sub expire

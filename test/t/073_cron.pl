@@ -30,9 +30,8 @@ sub sql
 sub error_of
 {
 	my ($database, $sql) = @_;
-	my ($ret, $out, $err) = $node->psql($database, "\\set VERBOSITY verbose\n$sql");
 
-	return $err =~ s/^psql:\S+ //mr =~ s/^LOCATION.*\n?//mgr =~ s/\s+\z//r;
+	return sql_error($node, $sql, $database) =~ s/^psql:\S+ //mr =~ s/^LOCATION.*\n?//mgr =~ s/\s+\z//r;
 }
 
 my $major = sql('postgres', q{SELECT current_setting('server_version_num')::int / 10000});

@@ -20,15 +20,6 @@ sub sql
 	return $node->safe_psql('postgres', $_[0]);
 }
 
-sub error_of
-{
-	my ($statement) = @_;
-	my ($code, $out, $err) =
-	  $node->psql('postgres', $statement, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-
-	return $err;
-}
-
 sub seen
 {
 	my ($id) = @_;
@@ -59,15 +50,15 @@ is($had[1]{headers}{'webhook-attempt'}, 2, 'as a new attempt');
 is( sql(q{SELECT state, attempts FROM kgwebhook.deliveries WHERE object_id = 'had'}),
 	'acknowledged|2', 'it is one delivery still');
 
-like(error_of('SELECT kg_redeliver(987654321)'),
+like(sql_error($node, 'SELECT kg_redeliver(987654321)'),
 	qr/P0002: delivery 987654321 does not exist.*HINT:/s, 'no such delivery');
-like(error_of(q{SELECT kg_redeliver_object('nobody')}),
+like(sql_error($node, q{SELECT kg_redeliver_object('nobody')}),
 	qr/P0002: nothing can be sent again for "nobody"/, 'no such object');
 my $test = sql("SELECT delivery_id FROM kg_send_test('" . $receiver->url . "')");
-like(error_of("SELECT kg_redeliver($test)"), qr/55000: delivery \d+ was a test/, 'a test is no delivery');
+like(sql_error($node, "SELECT kg_redeliver($test)"), qr/55000: delivery \d+ was a test/, 'a test is no delivery');
 
-like(error_of('SELECT kg_reconcile(NULL)'), qr/22004: since must not be null.*HINT:/s, 'since is needed');
-like(error_of(q{SELECT kg_reconcile('-1 day')}), qr/22023: since is negative.*DETAIL:  It is -1 days;.*HINT:/s,
+like(sql_error($node, 'SELECT kg_reconcile(NULL)'), qr/22004: since must not be null.*HINT:/s, 'since is needed');
+like(sql_error($node, q{SELECT kg_reconcile('-1 day')}), qr/22023: since is negative.*DETAIL:  It is -1 days;.*HINT:/s,
 	'and in the past');
 
 #
@@ -145,14 +136,14 @@ my ($code, $out, $err) = $node->psql('postgres', "SELECT kg_recover('$since')");
 is($out, 0, 'an older status is not sent after a newer one');
 like($err, qr/1 deliveries were left out.*newer status.*kg_redeliver/s, 'which it says');
 
-like(error_of('SELECT kg_recover(NULL)'), qr/22004: since, until and dry_run must not be null/, 'since is needed');
-like(error_of(q{SELECT kg_recover(now(), now() - interval '1 day')}),
+like(sql_error($node, 'SELECT kg_recover(NULL)'), qr/22004: since, until and dry_run must not be null/, 'since is needed');
+like(sql_error($node, q{SELECT kg_recover(now(), now() - interval '1 day')}),
 	qr/22023: the span to recover ends before it begins/, 'and has to be before until');
-like(error_of(q{SELECT kg_recover('-infinity', destination => 'shop.example')}),
+like(sql_error($node, q{SELECT kg_recover('-infinity', destination => 'shop.example')}),
 	qr/22023: "shop\.example" is not a destination.*scheme:\/\/host:port/s, 'a host alone is no destination, which "0" would hide');
-like(error_of(q{SELECT kg_recover('-infinity', destination => 'https://shop.example:99999')}),
+like(sql_error($node, q{SELECT kg_recover('-infinity', destination => 'https://shop.example:99999')}),
 	qr/22023: "https:\/\/shop\.example:99999" is not a destination/, 'nor is what has no such port');
-like(error_of(q{SELECT kg_recover('-infinity', destination => 'https://shop.example/hook')}),
+like(sql_error($node, q{SELECT kg_recover('-infinity', destination => 'https://shop.example/hook')}),
 	qr/22023: .*is not a destination.*The destination of such a URL is https:\/\/shop\.example:443\./s, 'of a URL it says which one it has');
 
 #

@@ -19,14 +19,6 @@ sub sql
 	return $node->safe_psql('postgres', $_[0]);
 }
 
-sub error_of
-{
-	my (undef, undef, $error) =
-	  $node->psql('postgres', $_[0], extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-
-	return $error;
-}
-
 # One request for an order, once it is there.
 sub request_of
 {
@@ -54,7 +46,7 @@ $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.dead_le
 my ($id, $webhook_id) = split /\|/, sql('SELECT delivery_id, webhook_id FROM kgwebhook.dead_letter');
 my $fix = q{SELECT kg_amend(delivery_id, jsonb_set(payload, '{data,cart}', '"9007199254740993"') || '{"timestamp": 1, "signature": "x"}')
 	FROM kgwebhook.dead_letter};
-like(error_of("SELECT kg_amend($id, payload) FROM kgwebhook.dead_letter"), qr/ERROR:  22003/,
+like(sql_error($node, "SELECT kg_amend($id, payload) FROM kgwebhook.dead_letter"), qr/ERROR:  22003/,
 	'what is still wrong is refused');
 is(sql("SET ROLE clerk; $fix"), $id, 'kg_amend() returns the delivery');
 my $request = request_of('one');
@@ -73,7 +65,7 @@ like(slurp_log(), qr/kgwebhook: "clerk" has amended the payload of delivery $id/
 sql(qq{INSERT INTO orders SELECT 'many' || i, 'new', '$url', jsonb_build_object('cart', 9007199254740993 + 2 * i) FROM generate_series(1, 20) i;
 	INSERT INTO orders VALUES ('other', 'new', 'ftp://nowhere.example/', '{}')});
 $node->poll_query_until('postgres', q{SELECT count(*) = 21 FROM kgwebhook.dead_letter}) or die 'not all are dead';
-like(error_of(q{SELECT kg_amend(delivery_id, CASE object_id WHEN 'many20' THEN payload ELSE payload || '{"data": null}' END)
+like(sql_error($node, q{SELECT kg_amend(delivery_id, CASE object_id WHEN 'many20' THEN payload ELSE payload || '{"data": null}' END)
 	FROM kgwebhook.dead_letter WHERE object_id LIKE 'many%' ORDER BY delivery_id}), qr/ERROR:  22003/, 'one of them is still wrong');
 is(sql(q{SELECT (SELECT count(*) FROM kgwebhook.dead_letter), (SELECT count(*) FROM kgwebhook.queue), (SELECT count(*) FROM kgwebhook.amendment)}),
 	'21|0|1', 'so nothing is changed');
@@ -87,16 +79,16 @@ is(sql('SELECT count(*), count(DISTINCT amended_by) FROM kgwebhook.amendment'), 
 #
 # Refused
 #
-like(error_of("SELECT kg_amend($id, '{}')"), qr/ERROR:  P0002: delivery $id is not a dead letter\nDETAIL:  It is acknowledged\./, 'acknowledged');
-like(error_of(q{SELECT kg_amend(-1, '{}')}), qr/ERROR:  P0002: .*\nDETAIL:  No such delivery is known\./, 'unknown');
-like(error_of(qq{SELECT kg_amend($id, '[1]')}), qr/ERROR:  22023: payload is not a JSON object/, 'not an object');
-like(error_of("SELECT kg_amend($_)"), qr/ERROR:  22004/, "NULL: $_") foreach "NULL, '{}'", "$id, NULL";
-like(error_of(q{SET ROLE chief; SELECT kg_amend(delivery_id, '{}') FROM kgwebhook.dead_letter}), qr/ERROR:  42501/, 'no right to');
+like(sql_error($node, "SELECT kg_amend($id, '{}')"), qr/ERROR:  P0002: delivery $id is not a dead letter\nDETAIL:  It is acknowledged\./, 'acknowledged');
+like(sql_error($node, q{SELECT kg_amend(-1, '{}')}), qr/ERROR:  P0002: .*\nDETAIL:  No such delivery is known\./, 'unknown');
+like(sql_error($node, qq{SELECT kg_amend($id, '[1]')}), qr/ERROR:  22023: payload is not a JSON object/, 'not an object');
+like(sql_error($node, "SELECT kg_amend($_)"), qr/ERROR:  22004/, "NULL: $_") foreach "NULL, '{}'", "$id, NULL";
+like(sql_error($node, q{SET ROLE chief; SELECT kg_amend(delivery_id, '{}') FROM kgwebhook.dead_letter}), qr/ERROR:  42501/, 'no right to');
 sql(qq{SELECT kg_subscribe('default', '@{[ $receiver->url('/fail/9') ]}');
 	INSERT INTO orders VALUES ('subscribed', 'new', NULL, '{}')});
 $node->poll_query_until('postgres', q{SELECT count(*) = 2 FROM kgwebhook.dead_letter}) or die 'not dead';
 sql('SELECT kg_unsubscribe(subscription_id) FROM kgwebhook.subscriptions');
-like(error_of(q{SELECT kg_amend(delivery_id, '{}') FROM kgwebhook.dead_letter WHERE object_id = 'subscribed'}),
+like(sql_error($node, q{SELECT kg_amend(delivery_id, '{}') FROM kgwebhook.dead_letter WHERE object_id = 'subscribed'}),
 	qr/ERROR:  55000: delivery \d+ cannot be sent again/, 'its subscription was removed');
 is(sql(q{SELECT payload ->> 'id' FROM kgwebhook.dead_letter WHERE object_id = 'subscribed'}), 'subscribed', 'it stays as it was');
 

@@ -25,15 +25,6 @@ sub sql
 	return $node->safe_psql('postgres', $_[0]);
 }
 
-sub error_of
-{
-	my ($statement) = @_;
-	my ($code, $out, $err) =
-	  $node->psql('postgres', $statement, extra_params => [ '-v', 'VERBOSITY=verbose' ]);
-
-	return $err;
-}
-
 # Two tables, of kinds with a dot, and one whose statuses have one.
 sql(q{
 	CREATE TABLE orders (org text, id int, status text, url text, PRIMARY KEY (org, id));
@@ -103,12 +94,12 @@ is(sql('SELECT org_id, kind, event FROM kg_reconcile() ORDER BY 1'), $open, 'and
 #
 foreach my $function ('kg_redeliver_object', 'kg_explain')
 {
-	like( error_of("SELECT $function('7')"),
+	like( sql_error($node, "SELECT $function('7')"),
 		qr/21000: 6 objects have the identifier "7".*DETAIL: .*shop of organization a, shop\.order of organization a, shop\.refund of organization a, shop\.order of organization b,.*HINT:  Specify org_id and kind/s,
 		"$function names those there are");
-	like(error_of("SELECT $function('7', org_id => 'a')"), qr/21000: 3 objects/, 'also of one organization');
-	like(error_of("SELECT $function('7', kind => 'shop.order')"), qr/21000: 3 objects/, 'and of one kind');
-	like(error_of("SELECT $function(NULL)"), qr/42725|22004/, 'and needs an identifier');
+	like(sql_error($node, "SELECT $function('7', org_id => 'a')"), qr/21000: 3 objects/, 'also of one organization');
+	like(sql_error($node, "SELECT $function('7', kind => 'shop.order')"), qr/21000: 3 objects/, 'and of one kind');
+	like(sql_error($node, "SELECT $function(NULL)"), qr/42725|22004/, 'and needs an identifier');
 }
 like( sql(q{SELECT kg_explain('7', 'a', 'shop.order')}),
 	qr/^Delivery \d+ is shop\.order\.paid of shop\.order 7 of organization a, to .*answered with status 500.*Next is attempt 4/s,

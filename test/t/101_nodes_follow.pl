@@ -24,41 +24,32 @@ my $url = $receiver->url('/ok');
 
 sub slots { return $source->safe_psql('postgres', 'SELECT count(*) FROM pg_replication_slots') }
 
-# The error of a statement on the node, with what it says besides.
-sub error_of
-{
-	my ($sql) = @_;
-	my ($code, undef, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql");
-
-	return $code == 0 ? 'no error' : $stderr;
-}
-
 #
 # Refusals, and what they leave behind
 #
-like(error_of("SELECT kg_follow('src', '$connection', 'orders', 'n1')"),
+like(sql_error($node, "SELECT kg_follow('src', '$connection', 'orders', 'n1')"),
 	qr/55000: database "postgres" of source "src" is not prepared.*kgwebhook-source\.sql/s, 'an unprepared source');
 is((prepare_source($source))[0], 0, 'the source is prepared');
 is((prepare_source($source))[0], 0, 'and once more');
 $source->safe_psql('postgres', qq{INSERT INTO orders (id, status, callback_url) VALUES ('old', 'paid', '$url')});
-like(error_of("SELECT kg_follow('src', 'host=/nowhere password=visible', 'orders', 'n1')"),
+like(sql_error($node, "SELECT kg_follow('src', 'host=/nowhere password=visible', 'orders', 'n1')"),
 	qr/08006: source "src" cannot be reached/, 'a source that is not there');
-like(error_of("SELECT kg_follow('src', 'visible = = x', 'orders', 'n1')"),
+like(sql_error($node, "SELECT kg_follow('src', 'visible = = x', 'orders', 'n1')"),
 	qr/42601: the connection string of source "src" cannot be parsed/, 'a string that is none');
-like(error_of("SELECT kg_follow('src', '$connection', 'kgwebhook.queue', 'n1')"),
+like(sql_error($node, "SELECT kg_follow('src', '$connection', 'kgwebhook.queue', 'n1')"),
 	qr/42704: publication "kgwebhook" of source "src" does not have table kgwebhook\.queue/, 'a table that is not published');
-like(error_of("BEGIN; SELECT kg_follow('src', '$connection', 'orders', 'n1'); SELECT 1/0; COMMIT"),
+like(sql_error($node, "BEGIN; SELECT kg_follow('src', '$connection', 'orders', 'n1'); SELECT 1/0; COMMIT"),
 	qr/22012: division by zero/, 'a transaction that fails after kg_follow()');
 is(slots(), 0, 'leaves no slot');
 $node->safe_psql('postgres', "BEGIN; SAVEPOINT a; SELECT kg_follow('src', '$connection', 'orders', 'n1'); ROLLBACK TO a; COMMIT");
 is(slots(), 0, 'nor does a savepoint that is rolled back');
 is($source->safe_psql('postgres', 'SELECT count(*) FROM kgsource.heartbeat'), 0, 'nor a node that is said to be there');
-like(error_of("BEGIN; SELECT kg_follow('src', '$connection', 'orders', 'n1'); PREPARE TRANSACTION 'x'"),
+like(sql_error($node, "BEGIN; SELECT kg_follow('src', '$connection', 'orders', 'n1'); PREPARE TRANSACTION 'x'"),
 	qr/0A000: cannot prepare a transaction that has been in touch with a source/, 'it cannot be prepared');
 $node->safe_psql('postgres', "INSERT INTO orders (id) VALUES ('here')");
-like(error_of("SELECT kg_follow('src', '$connection', 'orders', 'n1')"), qr/55000: table public\.orders is not empty/, 'a table with rows');
+like(sql_error($node, "SELECT kg_follow('src', '$connection', 'orders', 'n1')"), qr/55000: table public\.orders is not empty/, 'a table with rows');
 $node->safe_psql('postgres', "DELETE FROM orders; DELETE FROM kgwebhook.queue; ALTER TABLE orders DROP COLUMN version");
-like(error_of("SELECT kg_follow('src', '$connection', 'orders', 'n1')"),
+like(sql_error($node, "SELECT kg_follow('src', '$connection', 'orders', 'n1')"),
 	qr/42703: table public\.orders lacks columns of source "src".*version/s, 'a table that lacks a column');
 $node->safe_psql('postgres', "ALTER TABLE orders ADD COLUMN version int NOT NULL DEFAULT 0;
 	SELECT count(*) FROM kg_watch('orders', 'order', 'id', 'status', 'callback_url', 'org_id',
@@ -103,10 +94,10 @@ is($got[3]{json}{sequence}, $kept, 'with the same body');
 #
 foreach my $write (q{INSERT INTO orders (id) VALUES ('x')}, q{UPDATE orders SET status = 'x'}, q{DELETE FROM orders}, 'TRUNCATE orders')
 {
-	like(error_of($write), qr/55000: table "orders" is followed from source "src"/, (split / /, $write)[0] . ' is refused');
+	like(sql_error($node, $write), qr/55000: table "orders" is followed from source "src"/, (split / /, $write)[0] . ' is refused');
 }
 $node->safe_psql('postgres', 'CREATE TABLE gone AS SELECT 1');
-like(error_of(q{SELECT kg_expire_intents('orders')}), qr/55000: table "orders" is followed from source "src"/, 'so is kg_expire_intents()');
+like(sql_error($node, q{SELECT kg_expire_intents('orders')}), qr/55000: table "orders" is followed from source "src"/, 'so is kg_expire_intents()');
 is($node->safe_psql('postgres', 'SELECT kg_expire_intents(NULL)'), 0, 'which passes it over among others');
 
 #
