@@ -55,7 +55,7 @@ COMMENT ON VIEW kgwebhook.role_organization IS
 COMMENT ON COLUMN kgwebhook.role_organization.role IS 'the role';
 COMMENT ON COLUMN kgwebhook.role_organization.org_id IS 'its organization';
 
-CREATE VIEW kgwebhook.my_organization AS
+CREATE VIEW kgwebhook.my_organization WITH (security_barrier) AS
     SELECT o.org_id FROM kgwebhook.role_organization o
      WHERE o.role OPERATOR(pg_catalog.=) (SELECT r.oid FROM pg_catalog.pg_roles r
                                            WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER);

@@ -196,6 +196,37 @@ SELECT count(*) FROM kgwebhook.delivery_log WHERE look(request_body);
 SELECT count(*) FROM kgwebhook.dead_letter WHERE look(reason);
 SELECT count(*) FROM kgwebhook.deliveries WHERE look(url);
 SELECT count(*) FROM kgwebhook.subscriptions WHERE look(url);
+-- an operator that the planner asks about the most common values
+RESET ROLE;
+BEGIN;
+INSERT INTO kgwebhook.queue (webhook_id, org_id, event, kind, object_id, url, destination, payload)
+	SELECT 'msg_q' || n, 'beta', 'pay.new', 'pay', n, 'https://common.example/beta', 'https://common.example:443', '{}' FROM generate_series(1, 9) n;
+INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, payload,
+		attempts, next_attempt_at, enqueued_at, xid, reason)
+	SELECT 300 + n, 'msg_d' || n, 'beta', 'pay.new', 'pay', n, 'https://common.example/beta', 'https://common.example:443', '{}',
+	       1, now(), now(), '1', 'secret of beta' FROM generate_series(1, 9) n;
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, attempt, outcome,
+		final, started_at)
+	SELECT 400 + n, 'msg_l' || n, 'beta', 'pay.new', 'pay', n, 'https://common.example/beta', 'https://common.example:443',
+	       1, 'acknowledged', true, now() FROM generate_series(1, 9) n;
+INSERT INTO kgwebhook.subscription (org_id, url, destination, events, description)
+	SELECT 'beta', 'https://sub.example/beta/' || n, 'https://sub.example:443', '{*}', 'of beta' FROM generate_series(1, 9) n;
+ANALYZE kgwebhook.queue, kgwebhook.dead_letter, kgwebhook.delivery_log, kgwebhook.subscription;
+SET ROLE kgw_trickster;
+CREATE FUNCTION merchants.same(text, text) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+	IF $1 LIKE '%beta%' THEN RAISE WARNING 'seen: %', $1; END IF;
+	RETURN $1 = $2;
+END $$;
+CREATE OPERATOR merchants.=== (FUNCTION = merchants.same, LEFTARG = text, RIGHTARG = text, RESTRICT = eqsel);
+SELECT count(*) FROM kgwebhook.delivery_log WHERE url === 'x' OR org_id === 'x';
+SELECT count(*) FROM kgwebhook.dead_letter WHERE url === 'x' OR org_id === 'x';
+SELECT count(*) FROM kgwebhook.deliveries WHERE url === 'x' OR org_id === 'x';
+SELECT count(*) FROM kgwebhook.subscriptions WHERE description === 'x' OR org_id === 'x';
+SELECT count(*) FROM kgwebhook.my_organization WHERE look(org_id) OR org_id === 'x';
+RESET ROLE;
+ROLLBACK;
+SET ROLE kgw_trickster;
 -- a function of a merchant's acts for the merchant, also when a superuser runs it
 CREATE FUNCTION merchants.trap() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT public.kg_redeliver(106) $$;
 CREATE FUNCTION merchants.peep() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT count(*) FROM kgwebhook.deliveries WHERE org_id = 'beta' $$;
