@@ -10,12 +10,12 @@ CREATE FUNCTION kgwebhook.canonical_json(payload pg_catalog.jsonb) RETURNS pg_ca
 COMMENT ON FUNCTION kgwebhook.canonical_json(pg_catalog.jsonb) IS
   'RFC 8785 canonical form; an error for what it cannot represent exactly';
 
-CREATE FUNCTION @extschema@.kg_amend(delivery_id pg_catalog.int8, payload pg_catalog.jsonb) RETURNS pg_catalog.int8
+CREATE FUNCTION kgwebhook.kg_amend(delivery_id pg_catalog.int8, payload pg_catalog.jsonb) RETURNS pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     corrected jsonb;
-    caller name := CASE current_setting('role') WHEN 'none' THEN session_user ELSE current_setting('role')::name END;
+    caller name := pg_get_userbyid(kgwebhook.caller());
     dead kgwebhook.dead_letter;
 BEGIN
     IF delivery_id IS NULL OR payload IS NULL THEN
@@ -58,5 +58,11 @@ BEGIN
     RETURN kg_amend.delivery_id;
 END
 $$;
+COMMENT ON FUNCTION kgwebhook.kg_amend(pg_catalog.int8, pg_catalog.jsonb) IS
+  'does what kg_amend() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_amend(delivery_id pg_catalog.int8, payload pg_catalog.jsonb) RETURNS pg_catalog.int8
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_amend(pg_catalog.int8, pg_catalog.jsonb) IS
   'corrects the payload of a dead letter and queues it; kgwebhook.amendment records who did so';

@@ -3,9 +3,15 @@
  *		The delivery page.
  */
 
-CREATE FUNCTION @extschema@.kg_dashboard() RETURNS pg_catalog.text
+CREATE FUNCTION kgwebhook.kg_dashboard() RETURNS pg_catalog.text
     LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_dashboard';
+COMMENT ON FUNCTION kgwebhook.kg_dashboard() IS
+  'does what kg_dashboard() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_dashboard() RETURNS pg_catalog.text
+    LANGUAGE c STABLE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_dashboard() IS
   'the delivery page: one self-contained HTML document';
 

@@ -62,6 +62,11 @@ RESET ROLE;
 SET ROLE kgw_monitor;
 SELECT kg_dashboard() LIKE '%is shown to roles that may read <code>kgwebhook.delivery_log</code>%' AS without_bodies;
 RESET ROLE;
+-- a function of another's shows what its owner may see
+CREATE FUNCTION pg_temp.page() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT public.kg_dashboard()';
+ALTER FUNCTION pg_temp.page() OWNER TO kgw_monitor;
+SELECT pg_temp.page() LIKE '%is shown to roles that may read <code>kgwebhook.delivery_log</code>%' AS without_bodies;
+DROP FUNCTION pg_temp.page();
 
 --
 -- What third parties write is text, and no more than there is room for

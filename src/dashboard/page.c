@@ -111,12 +111,21 @@ append_body(KgwPage *page)
 	(void) kgw_page_part_draw(page, kgw_deliveries_draw, "Deliveries");
 }
 
-/* Whether row security shows the caller all of the log: it has no policy but ours, for no merchant's role. */
+/* The role that called, as whom the function does not run (api/caller.c). */
+static Oid
+caller_of_page(void)
+{
+	KgwFacts	facts = {kgw_query_rows_read("SELECT kgwebhook.caller()::pg_catalog.int8", 0, NULL, NULL), 0};
+
+	return (Oid) kgw_query_rows_count(&facts, 1);
+}
+
+/* Whether row security shows a role all of the log: it has no policy but ours, for no merchant's role. */
 static bool
-sees_every_row(void)
+sees_every_row(Oid role)
 {
 	Oid			types[] = {OIDOID};
-	Datum		args[] = {ObjectIdGetDatum(GetOuterUserId())};
+	Datum		args[] = {ObjectIdGetDatum(role)};
 	KgwFacts	facts = {.row = 0};
 
 	facts.table = kgw_query_rows_read("SELECT NOT pg_catalog.has_function_privilege($1,"
@@ -130,15 +139,16 @@ sees_every_row(void)
 
 /*
  * What was sent and answered is in the log.  Who may read that, all of it, may
- * read it here.  The function runs as its owner; who calls is asked about.
+ * read it here.  The function runs as its owner; what counts is who called.
  */
 static bool
 may_read_bodies(void)
 {
 	Oid			log = kgw_extension_relation("delivery_log");
+	Oid			role = caller_of_page();
 
-	return pg_class_aclcheck(log, GetOuterUserId(), ACL_SELECT) == ACLCHECK_OK &&
-		(check_enable_rls(log, GetOuterUserId(), true) != RLS_ENABLED || sees_every_row());
+	return pg_class_aclcheck(log, role, ACL_SELECT) == ACLCHECK_OK &&
+		(check_enable_rls(log, role, true) != RLS_ENABLED || sees_every_row(role));
 }
 
 /* Compiling takes longer than these queries do, and no lock is worth waiting for. */

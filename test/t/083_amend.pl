@@ -35,7 +35,9 @@ $receiver->set_secret(sql(q{SELECT kg_create_secret() AS secret \gset
 	SELECT :'secret'}));
 sql(q{CREATE ROLE clerk; CREATE ROLE chief; GRANT USAGE ON SCHEMA kgwebhook TO clerk, chief;
 	GRANT SELECT ON kgwebhook.dead_letter TO clerk, chief;
-	GRANT EXECUTE ON FUNCTION kg_amend(bigint, jsonb) TO clerk});
+	GRANT EXECUTE ON FUNCTION kg_amend(bigint, jsonb) TO clerk;
+	CREATE FUNCTION desk(bigint, jsonb) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT kg_amend($1, $2)';
+	ALTER FUNCTION desk OWNER TO clerk});
 
 #
 # One
@@ -69,12 +71,12 @@ like(sql_error($node, q{SELECT kg_amend(delivery_id, CASE object_id WHEN 'many20
 	FROM kgwebhook.dead_letter WHERE object_id LIKE 'many%' ORDER BY delivery_id}), qr/ERROR:  22003/, 'one of them is still wrong');
 is(sql(q{SELECT (SELECT count(*) FROM kgwebhook.dead_letter), (SELECT count(*) FROM kgwebhook.queue), (SELECT count(*) FROM kgwebhook.amendment)}),
 	'21|0|1', 'so nothing is changed');
-is(sql(q{SELECT count(*) FROM (SELECT kg_amend(delivery_id, jsonb_set(payload, '{data,cart}', to_jsonb(payload #>> '{data,cart}')))
+is(sql(q{SELECT count(*) FROM (SELECT desk(delivery_id, jsonb_set(payload, '{data,cart}', to_jsonb(payload #>> '{data,cart}')))
 	FROM kgwebhook.dead_letter WHERE object_id LIKE 'many%') a}), 20, 'all of them at once');
 is(request_of("many$_")->{json}{data}{cart}, '' . (9007199254740993 + 2 * $_), "many$_ arrives") foreach 1, 10, 20;
 wait_until_settled($node);
 is(sql('SELECT object_id FROM kgwebhook.dead_letter'), 'other', 'what was not named stays');
-is(sql('SELECT count(*), count(DISTINCT amended_by) FROM kgwebhook.amendment'), '21|2', 'each is kept');
+is(sql('SELECT amended_by, count(*) FROM kgwebhook.amendment GROUP BY 1'), 'clerk|21', 'each is kept, under the role that called');
 
 #
 # Refused
