@@ -10,7 +10,8 @@
  *   the statement has ended;
  * - an error has no context: that of a portal may quote its parameters
  *   (log_parameter_max_length_on_error), that of PL/pgSQL the statement;
- * - auto_explain doesn't log the queries inside, with their parameters.
+ * - neither auto_explain nor debug_print_plan, which anyone may set, shows the queries
+ *   inside, with their parameters.
  *
  * What was written before the call (log_statement) or will be by a copy that we
  * can't reach (log_min_duration_statement) can only be told of:
@@ -41,6 +42,14 @@ setting(const char *name)
 	return value != NULL ? value : "";
 }
 
+/* Turn a setting off until kgw_statement_redaction_end(), if it is on. */
+static void
+turn_off(const char *name)
+{
+	if (strcmp(setting(name), "on") == 0)
+		(void) set_config_option(name, "off", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 /*
  * From here to kgw_statement_redaction_end() nothing is told of what happens.  With a
  * statement, which has to be a constant, that is what is shown instead of the
@@ -52,9 +61,8 @@ kgw_statement_redaction_begin(KgwDiscretion *discretion, const char *statement)
 	discretion->context = error_context_stack;
 	error_context_stack = NULL;
 	discretion->guc_level = NewGUCNestLevel();
-	if (strcmp(setting("auto_explain.log_nested_statements"), "on") == 0)
-		(void) set_config_option("auto_explain.log_nested_statements", "off",
-								 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	turn_off("auto_explain.log_nested_statements");
+	turn_off("debug_print_plan");
 	if (statement == NULL)
 		return;
 	debug_query_string = statement;

@@ -73,6 +73,12 @@ $node->poll_query_until('postgres',
 	q{SELECT current_setting('auto_explain.log_min_duration') = '-1'}) or die;
 nowhere('made here');
 
+# nor by the plans of what runs inside, which any caller may have printed
+(undef, undef, my $plans) = $node->psql('postgres',
+	q{SELECT kg_create_secret('plans'); SET debug_print_plan = on; SET client_min_messages = log; SELECT kg_rotate_secret('plans')});
+like($plans, qr/PLANNEDSTMT/, 'plans are printed');
+unlike($plans, qr/@{[ join ' ', unpack 'C*', 'whsec_' ]}/, 'but none with a secret');
+
 #
 # What is passed in
 #
