@@ -103,7 +103,15 @@ CREATE FUNCTION kgwebhook.source_findings() RETURNS SETOF kgwebhook.finding
                 WHEN 'disabled' THEN format('ALTER SUBSCRIPTION %I ENABLE;', s.subscription)
                 WHEN 'broken' THEN format('Correct what the reason names, or: SELECT * FROM kg_skip(%L);', s.source) END
       FROM kgwebhook.source_states() t JOIN kgwebhook.source s ON s.source = t.source
-     WHERE t.state <> 'streaming'
+     /* a standby applies nothing: its primary does */
+     WHERE t.state <> 'streaming' AND NOT pg_is_in_recovery()
+    UNION ALL
+    SELECT 330, format('Nothing arrives: subscription "%s" brings no changes', b.subscription), initcap(left(b.why, 1)) || substr(b.why, 2) || '.',
+           CASE b.why WHEN 'it is disabled' THEN format('ALTER SUBSCRIPTION %I ENABLE;', b.subscription)
+                ELSE 'Correct what the server''s log says about it.' END
+      FROM kgwebhook.broken_subscriptions() b
+     WHERE NOT pg_is_in_recovery()
+       AND NOT EXISTS (SELECT FROM kgwebhook.source s WHERE s.subscription = b.subscription)
     UNION ALL
     SELECT 234, format('source "%s" keeps little more WAL for this node', l.source),
            format('%s may still be written there before the slot is lost.', pg_size_pretty(l.safe_wal_size)),

@@ -49,6 +49,8 @@ $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->append_conf('postgresql.conf', 'kgwebhook.enabled = on');
 $standby->start;
 insert_intent($primary, "later$_", $receiver->url) foreach 1 .. 20;
+$primary->safe_psql('postgres', q{INSERT INTO kgwebhook.source (source, node, subscription, slot, publication)
+	VALUES ('elsewhere', 'here', 's', 's', 'p')});
 $primary->wait_for_catchup($standby);
 is( $standby->safe_psql('postgres',
 		'SELECT queue_depth, workers, worker_state FROM kgwebhook.stats'),
@@ -58,6 +60,11 @@ is( $standby->safe_psql(
 		'postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'kgwebhook'}),
 	0,
 	'and has no process that could send');
+is( $standby->safe_psql('postgres', 'SELECT severity, finding FROM kg_status()'),
+	'info|this server is a standby, and sends nothing',
+	'kg_status() finds no fault with it, not even that it follows no source');
+$primary->safe_psql('postgres', 'DELETE FROM kgwebhook.source');
+$primary->wait_for_catchup($standby);
 my ($status, undef, $stderr) = $standby->psql('postgres', 'SELECT kg_adopt()');
 like($stderr, qr/ERROR:  cannot execute .* (in a read-only transaction|during recovery)/,
 	'and can not be adopted');

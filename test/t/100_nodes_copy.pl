@@ -96,6 +96,9 @@ $node->safe_psql('postgres', 'DELETE FROM kgwebhook.subscription; DELETE FROM kg
 state_is('idle', 'a source that streams: idle');
 $node->safe_psql('postgres', 'ALTER SUBSCRIPTION s DISABLE');
 state_is('source broken', 'disabled: source broken');
+is( $node->safe_psql('postgres', q{SELECT severity, finding, remedy FROM kg_status() WHERE finding ~ 'subscription'}),
+	'critical|Nothing arrives: subscription "s" brings no changes|ALTER SUBSCRIPTION s ENABLE;',
+	'and kg_status() says which, and what to do');
 $node->safe_psql('postgres', 'ALTER SUBSCRIPTION s ENABLE');
 state_is('idle', 'enabled: idle');
 $source->stop('immediate');
