@@ -199,7 +199,9 @@ BEGIN
                                    it.org_id);
         END IF;
         RETURN told;
-    ELSIF it.next_attempt_at < now() - '1 minute'::interval THEN
+    ELSIF (SELECT s.is_full FROM kgwebhook.slots s) THEN
+        RETURN 'It waits for its turn: the workers are busy with other destinations.';
+    ELSIF it.next_attempt_at < now() - '1 minute'::interval AND kgwebhook.may_hang() THEN
         RETURN format(E'Its time came at %s, nothing holds it, and it is not sent: a worker may hang.\nWhat to do: %s',
                       date_trunc('second', it.next_attempt_at), kgwebhook.restart_remedy());
     END IF;

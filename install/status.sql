@@ -223,7 +223,7 @@ CREATE FUNCTION kgwebhook.pause_findings() RETURNS SETOF kgwebhook.finding
                 OR a.failing_since < now() - '10 minutes'::interval
                    /* else it is a finding of those that wait */
                    AND NOT EXISTS (SELECT FROM kgwebhook.queue q
-                                    WHERE q.subscription_id = a.subscription_id AND q.attempts > 0)
+                                    WHERE q.subscription_id = a.subscription_id AND q.attempts > q.attempts_before)
              ORDER BY coalesce(a.disabled_at, a.paused_at, a.failing_since) DESC LIMIT 20) s
 $$;
 COMMENT ON FUNCTION kgwebhook.pause_findings() IS
@@ -292,6 +292,21 @@ $$;
 COMMENT ON FUNCTION kgwebhook.restart_remedy() IS
   'what to do about a worker that hangs';
 
+/*
+ * What is due and not sent waits for a slot while they are full, and one who has just
+ * started has not come to it yet, however long the server was down before.
+ */
+CREATE FUNCTION kgwebhook.may_hang() RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT NOT (SELECT s.is_full FROM kgwebhook.slots s)
+       AND NOT EXISTS (SELECT FROM pg_stat_activity a
+                        WHERE a.backend_type = 'kgwebhook worker' AND a.datname = current_database()
+                          AND a.backend_start > clock_timestamp() - '5 seconds'::interval)
+$$;
+COMMENT ON FUNCTION kgwebhook.may_hang() IS
+  'whether a delivery that is due, and that nothing holds, is a sign of a worker that hangs';
+
 /* Receivers that do not acknowledge, organizations without a secret, what is late. */
 CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -300,15 +315,17 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     everything AS (SELECT EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination = '*') AS paused),
     waiting AS MATERIALIZED (
         SELECT b.destination, b.org_id, b.subscription_id, b.url, b.delivery_id, b.stands_for, b.attempts, b.next_attempt_at, b.enqueued_at,
+               /* since it was last queued again */
+               b.attempts > b.attempts_before AND isfinite(b.next_attempt_at) AS is_tried,
                min(b.delivery_id) OVER (PARTITION BY b.destination, b.org_id, b.kind, b.object_id, b.subscription_id) AS first
           FROM kgwebhook.backlog b),
     /* brought down to endpoints in one pass */
     endpoint AS MATERIALIZED (
         SELECT q.destination, q.org_id, q.subscription_id, split_part(q.url, '?', 1) AS url,
                round(sum(q.stands_for))::int8 AS waiting, CASE WHEN max(q.stands_for) > 1 THEN 'about ' ELSE '' END AS about, min(q.enqueued_at) AS oldest,
-               round(sum(q.stands_for) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)))::int8 AS tried,
-               min(q.delivery_id) FILTER (WHERE q.attempts > 0 AND isfinite(q.next_attempt_at)) AS head,
-               min(q.next_attempt_at) FILTER (WHERE q.attempts > 0) AS next_try, min(q.next_attempt_at) AS due,
+               round(sum(q.stands_for) FILTER (WHERE q.is_tried))::int8 AS tried,
+               min(q.delivery_id) FILTER (WHERE q.is_tried) AS head,
+               min(q.next_attempt_at) FILTER (WHERE q.is_tried) AS next_try, min(q.next_attempt_at) AS due,
                max(q.attempts) AS attempts,
                count(*) FILTER (WHERE NOT isfinite(q.next_attempt_at)) AS keyless,
                count(*) FILTER (WHERE q.next_attempt_at < now() - '10 minutes'::interval) AS overdue
@@ -335,10 +352,12 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                                  AND NOT coalesce(w.backing_off AND a.started_at < w.last_success, false)) f),
     receiver AS (
         SELECT f.destination, coalesce(bool_or(f.backing_off), false) AS backing_off,
-               count(*) AS endpoints, min(f.url) AS url, min(f.org_id) AS org_id, count(DISTINCT f.org_id) AS orgs,
+               count(*) AS endpoints, count(DISTINCT f.org_id) AS orgs,
                sum(f.waiting)::int8 AS waiting, max(f.about) AS about, sum(f.tried)::int8 AS tried, min(f.since) AS since, min(f.oldest) AS oldest,
                max(f.attempts) AS attempts, min(f.head) AS head, max(f.failures_in_a_row) AS failures, max(f.in_flight) AS in_flight,
                CASE WHEN bool_or(f.backing_off) THEN greatest(min(f.probe_at), min(f.due)) ELSE min(f.next_try) END AS next_try,
+               /* cause and remedy are of one endpoint: the one that has waited longest */
+               (array_agg(f.url ORDER BY f.head))[1] AS url, (array_agg(f.org_id ORDER BY f.head))[1] AS org_id,
                (array_agg(f.cause ORDER BY f.head))[1] AS cause, (array_agg(f.outcome ORDER BY f.head))[1] AS outcome,
                (array_agg(f.error ORDER BY f.head))[1] AS error, (array_agg(f.response_status ORDER BY f.head))[1] AS response_status
           FROM failing f GROUP BY f.destination, f.part
@@ -421,7 +440,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
            kgwebhook.restart_remedy()
       FROM late l, (SELECT coalesce(bool_or(n.last_success > now() - '10 minutes'::interval), false) AS acknowledged_lately FROM notice n) w,
            kgwebhook.worker_stats() s
-     WHERE l.deliveries > 0 AND s.worker_state IN ('idle', 'busy', 'source broken')
+     WHERE l.deliveries > 0 AND s.worker_state IN ('idle', 'busy') AND kgwebhook.may_hang()
 $$;
 COMMENT ON FUNCTION kgwebhook.receiver_findings() IS
   'the part of kg_status() about receivers, secrets and what is late';
@@ -430,22 +449,27 @@ COMMENT ON FUNCTION kgwebhook.receiver_findings() IS
 CREATE FUNCTION kgwebhook.slow_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
+    WITH slow AS MATERIALIZED (
+        SELECT * FROM (SELECT l.destination, l.org_id, split_part(l.url, '?', 1) AS url, count(*) AS requests,
+                              percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms) AS ms, min(l.started_at) AS since
+                         FROM kgwebhook.delivery_log l
+                        WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
+                          AND l.started_at > now() - '10 minutes'::interval
+                          AND l.outcome = 'acknowledged' AND NOT l.is_test
+                        GROUP BY 1, 2, 3) a
+         WHERE a.ms > extract(epoch FROM current_setting('kgwebhook.request_timeout')::interval) * 250),
+    /* by endpoint, because others at the same host may be waiting for something else */
+    endpoint AS (
+        SELECT b.destination, b.org_id, split_part(b.url, '?', 1) AS url, round(sum(b.stands_for))::int8 AS waiting,
+               CASE WHEN max(b.stands_for) > 1 THEN 'about ' ELSE '' END AS about
+          FROM kgwebhook.backlog b WHERE EXISTS (SELECT FROM slow) GROUP BY 1, 2, 3)
     SELECT 112,
            format('%s (organization %s) acknowledges, but takes %s s a request, %s', left(s.url, 200), left(s.org_id, 100), round(s.ms::numeric / 1000, 1),
-                  CASE WHEN q.waiting = 10000 THEN 'at least ' ELSE '' END || kgwebhook.count_text(q.waiting, 'delivery waits', 'deliveries wait')),
+                  q.about || kgwebhook.count_text(q.waiting, 'delivery waits', 'deliveries wait')),
            format('%s since %s.  A receiver that is slow gets its share of the worker''s slots and no more, so that others are not held up.',
                   kgwebhook.count_text(s.requests, 'request', 'requests'), kgwebhook.time_text(s.since)),
            format('Ask organization %s to have its receiver answer first and work later.', left(s.org_id, 100))
-      FROM (SELECT l.destination, l.org_id, split_part(l.url, '?', 1) AS url, count(*) AS requests,
-                   percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms) AS ms, min(l.started_at) AS since
-              FROM kgwebhook.delivery_log l
-             WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
-               AND l.started_at > now() - '10 minutes'::interval
-               AND l.outcome = 'acknowledged' AND NOT l.is_test
-             GROUP BY 1, 2, 3) s
-     CROSS JOIN LATERAL (SELECT count(*) AS waiting
-                           FROM (SELECT FROM kgwebhook.queue r WHERE r.destination = s.destination LIMIT 10000) c) q
-     WHERE s.ms > extract(epoch FROM current_setting('kgwebhook.request_timeout')::interval) * 250 AND q.waiting > 0
+      FROM slow s JOIN endpoint q ON q.destination = s.destination AND q.org_id = s.org_id AND q.url = s.url
      ORDER BY q.waiting DESC LIMIT 10
 $$;
 COMMENT ON FUNCTION kgwebhook.slow_findings() IS
@@ -456,14 +480,15 @@ CREATE FUNCTION kgwebhook.dead_letter_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT 208,
-           format('%s: %s', kgwebhook.count_text(d.letters, 'delivery was given up', 'deliveries were given up'), left(d.reason, 200)),
+           format('%s%s: %s', CASE WHEN d.all_letters = 20000 THEN 'at least ' ELSE '' END,
+                  kgwebhook.count_text(d.letters, 'delivery was given up', 'deliveries were given up'), left(d.reason, 200)),
            CASE WHEN d.letters = 1 THEN format('It is %s %s of organization %s, to %s, given up at %s.', left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.time_text(d.last))
                 ELSE format('The last is %s %s of organization %s, to %s, given up at %s; the first was at %s.',
                             left(d.kind, 60), left(d.object_id, 100), left(d.org_id, 100), left(d.url, 200), kgwebhook.time_text(d.last), kgwebhook.time_text(d.first)) END
            || '  Nothing happens by itself.',
            CASE WHEN d.invalid OR d.letters = 1 THEN kgwebhook.dead_letter_remedy(d.delivery_id, d.reason)
                 ELSE format('When their receivers take them: SELECT kg_recover(%L);', date_trunc('second', d.enqueued)) END
-      FROM (SELECT regexp_replace(l.reason, '^gave up after [0-9]+ attempts', 'gave up') AS reason, count(*) AS letters,
+      FROM (SELECT regexp_replace(l.reason, '^gave up after [0-9]+ attempts', 'gave up') AS reason, count(*) AS letters, sum(count(*)) OVER () AS all_letters,
                    max(l.died_at) AS last, min(l.died_at) AS first, min(l.enqueued_at) AS enqueued,
                    bool_and(l.reason LIKE 'invalid:%') AS invalid,
                    (array_agg(l.delivery_id ORDER BY l.died_at DESC))[1] AS delivery_id,

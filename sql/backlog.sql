@@ -40,4 +40,29 @@ SELECT v, a, pg_temp.reads_all(format('SELECT * FROM kgwebhook.%s %s', v, a))
   FROM unnest(ARRAY['deliveries', 'pending', 'unacknowledged']) v,
 	   unnest(ARRAY['WHERE object_id = ''o7777''', 'WHERE org_id = ''keyless''', 'ORDER BY delivery_id DESC LIMIT 20']) a ORDER BY 1, 2;
 SELECT pg_temp.reads_all('SELECT * FROM kgwebhook.destinations WHERE destination = ''https://b:443''');
+
+-- several organizations at one host: each has its own figures
+TRUNCATE kgwebhook.queue;
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, attempt, outcome, final, started_at, duration_ms)
+SELECT n, 'msg_s' || n, org, 'e.new', 'e', 's' || n, 'https://c/' || org, 'https://c:443', 1, 'acknowledged', true, now() - interval '1 minute', 14000
+  FROM generate_series(1, 5) n, unnest(ARRAY['idle', 'slow']) org;
+INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, payload, attempts, attempts_before, next_attempt_at)
+SELECT n, 'msg_c' || n, 'slow', 'e.new', 'e', 'slow' || n, 'https://c/slow', 'https://c:443', '{}', 0, 0, now() + interval '1 hour'
+  FROM generate_series(1, 3) n;
+INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, payload, attempts, attempts_before, next_attempt_at)
+VALUES (11, 'msg_11', 'recovered', 'e.new', 'e', 'r', 'https://d/', 'https://d:443', '{}', 4, 4, now() + interval '1 hour'),
+       (12, 'msg_12', 'second', 'e.new', 'e', 'b', 'https://d/second', 'https://d:443', '{}', 4, 4, now() + interval '1 hour'),
+       (13, 'msg_13', 'second', 'e.new', 'e', 'c', 'https://d/second', 'https://d:443', '{}', 5, 4, now() + interval '1 hour');
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, attempt, outcome, final, response_status, error, started_at, duration_ms)
+SELECT delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, attempts, 'rejected', false, 500, 'answered with status 500', now() - interval '1 minute', 5
+  FROM kgwebhook.queue WHERE attempts > 0;
+SELECT finding FROM kgwebhook.slow_findings();
+-- what was queued again and not tried since says nothing about its receiver
+SELECT regexp_replace(finding, 'since [0-9:]+', 'since ...') FROM kgwebhook.receiver_findings();
+
+-- more than are counted
+INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason)
+SELECT n, 'msg_d' || n, 'acme', 'e.new', 'e', 'd' || n, 'https://a/', 'https://a:443', '{}', 12, now(), now(), pg_current_xact_id(),
+	   'gave up after 12 attempts: answered with status 404' FROM generate_series(1, 20001) n;
+SELECT finding FROM kgwebhook.dead_letter_findings();
 ROLLBACK;

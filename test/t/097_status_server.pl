@@ -292,11 +292,16 @@ $on_call->finds_all_well('and then nothing waits');
 #
 # A worker that hangs
 #
+sql(q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE backend_type = 'kgwebhook worker' AND datname = 'postgres'});
+$node->poll_query_until('postgres', q{SELECT worker_state = 'idle' FROM kgwebhook.stats}) or die 'no worker';
 my ($pid) = worker_pids($node, 'postgres');
 kill 'STOP', $pid;
 # a destination that has not just acknowledged something
 insert_intent($node, 'stuck', $receiver->url =~ s/127\.0\.0\.1/localhost/r);
 sql(q{UPDATE kgwebhook.queue SET next_attempt_at = now() - interval '11 min'});
+is( sql(qq{SELECT string_agg(finding, '; ') FROM kg_status(), pg_stat_activity
+	WHERE pid = $pid AND clock_timestamp() - backend_start < '4 s' AND finding ~ 'late'}),
+	'', 'it is not said of a worker that has just started, however old what waits is');
 my $late = $on_call->finds(qr/1 delivery is late since/);
 $on_call->explains('stuck',
 	'the cause' => qr/^Its time came at [0-9-]{10} [0-9:+]+, nothing holds it, and it is not sent: a worker may hang\.$/m,
