@@ -293,8 +293,8 @@ COMMENT ON FUNCTION kgwebhook.restart_remedy() IS
   'what to do about a worker that hangs';
 
 /*
- * What is due and not sent waits for a slot while they are full, and one who has just
- * started has not come to it yet, however long the server was down before.
+ * What is due and not sent waits for a slot while they are full; and a worker that has
+ * just started has not come to it yet, however long the server was down before.
  */
 CREATE FUNCTION kgwebhook.may_hang() RETURNS pg_catalog.bool
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -106,7 +106,7 @@ CREATE FUNCTION kgwebhook.source_findings() RETURNS SETOF kgwebhook.finding
      /* a standby applies nothing: its primary does */
      WHERE t.state <> 'streaming' AND NOT pg_is_in_recovery()
     UNION ALL
-    SELECT 330, format('Nothing arrives: subscription "%s" brings no changes', b.subscription), initcap(left(b.why, 1)) || substr(b.why, 2) || '.',
+    SELECT 330, format('Nothing arrives: subscription "%s" brings no changes', b.subscription), upper(left(b.why, 1)) || substr(b.why, 2) || '.',
            CASE b.why WHEN 'it is disabled' THEN format('ALTER SUBSCRIPTION %I ENABLE;', b.subscription)
                 ELSE 'Correct what the server''s log says about it.' END
       FROM kgwebhook.broken_subscriptions() b
