@@ -60,9 +60,10 @@ COMMENT ON COLUMN kgwebhook.source_look.behind IS 'bytes of WAL that this node h
 COMMENT ON COLUMN kgwebhook.source_look.beat IS 'the number of the heartbeat that was sent last';
 COMMENT ON COLUMN kgwebhook.source_look.beat_sent_at IS 'when it was sent';
 
+/* Read by its index without knowing a collation, as kgwebhook.subscription is: hence "C". */
 CREATE TABLE kgwebhook.route (
-    source   pg_catalog.text NOT NULL,
-    org_id   pg_catalog.text NOT NULL,
+    source   pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    org_id   pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
     node     pg_catalog.text NOT NULL,
     previous pg_catalog.text,
     released pg_catalog.bool,

@@ -135,6 +135,24 @@ $source->safe_psql('postgres', q{UPDATE orders SET status = 'back' WHERE id = 'p
 is($got[6]{json}{status}, 'back', 'it goes on');
 
 #
+# Routes are found whatever the database's collation is
+#
+SKIP:
+{
+	skip 'PostgreSQL is built without ICU', 1
+	  if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i'}) == 0;
+	$node->safe_psql('postgres', q{CREATE DATABASE icu TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en'});
+	is( $node->safe_psql('icu', q{
+			SET client_min_messages = warning;
+			CREATE EXTENSION kgwebhook CASCADE;
+			INSERT INTO kgwebhook.route (source, org_id, node, released, seq)
+				SELECT 's', o, 'n', true, 1 FROM unnest('{a,B,c,D,e,F}'::text[]) o;
+			SELECT count(*) FROM kgwebhook.route WHERE kgwebhook.route_state('s', 'n', org_id) = 'mine'}),
+		6, 'each route is found where capitals are sorted between small letters');
+	$node->safe_psql('postgres', 'DROP DATABASE icu');
+}
+
+#
 # The end
 #
 $node->safe_psql('postgres', q{SELECT kg_unfollow('src')});
