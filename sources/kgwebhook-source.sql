@@ -463,8 +463,9 @@ BEGIN
                 $t$ $f$, relation::oid, wanted, type);
             EXECUTE format('COMMENT ON FUNCTION kgsource.set_%s() IS %L', relation::oid,
                            format('trigger of %s: a row that changes has another %I', relation, wanted));
-            EXECUTE format('CREATE OR REPLACE TRIGGER zz_kgsource_version BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION kgsource.set_%s()',
-                           relation, relation::oid);
+            -- always true; by it, the column cannot be dropped from under the trigger, which would fail each payment
+            EXECUTE format('CREATE OR REPLACE TRIGGER zz_kgsource_version BEFORE INSERT OR UPDATE ON %s FOR EACH ROW WHEN (NEW.%3$I IS NULL OR NEW.%3$I IS NOT NULL) EXECUTE FUNCTION kgsource.set_%2$s()',
+                           relation, relation::oid, wanted);
         END IF;
     END LOOP;
 END
