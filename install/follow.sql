@@ -253,14 +253,23 @@ $$;
 COMMENT ON FUNCTION kgwebhook.mark_followed(pg_catalog.regclass, pg_catalog.text, pg_catalog.text) IS
   'makes a table a followed one, which only its source writes, or an ordinary one again';
 
+/* Called before a slot is created: it may be there although its creation was interrupted. */
+CREATE FUNCTION kgwebhook.drop_slot_at_abort(source pg_catalog.text, slot pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT kgwebhook.at_source_end(source, format('SELECT pg_catalog.pg_drop_replication_slot(s.slot_name) FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = %L', slot), false, '')
+$$;
+COMMENT ON FUNCTION kgwebhook.drop_slot_at_abort(pg_catalog.text, pg_catalog.text) IS
+  'drops a slot at a source, if there is one, should this transaction be rolled back';
+
 /* A slot at the source; it goes again should this transaction be rolled back. */
 CREATE FUNCTION kgwebhook.make_slot(source pg_catalog.text, slot pg_catalog.text, version pg_catalog.int4) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
+    PERFORM kgwebhook.drop_slot_at_abort(source, slot);
     PERFORM kgwebhook.at_source(source, format('SELECT slot_name FROM pg_catalog.pg_create_logical_replication_slot(%L, ''pgoutput'', false, false%s)',
                                                slot, CASE WHEN version >= 170000 THEN ', true' END));
-    PERFORM kgwebhook.at_source_end(source, format('DROP_REPLICATION_SLOT %s WAIT', slot), false, '');
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.make_slot(pg_catalog.text, pg_catalog.text, pg_catalog.int4) IS

@@ -90,6 +90,9 @@ DECLARE
     added int8;
     all_of_them text := CASE WHEN whole THEN 'true' ELSE 'false' END;
     list text := (SELECT string_agg(quote_ident(c), ', ') FROM unnest(columns) c);
+    /* an identity column that is always generated may be inserted, but never updated */
+    settable text[] := ARRAY(SELECT c FROM unnest(columns) WITH ORDINALITY u (c, n) JOIN pg_attribute a ON a.attrelid = relation AND a.attname = c
+                              WHERE a.attidentity <> 'a' ORDER BY n);
 BEGIN
     SELECT * INTO w FROM kgwebhook.watch k WHERE k.relation = merge_rows.relation;
     SELECT string_agg(format('t.%1$I = s.%1$I', a.attname), ' AND ') INTO same
@@ -107,8 +110,9 @@ BEGIN
         EXECUTE format('SELECT count(*) FROM %1$s t WHERE %3$s AND NOT EXISTS (SELECT FROM pg_temp.kgwebhook_there s WHERE %2$s)', relation, same, all_of_them) INTO gone;
         RETURN;
     END IF;
-    EXECUTE format('UPDATE %1$s t SET (%4$s) = (SELECT %5$s) FROM pg_temp.kgwebhook_there s WHERE %2$s AND %3$s', relation, same, differs, list,
-                   (SELECT string_agg(format('s.%1$I', c), ', ') FROM unnest(columns) c));
+    EXECUTE format('UPDATE %1$s t SET (%4$s) = (SELECT %5$s) FROM pg_temp.kgwebhook_there s WHERE %2$s AND %3$s', relation, same, differs,
+                   (SELECT string_agg(quote_ident(c), ', ') FROM unnest(settable) c),
+                   (SELECT string_agg(format('s.%1$I', c), ', ') FROM unnest(settable) c));
     GET DIAGNOSTICS changed = ROW_COUNT;
     EXECUTE format('INSERT INTO %1$s (%3$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM pg_temp.kgwebhook_there s WHERE NOT EXISTS (SELECT FROM %1$s t WHERE %2$s)', relation, same, list);
     GET DIAGNOSTICS added = ROW_COUNT;
@@ -177,9 +181,9 @@ BEGIN
     PERFORM kgwebhook.at_source_end(s.source, 'ROLLBACK', false, '');
     PERFORM kgwebhook.at_source(s.source, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     IF NOT dry_run THEN
+        PERFORM kgwebhook.drop_slot_at_abort(s.source, new_slot);
         PERFORM kgwebhook.at_source(s.source, format('CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (SNAPSHOT ''use''%s)', new_slot,
                                                      CASE WHEN (there ->> 'version')::int >= 170000 THEN ', FAILOVER' END));
-        PERFORM kgwebhook.at_source_end(s.source, format('DROP_REPLICATION_SLOT %s WAIT', new_slot), false, '');
         PERFORM kgwebhook.read_routes(s.source);
     END IF;
     FOR relation IN SELECT w.relation FROM kgwebhook.watch w WHERE w.source = s.source ORDER BY w.relation::text LOOP
@@ -229,8 +233,8 @@ BEGIN
     FOR w IN SELECT * FROM kgwebhook.watch k WHERE k.source = which ORDER BY k.relation::text LOOP
         relation := w.relation;
         name := (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = w.relation);
-        facts := format('pg_catalog.concat_ws('' '', %s, t.%I, %s)', coalesce(format('t.%I', w.org_column), '''default'''), w.status_column,
-                        coalesce(format('t.%I', w.version_column), ''''''));
+        facts := format('pg_catalog.concat_ws('' '', %s, t.%I, %s)', CASE WHEN w.org_column IS NULL THEN '''default''' ELSE format('t.%I', w.org_column) END, w.status_column,
+                        CASE WHEN w.version_column IS NULL THEN '''''' ELSE format('t.%I', w.version_column) END);
         buckets := format('SELECT pg_catalog.json_build_array(b, pg_catalog.count(*), pg_catalog.sum(h)) FROM (SELECT (''x'' || pg_catalog.substr(pg_catalog.md5(pg_catalog.format(''%%s'', t.%1$I)), 1, 3))::bit(12)::int AS b,
                                   (''x'' || pg_catalog.substr(pg_catalog.md5(pg_catalog.format(''%%s'', t.%1$I) || '' '' || %2$s), 1, 8))::bit(32)::bigint AS h FROM %3$s t) q GROUP BY b', w.id_column, facts, name);
         suspects := NULL;

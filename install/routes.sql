@@ -67,14 +67,19 @@ $$;
 COMMENT ON FUNCTION kgwebhook.note_route(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.bool, pg_catalog.int8) IS
   'notes a route of a source, unless a later one is known';
 
-/* The routes of a source as they are there now. */
+/* The routes of a source as they are there now: one that is gone there goes here. */
 CREATE FUNCTION kgwebhook.read_routes(source pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    there jsonb;
 BEGIN
+    SELECT coalesce(jsonb_agg(a::jsonb), '[]') INTO there FROM kgwebhook.at_source(read_routes.source,
+        'SELECT pg_catalog.row_to_json(s) FROM kgsource.stream s WHERE s.what IN (''route'', ''first'')') a;
+    DELETE FROM kgwebhook.route k
+     WHERE k.source = read_routes.source AND NOT EXISTS (SELECT FROM jsonb_array_elements(there) r WHERE r ->> 'name' = k.org_id);
     PERFORM kgwebhook.note_route(read_routes.source, r ->> 'name', r ->> 'node', r ->> 'previous', (r ->> 'released')::bool, (r ->> 'seq')::int8)
-       FROM (SELECT a::jsonb FROM kgwebhook.at_source(read_routes.source,
-                 'SELECT pg_catalog.row_to_json(s) FROM kgsource.stream s WHERE s.what IN (''route'', ''first'')') a) q (r);
+       FROM jsonb_array_elements(there) r;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.read_routes(pg_catalog.text) IS

@@ -35,13 +35,16 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/fd.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "follow/source_connection.h"
+#include "follow/source_query.h"
+
+/* So long we wait for the source at the end of a transaction, milliseconds. */
+#define END_PATIENCE 5000
 
 /* A command for the end of the transaction. */
 typedef struct KgwDeed
@@ -65,15 +68,22 @@ static List *connections;
 static MemoryContext transaction_memory;
 static bool registered;
 
-/* Carry out a command when nothing may fail any more; false if it could not be. */
+/*
+ * Carry out a command when nothing may fail any more; false if it could not be.  It may
+ * have to wait there, as for a slot that is in use; our locks are held all the while, and
+ * nothing interrupts it.  A process that was told to end has left its query running.
+ */
 static bool
 carry_out(KgwSourceConnection *c, const char *command)
 {
-	PGresult   *result = PQexec(c->conn, command);
-	ExecStatusType status = PQresultStatus(result);
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), END_PATIENCE);
 
-	PQclear(result);
-	return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
+	if (PQtransactionStatus(c->conn) == PQTRANS_ACTIVE)
+	{
+		kgw_source_query_cancel(c->conn);
+		(void) kgw_source_query_finish(c->conn, until);
+	}
+	return PQsendQuery(c->conn, command) && kgw_source_query_finish(c->conn, until);
 }
 
 static void
@@ -99,7 +109,7 @@ tell_of_failure(const KgwSourceConnection *c, const KgwDeed *deed)
 	ereport(WARNING,
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("could not clean up at source \"%s\"", c->source),
-			 errdetail("The source went away just then, or refused."),
+			 errdetail("The source went away just then, refused, or did not answer in time."),
 			 errhint("Run this at the source: %s", deed->by_hand != NULL ? deed->by_hand :
 					 deed->command)));
 }
@@ -222,27 +232,6 @@ raise_error(const char *source, PGconn *conn, PGresult *result)
 			 errmsg("source \"%s\": %s", source, message),
 			 detail != NULL ? errdetail("%s", detail) : 0,
 			 hint != NULL ? errhint("%s", hint) : 0));
-}
-
-/* Wait for the answer of a query without missing a cancellation. */
-static PGresult *
-next_result(PGconn *conn)
-{
-	while (PQisBusy(conn))
-	{
-		int			events = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE |
-											   WL_EXIT_ON_PM_DEATH, PQsocket(conn), -1L,
-											   PG_WAIT_EXTENSION);
-
-		if (events & WL_LATCH_SET)
-		{
-			ResetLatch(MyLatch);
-			CHECK_FOR_INTERRUPTS();
-		}
-		if ((events & WL_SOCKET_READABLE) && !PQconsumeInput(conn))
-			return NULL;
-	}
-	return PQgetResult(conn);
 }
 
 /*
@@ -383,7 +372,7 @@ List *
 kgw_source_connection_query(const char *source, const char *query)
 {
 	KgwSourceConnection *c = find_or_open(source);
-	PGresult   *result = NULL;
+	PGresult   *volatile result = NULL;
 	PGresult   *next;
 	List	   *values = NIL;
 
@@ -391,7 +380,7 @@ kgw_source_connection_query(const char *source, const char *query)
 		raise_error(source, c->conn, NULL);
 	PG_TRY();
 	{
-		while ((next = next_result(c->conn)) != NULL)
+		while ((next = kgw_source_query_next(c->conn)) != NULL)
 		{
 			PQclear(result);
 			result = next;
@@ -401,12 +390,7 @@ kgw_source_connection_query(const char *source, const char *query)
 	}
 	PG_CATCH();
 	{
-		PGcancel   *cancel = PQgetCancel(c->conn);
-		char		unused[256];
-
-		if (cancel != NULL)
-			(void) PQcancel(cancel, unused, sizeof(unused));
-		PQfreeCancel(cancel);
+		kgw_source_query_cancel(c->conn);
 		while ((next = PQgetResult(c->conn)) != NULL)
 			PQclear(next);
 		PQclear(result);

@@ -60,14 +60,16 @@ $source->safe_psql('postgres', 'DROP PUBLICATION filtered; DROP PUBLICATION othe
 $source->safe_psql('postgres', q{
 	DROP TABLE orders;
 	CREATE TABLE orders (id text, org_id text NOT NULL DEFAULT 'default', status text, version int NOT NULL DEFAULT 0,
-		callback_url text, updated_at timestamptz NOT NULL DEFAULT clock_timestamp(), day int NOT NULL DEFAULT 1, big text,
+		callback_url text, updated_at timestamptz NOT NULL DEFAULT clock_timestamp(), day int NOT NULL DEFAULT 1, big text, number int8 NOT NULL DEFAULT 7,
 		PRIMARY KEY (id, day)) PARTITION BY LIST (day);
 	CREATE TABLE orders_1 PARTITION OF orders FOR VALUES IN (1);
 	CREATE TABLE orders_2 PARTITION OF orders FOR VALUES IN (2)});
 is((prepare_source($source))[0], 0, 'a partitioned table is prepared');
+like(($source->psql('postgres', 'ALTER TABLE orders DROP COLUMN updated_at'))[2],
+	qr/other objects depend on .*trigger zz_kgsource_version on table orders/s, 'the column of the version cannot be dropped');
 my $node = new_delivery_node('node', $secret);
 $node->safe_psql('postgres', q{
-	ALTER TABLE orders ADD COLUMN day int NOT NULL DEFAULT 1, ADD COLUMN big text, DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (id, day);
+	ALTER TABLE orders ADD COLUMN day int NOT NULL DEFAULT 1, ADD COLUMN big text, ADD COLUMN number int8 GENERATED ALWAYS AS IDENTITY, DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (id, day);
 	SELECT count(*) FROM kg_watch('orders', 'order', 'id', 'status', 'callback_url', 'org_id', '{"id": "id", "status": "status", "big": "big", "day": "day"}')});
 follow($node, $source, 'n1');
 
@@ -102,11 +104,14 @@ is(arrived(6), 'yes new', 'what a savepoint has taken back is none');
 # A slot that is gone, and what it had
 #
 wait_until_settled($node);
+committed(q{INSERT INTO kgsource.route (org_id, node) VALUES ('o4', 'n1')});
+wait_for_row($node, q{SELECT EXISTS (SELECT FROM kgwebhook.routes WHERE org_id = 'o4')}, 'a route');
 my $slot = $node->safe_psql('postgres', 'SELECT slot FROM kgwebhook.source');
 $node->stop;
 committed(q{UPDATE orders SET status = 'lost' WHERE id = 'two'});
 committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('unseen', 'new', '$url')});
 committed(q{DELETE FROM orders WHERE id = 'yes'});
+committed(q{DELETE FROM kgsource.route WHERE org_id = 'o4'});
 wait_for_row($source, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = '$slot'");
 committed("SELECT pg_drop_replication_slot('$slot')");
 $node->start;
@@ -115,12 +120,18 @@ like($node->safe_psql('postgres', q{SELECT finding FROM kg_status() WHERE severi
 	qr/source "src" has lost the slot/, 'kg_status() says so');
 is($node->safe_psql('postgres', q{SELECT string_agg(object_id, ' ' ORDER BY object_id) FROM kg_compare()}), 'two unseen yes',
 	'kg_compare() lists what differs');
+is( $node->safe_psql('postgres', q{
+		BEGIN;
+		UPDATE kgwebhook.watch SET version_column = NULL, org_column = NULL;
+		SELECT string_agg(object_id, ' ' ORDER BY object_id) FROM kg_compare();
+		ROLLBACK}), 'two unseen yes', 'also without columns of version and organization');
 is($node->safe_psql('postgres', 'SELECT events, changed, gone FROM kg_resync(dry_run => true)'), '2|2|1', 'a dry run counts');
 is($node->safe_psql('postgres', 'SELECT events, changed, gone FROM kg_resync()'), '2|2|1', 'kg_resync() takes them over');
 wait_for_state($node, 'streaming');
 @got = $receiver->wait_for_requests(8);
 is(join(' ', sort map { "$_->{json}{id}:$_->{json}{status}" } @got[ 6, 7 ]), 'two:lost unseen:new', 'each last status is sent');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM kg_compare()'), 0, 'nothing differs any more');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM kgwebhook.routes WHERE org_id = 'o4'}), 0, 'a route that is gone is gone');
 committed(q{UPDATE orders SET status = 'on' WHERE id = 'unseen'});
 is(arrived(9), 'unseen on', 'and the stream goes on');
 is($source->safe_psql('postgres', 'SELECT count(*) FROM pg_replication_slots'), 1, 'by one slot');
@@ -163,7 +174,20 @@ is("$got[13]{json}{status} $got[13]{valid}", 'second 1', 'and so does one that h
 $node->safe_psql('postgres', 'DROP SUBSCRIPTION config');
 $control->stop;
 
-$node->safe_psql('postgres', q{SELECT kg_unfollow('src')});
+#
+# A slot that another has taken does not keep kg_unfollow()'s transaction, and its locks
+#
+$slot = $node->safe_psql('postgres', 'SELECT slot FROM kgwebhook.source');
+$node->safe_psql('postgres', 'ALTER SUBSCRIPTION ' . $node->safe_psql('postgres', 'SELECT subscription FROM kgwebhook.source') . ' DISABLE');
+wait_for_row($source, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = '$slot'");
+my $thief = IPC::Run::start([ 'pg_recvlogical', '-d', $source->connstr('postgres'), '--slot', $slot, '--start', '--no-loop',
+		'-o', 'proto_version=1', '-o', 'publication_names=kgwebhook', '-f', '/dev/null' ]);
+wait_for_row($source, "SELECT active FROM pg_replication_slots WHERE slot_name = '$slot'");
+(undef, undef, $stderr) = $node->psql('postgres', q{SELECT kg_unfollow('src')});
+like($stderr, qr/could not clean up at source "src".*pg_drop_replication_slot\('$slot'\)/s, 'a slot in use is left, and named');
+is($source->safe_psql('postgres', 'SELECT count(*) FROM kgsource.heartbeat'), 0, 'the node has left');
+$thief->signal('INT');
+$thief->finish;
 $node->stop;
 $source->stop;
 done_testing();
