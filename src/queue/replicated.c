@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "replication/syncrep.h"
 #include "replication/walsender_private.h"
 #include "storage/lwlock.h"
@@ -36,13 +37,30 @@ has_standbys(void)
 	return SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
 }
 
+/*
+ * The end of all WAL that has been inserted.  Where that is the end of a page,
+ * GetXLogInsertRecPtr() is past the header of the next, which nobody has written: to
+ * flush as far as that is an error, and no standby gets there before the next record.
+ */
+static XLogRecPtr
+end_of_wal(void)
+{
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		return end - SizeOfXLogLongPHD;
+	if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		return end - SizeOfXLogShortPHD;
+	return end;
+}
+
 /* Rows were read: they are to be sent once the standbys have them. */
 void
 kgw_replicated_require(void)
 {
 	if (kgw_settings.send_when != KGW_SEND_REPLICATED || !has_standbys())
 		return;
-	required = GetXLogInsertRecPtr();
+	required = end_of_wal();
 	XLogFlush(required);
 }
 
