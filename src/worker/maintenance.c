@@ -24,6 +24,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -72,6 +73,7 @@ typedef struct KgwCall
 {
 	const char *query;
 	bool		result;
+	bool		wrote;			/* anything in the database */
 } KgwCall;
 
 /* Call one of our functions.  False also when the extension is gone. */
@@ -88,6 +90,7 @@ call(void *arg)
 		elog(ERROR, "could not execute \"%s\"", c->query);
 	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	c->result = !isnull && DatumGetBool(result);
+	c->wrote = TransactionIdIsValid(GetTopTransactionIdIfAny());
 }
 
 static void
@@ -98,11 +101,34 @@ call_in_transaction(void *arg)
 
 /* The same in a transaction; an error is logged, and means that it could not be done. */
 static bool
-try_to_call(const char *query)
+try_to_call(KgwCall *c)
 {
-	KgwCall		c = {query, false};
+	return kgw_error_trap_run(call_in_transaction, c) == KGW_TRAP_DONE && c->result;
+}
 
-	return kgw_error_trap_run(call_in_transaction, &c) == KGW_TRAP_DONE && c.result;
+static void
+invalidate_log(void *arg)
+{
+	if (kgw_extension_hold())
+		CacheInvalidateRelcacheByRelid(kgw_extension_relation("delivery_log"));
+}
+
+static void
+invalidate_in_transaction(void *arg)
+{
+	kgw_transaction_run("invalidating kgwebhook.delivery_log", invalidate_log, arg);
+}
+
+/*
+ * Have every session read the log's list of partitions again.  One that was
+ * reading it just when a day was attached may have taken in the attaching
+ * transaction's invalidation before it stored a list without that day, and would
+ * go by it until the next one.
+ */
+static void
+tell_of_partitions(void)
+{
+	(void) kgw_error_trap_run(invalidate_in_transaction, NULL);
 }
 
 /* Outcomes are about to be written: see to it that the log has their day. */
@@ -111,11 +137,14 @@ kgw_maintenance_before_log(KgwMaintenance *maintenance)
 {
 	int64		today = day_of(GetCurrentTimestamp());
 	KgwTicks	now = kgw_clock_ticks();
+	KgwCall		create = {.query = "SELECT kgwebhook.create_log_partitions()"};
 
 	if (today == maintenance->day || now < maintenance->make_at)
 		return;
-	if (try_to_call("SELECT kgwebhook.create_log_partitions()"))
+	if (try_to_call(&create))
 	{
+		if (create.wrote)
+			tell_of_partitions();
 		maintenance->day = today;
 		if (maintenance->drops)
 			maintenance->drop_at = now;
@@ -138,8 +167,10 @@ kgw_maintenance_due(const KgwMaintenance *maintenance)
 void
 kgw_maintenance_run(KgwMaintenance *maintenance)
 {
-	bool		done = try_to_call("SELECT kgwebhook.drop_log_partitions()");
+	KgwCall		drop = {.query = "SELECT kgwebhook.drop_log_partitions()"};
+	KgwCall		reindex = {.query = "SELECT kgwebhook.reindex_queue()"};
+	bool		done = try_to_call(&drop);
 
-	done &= try_to_call("SELECT kgwebhook.reindex_queue()");
+	done &= try_to_call(&reindex);
 	maintenance->drop_at = kgw_clock_ticks() + (done ? PAUSE : PAUSE_AFTER_FAILURE);
 }
