@@ -185,13 +185,19 @@ take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 
 	if (turn == KGW_TURN_SEND)
 	{
+		/* the refusal first: then how the subscription stands is known */
+		if (!find_refusal(row, &refusal))
+		{
+			give_back(loop, entry);
+			return;
+		}
 		if (row->subscription_id != 0 && kgw_overtaken_possible(row, &since) &&
 			kgw_object_order_own_away(loop->scheduler, entry))
 		{
 			wait_for_own(loop, entry);
 			return;
 		}
-		if (!find_refusal(row, &refusal) || !find_overtaken(row, &overtaken) ||
+		if (!find_overtaken(row, &overtaken) ||
 			(refusal == NULL && !overtaken && (keyring = keyring_for(row)) == NULL))
 		{
 			give_back(loop, entry);
