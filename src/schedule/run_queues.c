@@ -56,7 +56,8 @@ wants_page(const KgwScheduler *s, KgwDestination *d)
 {
 	if (!d->more || d->paused)
 		return false;
-	if (kgw_run_queues_has_entries(s, d))
+	/* what it was stuck at may not have acknowledged lately any more, and is set aside */
+	if (kgw_run_queues_has_entries(s, d) || s->now - d->stuck_at >= KGW_LATELY)
 		d->stuck = false;
 	else if (d->stuck || d->health.open)
 		return false;

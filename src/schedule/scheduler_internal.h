@@ -110,6 +110,7 @@ typedef struct KgwDestination
 	bool		skipping;		/* the last row of a page was left in the table */
 	bool		skipped;		/* rows up to the cursor are left there */
 	bool		stuck;			/* a page ended for want of entries: see set_aside.c */
+	KgwTicks	stuck_at;		/* and that was then */
 	KgwAside   *aside;			/* or NULL: the same */
 	bool		keyless;		/* something may wait for a secret */
 	bool		subscribed;		/* and what is for a subscription */

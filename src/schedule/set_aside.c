@@ -144,6 +144,7 @@ kgw_set_aside_judge(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 			s->aside_count >= ASIDE_OBJECTS)
 		{
 			d->stuck = true;
+			d->stuck_at = s->now;
 			return KGW_PLACE_LATER;
 		}
 	}
