@@ -37,6 +37,7 @@ typedef struct KgwUnpacking
 	MemoryContext context;
 	KgwDelivery *row;
 	Datum		value;
+	Oid			type;
 } KgwUnpacking;
 
 /* Whether any value is stored in a way that reading it can fail. */
@@ -71,8 +72,11 @@ static void
 unpack_value(void *arg)
 {
 	KgwUnpacking *unpacking = arg;
+	struct varlena *value = detoast_attr((struct varlena *) DatumGetPointer(unpacking->value));
 
-	(void) detoast_attr((struct varlena *) DatumGetPointer(unpacking->value));
+	/* what was compressed may be damaged and yet unpacked */
+	if (unpacking->type == JSONBOID)
+		(void) JsonbToCString(NULL, &((Jsonb *) value)->root, VARSIZE(value));
 }
 
 /* Damage stays as it is at each reading; any other trouble may pass. */
@@ -114,6 +118,7 @@ leave_out_damaged(const KgwUnpacking *unpacking, const char *problem)
 		if (column->attlen != -1)
 			continue;
 		one.value = heap_getattr(unpacking->tuple, i + 1, desc, &isnull);
+		one.type = column->atttypid;
 		if (isnull || kgw_error_recovery_subtransaction(unpack_value, &one) == NULL)
 			continue;
 		values[i] = empty_value(column->atttypid);
