@@ -390,7 +390,8 @@ kgw_watch_table_guard(Oid relid, const char *machine)
 
 /*
  * Stop watching a table.  The checks of a ready-made table stay.  Raises an
- * error when the table isn't watched.
+ * error when the table isn't watched, and when it is followed: watched again, it
+ * would be followed no longer, while its source goes on writing it.
  */
 void
 kgw_watch_table_end(Oid relid)
@@ -399,6 +400,7 @@ kgw_watch_table_end(Oid relid)
 	Oid			types[] = {REGCLASSOID};
 	Datum		args[1];
 	KgwOwnerSection section;
+	char	   *source;
 
 	check_owner(relid);
 	rel = table_open(relid, ShareRowExclusiveLock);
@@ -407,14 +409,21 @@ kgw_watch_table_end(Oid relid)
 	kgw_extension_owner_begin(&section);
 	SPI_connect();
 	if (SPI_execute_with_args("DELETE FROM kgwebhook.watch"
-							  " WHERE relation OPERATOR(pg_catalog.=) $1",
-							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+							  " WHERE relation OPERATOR(pg_catalog.=) $1 RETURNING source",
+							  1, types, args, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
 		elog(ERROR, "could not write kgwebhook.watch");
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not watched", RelationGetRelationName(rel)),
 				 errhint("SELECT relation FROM kgwebhook.watch shows those that are.")));
+	source = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (source != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is followed from source \"%s\"", RelationGetRelationName(rel), source),
+				 errdetail("What the source commits would go on arriving here, and would be no event."),
+				 errhint("Call kg_unfollow('%s') first.", source)));
 	if (OidIsValid(get_trigger_oid(relid, KGW_ENQUEUE_TRIGGER, true)))
 		SPI_execute(psprintf("DROP TRIGGER %s ON %s", KGW_ENQUEUE_TRIGGER,
 							 qualified_name(relid)), false, 0);

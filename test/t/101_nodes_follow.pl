@@ -98,6 +98,8 @@ foreach my $write (q{INSERT INTO orders (id) VALUES ('x')}, q{UPDATE orders SET 
 }
 $node->safe_psql('postgres', 'CREATE TABLE gone AS SELECT 1');
 like(sql_error($node, q{SELECT kg_expire_intents('orders')}), qr/55000: table "orders" is followed from source "src"/, 'so is kg_expire_intents()');
+like(sql_error($node, q{SELECT kg_unwatch('orders')}),
+	qr/55000: table "orders" is followed from source "src".*would be no event.*kg_unfollow\('src'\)/s, 'and kg_unwatch(), after which changes would be no events');
 is($node->safe_psql('postgres', 'SELECT kg_expire_intents(NULL)'), 0, 'which passes it over among others');
 
 #
