@@ -255,6 +255,7 @@ draw_success(KgwPage *page, const KgwTraffic *day, bool cut, bool cut_before)
 {
 	int64		counts[2] = {0, 0};
 	int64		change;
+	int64		size;
 
 	for (int i = 0; i < day->buckets; i++)
 	{
@@ -275,8 +276,9 @@ draw_success(KgwPage *page, const KgwTraffic *day, bool cut, bool cut_before)
 	else
 	{
 		change = rate_of(counts) - rate_of(day->before);
+		size = change < 0 ? -change : change;
 		appendStringInfo(&page->out, ", <span class=\"state %s\">%d.%02d points %s</span> than the day before: ",
-						 change <= -100 ? "warning" : "ok", (int) (Abs(change) / 100), (int) (Abs(change) % 100),
+						 change <= -100 ? "warning" : "ok", (int) (size / 100), (int) (size % 100),
 						 change < 0 ? "less" : "more");
 		append_rate(&page->out, day->before);
 		appendStringInfoString(&page->out, " of ");
