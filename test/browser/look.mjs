@@ -41,13 +41,17 @@ const PATIENCE = 300000;
 /* What a picture shows of a page, from its top, CSS pixels. */
 const TALLEST = 1700;
 
+/* Where it is another day than in UTC at this hour: a time beside UTC is longest there. */
+const anotherDay = new Date().getUTCHours() >= 10 ? 'Pacific/Kiritimati' : 'Pacific/Pago_Pago';
+
 const ways = [
 	{ name: 'light', width: 1280, height: 900 },
 	{ name: 'dark', width: 1280, height: 900, dark: true },
-	{ name: 'tablet', width: 961, height: 700, mobile: true },
+	{ name: 'tablet', width: 961, height: 700, mobile: true, zone: anotherDay },
 	{ name: 'phone', width: 375, height: 812, mobile: true },
 	{ name: 'elsewhere', width: 1440, height: 900, zone: 'Asia/Kolkata' },
-	{ name: 'small phone', width: 320, height: 568, mobile: true },
+	{ name: 'another day', width: 1440, height: 900, zone: anotherDay },
+	{ name: 'small phone', width: 320, height: 568, mobile: true, zone: anotherDay },
 	{ name: 'without script', width: 1280, height: 900, script: false },
 ];
 

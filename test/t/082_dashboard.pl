@@ -151,7 +151,7 @@ SKIP:
 	}
 
 	my @seen = look_at('FINE 1', save('page.html', $page), save('slip.html', $slip), save('empty.html', page('empty')));
-	is(scalar @seen, 21, 'three pages were looked at in seven ways');
+	is(scalar @seen, 24, 'three pages were looked at in eight ways');
 	my %seen = map { ("$_->{file} $_->{way}" => $_) } @seen;
 
 	foreach my $saw (grep { $_->{file} ne 'slip.html' } @seen)

@@ -31,6 +31,7 @@ $node{n2} = new_delivery_node('second', $secret);
 # What is committed before the second node has caught up is the first one's.
 $source->safe_psql('postgres', qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('early', 'o2', 's0', '$url')});
 $receiver->wait_for_requests(1);
+wait_until_settled($node{n1});
 is($node{n1}->safe_psql('postgres', q{SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id = 'early'}),
 	1, 'an organization stays with its node until the other one follows');
 follow($node{n2}, $source, 'n2');
