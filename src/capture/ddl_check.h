@@ -12,10 +12,12 @@
 
 #include "nodes/nodes.h"
 
+#include "pg/compat.h"
+
 /* The trigger by which a table is watched. */
 #define KGW_ENQUEUE_TRIGGER "kgwebhook_enqueue"
 
 extern void kgw_ddl_check_attach(const Node *command);
-extern void kgw_ddl_check_refuse_twice(Oid partition, Oid parent) pg_attribute_noreturn();
+pg_noreturn extern void kgw_ddl_check_refuse_twice(Oid partition, Oid parent);
 
 #endif							/* KGW_CAPTURE_DDL_CHECK_H */

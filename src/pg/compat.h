@@ -102,6 +102,11 @@ kgw_compat_guc_malloc(size_t size)
 #define KGW_COMPAT_SETTINGS_OF_17
 #endif
 
+/* 18: what never returns says so before its declaration, not after it */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* 18: a primary key may be deferrable, if the caller says so */
 #if PG_VERSION_NUM >= 180000
 #define kgw_compat_primary_key_index(relation) RelationGetPrimaryKeyIndex(relation, false)
