@@ -365,12 +365,13 @@ suite_tap()
 		return
 	fi
 	mkdir -p "$dir/tmp_check/log" "$dir/ports"
+	one_test "initdb" "$bindir/initdb" -D "$dir/template" -A trust -N || return 0
 	# One more at a time than compilers: most of a TAP test is waiting.
 	# shellcheck disable=SC2086 # a list of words
 	TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" \
 		TESTLOGDIR="$dir/tmp_check/log" PG_TEST_PORT_DIR="$dir/ports" \
 		PATH="$bindir:$PATH" PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" \
-		PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress" \
+		PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress" KGW_TEMPLATE="$dir/template" \
 		tap_tests --jobs="$((jobs + 1))" $files ||
 		show_tap_logs "$dir/tmp_check/log"
 }

@@ -40,6 +40,9 @@ our @EXPORT = qw(
   wait_for_worker worker_pids reload build_library sql_error
 );
 
+# How many nodes are copies of the one cluster, one at most.
+my $copied = 0;
+
 # Settings of a test's server, as in postgresql.conf; new_node overrides them.
 my %default_conf = (
 	'shared_preload_libraries' => "'kgwebhook'",
@@ -60,12 +63,26 @@ Makes a node with our settings, neither started nor with the extension.  A
 value is written to postgresql.conf as it stands, so strings bring their own
 quotes; undef leaves a default of ours out.
 
+A program's first node is a copy of the cluster that scripts/check.sh made once
+for all: initdb takes seven times as long as copying.  The others are made by
+initdb, because copies have one system identifier, and by that we tell servers
+apart.
+
 =cut
 
 sub init_node
 {
 	my ($name, %conf) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
+
+	no warnings 'redefine';
+	local *PostgreSQL::Test::Utils::system_or_bail = sub {
+		my ($program, undef, $data) = @_;
+
+		return $run->(@_) if $program ne 'initdb' || $copied++ || !defined $ENV{KGW_TEMPLATE};
+		return $run->('cp', '-RPp', $ENV{KGW_TEMPLATE}, $data);
+	};
 
 	$node->init;
 	configure_node($node, %conf);
