@@ -46,8 +46,8 @@ function show(record) {
 	console.log();
 	console.log(broken(record.body).replace(/^/gm, '  '));
 	console.log();
-	for (const [verifier, verdict] of Object.entries(record.verdicts))
-		console.log(`  ${names[verifier].padEnd(48)} ${verdict}`);
+	for (const [verifier, check] of Object.entries(record.checks))
+		console.log(`  ${names[verifier].padEnd(48)} ${check}`);
 	console.log();
 }
 

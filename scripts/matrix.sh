@@ -282,10 +282,10 @@ results=()
 for suite in "${suites[@]}"; do
 	say "" "######## $suite"
 	began=$SECONDS
-	verdict=passed
-	one_suite "$suite" 2>&1 | tee "$output/$suite.log" || verdict=FAILED
-	[ "$verdict" = passed ] || failed=1
-	results+=("$suite: $verdict in $(((SECONDS - began) / 60)) min ($(versions "$roots/$suite"))")
+	result=passed
+	one_suite "$suite" 2>&1 | tee "$output/$suite.log" || result=FAILED
+	[ "$result" = passed ] || failed=1
+	results+=("$suite: $result in $(((SECONDS - began) / 60)) min ($(versions "$roots/$suite"))")
 	[ -n "${KEEP:-}" ] || rm -rf --one-file-system "${roots:?}/$suite"
 done
 

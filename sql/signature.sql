@@ -48,7 +48,7 @@ SELECT kg_sign('{"timestamp":0}', 's'), kg_sign('{"timestamp":-5}', 's') ~ '^{"t
 BEGIN;
 SELECT (kg_sign('{"a":1}', 's')::jsonb ->> 'timestamp')::int8 = floor(extract(epoch FROM now())) AS stamped_now,
        (kg_sign('{"timestamp":null}', 's')::jsonb ->> 'timestamp')::int8 = floor(extract(epoch FROM now())) AS null_too,
-       kg_verify(kg_sign('{"a":1}', 's'), 's') AS verdict;
+       kg_verify(kg_sign('{"a":1}', 's'), 's') AS answer;
 COMMIT;
 -- a signature that is there already is replaced
 SELECT kg_sign('{"timestamp":1,"signature":"mine","a":[{"signature":"stays"}]}', 's') =

@@ -20,7 +20,7 @@ class Measure:
     def key(self):
         return self.row, self.part
 
-    def verdict(self, figure):
+    def result(self, figure):
         def reaches(goal):
             return figure >= goal if self.more_is_better else figure <= goal
 

@@ -44,12 +44,12 @@ def _line(measure, samples):
         f"**{_number(middle)}{unit}**",
         f"{_number(min(figures))} … {_number(max(figures))}",
         f"{_number(measure.floor)}{unit}", f"{_number(measure.aim)}{unit}",
-        measure.verdict(middle), noise(samples),
+        measure.result(middle), noise(samples),
     ]
 
 
 HEAD = ["row", "measure", "ours", "yardstick", "figure", "spread", "floor",
-        "aim", "verdict", "noise"]
+        "aim", "result", "noise"]
 
 
 def table(measures, samples):
@@ -62,7 +62,7 @@ def table(measures, samples):
 def below(measures, samples):
     """The measures that are below their floor."""
     return [m for m in measures if m.key in samples and
-            m.verdict(median(s.figure for s in samples[m.key])) == "BELOW"]
+            m.result(median(s.figure for s in samples[m.key])) == "BELOW"]
 
 
 def progress(measure, sample):

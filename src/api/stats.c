@@ -106,7 +106,7 @@ add_notice(const KgwNotice *notice, void *arg)
 }
 
 /*
- * kgwebhook.destination_notices(): a row for each notice on the board.
+ * kgwebhook.destination_notices(): a row for each notice.
  */
 Datum
 kg_destination_notices(PG_FUNCTION_ARGS)

@@ -178,7 +178,7 @@ kg_sign(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(text_from_utf8(document, len));
 }
 
-/* The verdict on a body whose signature is right, by its age. */
+/* What is said of a body whose signature is right, by its age. */
 static const char *
 judge_age(int64_t timestamp, Interval *tolerance, TimestampTz at)
 {

@@ -183,8 +183,8 @@ draw_all(KgwPage *page)
 	read_worker(&summary);
 	read_backlog(&summary);
 	count_subscriptions(&summary);
-	page->verdict = headline(&facts, severity, &summary);
-	append_banner(page, severity, page->verdict);
+	page->headline = headline(&facts, severity, &summary);
+	append_banner(page, severity, page->headline);
 	if (severity > KGW_OK)
 		list_findings(page, &facts);
 	kgw_tiles_draw(page, &summary);
@@ -198,8 +198,8 @@ draw_findings(KgwPage *page)
 	KgwPageSummary	summary = {0};
 	KgwSeverity severity = severity_of(kgw_query_rows_text(&facts, SEVERITY));
 
-	page->verdict = headline(&facts, severity, &summary);
-	append_banner(page, severity, page->verdict);
+	page->headline = headline(&facts, severity, &summary);
+	append_banner(page, severity, page->headline);
 	list_findings(page, &facts);
 }
 

@@ -267,7 +267,7 @@ kg_merchant_dashboard(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		org_id = PG_GETARG_DATUM(0);
 	KgwPage		page = {.now = GetCurrentTransactionStartTimestamp()};
-	StringInfoData verdict;
+	StringInfoData headline;
 	int64		count;
 	text	   *result;
 
@@ -278,12 +278,12 @@ kg_merchant_dashboard(PG_FUNCTION_ARGS)
 	count = draw_missed(&page, org_id);
 	draw_attempts(&page, org_id);
 
-	initStringInfo(&verdict);
+	initStringInfo(&headline);
 	if (count == 0)
-		appendStringInfoString(&verdict, "Everything was received");
+		appendStringInfoString(&headline, "Everything was received");
 	else
-		kgw_table_cells_number(&verdict, count, "delivery was not received", "deliveries were not received");
-	result = kgw_page_document(&page, TextDatumGetCString(org_id), verdict.data,
+		kgw_table_cells_number(&headline, count, "delivery was not received", "deliveries were not received");
+	result = kgw_page_document(&page, TextDatumGetCString(org_id), headline.data,
 							   "<a href=\"#endpoints\">Endpoints</a> <a href=\"#missed\">Not received</a> "
 							   "<a href=\"#deliveries\">Attempts</a>", caller);
 	SPI_finish();

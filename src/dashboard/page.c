@@ -69,7 +69,7 @@ append_hash(StringInfo out, const char *content)
 }
 
 static void
-append_head(KgwPage *page, const char *whose, const char *verdict, const char *sections)
+append_head(KgwPage *page, const char *whose, const char *headline, const char *sections)
 {
 	StringInfo	out = &page->out;
 
@@ -85,7 +85,7 @@ append_head(KgwPage *page, const char *whose, const char *verdict, const char *s
 						   "<meta name=\"referrer\" content=\"no-referrer\">\n"
 						   "<meta name=\"robots\" content=\"noindex\">\n"
 						   "<link rel=\"icon\" href=\"data:,\">\n<title>");
-	appendStringInfo(out, "%s - ", verdict);
+	appendStringInfo(out, "%s - ", headline);
 	kgw_html_text(out, whose, WHOSE_MAX);
 	appendStringInfo(out, "</title>\n<style>%s</style>\n</head>\n<body data-made=\"" INT64_FORMAT "\">\n<header><h1>Webhooks of ",
 					 style, page->now / USECS_PER_SEC +
@@ -167,7 +167,7 @@ hurry(void)
  * to its sections.  Allocated in "context".
  */
 text *
-kgw_page_document(const KgwPage *body, const char *whose, const char *verdict, const char *sections,
+kgw_page_document(const KgwPage *body, const char *whose, const char *headline, const char *sections,
 				  MemoryContext context)
 {
 	KgwPage		page = {.now = body->now};
@@ -175,7 +175,7 @@ kgw_page_document(const KgwPage *body, const char *whose, const char *verdict, c
 	text	   *result;
 
 	initStringInfo(&page.out);
-	append_head(&page, whose, verdict, sections);
+	append_head(&page, whose, headline, sections);
 	appendStringInfo(&page.out,
 					 "<p id=\"stale\" role=\"status\" hidden></p>\n<main>\n%s</main>\n<script>%s</script>\n</body>\n</html>\n",
 					 body->out.data, script);
@@ -200,7 +200,7 @@ kg_dashboard(PG_FUNCTION_ARGS)
 	body.bodies = may_read_bodies();
 	initStringInfo(&body.out);
 	append_body(&body);
-	result = kgw_page_document(&body, get_database_name(MyDatabaseId), body.verdict,
+	result = kgw_page_document(&body, get_database_name(MyDatabaseId), body.headline,
 							   "<a href=\"#destinations\">Destinations</a> <a href=\"#failures\">Failures, search</a> "
 							   "<a href=\"#deliveries\">Deliveries</a>", caller);
 	SPI_finish();

@@ -19,7 +19,7 @@ typedef struct KgwPage
 	StringInfoData out;
 	TimestampTz now;			/* of the snapshot that all of it is read in */
 	bool		bodies;			/* who asks may see what was sent and answered */
-	const char *verdict;		/* the headline: HTML */
+	const char *headline;		/* the headline: HTML */
 } KgwPage;
 
 /* One row of a query's result. */
@@ -62,7 +62,7 @@ typedef struct KgwPageSummary
 extern bool kgw_page_part_draw(KgwPage *page, void (*draw) (KgwPage *page), const char *what);
 
 /* page.c */
-extern text *kgw_page_document(const KgwPage *body, const char *whose, const char *verdict, const char *sections,
+extern text *kgw_page_document(const KgwPage *body, const char *whose, const char *headline, const char *sections,
 							   MemoryContext context);
 
 /* query_rows.c */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * tiles.c
- *	  The numbers below the delivery page's verdict, and the amount at stake.
+ *	  The numbers below the delivery page's headline, and the amount at stake.
  *
  * A number has a color only where findings.c found something to say of
  * it, so that what is colored is what is wrong.  The amount not yet acknowledged

@@ -2,7 +2,7 @@
  *
  * attempt.c
  *	  From a row of the queue to a signed request, and from the answer to a
- *	  verdict (design A1).
+ *	  outcome (design A1).
  *
  * The same code serves the worker, kg_send_test() and kg_examine(), so that a test
  * proves what it seems to.  It runs outside of any transaction and must not use SPI,

@@ -2,7 +2,7 @@
  *
  * attempt.h
  *	  From a row of the queue to a signed request, and from the answer to a
- *	  verdict.
+ *	  outcome.
  *
  * src/send/attempt.h
  *

@@ -63,14 +63,14 @@ not_connected(const KgwHttpRequest *transfer)
 static const char *
 not_verified(const KgwHttpRequest *transfer)
 {
-	long		verdict = X509_V_OK;
+	long		result = X509_V_OK;
 
-	/* the name is checked last, and has no verdict of its own */
+	/* the name is checked last, and has no result of its own */
 	if (strstr(transfer->error, "subject name") != NULL ||
 		strstr(transfer->error, "common name") != NULL)
 		return "the certificate is for another host";
-	curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
-	switch (verdict)
+	curl_easy_getinfo(transfer->easy, CURLINFO_SSL_VERIFYRESULT, &result);
+	switch (result)
 	{
 		case X509_V_ERR_CERT_HAS_EXPIRED:
 			return "the certificate, or one that it depends on, has expired";

@@ -10,9 +10,9 @@
  *
  * When it is full, what is new takes the place of the destination that has been
  * at rest for longest; if none is, the new one is left out.  Those at rest are in
- * a list, because a board without them may be posted to thousands of times a
+ * a list, because where there are none, notices may be posted thousands of times a
  * second, under a lock: nothing here may take longer the more notices there are.
- * The board is for people: nothing is ever decided by it.
+ * They are for people: nothing is ever decided by them.
  *
  * src/shmem/destination_stats.c
  *
@@ -30,8 +30,8 @@
 #include "pg/text_hash.h"
 #include "shmem/destination_stats.h"
 
-/* Notices on the board, of all databases. */
-#define BOARD_SIZE 16384
+/* Notices of all databases. */
+#define NOTICES_MAX 16384
 
 typedef struct KgwNoticeKey
 {
@@ -48,7 +48,7 @@ typedef struct KgwPosted
 	dlist_node	node;
 } KgwPosted;
 
-static HTAB *board;
+static HTAB *notices;
 static dlist_head *resting;		/* in shared memory, as what it lists is */
 static LWLock *lock;
 
@@ -56,9 +56,9 @@ static LWLock *lock;
 void
 kgw_destination_stats_request(void)
 {
-	RequestAddinShmemSpace(hash_estimate_size(BOARD_SIZE, sizeof(KgwPosted)) +
+	RequestAddinShmemSpace(hash_estimate_size(NOTICES_MAX, sizeof(KgwPosted)) +
 						   MAXALIGN(sizeof(dlist_head)));
-	RequestNamedLWLockTranche("kgwebhook board", 1);
+	RequestNamedLWLockTranche("kgwebhook notices", 1);
 }
 
 /* Attach to it.  Called with AddinShmemInitLock held. */
@@ -68,14 +68,14 @@ kgw_destination_stats_startup(void)
 	HASHCTL		ctl = {0};
 	bool		found;
 
-	resting = ShmemInitStruct("kgwebhook board at rest", sizeof(dlist_head), &found);
+	resting = ShmemInitStruct("kgwebhook notices at rest", sizeof(dlist_head), &found);
 	if (!found)
 		dlist_init(resting);
 	ctl.keysize = sizeof(KgwNoticeKey);
 	ctl.entrysize = sizeof(KgwPosted);
-	board = ShmemInitHash("kgwebhook board", BOARD_SIZE, BOARD_SIZE, &ctl,
+	notices = ShmemInitHash("kgwebhook notices", NOTICES_MAX, NOTICES_MAX, &ctl,
 						  HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
-	lock = &(GetNamedLWLockTranche("kgwebhook board"))->lock;
+	lock = &(GetNamedLWLockTranche("kgwebhook notices"))->lock;
 }
 
 static KgwNoticeKey
@@ -109,20 +109,20 @@ make_room_for_destination(void)
 	if (dlist_is_empty(resting))
 		return;
 	posted = dlist_container(KgwPosted, node, dlist_pop_head_node(resting));
-	hash_search(board, &posted->key, HASH_REMOVE, NULL);
+	hash_search(notices, &posted->key, HASH_REMOVE, NULL);
 }
 
 /* The notice under a key, made if there is room; else NULL. */
 static KgwPosted *
 find_or_make(const KgwNoticeKey *key)
 {
-	KgwPosted  *posted = hash_search(board, key, HASH_FIND, NULL);
+	KgwPosted  *posted = hash_search(notices, key, HASH_FIND, NULL);
 
 	if (posted != NULL)
 		return posted;
-	if (hash_get_num_entries(board) >= BOARD_SIZE)
+	if (hash_get_num_entries(notices) >= NOTICES_MAX)
 		make_room_for_destination();
-	posted = hash_search(board, key, HASH_ENTER_NULL, NULL);
+	posted = hash_search(notices, key, HASH_ENTER_NULL, NULL);
 	if (posted != NULL)
 	{
 		posted->notice.last_success = 0;
@@ -160,7 +160,7 @@ kgw_destination_stats_clear(void)
 	KgwPosted  *posted;
 
 	LWLockAcquire(lock, LW_EXCLUSIVE);
-	hash_seq_init(&scan, board);
+	hash_seq_init(&scan, notices);
 	while ((posted = hash_seq_search(&scan)) != NULL)
 	{
 		if (posted->key.dboid != MyDatabaseId)
@@ -180,10 +180,10 @@ kgw_destination_stats_read(KgwNoticeTaker take, void *arg)
 	HASH_SEQ_STATUS scan;
 	KgwPosted  *posted;
 
-	if (board == NULL)
+	if (notices == NULL)
 		return;
 	LWLockAcquire(lock, LW_SHARED);
-	hash_seq_init(&scan, board);
+	hash_seq_init(&scan, notices);
 	while ((posted = hash_seq_search(&scan)) != NULL)
 	{
 		if (posted->key.dboid == MyDatabaseId)

@@ -25,7 +25,7 @@ typedef struct KgwNotice
 	TimestampTz posted_at;		/* when the worker said so */
 } KgwNotice;
 
-/* Gets each notice of a database, under the board's lock. */
+/* Gets each notice of a database, under their lock. */
 typedef void (*KgwNoticeTaker) (const KgwNotice *notice, void *arg);
 
 extern void kgw_destination_stats_request(void);

@@ -105,7 +105,7 @@ sub go_environment
 }
 
 # What a verifier says of each case.
-sub verdicts
+sub judgments
 {
 	my ($verifier, $dir, @cases) = @_;
 	my $out;

@@ -37,7 +37,7 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(
   new_node init_node configure_node start_receiver make_intents_table insert_intent
   insert_intents make_plain_table set_status open_endpoint wait_for_log_rows wait_until_settled delivery_log
-  wait_for_worker worker_pids reload build_library sql_error
+  wait_for_worker worker_pids memory_peak reload build_library sql_error
 );
 
 # How many nodes are copies of the one cluster, one at most.
@@ -325,6 +325,20 @@ sub worker_pids
 			   WHERE backend_type = 'kgwebhook worker' AND datname = }
 		  . quote($database)
 		  . ' ORDER BY pid');
+}
+
+=head2 memory_peak($pid)
+
+The most memory that a process has had so far, in kB.
+
+=cut
+
+sub memory_peak
+{
+	my ($pid) = @_;
+
+	slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m or die "no VmHWM of $pid";
+	return $1;
 }
 
 =head2 wait_for_worker($node, $database, $n)

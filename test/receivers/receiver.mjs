@@ -38,7 +38,7 @@
  *	  in_flight     requests being served at that moment, this one included
  *	  of_object     those of them that are about the same object and came to the
  *	                same host
- *	  valid, verdicts, age_seconds      of verify.mjs; only with a secret
+ *	  valid, checks, age_seconds      of verify.mjs; only with a secret
  *
  * test/receivers/receiver.mjs
  *

@@ -15,7 +15,7 @@
  * plus the age of the timestamp, which receivers limit to five minutes.  The
  * time of day is an argument, so that a receiver can live an hour later.
  *
- * A verdict is "valid" or the reason why not.
+ * A check is "valid" or the reason why not.
  *
  * test/receivers/verify.mjs
  *
@@ -38,7 +38,7 @@ const TAIL = 80;
  */
 export function verify(raw, headers, secrets, now) {
 	const age = ageOfBody(raw, now);
-	const verdicts = {
+	const checks = {
 		standardwebhooks: best(secrets, (s) => byStandardWebhooks(raw, headers, s, now)),
 		canonicalize: best(secrets, (s) => byCanonicalize(raw, s)),
 		tail: best(secrets, (s) => byTail(raw, s)),
@@ -46,22 +46,22 @@ export function verify(raw, headers, secrets, now) {
 	};
 
 	return {
-		valid: Object.values(verdicts).every((v) => v === 'valid'),
-		verdicts,
+		valid: Object.values(checks).every((v) => v === 'valid'),
+		checks,
 		age_seconds: age,
 	};
 }
 
-/* The verdict of the first secret that fits, else that of the last. */
+/* The check of the first secret that fits, else that of the last. */
 function best(secrets, judge) {
-	let verdict = 'no secret';
+	let check = 'no secret';
 
 	for (const secret of secrets) {
-		verdict = judge(secret);
-		if (verdict === 'valid')
+		check = judge(secret);
+		if (check === 'valid')
 			break;
 	}
-	return verdict;
+	return check;
 }
 
 /*

@@ -20,20 +20,12 @@ my $receiver = start_receiver(secret => $secret);
 my ($version) = $node->safe_psql('postgres',
 	q{SELECT extversion FROM pg_extension WHERE extname = 'kgwebhook'});
 
-sub requests_of
-{
-	my ($id, $n) = @_;
-
-	return $receiver->wait_for_requests($n,
-		if => sub { $_[0]{json}{payment_intent_id} eq $id });
-}
-
 sub is_valid
 {
 	my ($request, $what) = @_;
 
 	is_deeply(
-		$request->{verdicts},
+		$request->{checks},
 		{
 			standardwebhooks => 'valid',
 			canonicalize => 'valid',
@@ -57,7 +49,7 @@ insert_intent(
 	fiat_amount => '300.0',
 	crypto_amount => '0.00012300',
 	received_crypto_amount => '123456789012345678901234567890.10');
-my ($exact) = requests_of('pi_exact', 1);
+my ($exact) = $receiver->requests_of('pi_exact', 1);
 my $after = time;
 
 my $stamp = $exact->{json}{timestamp};
@@ -123,7 +115,7 @@ insert_intent(
 	$node, 'pi_null', $receiver->url,
 	map { $_ => 'NULL' }
 	  qw(payment_chain_id symbol fiat_amount fiat_currency crypto_amount));
-my ($null) = requests_of('pi_null', 1);
+my ($null) = $receiver->requests_of('pi_null', 1);
 is_deeply(
 	[
 		map { exists $null->{json}{$_} ? $null->{json}{$_} : 'absent' }
@@ -151,7 +143,7 @@ foreach my $name (sort keys %documents)
 {
 	(my $literal = $documents{$name}) =~ s/'/''/g;
 	insert_intent($node, $name, $receiver->url, order_data => encode_utf8("'$literal'"));
-	my ($got) = requests_of($name, 1);
+	my ($got) = $receiver->requests_of($name, 1);
 	is_valid($got, "order_data $name");
 	is( $node->safe_psql(
 			'postgres', "SELECT order_data = (l.request_body::jsonb -> 'order_data')
@@ -165,7 +157,7 @@ foreach my $name (sort keys %documents)
 # Several attempts of one event
 #
 insert_intent($node, 'pi_again', $receiver->url('/fail/2/ok'));
-my @again = requests_of('pi_again', 3);
+my @again = $receiver->requests_of('pi_again', 3);
 is_valid($_, "attempt $_->{headers}{'webhook-attempt'}") foreach @again;
 is_deeply([ map { $_->{headers}{'webhook-attempt'} } @again ],
 	[ 1, 2, 3 ], 'attempts are numbered');
@@ -174,7 +166,7 @@ is(keys %ids, 1, 'one webhook-id for all attempts of an event');
 isnt((keys %ids)[0], $headers{'webhook-id'}, 'another event has another');
 
 set_status($node, 'pi_again', 'success');
-(undef, undef, undef, my $success) = requests_of('pi_again', 4);
+(undef, undef, undef, my $success) = $receiver->requests_of('pi_again', 4);
 is($success->{headers}{'webhook-event'}, 'payment_intent.success', 'the next event');
 ok(!$ids{ $success->{headers}{'webhook-id'} }, 'has its own webhook-id');
 
@@ -208,7 +200,7 @@ foreach my $name (sort keys %secrets)
 	}
 	$receiver->set_secret($value);
 	insert_intent($node, "secret_$name", $receiver->url, org_id => "'org_$name'");
-	my ($got) = requests_of("secret_$name", 1);
+	my ($got) = $receiver->requests_of("secret_$name", 1);
 	is_valid($got, "secret $name");
 }
 $receiver->set_secret($secret);

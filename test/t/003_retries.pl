@@ -21,14 +21,6 @@ sub fresh_receiver
 	return start_receiver(secret => $secret);
 }
 
-sub requests_of
-{
-	my ($receiver, $id, $n) = @_;
-
-	return $receiver->wait_for_requests($n,
-		if => sub { $_[0]{json}{payment_intent_id} eq $id });
-}
-
 # The attempts of an object once it is settled.
 sub settled_log
 {
@@ -64,7 +56,7 @@ is(join(' ', map { $_->{response_status} } @log), '500 500 200', 'statuses are l
 is(join(' ', map { $_->{final} ? 1 : 0 } @log), '0 0 1', 'only the last is final');
 is(join(' ', map { $_->{attempt} } @log), '1 2 3', 'attempts are numbered');
 like($log[0]{error}, qr/500/, 'the error says why');
-my @got = requests_of($receiver, 'twice', 3);
+my @got = $receiver->requests_of('twice', 3);
 is(scalar(grep { $_->{valid} } @got), 3, 'each attempt is validly signed');
 cmp_ok($got[$_]{arrival} - $got[ $_ - 1 ]{arrival},
 	'>=', 195, "attempt $_ waits for the schedule's delay")
@@ -166,7 +158,7 @@ insert_intent($node, 'long_ago', $hasty->url('/retry-after-date/-1'));
 foreach my $id (qw(now just long_ago))
 {
 	is(outcomes(settled_log($id)), 'rejected acknowledged', "Retry-After $id");
-	my ($first, $second) = requests_of($hasty, $id, 2);
+	my ($first, $second) = $hasty->requests_of($id, 2);
 	cmp_ok($second->{arrival} - $first->{arrival},
 		'>=', 195, 'never makes it earlier than the schedule');
 }
@@ -179,7 +171,7 @@ foreach my $id (sort keys %elsewise)
 foreach my $id (sort keys %retry_after)
 {
 	is(outcomes(settled_log($id)), 'rejected acknowledged', "Retry-After $id");
-	my ($first, $second) = requests_of($busy, $id, 2);
+	my ($first, $second) = $busy->requests_of($id, 2);
 	cmp_ok($second->{arrival} - $first->{arrival},
 		'>=', $retry_after{$id}[1] - 5, 'is honored');
 }
@@ -199,7 +191,7 @@ is($refused->{response_status}, undef, 'has no status');
 like($refused->{error}, qr/connect/i, 'but an error');
 ok($refused->{request_body}, 'and what would have been sent');
 my $up = start_receiver(secret => $secret, port => $down->port);
-my ($arrived) = requests_of($up, 'refused', 1);
+my ($arrived) = $up->requests_of('refused', 1);
 is($arrived->{valid}, 1, 'gets it when it is back');
 @log = settled_log('refused');
 is($log[-1]{outcome}, 'acknowledged', 'which is acknowledged');
@@ -272,7 +264,7 @@ $node->safe_psql('postgres',
 is($node->safe_psql('postgres', 'SELECT enqueued FROM kgwebhook.stats'),
 	$enqueued, 'nor does a URL, without a transition');
 set_status($node, 'nowhere', 'refunded');
-my ($nowhere) = requests_of($talking, 'nowhere', 1);
+my ($nowhere) = $talking->requests_of('nowhere', 1);
 is($nowhere->{json}{status}, 'refunded', 'the next transition goes there');
 
 #

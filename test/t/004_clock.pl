@@ -51,8 +51,8 @@ my %again = map { $_ => $first->{headers}{$_} }
 HTTP::Tiny->new->post($receiver_later->url('/fail/1/ok'),
 	{ headers => \%again, content => decode_base64($first->{body_base64}) });
 my ($stale) = $receiver_later->wait_for_requests(1);
-is($stale->{verdicts}{age}, 'stale', 'an hour later, the first attempt would be stale');
-is($stale->{verdicts}{tail}, 'valid', 'however well signed');
+is($stale->{checks}{age}, 'stale', 'an hour later, the first attempt would be stale');
+is($stale->{checks}{tail}, 'valid', 'however well signed');
 
 {
 	local $ENV{LD_PRELOAD} = $library;
@@ -65,7 +65,7 @@ cmp_ok($node->safe_psql('postgres', 'SELECT extract(epoch FROM now())'),
 my (undef, $retry) = $receiver_later->wait_for_requests(2);
 is($retry->{headers}{'webhook-attempt'}, 2, 'the retry');
 is_deeply(
-	$retry->{verdicts},
+	$retry->{checks},
 	{
 		standardwebhooks => 'valid',
 		canonicalize => 'valid',

@@ -49,14 +49,6 @@ sub insert_of
 	return;
 }
 
-sub requests_of
-{
-	my ($id, $n) = @_;
-
-	return $receiver->wait_for_requests($n,
-		if => sub { $_[0]{json}{payment_intent_id} eq $id });
-}
-
 sub is_signed_by
 {
 	my ($request, $secret, $what) = @_;
@@ -89,14 +81,14 @@ is($row->{request_body}, undef, 'there was nothing to send');
 
 # The same worker, the same destination.
 insert_of('good', 'good1');
-is_signed_by((requests_of('good1', 1))[0], $good, 'other organizations go on');
+is_signed_by(($receiver->requests_of('good1', 1))[0], $good, 'other organizations go on');
 
 # All sorts of reasons to look at the queue again
 set_secret('someone', 'a secret of someone else');
 reload($node);
 $node->restart;
 insert_of('good', 'good2');
-requests_of('good2', 1);
+$receiver->requests_of('good2', 1);
 wait_until_settled($node, q{org_id = 'good'});
 is(invalid_rows('late1'), 1, 'it is logged once');
 is(invalid_rows('late2'), 1, 'for each delivery');
@@ -106,7 +98,7 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM kgwebhook.dead_letter}),
 	0, 'none is given up');
 
 my $late = create_secret('late');
-is_signed_by((requests_of($_, 1))[0], $late, "$_ goes out when there is a secret")
+is_signed_by(($receiver->requests_of($_, 1))[0], $late, "$_ goes out when there is a secret")
   foreach qw(late1 late2);
 wait_until_settled($node);
 is(invalid_rows('late1'), 1, 'and is not called invalid once more');
@@ -124,7 +116,7 @@ $node->poll_query_until('postgres',
 my $race = create_secret('race');
 $blocker->query_safe('COMMIT');
 $blocker->quit;
-is_signed_by((requests_of('race1', 1))[0],
+is_signed_by(($receiver->requests_of('race1', 1))[0],
 	$race, 'a secret that is created while its absence is settled');
 
 #
@@ -132,20 +124,20 @@ is_signed_by((requests_of('race1', 1))[0],
 #
 my $old = set_secret('good', 'the old secret of good, quite long');
 insert_of('good', 'changed', '/retry-after/1');
-my ($first) = requests_of('changed', 1);
+my ($first) = $receiver->requests_of('changed', 1);
 is_signed_by($first, $old, 'an attempt before the change');
 my $new = set_secret('good', 'the new secret of good, quite long');
-my (undef, $second) = requests_of('changed', 2);
+my (undef, $second) = $receiver->requests_of('changed', 2);
 is_signed_by($second, $new, 'a retry is signed with the secret of its day');
 insert_of('good', 'changed_too');
-is_signed_by((requests_of('changed_too', 1))[0], $new, 'so is what is new');
+is_signed_by(($receiver->requests_of('changed_too', 1))[0], $new, 'so is what is new');
 insert_of('late', 'unaffected');
-is_signed_by((requests_of('unaffected', 1))[0], $late, 'other organizations keep theirs');
+is_signed_by(($receiver->requests_of('unaffected', 1))[0], $late, 'other organizations keep theirs');
 
 $node->safe_psql('postgres',
 	q{BEGIN; SELECT kg_set_secret('good', 'a secret that was taken back again'); ROLLBACK});
 insert_of('good', 'taken_back');
-is_signed_by((requests_of('taken_back', 1))[0], $new, 'a change that is rolled back');
+is_signed_by(($receiver->requests_of('taken_back', 1))[0], $new, 'a change that is rolled back');
 
 # The new one is known and the table has another by the time of the commit.
 $node->safe_psql(
@@ -155,7 +147,7 @@ $node->safe_psql(
 	VALUES ('together', 'newest', '@{[ $receiver->url ]}');
 	SELECT kg_set_secret('newest', 'a secret made in the same transaction');
 	COMMIT});
-is_signed_by((requests_of('together', 1))[0],
+is_signed_by(($receiver->requests_of('together', 1))[0],
 	'a secret made in the same transaction',
 	'a secret of the same transaction');
 
@@ -167,7 +159,7 @@ insert_of('late', 'orphan');
 wait_for_log_rows($node, 1, q{object_id = 'orphan'});
 is(invalid_rows('orphan'), 1, 'without its secret an organization waits again');
 my $back = set_secret('late', 'the secret of late is back again');
-is_signed_by((requests_of('orphan', 1))[0], $back, 'until it has one');
+is_signed_by(($receiver->requests_of('orphan', 1))[0], $back, 'until it has one');
 
 #
 # Where they must not be

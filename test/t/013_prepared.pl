@@ -26,14 +26,6 @@ sub prepare
 	return;
 }
 
-sub requests_of
-{
-	my ($id, $n) = @_;
-
-	return $receiver->wait_for_requests($n,
-		if => sub { $_[0]{json}{payment_intent_id} eq $id });
-}
-
 # Something that is delivered later: what had to be before it has been.
 my $controls = 0;
 
@@ -42,7 +34,7 @@ sub after_a_delivery
 	my $id = 'control' . ++$controls;
 
 	insert_intent($node, $id, $url);
-	requests_of($id, 1);
+	$receiver->requests_of($id, 1);
 	return;
 }
 
@@ -60,7 +52,7 @@ is(came('committed'), 0, 'nothing goes before COMMIT PREPARED');
 
 my $began = time;
 $node->safe_psql('postgres', "COMMIT PREPARED 'committed'");
-my ($committed) = requests_of('committed', 1);
+my ($committed) = $receiver->requests_of('committed', 1);
 my $took = time - $began;
 is($committed->{valid}, 1, 'it goes after it');
 cmp_ok($took, '<', 5, sprintf('soon: after %.1f s, with nothing else going on', $took));
@@ -81,17 +73,17 @@ $node->restart;
 after_a_delivery();
 is(came('survives'), 0, 'a prepared transaction over a restart');
 $node->safe_psql('postgres', "COMMIT PREPARED 'survives'");
-is((requests_of('survives', 1))[0]{valid}, 1, 'goes after COMMIT PREPARED');
+is(($receiver->requests_of('survives', 1))[0]{valid}, 1, 'goes after COMMIT PREPARED');
 
 #
 # Of one object, prepared and not: each delivery once
 #
 insert_intent($node, 'mixed', $url);
-requests_of('mixed', 1);
+$receiver->requests_of('mixed', 1);
 prepare('mixed', "UPDATE payment_intents SET status = 'success' WHERE payment_intent_id = 'mixed'");
 $node->safe_psql('postgres', "COMMIT PREPARED 'mixed'");
 set_status($node, 'mixed', 'refunded');
-is(join(' ', map { $_->{json}{status} } requests_of('mixed', 3)),
+is(join(' ', map { $_->{json}{status} } $receiver->requests_of('mixed', 3)),
 	'pending success refunded', 'a prepared transition among others');
 
 #
@@ -102,7 +94,7 @@ wait_for_log_rows($node, 1, q{object_id = 'waits'});
 $receiver->set_secret([ $secret, 'a secret that was prepared' ]);
 prepare('secret', q{SELECT kg_set_secret('prepared', 'a secret that was prepared')});
 $node->safe_psql('postgres', "COMMIT PREPARED 'secret'");
-is((requests_of('waits', 1))[0]{valid}, 1, 'a secret of a prepared transaction frees what waits for it');
+is(($receiver->requests_of('waits', 1))[0]{valid}, 1, 'a secret of a prepared transaction frees what waits for it');
 
 wait_until_settled($node);
 is(came($_), 1, "$_ came once") foreach qw(committed survives waits);

@@ -15,13 +15,6 @@ use Test::More;
 my $certificates = Kgwebhook::Certificates->new;
 my $dir = $certificates->file('.');
 
-sub https_receiver
-{
-	my ($name, %more) = @_;
-
-	return start_receiver(cert => "$dir/$name.crt", key => "$dir/$name.key", %more);
-}
-
 $certificates->make('authority');
 $certificates->make('other_authority');
 $certificates->make('trusted', by => 'authority', for => 'IP:127.0.0.1');
@@ -40,7 +33,7 @@ my $secret = make_intents_table($node);
 #
 # The right one
 #
-my $trusted = https_receiver('trusted', secret => $secret);
+my $trusted = $certificates->receiver('trusted', secret => $secret);
 foreach my $n (1 .. 5)
 {
 	insert_intent($node, "trusted$n", $trusted->url);
@@ -58,7 +51,7 @@ is( $node->safe_psql('postgres', q{SELECT string_agg(DISTINCT outcome, ' ') FROM
 #
 foreach my $name (qw(self_signed untrusted misnamed))
 {
-	my $wrong = https_receiver($name);
+	my $wrong = $certificates->receiver($name);
 
 	insert_intent($node, $name, $wrong->url);
 	my ($first) = wait_for_log_rows($node, 2, "object_id = '$name'");
@@ -82,7 +75,7 @@ is(scalar($plain->requests), 0, 'gets nothing either');
 #
 # ca_file on reload
 #
-my $untrusted = https_receiver('untrusted', secret => $secret);
+my $untrusted = $certificates->receiver('untrusted', secret => $secret);
 reload($node, 'kgwebhook.ca_file' => "'$dir/other_authority.crt'");
 insert_intent($node, 'now_trusted', $untrusted->url);
 is(($untrusted->wait_for_requests(1))[0]{valid}, 1, 'another authority, from the reload on');

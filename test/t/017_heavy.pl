@@ -35,14 +35,6 @@ $node->safe_psql(
 	SELECT kg_create_secret()});
 my ($worker) = wait_for_worker($node);
 
-sub peak_of
-{
-	my ($pid) = @_;
-
-	slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m or die "no VmHWM of $pid";
-	return $1;
-}
-
 # Runs SQL in a session of its own; returns the session's peak of memory.
 my $peak = q{SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\s+(\d+)')};
 
@@ -173,5 +165,5 @@ note $node->safe_psql('postgres', q{SELECT outcome, left(error, 70), count(*) FR
 is($node->safe_psql('postgres', q{SELECT count(DISTINCT outcome) FROM kgwebhook.delivery_log WHERE object_id LIKE 'fuzz%'}), 2, 'some of both');
 
 is((worker_pids($node, 'postgres'))[0], $worker, 'the worker has lived through it');
-cmp_ok(peak_of($worker), '<', MOST, 'and stayed small');
+cmp_ok(memory_peak($worker), '<', MOST, 'and stayed small');
 done_testing();

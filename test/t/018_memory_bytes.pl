@@ -25,15 +25,6 @@ my $held = start_receiver(host => '0.0.0.0');
 my $port = $held->port;
 my $limit = 64 * 1024;
 
-# The worker's peak, in kilobytes.
-sub peak_of
-{
-	my ($pid) = @_;
-
-	slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m or die "no VmHWM of $pid";
-	return $1;
-}
-
 # So many destinations, each with 256 events of this size, that answer when they
 # are told to; and the growth of a worker that meets them.
 sub growth_by
@@ -47,7 +38,7 @@ sub growth_by
 	insert_intent($node, "known-$name", $fresh->url);
 	wait_until_settled($node);
 	reload($node, 'kgwebhook.enabled' => 'off');
-	my $before = peak_of($worker);
+	my $before = memory_peak($worker);
 
 	$held->hold($name);
 	$node->safe_psql(
@@ -67,7 +58,7 @@ sub growth_by
 	insert_intent($node, "again-$name", $fresh->url);
 	wait_until_settled($node, "object_id = 'again-$name'");
 	is(join(' ', worker_pids($node, 'postgres')), $worker, "$name: by one worker");
-	my $growth = peak_of($worker) - $before;
+	my $growth = memory_peak($worker) - $before;
 	$node->safe_psql('postgres', 'TRUNCATE kgwebhook.queue');
 	$held->release($name);
 	reload($node, 'kgwebhook.enabled' => 'off');

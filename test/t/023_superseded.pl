@@ -30,14 +30,6 @@ sub attempts
 	} delivery_log($node, "object_id = '$id'");
 }
 
-sub statuses
-{
-	my ($receiver, $id) = @_;
-
-	return join ' ', map { $_->{json}{status} }
-	  $receiver->requests(if => sub { $_[0]{json}{payment_intent_id} eq $id });
-}
-
 #
 # The destination is healthy and refuses one transition
 #
@@ -47,14 +39,14 @@ set_status($node, 'refused', 'success');
 insert_intent($node, 'beside', $picky->url);
 set_status($node, 'beside', 'success');
 wait_until_settled($node, q{object_id = 'beside'});
-is(statuses($picky, 'beside'), 'pending success', 'another object does not wait');
+is($picky->statuses('beside'), 'pending success', 'another object does not wait');
 wait_until_settled($node, q{object_id = 'refused'});
 my @attempts = attempts('refused');
 is($attempts[-1], 'SUCCESS ACKNOWLEDGED', 'the newer transition arrives in the end');
 is($attempts[-2], 'PENDING SUPERSEDED', 'after the older one was superseded');
 cmp_ok(scalar(grep { $_ eq 'pending rejected' } @attempts), '>=', 2, 'which was tried again and again');
 is(@attempts, 2 + grep({ $_ eq 'pending rejected' } @attempts), 'and nothing else');
-like(statuses($picky, 'refused'), qr/^(pending )+success$/, 'the receiver sees them in order');
+like($picky->statuses('refused'), qr/^(pending )+success$/, 'the receiver sees them in order');
 my ($held) = map { split /\|/ } $node->safe_psql(
 	'postgres', q{
 	SELECT extract(epoch FROM s.started_at - p.started_at) * 1000
@@ -97,7 +89,7 @@ wait_until_settled($node, q{object_id = 'twice'});
 is( join(', ', grep { /SUPERSEDED|ACK/ } attempts('twice')),
 	'PENDING SUPERSEDED, EXPIRED SUPERSEDED, SUCCESS SUPERSEDED, REFUNDED ACKNOWLEDGED',
 	'each has its turn');
-like(statuses($picky, 'twice'), qr/^(pending )+(expired )+(success )+refunded$/, 'in order');
+like($picky->statuses('twice'), qr/^(pending )+(expired )+(success )+refunded$/, 'in order');
 
 #
 # The destination is down, for longer than max_hold
@@ -140,8 +132,8 @@ is( $node->safe_psql('postgres', qq{
 my $up = start_receiver(secret => $secret, port => $down->port);
 my $solo_up = start_receiver(secret => $secret, port => $solo->port);
 wait_until_settled($node);
-is(statuses($solo_up, 'solo'), 'pending success', 'when it is over, both arrive');
-is_deeply([ grep { statuses($up, "down$_") ne 'pending expired success' } 1 .. 20 ],
+is($solo_up->statuses('solo'), 'pending success', 'when it is over, both arrive');
+is_deeply([ grep { $up->statuses("down$_") ne 'pending expired success' } 1 .. 20 ],
 	[], 'and then everything is delivered, in order');
 is( $node->safe_psql('postgres', q{
 		SELECT string_agg(DISTINCT outcome, ' ' ORDER BY outcome) FROM kgwebhook.delivery_log
@@ -189,7 +181,7 @@ my $new = start_receiver(secret => $secret, port => $gone->port);
 reload($node, 'kgwebhook.retry_schedule' => $long);
 insert_intent($node, 'newer', $new->url);
 wait_until_settled($node, q{object_id = 'newer'});
-is(statuses($new, 'newer'), 'pending', 'what comes after the outage is delivered');
+is($new->statuses('newer'), 'pending', 'what comes after the outage is delivered');
 
 $node->stop;
 done_testing();

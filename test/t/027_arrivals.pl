@@ -27,16 +27,6 @@ sub url
 	return "http://127.0.0.$address:" . $receiver->port . '/ok';
 }
 
-# Statuses of an object in the order of their arrival.
-sub statuses
-{
-	my ($id) = @_;
-
-	return join ' ',
-	  map { /"status":"(\w+)"/ ? $1 : () }
-	  grep { /"payment_intent_id":"$id"/ } $receiver->lines;
-}
-
 sub insert
 {
 	my ($id, $address) = @_;
@@ -70,11 +60,11 @@ my $late = begin();
 $late->query_safe(insert('late', 1));
 insert_intent($node, 'early', url(1));
 wait_until_settled($node);
-is(statuses('early'), 'pending', 'the higher number is committed first, and goes');
-is(statuses('late'), '', 'the lower one has to wait for its commit');
+is($receiver->statuses('early'), 'pending', 'the higher number is committed first, and goes');
+is($receiver->statuses('late'), '', 'the lower one has to wait for its commit');
 $late->query_safe('COMMIT');
 wait_for_log_rows($node, 1, q{object_id = 'late'});
-is(statuses('late'), 'pending', 'and then goes as well');
+is($receiver->statuses('late'), 'pending', 'and then goes as well');
 
 # the same without a wake-up: nobody tells of COMMIT PREPARED
 $late->query_safe('BEGIN');
@@ -84,7 +74,7 @@ insert_intent($node, 'unprepared', url(1));
 wait_until_settled($node);
 $late->query_safe(q{COMMIT PREPARED 'p'});
 wait_for_log_rows($node, 1, q{object_id = 'prepared'});
-is(statuses('prepared'), 'pending', 'so does one that was prepared');
+is($receiver->statuses('prepared'), 'pending', 'so does one that was prepared');
 $late->quit;
 
 #
@@ -101,7 +91,7 @@ $many->query_safe(insert_many('many', 700, 2));
 $many->query_safe('COMMIT');
 kill 'CONT', $worker;
 wait_until_settled($node);
-is(statuses('crossed'), 'pending success', 'by the order of its transitions, not of transactions');
+is($receiver->statuses('crossed'), 'pending success', 'by the order of its transitions, not of transactions');
 
 # the same, while pages of a backlog are read
 $node->safe_psql('postgres', "SELECT kg_pause('http://127.0.0.3:@{[ $receiver->port ]}')");
@@ -117,7 +107,7 @@ $many->query_safe(insert_many('more', 700, 3));
 $many->query_safe('COMMIT');
 kill 'CONT', $worker;
 wait_until_settled($node);
-is(statuses("crossed$_"), 'pending success', "nor of pages ($_)") foreach 1 .. 3;
+is($receiver->statuses("crossed$_"), 'pending success', "nor of pages ($_)") foreach 1 .. 3;
 
 #
 # A long transaction that ends while another's rows are being read
@@ -134,7 +124,7 @@ foreach my $i (1 .. 20)
 	set_status($node, "between$i", 'success');
 }
 wait_until_settled($node);
-is_deeply([ grep { statuses("between$_") ne 'pending success' } 1 .. 20 ],
+is_deeply([ grep { $receiver->statuses("between$_") ne 'pending success' } 1 .. 20 ],
 	[], 'what is committed in the midst of it is in order');
 
 #
@@ -154,7 +144,7 @@ $many->query_safe(q{INSERT INTO payment_intents (payment_intent_id, callback_url
 $many->query_safe('COMMIT');
 kill 'CONT', $worker;
 wait_until_settled($node);
-is(statuses('overflowed'), 'pending success', 'in order when it is named only');
+is($receiver->statuses('overflowed'), 'pending success', 'in order when it is named only');
 
 is( $node->safe_psql('postgres', q{SELECT outcome, error, count(*) FROM kgwebhook.delivery_log
 		WHERE outcome <> 'acknowledged' GROUP BY 1, 2}), '', 'each at the first attempt');

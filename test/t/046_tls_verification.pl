@@ -40,15 +40,6 @@ my $node = new_node(
 	'kgwebhook.ca_file' => "'$ca_file'");
 my $secret = make_intents_table($node);
 
-sub https_receiver
-{
-	my ($crt, $key, %more) = @_;
-
-	return start_receiver(
-		cert => $certificates->file("$crt.crt"),
-		key => $certificates->file("$key.key"), %more);
-}
-
 # The first attempt of a new intent.
 my $id = 0;
 sub attempt_at
@@ -76,7 +67,7 @@ my @wrong = (
 foreach my $case (@wrong)
 {
 	my ($crt, $key, $error, @more) = @$case;
-	my $receiver = https_receiver($crt, $key, @more);
+	my $receiver = $certificates->receiver($crt, by => $key, @more);
 	my $row = attempt_at($receiver->url);
 
 	is("$row->{outcome}: $row->{error}", "unreachable: $error", "$crt @more");
@@ -89,19 +80,19 @@ is(attempt_at($url)->{error}, 'the TLS handshake failed', 'one that hangs up whe
 $plain->stop;
 is(attempt_at($url)->{error}, 'the connection was refused', 'nobody');
 
-my $complete = https_receiver('complete', 'incomplete', secret => $secret);
+my $complete = $certificates->receiver('complete', by => 'incomplete', secret => $secret);
 is(attempt_at($complete->url)->{outcome}, 'acknowledged', 'a whole chain is verified');
-my $oldest = https_receiver('good', 'good', secret => $secret, tls_max => 'TLSv1.2');
+my $oldest = $certificates->receiver('good', secret => $secret, tls_max => 'TLSv1.2');
 is(attempt_at($oldest->url)->{outcome}, 'acknowledged', 'TLS 1.2 is new enough');
 
 #
 # Handshakes
 #
-my $good = https_receiver('good', 'good', secret => $secret);
+my $good = $certificates->receiver('good', secret => $secret);
 attempt_at($good->url) foreach 1 .. 10;
 is_deeply([ map { $_->{connection} } $good->requests ],
 	[ (1) x 10 ], 'ten requests, one handshake');
-my $closing = https_receiver('good', 'good', secret => $secret, tls_max => 'TLSv1.2');
+my $closing = $certificates->receiver('good', secret => $secret, tls_max => 'TLSv1.2');
 attempt_at($closing->url('/once')) foreach 1 .. 6;
 my @closed = $closing->requests;
 is($closed[-1]{connection}, 6, 'where each connection is closed, six');
@@ -118,7 +109,7 @@ sub trust
 	return;
 }
 
-my $unknown = https_receiver('unknown', 'unknown', secret => $secret);
+my $unknown = $certificates->receiver('unknown', secret => $secret);
 my ($requests, $closes) = (scalar($good->requests), scalar($closing->requests));
 trust('outsider');
 is(attempt_at($good->url)->{error}, $issuer, 'no kept connection is good for an authority that has gone');

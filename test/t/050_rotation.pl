@@ -63,12 +63,12 @@ sub send_to_all
 	return map { $_ => ($receivers{$_}->wait_for_requests($sent))[-1] } keys %receivers;
 }
 
-sub verdict
+sub is_accepted
 {
 	my ($request) = @_;
-	my $verdicts = $request->{verdicts};
+	my $checks = $request->{checks};
 
-	return join ' ', map { $verdicts->{$_} eq 'valid' ? 'yes' : 'no' }
+	return join ' ', map { $checks->{$_} eq 'valid' ? 'yes' : 'no' }
 	  qw(standardwebhooks canonicalize tail);
 }
 
@@ -88,7 +88,7 @@ my $begin = time;
 stop_clock($begin);
 $receivers{$_}->set_secret($old) foreach qw(old new both);
 my %before = send_to_all('before');
-is(verdict($before{old}), 'yes yes yes', 'before the rotation the old secret signs');
+is(is_accepted($before{old}), 'yes yes yes', 'before the rotation the old secret signs');
 my ($worker) = wait_for_worker($node);
 
 my $new = $node->safe_psql('postgres', q{SELECT kg_rotate_secret('default', '4s', '5s')});
@@ -111,11 +111,11 @@ foreach my $second ($begin .. $begin + 12)
 	my @signatures = split / /, $got{both}{headers}{'webhook-signature'};
 
 	is($got{both}{json}{timestamp}, $second, "second $at: stamped by it");
-	is(verdict($got{both}), 'yes yes yes', 'a receiver with both takes it by all three ways');
-	is( verdict($got{old}),
+	is(is_accepted($got{both}), 'yes yes yes', 'a receiver with both takes it by all three ways');
+	is( is_accepted($got{old}),
 		($second < $retires ? 'yes' : 'no') . ($second < $activates ? ' yes yes' : ' no no'),
 		'one with the old secret: by the header until it retires, by the body until activation');
-	is( verdict($got{new}),
+	is( is_accepted($got{new}),
 		'yes' . ($second >= $activates ? ' yes yes' : ' no no'),
 		'one with the new secret: by the header at once, by the body from activation');
 	is(scalar(@signatures), $second < $retires ? 2 : 1, 'no more signatures than are needed');
@@ -143,7 +143,7 @@ my @signatures = split / /, $send_test->{headers}{'webhook-signature'};
 is(scalar(@signatures), 2, 'kg_send_test() has both signatures, too');
 ok(is_by($signatures[0], $send_test, $new) && is_by($signatures[1], $send_test, $third),
 	'by both secrets');
-is(verdict($send_test), 'yes yes yes', 'and is good');
+is(is_accepted($send_test), 'yes yes yes', 'and is good');
 my ($code, undef, $error) = $node->psql('postgres', 'SELECT kg_rotate_secret()');
 isnt($code, 0, 'a second rotation at the same time is refused');
 like($error, qr/a rotation of organization "default" is under way/, 'in words');
@@ -154,7 +154,7 @@ $_->set_secret($agreed) foreach values %receivers;
 insert_intent($node, 'agreed', $receivers{old}->url);
 my ($request) = $receivers{old}->wait_for_requests(1,
 	if => sub { $_[0]{json}{payment_intent_id} eq 'agreed' });
-is(verdict($request), 'yes yes yes', 'kg_set_secret() ends a rotation at once');
+is(is_accepted($request), 'yes yes yes', 'kg_set_secret() ends a rotation at once');
 is(scalar(split / /, $request->{headers}{'webhook-signature'}), 1, 'with one signature');
 
 $node->safe_psql('postgres', q{BEGIN; SELECT kg_rotate_secret(activate_after => '0'); ROLLBACK});
@@ -170,7 +170,7 @@ $receivers{old}->set_secret($at_once);
 insert_intent($node, 'at once', $receivers{old}->url);
 ($request) = $receivers{old}->wait_for_requests(1,
 	if => sub { $_[0]{json}{payment_intent_id} eq 'at once' });
-is(verdict($request), 'yes yes yes', 'at once means the very second');
+is(is_accepted($request), 'yes yes yes', 'at once means the very second');
 is(scalar(split / /, $request->{headers}{'webhook-signature'}), 1, 'with nothing kept of the old');
 wait_until_settled($node);
 is($node->safe_psql('postgres', 'SELECT secret FROM kgwebhook.secret'),

@@ -43,14 +43,6 @@ make_intents_table($node);
 my $receiver = start_receiver();
 my ($worker) = wait_for_worker($node);
 
-sub requests_of
-{
-	my ($id, $n) = @_;
-
-	return $receiver->wait_for_requests($n,
-		if => sub { $_[0]{json}{payment_intent_id} eq $id });
-}
-
 # How often the worker goes to sleep, while nothing is due, in two seconds.
 sub sleeps
 {
@@ -85,22 +77,22 @@ foreach my $step ([ 'forth', $day ], [ 'back', 0 ], [ 'back', -$day ], [ 'forth'
 		INSERT INTO payment_intents (payment_intent_id, callback_url)
 		VALUES ('open$id', '@{[ $receiver->url ]}')});
 	set_clock($shift);
-	my ($first, $second) = requests_of($id, 2);
+	my ($first, $second) = $receiver->requests_of($id, 2);
 	my $waited = ($second->{arrival} - $first->{arrival}) / 1000;
 	cmp_ok($waited, '>=', 1.9, sprintf("the clock goes $way to %+d s: a retry waits as long as it was to (%.1f s)", $shift, $waited));
 	$session->query_safe('COMMIT');
 	$session->quit;
-	requests_of("open$id", 1);
+	$receiver->requests_of("open$id", 1);
 	pass('what was enqueued before that goes, too');
 	insert_intent($node, "after$id", $receiver->url);
-	requests_of("after$id", 1);
+	$receiver->requests_of("after$id", 1);
 	pass('and what is enqueued now');
 	wait_until_settled($node, q{object_id <> 'hour'});
 	my ($switches, $ticks) = sleeps();
 	cmp_ok($switches, '<=', 20, "without a hot loop: the worker slept $switches times in two seconds");
 	cmp_ok($ticks, '<', 100, "and took $ticks of 200 ticks");
 }
-is(scalar(requests_of('hour', 1)), 1, 'what has an hour to wait still waits');
+is(scalar($receiver->requests_of('hour', 1)), 1, 'what has an hour to wait still waits');
 
 #
 # A destination that is backing off: its rows are let go, and read from the table again,

@@ -128,13 +128,13 @@ is( $node->safe_psql('postgres',
 my $outsider = 'whsec_' . encode_base64('x' x 32, '');
 my @cases;
 
-# Verdicts are for all ways, or for (header, body).
+# What is expected is for all ways, or for (header, body).
 sub add_case
 {
-	my ($name, $got, $change, @verdicts) = @_;
+	my ($name, $got, $change, @expected) = @_;
 	my $request = $got->{body_base64} ? request($got) : {%$got};
 
-	@verdicts = (@verdicts) x 2 if @verdicts == 1;
+	@expected = (@expected) x 2 if @expected == 1;
 	%$request = (%$request, %$change);
 	my $case = "$dir/case" . scalar @cases;
 	mkdir $case;
@@ -143,9 +143,9 @@ sub add_case
 	  {
 		name => $name,
 		dir => $case,
-		header => $verdicts[0],
-		body => $verdicts[1],
-		parsed => $verdicts[1]
+		header => $expected[0],
+		body => $expected[1],
+		parsed => $expected[1]
 	  };
 	return;
 }
@@ -196,7 +196,7 @@ add_case('rotation, new secret', $rotation, { secrets => $new }, 'valid', $wrong
 add_case('rotation, both', $rotation, { secrets => "$new $secret" }, 'valid');
 
 #
-# Verdicts
+# Judgments
 #
 my %built;
 
@@ -215,7 +215,7 @@ foreach my $verifier (@verifiers)
 		{
 			is(Judge::build($language, $dir), '', "$language: compiles without a warning");
 		}
-		my @said = Judge::verdicts($verifier, $dir, map { $_->{dir} } @cases);
+		my @said = Judge::judgments($verifier, $dir, map { $_->{dir} } @cases);
 		is(scalar @said, scalar @cases, "$name: judges every case")
 		  or diag(join "\n", @said);
 		foreach my $case (@cases)

@@ -9,6 +9,7 @@ package Kgwebhook::Certificates;
 use strict;
 use warnings;
 
+use Kgwebhook::Receiver;
 use PostgreSQL::Test::Utils;
 
 =pod
@@ -99,6 +100,23 @@ sub join
 	write_file("$self->{dir}/$name.crt",
 		map { slurp_file("$self->{dir}/$_.crt") } @of);
 	return;
+}
+
+=head2 $certificates->receiver($name, %options)
+
+Starts a receiver that shows NAME.crt and has its key, or that of another name:
+"by".  The other options are Kgwebhook::Receiver's.
+
+=cut
+
+sub receiver
+{
+	my ($self, $name, %options) = @_;
+	my $by = delete $options{by} || $name;
+
+	return Kgwebhook::Receiver->start(
+		cert => $self->file("$name.crt"),
+		key => $self->file("$by.key"), %options);
 }
 
 sub write_file

@@ -221,6 +221,33 @@ sub wait_for_requests
 	return @got;
 }
 
+=head2 $receiver->requests_of($id, $n)
+
+The same of one object.
+
+=cut
+
+sub requests_of
+{
+	my ($self, $id, $n) = @_;
+
+	return $self->wait_for_requests($n, if => sub { $_[0]{json}{payment_intent_id} eq $id });
+}
+
+=head2 $receiver->statuses($id)
+
+The statuses of an object that it got so far, in their order: 'pending success'.
+
+=cut
+
+sub statuses
+{
+	my ($self, $id) = @_;
+	my $mine = qq{"payment_intent_id":"$id"};
+
+	return join ' ', map { decode($_)->{json}{status} } grep { index($_, $mine) >= 0 } $self->lines;
+}
+
 # Waits until a condition holds, which it can't once the receiver is gone.
 sub wait_for
 {

@@ -1,7 +1,7 @@
 #-------------------------------------------------------------------------
 #
-# test/t/016_board.pl
-#	  The notice board when it is full: who has a notice keeps it, who is new takes
+# test/t/016_notices.pl
+#	  Notices of destinations when there is no room: who has one keeps it, who is new takes
 #	  the place of the one that has been at rest for longest, and where none is at
 #	  rest, is left out.
 #
@@ -66,10 +66,10 @@ $node->poll_query_until('postgres',
 	"SELECT count(*) = $room FROM kgwebhook.destination_notices()")
   or die 'waited for notices: ' . notices();
 
-# Who is on the board is posted again, and nobody has to go for that.
+# Who has a notice is posted again, and nobody has to go for that.
 insert_events('again', $closed, 2 .. 40);
 wait_for_log_rows($node, 39, q{object_id LIKE 'again%'});
-is(notices(), $room, 'the board is full, and stays full');
+is(notices(), $room, 'there is no room, and none is made');
 is(has_notice(1, $port), 1, 'nobody has gone for the sake of one that was there');
 
 # Who is new takes a place, and it is that of who was at rest for longest.
