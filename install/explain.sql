@@ -128,6 +128,22 @@ $$;
 COMMENT ON FUNCTION kgwebhook.endpoint_pace(kgwebhook.deliveries) IS
   'how many deliveries to the same URL are due before one, of as many as were looked at, how many seconds its receiver lately took to acknowledge one, and when it last did';
 
+/*
+ * Whether a delivery of an object is in one line with what goes to a subscription, or to the
+ * object's own URL: the older one goes first.  What waits for a paused subscription
+ * holds nothing of the object's own.
+ */
+CREATE FUNCTION kgwebhook.is_in_line(queued kgwebhook.queue, subscription pg_catalog.int8, url pg_catalog.text) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT queued.subscription_id IS NOT DISTINCT FROM subscription
+        OR queued.url = url
+       AND NOT EXISTS (SELECT FROM kgwebhook.subscription s
+                        WHERE s.subscription_id = queued.subscription_id AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL)
+$$;
+COMMENT ON FUNCTION kgwebhook.is_in_line(kgwebhook.queue, pg_catalog.int8, pg_catalog.text) IS
+  'whether a delivery goes one after the other with those of its object for this subscription, or this URL';
+
 /* What one delivery of the queue waits for, of what is its own or its receiver's. */
 CREATE FUNCTION kgwebhook.explain_wait(it kgwebhook.deliveries) RETURNS pg_catalog.text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -228,12 +244,12 @@ BEGIN
     SELECT * INTO head FROM kgwebhook.queue q
      WHERE q.destination = it.destination
        AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
-       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id
+       AND kgwebhook.is_in_line(q, it.subscription_id, it.url)
      ORDER BY q.delivery_id LIMIT 1;
     SELECT min(q.delivery_id) INTO newer FROM kgwebhook.queue q
      WHERE q.destination = it.destination AND q.delivery_id > it.delivery_id
        AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
-       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id;
+       AND kgwebhook.is_in_line(q, it.subscription_id, it.url);
     SELECT n.backing_off INTO backing_off FROM kgwebhook.destination_notices() n WHERE n.destination = it.destination;
     ends := head.refused_at - make_interval(secs => coalesce(head.held, 0) / 1000000.0)
             + coalesce(nullif(current_setting('kgwebhook.max_hold', true), ''), '5min')::interval;
@@ -274,7 +290,7 @@ BEGIN
     SELECT min(q.delivery_id) INTO head FROM kgwebhook.queue q
      WHERE q.destination = it.destination
        AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
-       AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id;
+       AND kgwebhook.is_in_line(q, it.subscription_id, it.url);
     RETURN CASE
         WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
             format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id)

@@ -113,7 +113,11 @@ CREATE VIEW kgwebhook.pending AS
                EXISTS (SELECT FROM kgwebhook.queue o
                         WHERE o.object_id OPERATOR(pg_catalog.=) q.object_id AND o.org_id OPERATOR(pg_catalog.=) q.org_id
                           AND o.kind OPERATOR(pg_catalog.=) q.kind AND o.destination OPERATOR(pg_catalog.=) q.destination
-                          AND o.subscription_id IS NOT DISTINCT FROM q.subscription_id
+                          AND (o.subscription_id IS NOT DISTINCT FROM q.subscription_id
+                               OR o.url OPERATOR(pg_catalog.=) q.url
+                              AND NOT EXISTS (SELECT FROM kgwebhook.subscription p
+                                               WHERE p.subscription_id OPERATOR(pg_catalog.=) o.subscription_id
+                                                 AND p.paused_at IS NOT NULL AND p.disabled_at IS NULL))
                           AND o.delivery_id OPERATOR(pg_catalog.<) q.delivery_id),
                n.is_sending OR w.is_full) AS waits_for,
            q.subscription_id

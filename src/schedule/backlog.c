@@ -87,7 +87,7 @@ break_chain(KgwScheduler *s, KgwEntry *head)
 		object->tail = head;
 	}
 	else
-		kgw_object_order_forget(s, object);
+		kgw_objects_forget(s, object);
 }
 
 /*
@@ -265,6 +265,8 @@ add_entry(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, Kg
 	if (d->cursor < row->delivery_id)
 		d->cursor = row->delivery_id;
 	entry->wish = row->wish;
+	entry->url = kgw_shared_url_hash(row->url);
+	d->fanned_out |= row->subscription_id != 0;
 	entry->endpoint->inherits |= due > s->now && row->attempts > row->attempts_before;
 	if (d->releasing && due > s->now && due > entry->wish && due != KGW_NEVER)
 	{

@@ -8,7 +8,9 @@
  * identifier: payment 7 has nothing to do with payout 7, nor with payment 7 of
  * another organization, whatever answers for them.  Those for a subscription are a chain
  * of their own: of several who listen at a destination, one that refuses
- * holds up only itself.
+ * holds up only itself.  Where its URL is the object's own as well, there is one
+ * receiver, which must not see an older one after a newer: the head of one chain may
+ * be BEHIND what is in the other (shared_url.c).
  *
  *	 ARRIVED ──► BLOCKED (behind an older transition of its object)
  *	    │           │ becomes head
@@ -38,7 +40,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "nodes/pg_list.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -96,16 +97,21 @@ leave_list(KgwScheduler *s, KgwEntry *entry)
 	}
 }
 
+static void
+stop_holding(KgwScheduler *s, KgwEntry *entry)
+{
+	if (!entry->holding)
+		return;
+	pairingheap_remove(s->holds, &entry->hold_node);
+	entry->holding = false;
+}
+
 /* Take an entry out of whatever its state keeps it in. */
 void
 kgw_object_order_leave_state(KgwScheduler *s, KgwEntry *entry)
 {
 	leave_list(s, entry);
-	if (entry->holding)
-	{
-		pairingheap_remove(s->holds, &entry->hold_node);
-		entry->holding = false;
-	}
+	stop_holding(s, entry);
 }
 
 /*
@@ -122,10 +128,28 @@ kgw_object_order_ripen(KgwScheduler *s, KgwEntry *entry)
 	dlist_push_tail(&entry->endpoint->ripe, &entry->node);
 }
 
+/* The head of a chain waits for an entry of another one. */
+static void
+wait_behind(KgwScheduler *s, KgwEntry *entry, KgwEntry *before)
+{
+	entry->state = KGW_ENTRY_BEHIND;
+	stop_holding(s, entry);
+	kgw_object_order_drop_row(s, entry);
+	if (before->object->head == before)
+		kgw_object_order_hold(s, before);
+}
+
 /* Find the next state of an entry that is the head of its chain, and in no list. */
 void
 kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry)
 {
+	KgwEntry   *before = entry->superseded ? NULL : kgw_shared_url_before(entry);
+
+	if (before != NULL)
+	{
+		wait_behind(s, entry, before);
+		return;
+	}
 	if (entry->due > s->now)
 	{
 		entry->state = KGW_ENTRY_WAITING;
@@ -235,7 +259,8 @@ void
 kgw_object_order_hold(KgwScheduler *s, KgwEntry *entry)
 {
 	if (entry->holding || entry->superseded || entry->confirming || !entry->refused ||
-		entry->newer == NULL || entry->due == KGW_NEVER)
+		entry->state == KGW_ENTRY_BEHIND || entry->due == KGW_NEVER ||
+		(entry->newer == NULL && !kgw_shared_url_holds(entry)))
 		return;
 	entry->holding = true;
 	entry->hold_until = s->now + Max(hold_left(s, entry), 0);
@@ -306,105 +331,28 @@ kgw_object_order_reckon_holds(KgwScheduler *s)
 	list_free(held);
 }
 
-static uint32
-hash_object(const void *key, Size size)
+/* The head of this chain may be behind nothing any more. */
+static void
+look_again(KgwScheduler *s, KgwObject *object, const KgwEntry *entry)
 {
-	return (uint32) ((const KgwObjectKey *) key)->hash;
+	if (object->head == NULL || object->head->state != KGW_ENTRY_BEHIND)
+		return;
+	object->head->state = KGW_ENTRY_BLOCKED;
+	kgw_object_order_activate(s, object->head);
 }
 
-static int
-compare_objects(const void *a, const void *b, Size size)
+/* The head of this chain gives way to an entry that has come into another one. */
+static void
+yield(KgwScheduler *s, KgwObject *object, const KgwEntry *entry)
 {
-	const KgwObjectKey *x = a;
-	const KgwObjectKey *y = b;
+	KgwEntry   *head = object->head;
 
-	return x->hash == y->hash && x->destination == y->destination &&
-		x->subscription_id == y->subscription_id && x->name_len == y->name_len &&
-		memcmp(x->name, y->name, x->name_len) == 0 ? 0 : 1;
-}
-
-/* An empty table of objects. */
-HTAB *
-kgw_object_order_objects(MemoryContext context)
-{
-	HASHCTL		ctl = {0};
-
-	ctl.keysize = sizeof(KgwObjectKey);
-	ctl.entrysize = sizeof(KgwObject);
-	ctl.hash = hash_object;
-	ctl.match = compare_objects;
-	ctl.hcxt = context;
-	return hash_create("kgwebhook objects", 1024, &ctl,
-					   HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
-}
-
-/* Append a text and its NUL. */
-static char *
-append_name(char *end, const char *text, Size len)
-{
-	memcpy(end, text, len + 1);
-	return end + len + 1;
-}
-
-/*
- * The object of a row of this destination, made if it isn't there; it has no head
- * then.
- */
-static KgwObject *
-find_object(KgwScheduler *s, KgwDestination *destination, const KgwDelivery *row)
-{
-	Size		org_len = strlen(row->org_id);
-	Size		kind_len = strlen(row->kind);
-	Size		id_len = strlen(row->object_id);
-	Size		len = org_len + kind_len + id_len + 3;
-	char	   *name = MemoryContextAlloc(GetMemoryChunkContext(s), len);
-	KgwObjectKey key;
-	KgwObject  *object;
-	bool		found;
-
-	append_name(append_name(append_name(name, row->org_id, org_len), row->kind, kind_len),
-				row->object_id, id_len);
-	memset(&key, 0, sizeof(key));
-	key.destination = destination;
-	key.subscription_id = row->subscription_id;
-	key.name_len = len;
-	key.name = name;
-	key.hash = hash_bytes_extended((const unsigned char *) name, len,
-								   hash_bytes_extended((const unsigned char *) destination->name,
-													   strlen(destination->name),
-													   row->subscription_id));
-	object = hash_search(s->objects, &key, HASH_ENTER, &found);
-	if (found)
-		pfree(name);
-	else
-		object->head = object->tail = NULL;
-	return object;
-}
-
-/* Whether a newer one for the object's own URL is on its way; this is for a subscription. */
-bool
-kgw_object_order_own_away(KgwScheduler *s, const KgwEntry *entry)
-{
-	KgwObjectKey key = entry->object->key;
-	const char *destination = key.destination->name;
-	const KgwObject *own;
-
-	key.subscription_id = 0;
-	key.hash = hash_bytes_extended((const unsigned char *) destination, strlen(destination), 0);
-	key.hash = hash_bytes_extended((const unsigned char *) key.name, key.name_len, key.hash);
-	own = hash_search(s->objects, &key, HASH_FIND, NULL);
-	return own != NULL && own->head->delivery_id > entry->delivery_id &&
-		(own->head->state == KGW_ENTRY_SENDING || own->head->state == KGW_ENTRY_SETTLING);
-}
-
-/* Forget an object that has no transitions any more. */
-void
-kgw_object_order_forget(KgwScheduler *s, KgwObject *object)
-{
-	char	   *name = unconstify(char *, object->key.name);
-
-	hash_search(s->objects, &object->key, HASH_REMOVE, NULL);
-	pfree(name);
+	if (head == NULL || head->url != entry->url || head->delivery_id < entry->delivery_id ||
+		head->state == KGW_ENTRY_BEHIND || head->superseded || kgw_scheduler_is_away(head))
+		return;
+	kgw_object_order_leave_state(s, head);
+	head->state = KGW_ENTRY_BLOCKED;
+	kgw_object_order_activate(s, head);
 }
 
 /* Put an entry in front of a head that isn't on its way. */
@@ -454,6 +402,7 @@ kgw_object_order_give_way(KgwScheduler *s, KgwEntry *entry)
 		join_behind(object, entry);
 	}
 	kgw_object_order_activate(s, object->head);
+	kgw_shared_url_each(s, object, look_again, entry);
 }
 
 /*
@@ -463,7 +412,7 @@ kgw_object_order_give_way(KgwScheduler *s, KgwEntry *entry)
 void
 kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
 {
-	KgwObject  *object = find_object(s, entry->destination, row);
+	KgwObject  *object = kgw_objects_find(s, entry->destination, row);
 
 	entry->object = object;
 	entry->newer = NULL;
@@ -483,6 +432,7 @@ kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
 		join_behind(object, entry);
 		kgw_object_order_hold(s, object->head);
 	}
+	kgw_shared_url_each(s, object, yield, entry);
 }
 
 /* Take the head of a chain out of it; the next one becomes the head. */
@@ -493,8 +443,9 @@ kgw_object_order_leave(KgwScheduler *s, KgwEntry *entry)
 
 	Assert(object->head == entry);
 	object->head = entry->newer;
-	if (object->head == NULL)
-		kgw_object_order_forget(s, object);
-	else
+	if (object->head != NULL)
 		kgw_object_order_activate(s, object->head);
+	kgw_shared_url_each(s, object, look_again, entry);
+	if (object->head == NULL)
+		kgw_objects_forget(s, object);
 }

@@ -78,7 +78,7 @@ kgw_scheduler_new(void)
 	KgwScheduler *s = palloc0(sizeof(KgwScheduler));
 
 	s->entries = create_table("kgwebhook deliveries", sizeof(int64), sizeof(KgwEntry), HASH_BLOBS);
-	s->objects = kgw_object_order_objects(context);
+	s->objects = kgw_objects_new(context);
 	s->destinations = create_table("kgwebhook destinations", KGW_DESTINATION_SIZE,
 								   sizeof(KgwDestination), HASH_STRINGS);
 	s->endpoints = create_table("kgwebhook endpoints", sizeof(KgwEndpointKey),

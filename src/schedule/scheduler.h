@@ -72,7 +72,6 @@ extern void kgw_scheduler_hanging(KgwScheduler *s, int hanging);
 extern void kgw_scheduler_limit(KgwScheduler *s, int limit);
 extern bool kgw_scheduler_can_send(KgwScheduler *s);
 extern KgwEntry *kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn);
-extern bool kgw_object_order_own_away(KgwScheduler *s, const KgwEntry *entry);
 extern KgwDelivery *kgw_scheduler_row(const KgwEntry *entry);
 extern void kgw_scheduler_answered(KgwEntry *entry, bool answered);
 extern bool kgw_scheduler_wants_fresh(const KgwEntry *entry);

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * scheduler_internal.h
- *	  What scheduler.c, backlog.c, object_order.c, run_queues.c, endpoint.c and
- *	  recovery.c share: a worker's memory.
+ *	  What scheduler.c, backlog.c, object_order.c, shared_url.c, run_queues.c,
+ *	  endpoint.c and recovery.c share: a worker's memory.
  *
  * src/schedule/scheduler_internal.h
  *
@@ -50,6 +50,7 @@
 typedef enum KgwEntryState
 {
 	KGW_ENTRY_BLOCKED,
+	KGW_ENTRY_BEHIND,
 	KGW_ENTRY_WAITING,
 	KGW_ENTRY_RIPE,
 	KGW_ENTRY_FETCHING,
@@ -109,6 +110,7 @@ typedef struct KgwDestination
 	bool		to_pause;		/* while pauses are read again */
 	bool		skipping;		/* the last row of a page was left in the table */
 	bool		skipped;		/* rows up to the cursor are left there */
+	bool		fanned_out;		/* something was for a subscription: see set_aside.c */
 	bool		stuck;			/* a page ended for want of entries: see set_aside.c */
 	KgwTicks	stuck_at;		/* and that was then */
 	KgwAside   *aside;			/* or NULL: the same */
@@ -176,8 +178,11 @@ typedef struct KgwEndpoint
 typedef struct KgwObject
 {
 	KgwObjectKey key;			/* hash key; its name is the object's to free */
-	KgwEntry   *head;
+	KgwEntry   *head;			/* NULL only while there are subscriptions' beside it */
 	KgwEntry   *tail;
+	struct KgwObject *own;		/* of a subscription's: the chain of the object's own URLs */
+	dlist_head	subscribed;		/* of that one: the chains of subscriptions */
+	dlist_node	node;			/* in that list */
 } KgwObject;
 
 struct KgwEntry
@@ -187,6 +192,7 @@ struct KgwEntry
 	KgwEndpoint *endpoint;
 	KgwObject  *object;
 	KgwEntry   *newer;			/* in the chain of its object */
+	uint64		url;			/* a hash of it: see shared_url.c */
 	KgwEntryState state;
 	KgwTicks	due;
 	KgwTicks	wish;			/* the receiver's own: not before this, whatever recovers */
@@ -274,9 +280,13 @@ extern int	kgw_endpoint_compare_probes(const pairingheap_node *a, const pairingh
 extern void kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);
 extern void kgw_recovery_wake(KgwScheduler *s);
 
+/* objects.c: objects by name */
+extern HTAB *kgw_objects_new(MemoryContext context);
+extern KgwObject *kgw_objects_find(KgwScheduler *s, KgwDestination *destination,
+								   const KgwDelivery *row);
+extern void kgw_objects_forget(KgwScheduler *s, KgwObject *object);
+
 /* object_order.c: order within an object, and the states of an entry */
-extern HTAB *kgw_object_order_objects(MemoryContext context);
-extern void kgw_object_order_forget(KgwScheduler *s, KgwObject *object);
 extern void kgw_object_order_ripen(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row);
@@ -289,6 +299,15 @@ extern void kgw_object_order_reckon_holds(KgwScheduler *s);
 extern void kgw_object_order_take_row(KgwScheduler *s, KgwEntry *entry, KgwDelivery *row, KgwTicks due,
 							   KgwTicks expires);
 extern void kgw_object_order_drop_row(KgwScheduler *s, KgwEntry *entry);
+
+/* shared_url.c: order where an object's own URL is that of a subscription, too */
+typedef void (*KgwBeside) (KgwScheduler *s, KgwObject *object, const KgwEntry *entry);
+
+extern uint64 kgw_shared_url_hash(const char *url);
+extern KgwEntry *kgw_shared_url_before(const KgwEntry *entry);
+extern bool kgw_shared_url_holds(const KgwEntry *entry);
+extern void kgw_shared_url_each(KgwScheduler *s, KgwObject *object, KgwBeside act,
+								const KgwEntry *entry);
 
 /* set_aside.c: what is left in the table so that more can be read */
 typedef enum KgwPlace

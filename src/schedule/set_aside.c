@@ -13,7 +13,9 @@
  * An object's order must not suffer, for its next transition may have another URL.  So
  * of each row that is set aside its object is remembered, eight bytes of it, and
  * whatever follows of that object is set aside as well.  Two objects that are taken for
- * one wait for one another, no more.
+ * one wait for one another, no more.  Where there are subscriptions, the object is
+ * remembered once more with the URL, for what follows may be in the other chain of its
+ * that goes there (shared_url.c).
  *
  * Everything that was set aside is read again, from the first of it, when the
  * destination has room, or when one of these endpoints acknowledges.  What is here
@@ -50,14 +52,27 @@ struct KgwAside
 };
 
 static uint64
-mark_of(const KgwDelivery *row)
+mark_object(const KgwDelivery *row, uint64 seed)
 {
-	uint64		hash = row->subscription_id;
+	uint64		hash = seed;
 
 	hash = hash_bytes_extended((const unsigned char *) row->org_id, strlen(row->org_id) + 1, hash);
 	hash = hash_bytes_extended((const unsigned char *) row->kind, strlen(row->kind) + 1, hash);
 	hash = hash_bytes_extended((const unsigned char *) row->object_id, strlen(row->object_id), hash);
 	return Max(hash, 1);
+}
+
+/* An object in one of its chains, and at a URL. */
+static uint64
+mark_of(const KgwDelivery *row)
+{
+	return mark_object(row, row->subscription_id);
+}
+
+static uint64
+mark_at_url(const KgwDelivery *row)
+{
+	return mark_object(row, kgw_shared_url_hash(row->url));
 }
 
 /* Where an object is, or would be. */
@@ -93,19 +108,42 @@ set_size(KgwScheduler *s, KgwAside *aside, int size)
 	pfree(former.objects);
 }
 
+/* Whether this is the first for a subscription: what was set aside has no URLs. */
+static bool
+lacks_urls(const KgwDestination *d, const KgwDelivery *row)
+{
+	return d->aside != NULL && !d->fanned_out && row->subscription_id != 0;
+}
+
 /* Whether something of this row's object was set aside, so that it has to be as well. */
 bool
 kgw_set_aside_has(const KgwDestination *d, const KgwDelivery *row)
 {
-	return d->aside != NULL && *find_slot(d->aside, mark_of(row)) != 0;
+	if (d->aside == NULL)
+		return false;
+	return lacks_urls(d, row) || *find_slot(d->aside, mark_of(row)) != 0 ||
+		(d->fanned_out && *find_slot(d->aside, mark_at_url(row)) != 0);
+}
+
+static void
+remember_object(KgwScheduler *s, KgwAside *aside, uint64 object)
+{
+	uint64	   *slot;
+
+	if (aside->count >= aside->size / 2)
+		set_size(s, aside, aside->size * 2);
+	slot = find_slot(aside, object);
+	if (*slot != 0)
+		return;
+	*slot = object;
+	aside->count++;
+	s->aside_count++;
 }
 
 /* A row of a page is set aside; the caller moves the cursor past it. */
 static void
 set_aside(KgwScheduler *s, KgwDestination *d, KgwEndpoint *e, const KgwDelivery *row)
 {
-	uint64	   *slot;
-
 	if (d->aside == NULL)
 	{
 		d->aside = MemoryContextAllocZero(GetMemoryChunkContext(s), sizeof(KgwAside));
@@ -113,15 +151,10 @@ set_aside(KgwScheduler *s, KgwDestination *d, KgwEndpoint *e, const KgwDelivery 
 		d->aside->entries = d->entries;
 		set_size(s, d->aside, ASIDE_SLOTS);
 	}
-	else if (d->aside->count >= d->aside->size / 2)
-		set_size(s, d->aside, d->aside->size * 2);
 	e->aside = true;
-	slot = find_slot(d->aside, mark_of(row));
-	if (*slot != 0)
-		return;
-	*slot = mark_of(row);
-	d->aside->count++;
-	s->aside_count++;
+	remember_object(s, d->aside, mark_of(row));
+	if (d->fanned_out)
+		remember_object(s, d->aside, mark_at_url(row));
 }
 
 /* What becomes of a row of a page. */
@@ -130,6 +163,13 @@ kgw_set_aside_judge(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 {
 	KgwEndpoint *e;
 
+	if (lacks_urls(d, row))
+	{
+		d->fanned_out = true;
+		kgw_set_aside_return(s, d);
+		return KGW_PLACE_LATER;
+	}
+	d->fanned_out |= row->subscription_id != 0;
 	if (d->aside == NULL && kgw_run_queues_has_entries(s, d))
 		return KGW_PLACE_MEMORY;
 	e = kgw_endpoint_find(s, d, row);

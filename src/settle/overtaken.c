@@ -15,10 +15,10 @@
  * What has waited for a paused subscription, whose URL the object's own has become:
  * newer events go there as the object's own, which no pause holds.
  *
- * So these are compared with the log right before they are sent.  The first is the
- * head of its object's line then, so what the log does not have now can't come to be
- * there before it; for the other, kgw_object_order_own_away() tells whether a newer one
- * is on its way.
+ * So these are compared with the log right before they are sent.  Each is the first
+ * then of what its object has in the queue for that URL, and nothing newer of that is on
+ * its way (schedule/object_order.c, shared_url.c): what the log does not have now can't
+ * come to be there before it.
  *
  * Only the log since a day before they left that line matters.  Of a recovered one
  * that is a partition or two, found by the object.

@@ -28,9 +28,6 @@
 #include "worker/error_trap.h"
 #include "worker/loop_internal.h"
 
-/* How long a delivery waits before it looks again whether another is on its way. */
-#define OWN_PAUSE 50000
-
 typedef struct KgwKeyringWanted
 {
 	const char *org_id;
@@ -163,16 +160,6 @@ give_back(KgwLoop *loop, KgwEntry *entry)
 	kgw_loop_read_stop(loop);
 }
 
-/* A newer one of its object's own is on its way, maybe to the same URL: a moment later. */
-static void
-wait_for_own(KgwLoop *loop, KgwEntry *entry)
-{
-	KgwTicks	later = kgw_clock_ticks() + OWN_PAUSE;
-
-	kgw_scheduler_concluded(loop->scheduler, entry, KGW_SIGN_NONE);
-	kgw_scheduler_retry(loop->scheduler, entry, later, later);
-}
-
 static void
 take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 {
@@ -180,7 +167,6 @@ take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 	const KgwKeyring *keyring = NULL;
 	const char *refusal = NULL;
 	bool		overtaken = false;
-	TimestampTz since;
 	KgwJob	   *job;
 
 	if (turn == KGW_TURN_SEND)
@@ -189,12 +175,6 @@ take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 		if (!find_refusal(row, &refusal))
 		{
 			give_back(loop, entry);
-			return;
-		}
-		if (row->subscription_id != 0 && kgw_overtaken_possible(row, &since) &&
-			kgw_object_order_own_away(loop->scheduler, entry))
-		{
-			wait_for_own(loop, entry);
 			return;
 		}
 		if (!find_overtaken(row, &overtaken) ||

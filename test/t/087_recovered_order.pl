@@ -4,7 +4,8 @@
 #	  A dead letter that kg_recover() queues again never arrives after a newer
 #	  status of its object: neither when that was on its way, nor when it was
 #	  acknowledged between kg_recover()'s look and the worker's.  Nor does what has
-#	  waited for a paused subscription whose URL the object's own has become.
+#	  waited for a paused subscription whose URL the object's own has become.  Where
+#	  that one isn't paused, the newer one waits for the older, and the other way round.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -43,21 +44,13 @@ sub recover
 	return sql(q{SELECT kg_recover(now() - interval '1 hour')});
 }
 
-# The statuses that the receiver got of an object, in their order.
-sub statuses
-{
-	my ($id) = @_;
-
-	return join ' ', map { $_->{json}{status} } $receiver->requests(if => sub { $_[0]{json}{payment_intent_id} eq $id });
-}
-
 # On its way while kg_recover() runs
 my $delivery = overtaking('flies', '/refuse/pending/while/held/ok');
 is(recover(), 1, 'what nothing acknowledged has overtaken is queued');
 is(sql("SELECT recovered IS NOT NULL FROM kgwebhook.queue WHERE delivery_id = $delivery"), 't', 'and marked');
 $receiver->release('held');
 wait_until_settled($node);
-is(statuses('flies'), 'pending pending pending success', 'it is not sent after the newer one');
+is($receiver->statuses('flies'), 'pending pending pending success', 'it is not sent after the newer one');
 is(sql("SELECT count(*) FROM kgwebhook.delivery_log WHERE delivery_id = $delivery AND $superseded"), 1, 'and is superseded');
 is(sql("SELECT state FROM kgwebhook.deliveries WHERE delivery_id = $delivery"), 'superseded', 'as its state says');
 is(recover(), 0, 'it is not recovered again');
@@ -65,7 +58,7 @@ is(recover(), 0, 'it is not recovered again');
 # A person says: send it
 sql("SELECT kg_redeliver($delivery)");
 wait_until_settled($node);
-is(statuses('flies'), 'pending pending pending success pending pending pending', 'kg_redeliver sends it anyway');
+is($receiver->statuses('flies'), 'pending pending pending success pending pending pending', 'kg_redeliver sends it anyway');
 
 # Recovered, and then sent again by hand while it waits
 $delivery = overtaking('hand', '/refuse/pending/while/held/ok');
@@ -74,12 +67,12 @@ is(recover(), 1, 'recovered');
 is(sql("SELECT kg_redeliver($delivery)"), $delivery, 'and sent by hand');
 $receiver->release('held');
 wait_until_settled($node);
-is(statuses('hand'), 'pending pending pending success pending pending pending', 'the later word counts');
+is($receiver->statuses('hand'), 'pending pending pending success pending pending pending', 'the later word counts');
 
 # So does kg_amend(), after it has died again
 sql("SELECT kg_amend($delivery, payload || '{\"symbol\": \"USDC\"}') FROM kgwebhook.dead_letter");
 wait_until_settled($node);
-is(statuses('hand'), 'pending pending pending success' . ' pending' x 6, 'what was amended is sent');
+is($receiver->statuses('hand'), 'pending pending pending success' . ' pending' x 6, 'what was amended is sent');
 sql('DELETE FROM kgwebhook.dead_letter');
 
 # Acknowledged after kg_recover() has looked, before what it queued can be seen; with a restart
@@ -95,7 +88,7 @@ $node->restart;
 is(sql("SELECT recovered IS NOT NULL FROM kgwebhook.queue WHERE delivery_id = $delivery"), 't', 'it waits in the queue');
 sql('SELECT kg_resume()');
 wait_until_settled($node);
-is(statuses('late'), 'pending pending pending success', 'nor is it after a restart');
+is($receiver->statuses('late'), 'pending pending pending success', 'nor is it after a restart');
 is(sql("SELECT count(*) FROM kgwebhook.delivery_log WHERE delivery_id = $delivery AND $superseded"), 1, 'but superseded');
 
 # What others acknowledge, or what is not acknowledged, overtakes nothing
@@ -159,6 +152,74 @@ is(sql("SELECT string_agg(DISTINCT object_id, ' ') FROM kgwebhook.delivery_log W
 insert_intent($node, 'next', $receiver->url('/ok?own'));
 wait_until_settled($node);
 is(got_there('next'), 'pending', 'new events are sent');
+
+# One that isn't paused: nobody listens there for a while
+reload($node, 'kgwebhook.retry_schedule' => "'" . join(',', ('50ms') x 3, ('1s') x 20, ('5s') x 40) . "'", 'kgwebhook.max_hold' => "'700ms'");
+
+sub subscribe
+{
+	return sql("SELECT kg_subscribe('default', '$_[0]', '{payment_intent.*}')");
+}
+
+my $markers = 0;
+
+# The object's status and URL change; returns when a worker has met that.
+sub moves_on
+{
+	my ($id, $url) = @_;
+
+	sql("UPDATE payment_intents SET status = 'success', callback_url = '$url' WHERE payment_intent_id = '$id'");
+	insert_intent($node, 'marker' . ++$markers, $receiver->url('/ok?marker'));
+	wait_for_log_rows($node, 1, "object_id = 'marker$markers' AND subscription_id IS NULL AND outcome = 'acknowledged'");
+	return;
+}
+
+# The statuses of an object that came to a URL with this query.
+sub came_to
+{
+	my ($id, $query) = @_;
+
+	return join ' ', map { $_->{json}{status} }
+	  $receiver->requests(if => sub { $_[0]{json}{payment_intent_id} eq $id && $_[0]{path} =~ /\?$query$/ });
+}
+
+my $closed = $receiver->url('/faulty/closed/close/then/ok?closed');
+my $subscription = subscribe($closed);
+$receiver->hold('closed');
+insert_intent($node, 'into', $receiver->url('/ok?own'));
+wait_for_log_rows($node, 2, "object_id = 'into' AND subscription_id = $subscription");
+moves_on('into', $closed);
+like(came_to('into', 'closed'), qr/^pending( pending)*$/, 'a newer one of the object waits for the older one of the subscription');
+like( sql(q{SELECT kg_explain(delivery_id) FROM kgwebhook.queue WHERE object_id = 'into' AND subscription_id IS NULL}),
+	qr/It waits for delivery \d+, an older status of the same object \(payment_intent\.pending\), which goes first\./, 'and says so');
+is(sql(q{SELECT waits_for FROM kgwebhook.pending WHERE object_id = 'into' AND subscription_id IS NULL}), 'older', 'as the view does');
+insert_intent($node, 'out of', $closed);
+wait_for_log_rows($node, 2, "object_id = 'out of' AND url = '$closed'");
+moves_on('out of', $receiver->url('/ok?own'));
+like(came_to('out of', 'closed'), qr/^pending( pending)*$/, 'and the other way round');
+$node->restart;
+moves_on('into', $closed);
+like(came_to($_, 'closed'), qr/^pending( pending)*$/, "$_: also after a restart") foreach 'into', 'out of';
+$receiver->release('closed');
+wait_until_settled($node);
+like(came_to($_, 'closed'), qr/^(pending )+success$/, "$_: then both arrive, in order") foreach 'into', 'out of';
+is(sql(q{SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id IN ('into', 'out of') AND outcome = 'superseded'}), 0, 'nothing is superseded');
+
+# One that refuses the older one: it holds the newer one for so long, and no longer
+my $refusing = $receiver->url('/refuse/pending/ok?refusing');
+$subscription = subscribe($refusing);
+insert_intent($node, 'refused', $receiver->url('/ok?own'));
+wait_for_log_rows($node, 1, "object_id = 'refused' AND subscription_id = $subscription AND outcome = 'rejected'");
+sql("UPDATE payment_intents SET status = 'success', callback_url = '$refusing' WHERE payment_intent_id = 'refused'");
+wait_until_settled($node);
+like(came_to('refused', 'refusing'), qr/^(pending )+success$/, 'a newer one waits for one that is refused');
+is( sql(qq{SELECT string_agg(outcome, ' ' ORDER BY attempt_id) FROM kgwebhook.delivery_log
+		   WHERE object_id = 'refused' AND url = '$refusing' AND outcome <> 'rejected'}),
+	'superseded acknowledged', 'until that is superseded');
+is( sql(qq{SELECT bool_and(s.started_at - f.started_at >= '600 milliseconds') FROM kgwebhook.delivery_log s
+		   JOIN kgwebhook.delivery_log f ON f.delivery_id = s.delivery_id AND f.attempt = 1
+		  WHERE s.object_id = 'refused' AND s.outcome = 'superseded'}),
+	't', 'after kgwebhook.max_hold');
 
 $node->stop;
 done_testing();
