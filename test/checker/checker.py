@@ -6,13 +6,13 @@ test/checker/checker.py --bindir DIR --directory DIR [--seconds N] [--seed N]
 
 Writers commit, roll back and prepare; receivers write down what comes; faults
 strike at moments that the seed decides, in storms with calms between.  At the end
-all is healed, the queue drains, and verdict.py and conduct.py compare.  The same
+all is healed, the queue drains, and comparison.py and conduct.py compare.  The same
 seed strikes with the same faults in the same order; what they hit is up to the
 machine.
 
 It fails when a delivery is lost, invented or out of order; when one was superseded
-without a refusal, came before its time, or came late in a calm to someone who is
-well; when there are more duplicates than were in flight; or when the server has had
+without a refusal, came before its time, or came late in a calm to an endpoint that is
+healthy; when there are more duplicates than were in flight; or when the server has had
 an accident of its own: a signal that nobody sent, or a panic.
 """
 
@@ -25,8 +25,9 @@ from pathlib import Path
 
 from conduct import Conduct
 from faults import Faults
+from load import Load
 from server import CheckerError, Receiver, Server, adopt_orphans, wait_until
-from verdict import Verdict
+from comparison import Comparison
 from world import FIRST_SECRETS, World
 from writers import Shared, Watcher, Writer, end_prepared, pause
 
@@ -63,8 +64,9 @@ def set_up(arguments):
     server = Server(arguments.bindir, directory)
     server.start()
     receivers = [Receiver(directory, f"receiver{i}", FIRST_SECRETS)
-                 for i in range(RECEIVERS + 1)]
-    world = World(receivers[:-1], receivers[-1])    # the last one limits rates
+                 for i in range(RECEIVERS + 2)]
+    # one of the last two limits rates, and one gets little that it acknowledges
+    world = World(receivers[:-2], *receivers[-2:])
     server.must("SET client_min_messages = warning;" + world.setup())
     shared = Shared(server, world)
     writers = [Writer(shared, i, arguments.seed) for i in range(WRITERS)]
@@ -116,9 +118,9 @@ def drain(server, world, faults, rng):
         f"SELECT NOT EXISTS (SELECT FROM kgwebhook.queue WHERE {nobody})") == ["t"], DRAIN)
 
 
-def report(arguments, faults, shared, verdict, conduct, accidents):
+def report(arguments, faults, shared, comparison, conduct, accidents):
     """Says how it went; whether it went well."""
-    found = verdict.faults() | conduct.faults()
+    found = comparison.faults() | conduct.faults()
     if accidents:
         found["accidents"] = accidents
     total = sum(faults.counts.values())
@@ -131,7 +133,7 @@ def report(arguments, faults, shared, verdict, conduct, accidents):
     say(f"writers     {len(shared.promised)} transitions promised,"
         f" {len(shared.asynchronous)} asynchronous, {shared.rolled_back} rolled back,"
         f" {shared.prepared} transactions prepared, {shared.failed} sessions failed")
-    for line in verdict.lines() + conduct.lines():
+    for line in comparison.lines() + conduct.lines():
         say(line)
     for name, what in found.items():
         say(f"\nWRONG: {name}")
@@ -150,7 +152,8 @@ def main():
     server, receivers, shared, writers, faults = set_up(arguments)
     try:
         shared.running.set()
-        for thread in [Watcher(shared), *writers]:
+        load = Load(server, shared.over)
+        for thread in [Watcher(shared), load, *writers]:
             thread.start()
         calms = break_things(arguments, server, writers, faults)
         pause(shared, writers)
@@ -158,15 +161,15 @@ def main():
         try:
             drain(server, shared.world, faults, random.Random(arguments.seed))
         except CheckerError as error:
-            say(f"\n{error}")   # the verdict tells what is left
+            say(f"\n{error}")   # the comparison tells what is left
         # what nobody takes would go on being tried while we look
         server.stop("fast")
         server.start("kgwebhook.enabled = off")
-        verdict = Verdict(server, receivers, shared, faults.allowed)
-        conduct = Conduct(server, verdict, calms, faults.excused)
+        comparison = Comparison(server, receivers, shared, faults.allowed)
+        conduct = Conduct(server, comparison, calms, faults.excused, load)
         accidents = [line for line in server.log.read_text(
             encoding="utf-8", errors="replace").splitlines() if ACCIDENT.search(line)]
-        return 0 if report(arguments, faults, shared, verdict, conduct, accidents) else 1
+        return 0 if report(arguments, faults, shared, comparison, conduct, accidents) else 1
     finally:
         for receiver in receivers:
             receiver.kill()

@@ -5,10 +5,12 @@ test/checker/conduct.py
     superseded  without a refusal: what was never answered holds nobody up, and must
                 not be passed by; nor must it without a newer status of its own
                 object, with another attempt since that got no answer, or earlier
-                than max_hold after its first refusal
+                than max_hold after its first refusal.  What waited for a paused
+                subscription may be, once a newer one was acknowledged at its URL
     early       an attempt before the schedule's delay, or before Retry-After
     late        in the calms, a delivery waited longer than LATE at an endpoint that is
-                healthy, whatever fails beside it
+                healthy, whatever fails beside it; longer by as much as others slowed
+                the machine down (load.py)
 
 Breakers can't be seen in the log, so that the times are lower bounds.  What waits
 when a breaker closes is due at once, ahead of its time, which it keeps if it fails
@@ -21,7 +23,7 @@ from bisect import bisect_left
 from collections import defaultdict
 
 from server import JITTER, MAX_HOLD, SCHEDULE
-from verdict import deliveries
+from comparison import deliveries
 from world import RETRY_AFTER, destination_of, is_good, manner_of, version_of
 
 # Seconds.  Loaded machines of two cores take one or two; a failing neighbor costs minutes.
@@ -41,6 +43,7 @@ class Attempt:
 
     def __init__(self, outcome, status, error, began, took):
         self.superseded = outcome == "superseded"
+        self.overtaken = self.superseded and error.startswith("a newer status")
         self.made = not self.superseded and not error.startswith("not tried")
         self.dropped = status == "" and error.startswith("the kept-alive")
         self.answered = status != ""
@@ -98,16 +101,17 @@ def without(spans, holes):
 class Conduct:
     """What the log and the records say of each delivery's way."""
 
-    def __init__(self, server, verdict, calms, excused):
+    def __init__(self, server, comparison, calms, excused, load):
         self.log = read_log(server)
         self.newest = defaultdict(int)
-        for kind, org, object_id, status, endpoint in verdict.committed:
+        for kind, org, object_id, status, endpoint in comparison.committed:
             line = (kind, org, object_id, endpoint)
             self.newest[line] = max(self.newest[line], version_of(status))
         self.acknowledged = defaultdict(list)
         self.answers = defaultdict(list)
         self.first = {}
-        for record in verdict.records:
+        self.got = defaultdict(list)
+        for record in comparison.records:
             at = record["t"] / 1000
             destination = destination_of(record["key"][4])
             if record["answer"] != 0:
@@ -115,11 +119,14 @@ class Conduct:
             if record["answer"] == 200:
                 self.acknowledged[destination].append(at)
                 self.first.setdefault(record["key"], at)
+                kind, org, object_id, status, endpoint = record["key"]
+                self.got[kind, org, object_id, endpoint].append((at, version_of(status)))
         self.unanswered = ends_unanswered(self.log)
         self.calms = calms
+        self.slower = [load.factor(since, until) for since, until in calms]
         self.wrongly_superseded = self._superseded()
         self.early = self._early()
-        self.waits = sorted(self._waits(verdict, excused))
+        self.waits = sorted(self._waits(comparison, excused))
 
     def _superseded(self):
         found = []
@@ -133,6 +140,11 @@ class Conduct:
     def _wrong(self, key, attempts):
         """Why a delivery should not have been superseded, or None."""
         kind, org, object_id, status, endpoint = key
+        if attempts[-1].overtaken:
+            if any(at <= attempts[-1].began + ANSWER and version > version_of(status)
+                   for at, version in self.got[kind, org, object_id, endpoint]):
+                return None
+            return "nothing newer was acknowledged there"
         made = [attempt for attempt in attempts if attempt.made and not attempt.dropped]
         refused = [attempt for attempt in made if attempt.answered]
         if not refused:
@@ -188,17 +200,23 @@ class Conduct:
             within(self.answers[destination], span)
             and within(self.unanswered[destination], span))
 
-    def _waits(self, verdict, excused):
+    def _waits(self, comparison, excused):
         """How long each delivery to an endpoint that is healthy waited in the calms."""
         spans = {}
-        for key, at in verdict.committed.items():
-            if not is_good(key[4]) or verdict.is_down(key[4]) or not at:
+        for key, at in comparison.committed.items():
+            if not is_good(key[4]) or comparison.is_down(key[4]) or not at:
                 continue
             destination = destination_of(key[4])
             if destination not in spans:
                 spans[destination] = without(self.calms, [
                     hole[1:] for hole in excused if hole[0] == destination])
-            yield overlap(at, self._end(key), spans[destination]), key
+            end = self._end(key)
+            yield overlap(at, end, spans[destination]), self._limit(at, end), key
+
+    def _limit(self, began, ended):
+        """How long a delivery may take on this machine, as it was then."""
+        return LATE * max((slower for slower, (since, until) in zip(self.slower, self.calms)
+                           if began < until and ended > since), default=1)
 
     def _end(self, key):
         """When a delivery arrived, or was superseded; else never."""
@@ -208,18 +226,20 @@ class Conduct:
 
     def faults(self):
         """What must be empty and isn't, by name."""
-        late = [(*key, f"{wait:.1f} s") for wait, key in self.waits if wait > LATE]
+        late = [(*key, f"{wait:.1f} s of {limit:.1f}")
+                for wait, limit, key in self.waits if wait > limit]
         must = {"wrongly superseded": self.wrongly_superseded, "early": self.early,
                 "late": late}
         return {name: sorted(what) for name, what in must.items() if what}
 
     def lines(self):
         """The comparison for the reader."""
-        waits = [wait for wait, _ in self.waits] or [0]
-        late = sum(wait > LATE for wait in waits)
+        waits = [wait for wait, *_ in self.waits] or [0]
+        late = sum(wait > limit for wait, limit, _ in self.waits)
         return [
             f"superseded  without a refusal: {len(self.wrongly_superseded) or '∅'}",
             f"early       {len(self.early) or '∅'}",
-            f"late        {late or '∅'} (well endpoints in the calms: p99"
-            f" {waits[len(waits) * 99 // 100]:.2f} s, {waits[-1]:.2f} s at most)",
+            f"late        {late or '∅'} (healthy endpoints in the calms: p99"
+            f" {waits[len(waits) * 99 // 100]:.2f} s, {waits[-1]:.2f} s at most;"
+            f" others slowed the machine down by {max(self.slower, default=1):.1f} at most)",
         ]

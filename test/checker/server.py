@@ -56,7 +56,7 @@ JITTER = 0.5
 
 
 class CheckerError(Exception):
-    """The checker itself can't go on: no verdict."""
+    """The checker itself can't go on: nothing is said of the server."""
 
 
 PR_SET_CHILD_SUBREAPER = 36

@@ -5,7 +5,8 @@ test/checker/world.py
 It is made of what ordinary users have, for each of these was once mistaken for
 another: tables whose rows have equal ids, organizations whose merchants share a
 host, endpoints that refuse beside endpoints that don't, destinations that nobody
-answers at, and triggers of the user's own that change a row again.
+answers at, objects that move to a subscription's URL and away again, and triggers of
+the user's own that change a row again.
 
 An object is (kind, org, id), a transition (kind, org, id, status), and a delivery
 a transition with its endpoint: the URL without its query.  A status is
@@ -127,9 +128,10 @@ class Nobody:
 class World:
     """The receivers' URLs, and who subscribes to what."""
 
-    def __init__(self, receivers, limiter):
+    def __init__(self, receivers, limiter, quiet):
         self.bases = [receiver.url for receiver in receivers]
         self.limiter = limiter.url
+        self.quiet = quiet.url
         self._nobody = Nobody()
         self.down = [
             f"http://127.0.0.1:{self._nobody.refusing}/",
@@ -161,7 +163,16 @@ class World:
         """Who is to be told of a transition of such an object."""
         own = [endpoint_of(url)] if url else []
         return own + [endpoint for owner, endpoint, kinds in self.subscriptions
-                      if owner == org and kind in kinds]
+                      if owner == org and kind in kinds and endpoint != url]
+
+    def other_url(self, rng, org, token):
+        """Where an object may move: to its organization's subscription, or elsewhere.
+
+        Both acknowledge, for what refuses holds up whatever comes after it.
+        """
+        subscribed = [endpoint for owner, endpoint, _ in self.subscriptions
+                      if owner == org and is_good(endpoint)]
+        return rng.choice([*subscribed, self.good_url(rng, org, token)])
 
     def good_url(self, rng, org, token, base=None):
         """A URL that is healthy; some have an id in their query."""
@@ -184,6 +195,15 @@ class World:
              (rng.choice(self.down), ["own"])], [6, 2, 2])[0]
         url = f"{base}{rng.choice(manners)}/{org}"
         return (f"{url}/{token}" if rng.random() < 0.5 else url), base
+
+    def quiet_urls(self, rng, org, token):
+        """A URL that refuses at a host where little is acknowledged, and one that is healthy.
+
+        Elsewhere something always acknowledges, and hides that a host is taken for
+        failing when only some of its endpoints are.
+        """
+        manner = rng.choice(["404", "401", "500"])
+        return f"{self.quiet}{manner}/{org}/{token}", f"{self.quiet}own/{org}"
 
     def is_down(self, url):
         """Whether nobody answers there, also at the end."""

@@ -29,6 +29,13 @@ BACKLOG = 150
 # How many of the inserts go to someone who doesn't acknowledge.
 TROUBLE = 0.04
 
+# How many of these go to the quiet host, and how many of them have a healthy neighbor.
+QUIET = 0.4
+NEIGHBOR = 0.4
+
+# How many of the changes of one object give it another URL.
+MOVES = 0.15
+
 
 class Shared:
     """What all writers share: objects to change, and promises."""
@@ -162,6 +169,12 @@ class Writer(threading.Thread):
         kind, other = self.random.sample(list(TABLES), 2)
         org = self.random.choice(ORGS)
         neighbor = self.random.choice(ORGS)
+        if self.random.random() < QUIET:
+            url, good = self.shared.world.quiet_urls(self.random, org, token)
+            sql = self._rows(kind, org, token, url, 3)
+            if self.random.random() < NEIGHBOR:
+                sql += "\n" + self._rows(other, org, token, good, 1)
+            return sql, [], True
         url, base = self.shared.world.bad_url(self.random, org, token)
         if base not in self.shared.world.bases:
             base = None
@@ -202,8 +215,12 @@ class Writer(threading.Thread):
 
     def _change(self, kind, things, again):
         token = self._token()
+        moves = ""
+        if len(things) == 1 and self.random.random() < MOVES:
+            url = self.shared.world.other_url(self.random, things[0][1], token)
+            moves = f" url = '{url}',"
         keys = ", ".join(f"('{org}', '{object_id}')" for _, org, object_id in things)
-        return (f"UPDATE {TABLES[kind]} SET version = version + 1,"
+        return (f"UPDATE {TABLES[kind]} SET version = version + 1,{moves}"
                 f" status = (version + 1) || '.{token}',"
                 f" batch = {repr(token) if again else 'NULL'} WHERE (org, id) IN ({keys})"
                 f" RETURNING '{kind}', org, id, status;")

@@ -1,5 +1,5 @@
 """
-test/checker/verdict.py
+test/checker/comparison.py
     What was committed against what was received, queued, given up and logged.
 
 A delivery is known by kind, organization, id, status and endpoint.
@@ -91,7 +91,7 @@ def out_of_order(records, given_up):
     return late
 
 
-class Verdict:
+class Comparison:
     """The comparison, once everything has come to rest."""
 
     def __init__(self, server, receivers, shared, allowed):
