@@ -23,7 +23,7 @@ KGW_VERSION = $(shell sed -n \
 
 # The install script is made of parts, one subject a file.  Their order is that
 # of CREATE EXTENSION, so it is listed and not found by a wildcard.
-INSTALL_PARTS = header identity callers watch ready_made secrets subscription_table \
+INSTALL_PARTS = header identity callers watch shapes ready_made secrets subscription_table \
 	queue delivery_log dead_letter events_since pause source_tables dump triggers ddl_triggers \
 	subscriptions send_test examine preview worker_stats adopt backlog view_destinations \
 	view_deliveries view_subscriptions view_stats \

@@ -9,6 +9,7 @@ SELECT pg_catalog.pg_extension_config_dump('kgwebhook.organization_role',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid OPERATOR(pg_catalog.=) role)');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.removed_events', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.watch', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.shape', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.paused', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.secret', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.subscription_id_seq', '');

@@ -70,60 +70,77 @@ $$;
 COMMENT ON FUNCTION kgwebhook.known_statuses(pg_catalog.regclass, pg_catalog.name) IS
   'the statuses of a watched table, if its type or its status check says which there are';
 
+/* The members of one payload of a watched table, and its JSON Schema.  Columns as kg_watch() knew them, by what they are called now. */
+CREATE FUNCTION kgwebhook.describe_payload(watched kgwebhook.watch, payload pg_catalog.jsonb,
+    column_numbers pg_catalog.jsonb, numbered_for pg_catalog.oid, with_source pg_catalog.bool) RETURNS pg_catalog.jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    statuses text[] := kgwebhook.known_statuses(watched.relation, watched.status_column);
+    member record;
+    members jsonb := '[]';
+    properties jsonb := '{"timestamp": {"type": "integer"}, "signature": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}';
+    schema jsonb;
+BEGIN
+    FOR member IN
+        SELECT p.key AS name, p.value AS source, a.attnotnull AS filled, a.atttypid AS type
+          FROM jsonb_each_text(payload) p
+          LEFT JOIN pg_attribute a ON a.attrelid = watched.relation AND a.attnum > 0 AND NOT a.attisdropped
+           AND CASE WHEN numbered_for = watched.relation::oid AND column_numbers ? p.value
+                    THEN a.attnum = (column_numbers ->> p.value)::int2 ELSE a.attname = p.value END
+         ORDER BY p.key
+    LOOP
+        schema := CASE
+            WHEN member.source = watched.status_column AND statuses IS NOT NULL
+                THEN jsonb_build_object('type', 'string', 'enum', to_jsonb(statuses))
+            WHEN member.type IS NOT NULL THEN kgwebhook.value_schema(member.type)
+            WHEN member.source = '$occurred_at' THEN '{"type": "string", "format": "date-time"}'
+            WHEN member.source = '$sequence' THEN '{"type": "integer"}'
+            ELSE '{"type": "string"}' END;
+        members := members || jsonb_build_array(
+            jsonb_build_object('member', member.name, 'type', coalesce(schema ->> 'type', 'any'),
+                               'nullable', NOT coalesce(member.filled, member.source <> '$previous_status'),
+                               'example', CASE member.source WHEN '$type' THEN to_jsonb(watched.event || '.' || coalesce(statuses[1], 'new'))
+                                                             WHEN '$event_id' THEN '"msg_0123456789abcdef0123456789abcdef"'
+                                                             ELSE kgwebhook.schema_example(schema) END)
+            || CASE WHEN with_source THEN jsonb_build_object('source', member.source) ELSE '{}' END);
+        IF schema ? 'type' AND NOT coalesce(member.filled, member.source <> '$previous_status') THEN
+            schema := CASE WHEN schema ? 'enum' THEN jsonb_build_object('enum', (schema -> 'enum') || 'null'::jsonb)
+                           ELSE schema || jsonb_build_object('type', jsonb_build_array(schema -> 'type', 'null')) END;
+        END IF;
+        properties := properties || jsonb_build_object(member.name, schema);
+    END LOOP;
+    RETURN jsonb_build_object(
+        'members', members,
+        'schema', jsonb_build_object('$schema', 'https://json-schema.org/draft/2020-12/schema', 'title', watched.event,
+                                     'type', 'object', 'properties', properties,
+                                     'required', (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_object_keys(properties) k)));
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.describe_payload(kgwebhook.watch, pg_catalog.jsonb, pg_catalog.jsonb, pg_catalog.oid, pg_catalog.bool) IS
+  'the members of a payload of a watched table, with types and examples, and its JSON Schema';
+
 CREATE FUNCTION kgwebhook.kg_event_catalog() RETURNS pg_catalog.jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     own text := kgwebhook.scope();
-    entry jsonb;
-    catalog jsonb := '[]';
-    watched record;
-    member record;
-    members jsonb;
-    properties jsonb;
-    schema jsonb;
     statuses text[];
+    catalog jsonb := '[]';
+    watched kgwebhook.watch;
 BEGIN
     FOR watched IN SELECT w.* FROM kgwebhook.watch w ORDER BY w.event, w.relation::oid LOOP
         statuses := kgwebhook.known_statuses(watched.relation, watched.status_column);
-        members := '[]';
-        properties := '{"timestamp": {"type": "integer"}, "signature": {"type": "string", "pattern": "^[0-9a-f]{64}$"}}';
-        FOR member IN
-            SELECT p.key AS name, p.value AS source, a.attnotnull AS filled, a.atttypid AS type
-              FROM jsonb_each_text(watched.payload) p
-              LEFT JOIN pg_attribute a ON a.attrelid = watched.relation AND a.attname = p.value AND a.attnum > 0 AND NOT a.attisdropped
-             ORDER BY p.key
-        LOOP
-            schema := CASE
-                WHEN member.source = watched.status_column AND statuses IS NOT NULL
-                    THEN jsonb_build_object('type', 'string', 'enum', to_jsonb(statuses))
-                WHEN member.type IS NOT NULL THEN kgwebhook.value_schema(member.type)
-                WHEN member.source = '$occurred_at' THEN '{"type": "string", "format": "date-time"}'
-                WHEN member.source = '$sequence' THEN '{"type": "integer"}'
-                ELSE '{"type": "string"}' END;
-            members := members || jsonb_build_array(
-                jsonb_build_object('member', member.name, 'type', coalesce(schema ->> 'type', 'any'),
-                                   'nullable', NOT coalesce(member.filled, member.source <> '$previous_status'),
-                                   'example', CASE member.source WHEN '$type' THEN to_jsonb(watched.event || '.' || coalesce(statuses[1], 'new'))
-                                                                 WHEN '$event_id' THEN '"msg_0123456789abcdef0123456789abcdef"'
-                                                                 ELSE kgwebhook.schema_example(schema) END)
-                || CASE WHEN own IS NULL THEN jsonb_build_object('source', member.source) ELSE '{}' END);
-            IF schema ? 'type' AND NOT coalesce(member.filled, member.source <> '$previous_status') THEN
-                schema := CASE WHEN schema ? 'enum' THEN jsonb_build_object('enum', (schema -> 'enum') || 'null'::jsonb)
-                               ELSE schema || jsonb_build_object('type', jsonb_build_array(schema -> 'type', 'null')) END;
-            END IF;
-            properties := properties || jsonb_build_object(member.name, schema);
-        END LOOP;
-        entry := jsonb_build_object(
-            'kind', watched.event,
-            'events', (SELECT coalesce(jsonb_agg(watched.event || '.' || s ORDER BY n), jsonb_build_array(watched.event || '.*'))
-                         FROM unnest(statuses) WITH ORDINALITY AS u (s, n)),
-            'members', members,
-            'schema', jsonb_build_object('$schema', 'https://json-schema.org/draft/2020-12/schema', 'title', watched.event,
-                                         'type', 'object', 'properties', properties,
-                                         'required', (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_object_keys(properties) k)));
         catalog := catalog || jsonb_build_array(
-            entry || CASE WHEN own IS NULL THEN jsonb_build_object('table', watched.relation::text) ELSE '{}' END);
+            jsonb_build_object(
+                'kind', watched.event,
+                'events', (SELECT coalesce(jsonb_agg(watched.event || '.' || s ORDER BY n), jsonb_build_array(watched.event || '.*'))
+                             FROM unnest(statuses) WITH ORDINALITY AS u (s, n)))
+            || kgwebhook.describe_payload(watched, watched.payload, watched.column_numbers, watched.numbered_for, own IS NULL)
+            || coalesce((SELECT jsonb_build_object('shapes', jsonb_object_agg(h.shape,
+                                kgwebhook.describe_payload(watched, h.payload, h.column_numbers, h.numbered_for, own IS NULL)))
+                           FROM kgwebhook.shape h WHERE h.relation = watched.relation HAVING count(*) > 0), '{}')
+            || CASE WHEN own IS NULL THEN jsonb_build_object('table', watched.relation::text) ELSE '{}' END);
     END LOOP;
     RETURN catalog;
 END

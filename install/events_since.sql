@@ -17,6 +17,9 @@
  * was restored (kgwebhook.instance has the last attempt) was committed before everything else.
  *
  * An event is named by the first of its deliveries.  Those of one event follow each other.
+ *
+ * Subscriptions can have another payload than the object's own URL, and not get every
+ * event; so who asks for one subscription's gets what that one was or would be sent.
  */
 CREATE TABLE kgwebhook.removed_events (
     org_id  pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
@@ -81,7 +84,8 @@ COMMENT ON FUNCTION kgwebhook.oldest_running() IS
 CREATE FUNCTION kgwebhook.kg_events_since(
     org_id pg_catalog.text,
     since pg_catalog.text,
-    max_events pg_catalog.int4)
+    max_events pg_catalog.int4,
+    only_of pg_catalog.int8)
     RETURNS TABLE (next_cursor pg_catalog.text, webhook_id pg_catalog.text, event pg_catalog.text, object_id pg_catalog.text,
                    occurred_at pg_catalog.timestamptz, body pg_catalog.text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_custom_plan
@@ -126,6 +130,12 @@ BEGIN
                   DETAIL = 'It has the events of another one, and might have others in future.',
                   HINT = 'The operator has to call kg_adopt().';
     END IF;
+    IF only_of IS NOT NULL AND NOT EXISTS (SELECT FROM kgwebhook.subscription s
+                                            WHERE s.subscription_id = only_of AND s.org_id = kg_events_since.org_id) THEN
+        RAISE EXCEPTION 'subscription % does not exist', only_of
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
+    END IF;
     IF since IS NOT NULL THEN
         BEGIN
             IF cardinality(field) <> 9 OR field[1] <> '1' THEN
@@ -160,19 +170,19 @@ BEGIN
             SELECT e.*
               FROM (SELECT q.xid, q.delivery_id, 1 AS place, q.webhook_id, q.event, q.object_id, q.enqueued_at AS at, q.payload
                       FROM kgwebhook.queue q
-                     WHERE q.org_id = kg_events_since.org_id AND q.xid >= coalesce(pg_snapshot_xmin(seen), '0')
+                     WHERE q.org_id = kg_events_since.org_id AND (only_of IS NULL OR q.subscription_id = only_of) AND q.xid >= coalesce(pg_snapshot_xmin(seen), '0')
                        AND (seen IS NOT NULL OR q.enqueued_at >= seen_from)
                     UNION ALL
                     SELECT CASE WHEN d.origin = kgwebhook.origin() THEN d.xid ELSE '0'::xid8 END, d.delivery_id, 2, d.webhook_id,
                            d.event, d.object_id, d.enqueued_at, CASE WHEN d.forgotten_sha256 IS NULL THEN d.payload END
                       FROM kgwebhook.dead_letter d
-                     WHERE d.org_id = kg_events_since.org_id
+                     WHERE d.org_id = kg_events_since.org_id AND (only_of IS NULL OR d.subscription_id = only_of)
                        AND (seen IS NOT NULL OR d.enqueued_at >= seen_from)
                     UNION ALL
                     SELECT l.xid, l.delivery_id, 3, l.webhook_id, l.event, l.object_id, coalesce(l.enqueued_at, l.started_at),
                            NULL
                       FROM kgwebhook.delivery_log l
-                     WHERE l.org_id = kg_events_since.org_id AND l.final AND NOT l.is_test AND l.attempt_id > boundary
+                     WHERE l.org_id = kg_events_since.org_id AND (only_of IS NULL OR l.subscription_id = only_of) AND l.final AND NOT l.is_test AND l.attempt_id > boundary
                        AND l.xid >= coalesce(pg_snapshot_xmin(seen), '0')
                        AND (seen IS NOT NULL OR l.started_at >= seen_from)
                     UNION ALL
@@ -180,7 +190,7 @@ BEGIN
                            NULL
                       FROM kgwebhook.delivery_log l
                      WHERE seen IS NULL AND last_xid = '0'::xid8
-                       AND l.org_id = kg_events_since.org_id AND l.final AND NOT l.is_test AND l.attempt_id <= boundary
+                       AND l.org_id = kg_events_since.org_id AND (only_of IS NULL OR l.subscription_id = only_of) AND l.final AND NOT l.is_test AND l.attempt_id <= boundary
                        AND l.started_at >= seen_from) e
              WHERE (e.xid, e.delivery_id) > (last_xid, last_id)
                AND (seen IS NULL OR NOT pg_visible_in_snapshot(e.xid, seen))
@@ -223,16 +233,17 @@ BEGIN
                   ORDER BY u.n;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.kg_events_since(pg_catalog.text, pg_catalog.text, pg_catalog.int4) IS
+COMMENT ON FUNCTION kgwebhook.kg_events_since(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.int8) IS
   'does what kg_events_since() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_events_since(
     org_id pg_catalog.text,
     cursor pg_catalog.text DEFAULT NULL,
     max_events pg_catalog.int4 DEFAULT 100,
+    subscription_id pg_catalog.int8 DEFAULT NULL,
     OUT cursor pg_catalog.text, OUT webhook_id pg_catalog.text, OUT event pg_catalog.text, OUT object_id pg_catalog.text,
     OUT occurred_at pg_catalog.timestamptz, OUT body pg_catalog.text) RETURNS SETOF pg_catalog.record
     LANGUAGE c STABLE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_events_since(pg_catalog.text, pg_catalog.text, pg_catalog.int4) IS
-  'an organization''s events after a cursor, each with the body that would be sent now; oldest first';
+COMMENT ON FUNCTION @extschema@.kg_events_since(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.int8) IS
+  'an organization''s events after a cursor, or one subscription''s, each with the body that would be sent now; oldest first';

@@ -3,12 +3,12 @@
  *		The body that would be sent for a row as it is.
  */
 
-CREATE FUNCTION kgwebhook.preview_events(relation pg_catalog.oid, id pg_catalog.text, org_id pg_catalog.text, number pg_catalog.int8)
+CREATE FUNCTION kgwebhook.preview_events(relation pg_catalog.oid, id pg_catalog.text, org_id pg_catalog.text, number pg_catalog.int8, shape pg_catalog.text)
     RETURNS TABLE (org_id pg_catalog.text, event pg_catalog.text, payload pg_catalog.jsonb, problem pg_catalog.text)
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_preview_events';
-COMMENT ON FUNCTION kgwebhook.preview_events(pg_catalog.oid, pg_catalog.text, pg_catalog.text, pg_catalog.int8) IS
-  'the events that the rows of an object would make if they were new';
+COMMENT ON FUNCTION kgwebhook.preview_events(pg_catalog.oid, pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.text) IS
+  'the events that the rows of an object would make if they were new, in one of the table''s shapes';
 
 /*
  * A body shows its row.  So who sees one may read the table, without policies that hide rows, or the
@@ -37,7 +37,7 @@ $$;
 COMMENT ON FUNCTION kgwebhook.check_preview(pg_catalog.regclass) IS
   'an error unless the caller may see bodies of the table''s rows';
 
-CREATE FUNCTION kgwebhook.preview_event(relation pg_catalog.regclass, id pg_catalog.text, org_id pg_catalog.text,
+CREATE FUNCTION kgwebhook.preview_event(relation pg_catalog.regclass, id pg_catalog.text, org_id pg_catalog.text, shape pg_catalog.text,
     OUT organization pg_catalog.text, OUT payload pg_catalog.jsonb)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -48,7 +48,8 @@ BEGIN
            min(e.problem) AS problem, jsonb_agg(e.payload) -> 0 AS payload
       INTO found
       FROM kgwebhook.preview_events(preview_event.relation, preview_event.id, preview_event.org_id,
-                                    (SELECT s.last_value + s.is_called::int FROM kgwebhook.delivery_id_seq s)) e;
+                                    (SELECT s.last_value + s.is_called::int FROM kgwebhook.delivery_id_seq s),
+                                    preview_event.shape) e;
     IF found.rows = 0 THEN
         RAISE EXCEPTION 'table "%" has no row "%"', preview_event.relation, preview_event.id
             USING ERRCODE = 'no_data_found',
@@ -74,10 +75,10 @@ BEGIN
     payload := found.payload;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.preview_event(pg_catalog.regclass, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.preview_event(pg_catalog.regclass, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'organization and payload of the event that a row would make, or why it makes none';
 
-CREATE FUNCTION kgwebhook.kg_preview(relation pg_catalog.regclass, id pg_catalog.text, org_id pg_catalog.text) RETURNS pg_catalog.text
+CREATE FUNCTION kgwebhook.kg_preview(relation pg_catalog.regclass, id pg_catalog.text, org_id pg_catalog.text, shape pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -96,7 +97,12 @@ BEGIN
                   HINT = 'SELECT relation FROM kgwebhook.watch shows those that are.';
     END IF;
     PERFORM kgwebhook.check_preview(kg_preview.relation);
-    event := kgwebhook.preview_event(kg_preview.relation, kg_preview.id, coalesce(kgwebhook.scope(), kg_preview.org_id));
+    IF kg_preview.shape <> '' AND NOT EXISTS (SELECT FROM kgwebhook.shape h WHERE h.relation = kg_preview.relation AND h.shape = kg_preview.shape) THEN
+        RAISE EXCEPTION 'table "%" has no shape "%"', kg_preview.relation, kg_preview.shape
+            USING ERRCODE = 'undefined_object', HINT = 'SELECT relation, shape FROM kgwebhook.shape shows those that there are.';
+    END IF;
+    event := kgwebhook.preview_event(kg_preview.relation, kg_preview.id, coalesce(kgwebhook.scope(), kg_preview.org_id),
+                                    nullif(kg_preview.shape, ''));
     BEGIN
         body := (kgwebhook.signed_bodies(event.organization, ARRAY[event.payload]))[1];
     EXCEPTION WHEN object_not_in_prerequisite_state THEN
@@ -112,11 +118,12 @@ BEGIN
                || jsonb_build_object('timestamp', floor(extract(epoch FROM clock_timestamp()))::int8));
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.kg_preview(pg_catalog.regclass, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.kg_preview(pg_catalog.regclass, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'does what kg_preview() is for, with the owner''s rights';
 
-CREATE FUNCTION @extschema@.kg_preview(relation pg_catalog.regclass, id pg_catalog.text, org_id pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.text
+CREATE FUNCTION @extschema@.kg_preview(relation pg_catalog.regclass, id pg_catalog.text, org_id pg_catalog.text DEFAULT NULL,
+    shape pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.text
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_preview(pg_catalog.regclass, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.kg_preview(pg_catalog.regclass, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'the body that would be sent now for a row of a watched table, signed; nothing is sent';

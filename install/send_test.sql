@@ -9,7 +9,8 @@
  * statuses there are, another is refused: a receiver that answers to it proves nothing.
  *
  * The payload has the members of the table that makes such events, with what kg_event_catalog()
- * gives for examples; a payment intent's has those of the ready-made table.
+ * gives for examples; a payment intent's has those of the ready-made table.  A subscription that
+ * asks for a shape gets that one, where there is such a table.
  */
 CREATE FUNCTION kgwebhook.test_statuses(kind pg_catalog.text) RETURNS pg_catalog.text[]
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -51,6 +52,7 @@ COMMENT ON FUNCTION kgwebhook.test_member(kgwebhook.watch, pg_catalog.text, pg_c
   'what a member of a test''s payload has';
 
 CREATE FUNCTION kgwebhook.test_event(status pg_catalog.text, webhook_id pg_catalog.text, org_id pg_catalog.text, url pg_catalog.text,
+    shape pg_catalog.text,
     OUT kind pg_catalog.text, OUT event pg_catalog.text, OUT object_id pg_catalog.text, OUT payload pg_catalog.jsonb)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -59,6 +61,7 @@ DECLARE
     known text[];
     name text := test_event.status;
     watched kgwebhook.watch;
+    named kgwebhook.shape;
 BEGIN
     SELECT k, substr(test_event.status, length(k) + 2) INTO kind, name
       FROM unnest(kinds) k WHERE starts_with(test_event.status, k || '.') ORDER BY length(k) DESC LIMIT 1;
@@ -79,17 +82,24 @@ BEGIN
                                 array_to_string(kinds, ', '));
     END IF;
     event := kind || '.' || name;
-    IF kind = 'payment_intent' THEN
+    SELECT w.* INTO watched
+      FROM kgwebhook.watch w LEFT JOIN kgwebhook.shape h ON h.relation = w.relation AND h.shape = test_event.shape
+     WHERE w.event = kind AND coalesce(name = ANY (kgwebhook.known_statuses(w.relation, w.status_column)), true)
+     ORDER BY h.shape IS NULL, w.relation::oid LIMIT 1;
+    SELECT * INTO named FROM kgwebhook.shape h WHERE h.relation = watched.relation AND h.shape = test_event.shape;
+    IF kind = 'payment_intent' AND named.shape IS NULL THEN
         object_id := 'pi_test_' || substr(webhook_id, 5);
         payload := jsonb_build_object('payment_intent_id', object_id, 'status', name, 'payment_chain_id', '1', 'symbol', 'USDT',
             'fiat_amount', '300.0', 'fiat_currency', 'USD', 'crypto_amount', '300.0', 'received_crypto_amount', '300.0',
             'payment_tx_hash', NULL, 'order_data', '{"test": true}'::jsonb, 'callback_url', url);
         RETURN;
     END IF;
-    object_id := kind || '_test_' || substr(webhook_id, 5);
-    SELECT * INTO watched FROM kgwebhook.watch w
-     WHERE w.event = kind AND coalesce(name = ANY (kgwebhook.known_statuses(w.relation, w.status_column)), true)
-     ORDER BY w.relation::oid LIMIT 1;
+    object_id := CASE kind WHEN 'payment_intent' THEN 'pi' ELSE kind END || '_test_' || substr(webhook_id, 5);
+    IF named.shape IS NOT NULL THEN
+        watched.payload := named.payload;
+        watched.column_numbers := named.column_numbers;
+        watched.numbered_for := named.numbered_for;
+    END IF;
     SELECT coalesce(jsonb_object_agg(p.key, kgwebhook.test_member(watched, p.value, a.atttypid, name, webhook_id, object_id, org_id, url)), '{}')
       INTO payload
       FROM jsonb_each_text(watched.payload) p
@@ -99,7 +109,7 @@ BEGIN
      WHERE a.attnum > 0 OR starts_with(p.value, '$');
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.test_event(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.test_event(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'the event that kg_send_test() sends: of a status, or of an event''s whole name';
 
 CREATE FUNCTION kgwebhook.kg_send_test(

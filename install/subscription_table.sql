@@ -27,6 +27,7 @@ CREATE TABLE kgwebhook.subscription (
     failing_since    pg_catalog.timestamptz,
     resumed_at       pg_catalog.timestamptz,
     told_at          pg_catalog.timestamptz,
+    shape            pg_catalog.text COLLATE pg_catalog."C",
     CONSTRAINT subscription_pkey PRIMARY KEY (subscription_id),
     CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url)
 );
@@ -45,3 +46,4 @@ COMMENT ON COLUMN kgwebhook.subscription.disabled_reason IS 'why it was disabled
 COMMENT ON COLUMN kgwebhook.subscription.failing_since IS 'first attempt that was not acknowledged since the last one that was';
 COMMENT ON COLUMN kgwebhook.subscription.resumed_at IS 'when it was last resumed: events from before then are compared with what its URL has acknowledged in the meantime';
 COMMENT ON COLUMN kgwebhook.subscription.told_at IS 'when it was told that the receiver is failing (endpoint.failing, endpoint.disabled); NULL: it is not, or not for long';
+COMMENT ON COLUMN kgwebhook.subscription.shape IS 'which payload it gets of the tables that have one of that name; NULL: each table''s own';

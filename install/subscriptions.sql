@@ -3,45 +3,69 @@
  *		Subscribing, pausing and resuming a subscription.
  */
 
+/*
+ * The options of a subscription: NULL leaves one as it is, and an empty one takes it away.
+ */
+CREATE FUNCTION kgwebhook.set_options(
+    subscription_id pg_catalog.int8,
+    shape pg_catalog.text) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    IF shape <> '' THEN
+        PERFORM kgwebhook.check_shape(shape);
+    END IF;
+    UPDATE kgwebhook.subscription s
+       SET shape = CASE WHEN set_options.shape IS NULL THEN s.shape ELSE nullif(set_options.shape, '') END
+     WHERE s.subscription_id = set_options.subscription_id;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.set_options(pg_catalog.int8, pg_catalog.text) IS
+  'sets options of a subscription, for kg_subscribe() and kg_update_subscription()';
+
 CREATE FUNCTION kgwebhook.kg_subscribe(
     org_id pg_catalog.text,
     url pg_catalog.text,
     events pg_catalog.text[],
-    description pg_catalog.text) RETURNS pg_catalog.int8
+    description pg_catalog.text,
+    shape pg_catalog.text) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_subscribe';
-COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text) IS
   'does what kg_subscribe() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_subscribe(
     org_id pg_catalog.text,
     url pg_catalog.text,
     events pg_catalog.text[] DEFAULT '{*}',
-    description pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.int8
+    description pg_catalog.text DEFAULT NULL,
+    shape pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text) IS
   'sends an organization''s events to a URL, in addition to the objects'' own; returns the subscription''s number';
 
 CREATE FUNCTION kgwebhook.kg_update_subscription(
     subscription_id pg_catalog.int8,
     url pg_catalog.text,
     events pg_catalog.text[],
-    description pg_catalog.text) RETURNS pg_catalog.void
+    description pg_catalog.text,
+    shape pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_update_subscription';
-COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text) IS
   'does what kg_update_subscription() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_update_subscription(
     subscription_id pg_catalog.int8,
     url pg_catalog.text DEFAULT NULL,
     events pg_catalog.text[] DEFAULT NULL,
-    description pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
+    description pg_catalog.text DEFAULT NULL,
+    shape pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text) IS
-  'changes a subscription: its URL, also of what waits for it, its events, its description; NULL leaves it as it is';
+COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text) IS
+  'changes a subscription: its URL, also of what waits for it, its events, its description, its shape; NULL leaves it as it is';
 
 CREATE FUNCTION kgwebhook.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -48,12 +48,17 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.record_column_numbers() IS
-  'trigger of kgwebhook.watch: records the columns'' numbers in this database';
+  'trigger of kgwebhook.watch and kgwebhook.shape: records the columns'' numbers in this database';
 
 CREATE TRIGGER record_column_numbers
     BEFORE INSERT ON kgwebhook.watch
     FOR EACH ROW EXECUTE FUNCTION kgwebhook.record_column_numbers();
 COMMENT ON TRIGGER record_column_numbers ON kgwebhook.watch IS 'records the column numbers, also when the row is restored';
+
+CREATE TRIGGER record_column_numbers
+    BEFORE INSERT ON kgwebhook.shape
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.record_column_numbers();
+COMMENT ON TRIGGER record_column_numbers ON kgwebhook.shape IS 'records the column numbers, also when the row is restored';
 
 /* The workers themselves run with session_replication_role = replica, which does not fire these. */
 CREATE TRIGGER invalidate_workers

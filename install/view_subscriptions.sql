@@ -16,7 +16,8 @@ CREATE VIEW kgwebhook.subscriptions WITH (security_barrier) AS
            coalesce(s.disabled_at, s.paused_at, s.failing_since) AS since,
            (SELECT pg_catalog.count(*) FROM kgwebhook.queue q
              WHERE q.subscription_id OPERATOR(pg_catalog.=) s.subscription_id) AS pending,
-           s.created_at
+           s.created_at,
+           s.shape
       FROM (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 AS restricted, pg_catalog.min(o.org_id) AS org_id
               FROM kgwebhook.my_organization o) m
       JOIN kgwebhook.subscription s ON NOT m.restricted OR s.org_id OPERATOR(pg_catalog.=) m.org_id;
@@ -33,3 +34,4 @@ COMMENT ON COLUMN kgwebhook.subscriptions.reason IS 'why it is failing, paused o
 COMMENT ON COLUMN kgwebhook.subscriptions.since IS 'since when';
 COMMENT ON COLUMN kgwebhook.subscriptions.pending IS 'deliveries not settled yet';
 COMMENT ON COLUMN kgwebhook.subscriptions.created_at IS 'when kg_subscribe() was called';
+COMMENT ON COLUMN kgwebhook.subscriptions.shape IS 'which payload it gets of the tables that have one of that name; NULL: each table''s own';

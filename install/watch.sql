@@ -55,6 +55,13 @@ BEGIN
     END IF;
     RETURN QUERY SELECT format('warning: organization "%s" has rows and no signing secret, so its events wait: SELECT kg_create_secret(%L)', o, o)
                    FROM unnest(keyless[1:20]) o;
+    RETURN QUERY SELECT format('warning: subscriptions ask for shape "%s", which this table does not have, and get the payload above: %s',
+                               u.shape, string_agg(u.subscription_id::text, ', ' ORDER BY u.subscription_id))
+                   FROM (SELECT s.shape, s.subscription_id, row_number() OVER (PARTITION BY s.shape ORDER BY s.subscription_id) AS n
+                           FROM kgwebhook.subscription s
+                          WHERE NOT EXISTS (SELECT FROM kgwebhook.shape h
+                                             WHERE h.relation = watch_notes.relation AND h.shape = s.shape)) u
+                  WHERE u.shape IS NOT NULL AND u.n <= 20 GROUP BY u.shape;
     IF cardinality(keyless) > 20 THEN
         RETURN NEXT format('warning: so have %s more organizations', cardinality(keyless) - 20);
     END IF;

@@ -80,7 +80,7 @@ SELECT pg_temp.refused('SELECT kg_preview(''gone'', ''g'')');
 -- who may: who may read the table, or the queue
 CREATE ROLE kgw_looker;
 GRANT USAGE ON SCHEMA preview TO kgw_looker;
-GRANT EXECUTE ON FUNCTION kg_preview(regclass, text, text) TO kgw_looker;
+GRANT EXECUTE ON FUNCTION kg_preview(regclass, text, text, text) TO kgw_looker;
 SET ROLE kgw_looker;
 SELECT pg_temp.refused('SELECT kg_preview(''orders'', ''8'')');
 RESET ROLE;
@@ -166,7 +166,7 @@ SELECT kgwebhook.known_statuses('noted', 'status') IS NULL, event FROM kgwebhook
 DROP SCHEMA preview CASCADE;
 DROP ROLE kgw_owner;
 REVOKE ALL ON kgwebhook.queue FROM kgw_looker;
-REVOKE ALL ON FUNCTION kg_preview(regclass, text, text) FROM kgw_looker;
+REVOKE ALL ON FUNCTION kg_preview(regclass, text, text, text) FROM kgw_looker;
 DROP ROLE kgw_looker;
 DELETE FROM kgwebhook.queue;
 DELETE FROM kgwebhook.delivery_log;

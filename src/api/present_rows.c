@@ -177,7 +177,8 @@ put_event(ReturnSetInfo *result, const KgwNewDelivery *event)
 
 /* The event of one row; false when it is another organization's. */
 static bool
-put_preview(ReturnSetInfo *result, Oid relid, ItemPointer place, const char *org_id, int64 number)
+put_preview(ReturnSetInfo *result, Oid relid, ItemPointer place, const char *org_id, int64 number,
+			const char *shape)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	HeapTuple	row = read_present_row(rel, place);
@@ -186,7 +187,7 @@ put_preview(ReturnSetInfo *result, Oid relid, ItemPointer place, const char *org
 
 	if (row != NULL)
 	{
-		kgw_trigger_preview(rel, row, &event);
+		kgw_trigger_preview(rel, row, shape, &event);
 		wanted = org_id == NULL || strcmp(event.org_id, org_id) == 0;
 	}
 	if (wanted)
@@ -211,7 +212,7 @@ find_rows(Oid relid, KgwLookup *l)
 }
 
 /*
- * kgwebhook.preview_events(relation oid, id text, org_id text, number int8)
+ * kgwebhook.preview_events(relation oid, id text, org_id text, number int8, shape text)
  * -> setof (org_id, event, payload, problem)
  */
 Datum
@@ -219,6 +220,7 @@ kg_preview_events(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	char	   *org_id = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char	   *shape = PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
 	KgwLookup	l = {.id = PG_GETARG_DATUM(1)};
 	int			shown = 0;
 
@@ -234,7 +236,8 @@ kg_preview_events(PG_FUNCTION_ARGS)
 		Datum		place = SPI_getbinval(l.rows->vals[i], l.rows->tupdesc, 2, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
-		if (put_preview(result, relid, (ItemPointer) DatumGetPointer(place), org_id, PG_GETARG_INT64(3)))
+		if (put_preview(result, relid, (ItemPointer) DatumGetPointer(place), org_id, PG_GETARG_INT64(3),
+						shape))
 			shown++;
 	}
 	SPI_finish();

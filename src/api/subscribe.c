@@ -32,6 +32,10 @@ PG_FUNCTION_INFO_V1(kg_update_subscription);
 #define SUBSCRIPTIONS_MAX 100
 #define PATTERNS_MAX 100
 
+/* The options of a subscription, and the argument that is the first of them. */
+#define FIRST_OPTION 4
+static const Oid option_types[] = {TEXTOID};
+
 /* Bytes of a description. */
 #define DESCRIPTION_MAX 1000
 
@@ -149,7 +153,31 @@ refuse_duplicate(Datum org_id, Datum url)
 }
 
 /*
- * kg_subscribe(org_id text, url text, events text[], description text) -> bigint
+ * Both functions have the same options, from the fourth argument on; what they may be and what
+ * they do is install/subscriptions.sql's.  Those that are NULL stay as they are.
+ */
+static void
+set_options(FunctionCallInfo fcinfo, int64 subscription_id)
+{
+	Oid			types[1 + lengthof(option_types)] = {INT8OID};
+	Datum		args[1 + lengthof(option_types)] = {Int64GetDatum(subscription_id)};
+	char		nulls[1 + lengthof(option_types)] = {' '};
+	bool		given = false;
+
+	for (size_t i = 0; i < lengthof(option_types); i++)
+	{
+		types[1 + i] = option_types[i];
+		args[1 + i] = PG_GETARG_DATUM(FIRST_OPTION + i);
+		nulls[1 + i] = PG_ARGISNULL(FIRST_OPTION + i) ? 'n' : ' ';
+		given = given || !PG_ARGISNULL(FIRST_OPTION + i);
+	}
+	if (given && SPI_execute_with_args("SELECT kgwebhook.set_options($1, $2)",
+									   1 + lengthof(option_types), types, args, nulls, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not write kgwebhook.subscription");
+}
+
+/*
+ * kg_subscribe(org_id text, url text, events text[], description text, shape text) -> bigint
  */
 Datum
 kg_subscribe(PG_FUNCTION_ARGS)
@@ -178,6 +206,7 @@ kg_subscribe(PG_FUNCTION_ARGS)
 					 " ON CONFLICT ON CONSTRAINT subscription_org_id_url_key DO NOTHING"
 					 " RETURNING subscription_id", 5, types, args, nulls, &subscription_id))
 		refuse_duplicate(args[0], args[1]);
+	set_options(fcinfo, subscription_id);
 	SPI_finish();
 	PG_RETURN_INT64(subscription_id);
 }
@@ -247,7 +276,8 @@ move_waiting(Datum org_id, const KgwArguments *arguments)
 }
 
 /*
- * kg_update_subscription(subscription_id bigint, url text, events text[], description text)
+ * kg_update_subscription(subscription_id bigint, url text, events text[], description text,
+ * shape text)
  *
  * A new URL has not failed yet; whether the subscription is paused or disabled
  * stays as it is.
@@ -284,6 +314,7 @@ kg_update_subscription(PG_FUNCTION_ARGS)
 		elog(ERROR, "could not write kgwebhook.subscription");
 	if (new_url)
 		move_waiting(org_id, &arguments);
+	set_options(fcinfo, PG_GETARG_INT64(0));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

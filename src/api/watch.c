@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * watch.c
- *	  kg_watch(), kg_unwatch() and the ready-made tables.
+ *	  kg_watch(), kg_watch_shape(), kg_unwatch() and the ready-made tables.
  *
  * The ready-made tables are created by plain SQL with the caller's rights and
  * in the caller's search_path: they are the caller's payments, and the extension
@@ -32,6 +32,7 @@
 #include "pg/extension.h"
 
 PG_FUNCTION_INFO_V1(kg_watch);
+PG_FUNCTION_INFO_V1(kg_watch_shape);
 PG_FUNCTION_INFO_V1(kg_unwatch);
 PG_FUNCTION_INFO_V1(kg_create_payment_intents);
 PG_FUNCTION_INFO_V1(kg_create_transfers);
@@ -260,6 +261,19 @@ kg_watch(PG_FUNCTION_ARGS)
 				row.payload == NULL && strcmp(row.event, "payment_intent") == 0);
 	put_notes((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_OID(0), &row);
 	return (Datum) 0;
+}
+
+/*
+ * kg_watch_shape(relation, shape, payload)
+ */
+Datum
+kg_watch_shape(PG_FUNCTION_ARGS)
+{
+	require_argument(fcinfo, 0, "relation");
+	require_argument(fcinfo, 1, "shape");
+	kgw_watch_table_shape(PG_GETARG_OID(0), PG_GETARG_TEXT_PP(1),
+						  PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	PG_RETURN_VOID();
 }
 
 /*

@@ -105,9 +105,14 @@ kg_forget_dropped_table(PG_FUNCTION_ARGS)
 
 	(void) command_of(fcinfo);
 	if (OidIsValid(watch) && any_gone(watch))
+	{
+		run_as_owner("DELETE FROM kgwebhook.shape s WHERE NOT EXISTS"
+					 " (SELECT FROM pg_catalog.pg_class c"
+					 " WHERE c.oid OPERATOR(pg_catalog.=) s.relation)", SPI_OK_DELETE);
 		run_as_owner("DELETE FROM kgwebhook.watch w WHERE NOT EXISTS"
 					 " (SELECT FROM pg_catalog.pg_class c"
 					 " WHERE c.oid OPERATOR(pg_catalog.=) w.relation)", SPI_OK_DELETE);
+	}
 	PG_RETURN_NULL();
 }
 

@@ -56,6 +56,7 @@
 #include "utils/xid8.h"
 
 #include "capture/event_order.h"
+#include "capture/fanout.h"
 #include "pg/compat.h"
 #include "pg/extension.h"
 #include "pg/text_hash.h"
@@ -305,23 +306,35 @@ kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object, Command
 
 /* Whether a member of that name, or any (NULL), is the event's number. */
 static bool
-is_sequence(const KgwWatch *watch, const char *name)
+is_sequence(const KgwWatch *watch, const KgwShape *shape, const char *name)
 {
 	/* there the version is the sequence */
 	if (watch->version.attnum != InvalidAttrNumber)
 		return false;
-	for (int i = 0; i < watch->member_count; i++)
+	for (int i = 0; i < shape->member_count; i++)
 	{
-		if (watch->members[i].computed == KGW_COMPUTED_SEQUENCE &&
-			(name == NULL || strcmp(watch->members[i].name, name) == 0))
+		if (shape->members[i].computed == KGW_COMPUTED_SEQUENCE &&
+			(name == NULL || strcmp(shape->members[i].name, name) == 0))
 			return true;
 	}
 	return false;
 }
 
+/* The shape of what a delivery has as its payload. */
+static const KgwShape *
+shape_of(const KgwWatch *watch, Relation queue, HeapTuple row)
+{
+	bool		isnull;
+	Datum		subscription = heap_getattr(row, KGW_QUEUE_SUBSCRIPTION_ID, RelationGetDescr(queue), &isnull);
+	const char *name = isnull ? NULL :
+		kgw_fanout_shape(kgw_event_order_text(row, queue, KGW_QUEUE_ORG_ID), DatumGetInt64(subscription));
+
+	return &watch->shapes[kgw_watch_cache_shape(watch, name)];
+}
+
 /* The payload with another $sequence. */
 static Jsonb *
-with_sequence(const KgwWatch *watch, Jsonb *payload, int64 sequence)
+with_sequence(const KgwWatch *watch, const KgwShape *shape, Jsonb *payload, int64 sequence)
 {
 	JsonbParseState *state = NULL;
 	JsonbIterator *it = JsonbIteratorInit(&payload->root);
@@ -334,7 +347,7 @@ with_sequence(const KgwWatch *watch, Jsonb *payload, int64 sequence)
 	{
 		if (token == WJB_KEY)
 			name = pnstrdup(value.val.string.val, value.val.string.len);
-		if (token == WJB_VALUE && value.type == jbvNumeric && is_sequence(watch, name))
+		if (token == WJB_VALUE && value.type == jbvNumeric && is_sequence(watch, shape, name))
 			value.val.numeric = int64_to_numeric(sequence);
 		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}
@@ -349,6 +362,7 @@ renumbered(const KgwWatch *watch, Relation queue, HeapTuple row, bool same_event
 	Datum	   *values = palloc(desc->natts * sizeof(Datum));
 	bool	   *nulls = palloc(desc->natts * sizeof(bool));
 	bool	   *replaced = palloc0(desc->natts * sizeof(bool));
+	const KgwShape *shape = shape_of(watch, queue, row);
 	int64		number = kgw_enqueue_next_number();
 
 	heap_deform_tuple(row, desc, values, nulls);
@@ -356,10 +370,10 @@ renumbered(const KgwWatch *watch, Relation queue, HeapTuple row, bool same_event
 		*sequence = number;
 	values[KGW_QUEUE_DELIVERY_ID - 1] = Int64GetDatum(number);
 	replaced[KGW_QUEUE_DELIVERY_ID - 1] = true;
-	if (is_sequence(watch, NULL))
+	if (is_sequence(watch, shape, NULL))
 	{
 		values[KGW_QUEUE_PAYLOAD - 1] =
-			JsonbPGetDatum(with_sequence(watch, DatumGetJsonbP(values[KGW_QUEUE_PAYLOAD - 1]),
+			JsonbPGetDatum(with_sequence(watch, shape, DatumGetJsonbP(values[KGW_QUEUE_PAYLOAD - 1]),
 										 *sequence));
 		replaced[KGW_QUEUE_PAYLOAD - 1] = true;
 	}

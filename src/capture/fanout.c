@@ -14,7 +14,7 @@
  * writer's, and by the newest snapshot rather than the transaction's, so that
  * REPEATABLE READ doesn't leave out new subscriptions.
  *
- * Only the URL and the patterns count here.  Whether a subscription is paused
+ * Only the URL, the patterns and the shape count here.  Whether a subscription is paused
  * or disabled is for the worker to say when the delivery's turn comes: what
  * a backend remembers may be a moment old, and an event that was left out
  * because of that would be lost.
@@ -31,6 +31,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -136,6 +137,19 @@ take_patterns(KgwSubscription *subscription, ArrayType *events)
 	}
 }
 
+/* What an option has, by the column's name; NULL when it has none, or the table is an older version's. */
+static char *
+option_of(HeapTuple tuple, TupleDesc desc, const char *column)
+{
+	int			number = SPI_fnumber(desc, column);
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+
+	if (number > 0)
+		value = heap_getattr(tuple, number, desc, &isnull);
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
 static KgwSubscription *
 make_subscription(HeapTuple tuple, TupleDesc desc)
 {
@@ -146,6 +160,7 @@ make_subscription(HeapTuple tuple, TupleDesc desc)
 		DatumGetInt64(heap_getattr(tuple, SUBSCRIPTION_ID, desc, &isnull));
 	subscription->receiver.url =
 		TextDatumGetCString(heap_getattr(tuple, SUBSCRIPTION_URL, desc, &isnull));
+	subscription->receiver.shape = option_of(tuple, desc, "shape");
 	take_patterns(subscription,
 				  DatumGetArrayTypeP(heap_getattr(tuple, SUBSCRIPTION_EVENTS, desc, &isnull)));
 	return subscription;
@@ -270,7 +285,28 @@ kgw_fanout(const char *org_id, const char *event, const char *own_url)
 		receiver = palloc(sizeof(KgwReceiver));
 		receiver->subscription_id = subscription->receiver.subscription_id;
 		receiver->url = pstrdup(subscription->receiver.url);
+		receiver->shape = subscription->receiver.shape == NULL ? NULL :
+			pstrdup(subscription->receiver.shape);
 		receivers = lappend(receivers, receiver);
 	}
 	return receivers;
+}
+
+/*
+ * The shape of a subscription's payloads, which is remembered here; NULL: each table's
+ * own.  Good until the next call.
+ */
+const char *
+kgw_fanout_shape(const char *org_id, int64 subscription_id)
+{
+	ListCell   *lc;
+
+	foreach(lc, subscriptions_of(org_id))
+	{
+		const KgwSubscription *subscription = lfirst(lc);
+
+		if (subscription->receiver.subscription_id == subscription_id)
+			return subscription->receiver.shape;
+	}
+	return NULL;
 }

@@ -50,7 +50,8 @@
 /* A payload that is being built. */
 typedef struct KgwBuild
 {
-	const KgwWatch *watch;
+	Oid			owner;			/* of the table */
+	const KgwShape *shape;
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	const KgwEventFacts *facts;
@@ -130,14 +131,14 @@ note_left_out(KgwBuild *b, const KgwMember *member)
 static Jsonb *
 build(KgwBuild *b, bool guarded, bool safe_only)
 {
-	const KgwWatch *watch = b->watch;
+	const KgwShape *shape = b->shape;
 	JsonbParseState *state = NULL;
 
 	kgw_value_weight_begin(&b->weight, KGW_CANONICAL_MAX_BYTES);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < watch->member_count; i++)
+	for (int i = 0; i < shape->member_count; i++)
 	{
-		const KgwMember *member = &watch->members[i];
+		const KgwMember *member = &shape->members[i];
 		JsonbValue	name;
 		JsonbValue	value;
 
@@ -176,7 +177,7 @@ build_as_owner(void *arg)
 	KgwBuild   *b = arg;
 	KgwOwnerSection section;
 
-	kgw_extension_owner_begin_restricted(&section, b->watch->owner);
+	kgw_extension_owner_begin_restricted(&section, b->owner);
 	kgw_value_style_pin_locale();
 	b->payload = build(b, true, false);
 	kgw_extension_owner_end(&section);
@@ -196,17 +197,17 @@ build_guarded(KgwBuild *b)
 
 /* Bytes of the row's variable-length members, without detoasting them. */
 static Size
-raw_size(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc)
+raw_size(const KgwShape *shape, HeapTuple tuple, TupleDesc desc)
 {
 	Size		total = 0;
 
-	for (int i = 0; i < watch->member_count; i++)
+	for (int i = 0; i < shape->member_count; i++)
 	{
-		AttrNumber	attnum = watch->members[i].column.attnum;
+		AttrNumber	attnum = shape->members[i].column.attnum;
 		bool		isnull;
 		Datum		datum;
 
-		if (watch->members[i].computed != KGW_COMPUTED_NONE)
+		if (shape->members[i].computed != KGW_COMPUTED_NONE)
 			continue;
 		datum = heap_getattr(tuple, attnum, desc, &isnull);
 		if (!isnull && TupleDescAttr(desc, attnum - 1)->attlen == -1)
@@ -266,19 +267,20 @@ kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc
 }
 
 /*
- * The payload of the event that "tuple" is the new row of, in the current
- * memory context.  *problem is set, in words, when it could not be built
+ * The payload of the event that "tuple" is the new row of, in one of the table's shapes
+ * and in the current memory context.  *problem is set, in words, when it could not be built
  * whole and nothing worse was known before; the delivery is then invalid.
  */
-Jsonb *
-kgw_payload_build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc,
-				  const KgwEventFacts *facts, char **problem)
+static Jsonb *
+build_payload(const KgwWatch *watch, const KgwShape *shape, HeapTuple tuple, TupleDesc desc,
+			  const KgwEventFacts *facts, const char **problem)
 {
-	KgwBuild	b = {.watch = watch, .tuple = tuple, .desc = desc, .facts = facts};
+	KgwBuild	b = {.owner = watch->owner, .shape = shape, .tuple = tuple, .desc = desc,
+		.facts = facts};
 
-	if (raw_size(watch, tuple, desc) > KGW_CANONICAL_MAX_BYTES)
+	if (raw_size(shape, tuple, desc) > KGW_CANONICAL_MAX_BYTES)
 		b.weight.status = KGW_CANONICAL_TOO_LARGE;
-	else if (!watch->can_fail)
+	else if (!shape->can_fail)
 		b.payload = build(&b, false, false);
 	if (b.payload == NULL && b.weight.status != KGW_CANONICAL_TOO_LARGE)
 		build_guarded(&b);
@@ -287,6 +289,29 @@ kgw_payload_build(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc,
 	if (b.weight.status == KGW_CANONICAL_TOO_LARGE)
 		b.problem = psprintf("the row is larger than %d bytes", KGW_CANONICAL_MAX_BYTES);
 	if (*problem == NULL)
-		*problem = b.problem;
+		*problem = shape->problem != NULL ? shape->problem : b.problem;
 	return b.payload;
+}
+
+/*
+ * Give a delivery its receiver's payload: made when the first receiver of that shape is met,
+ * so that an event pays only for shapes that have a receiver.
+ */
+void
+kgw_payload_choose(KgwPayloads *payloads, const char *shape, KgwNewDelivery *delivery)
+{
+	const KgwWatch *watch = payloads->watch;
+	int			n = kgw_watch_cache_shape(watch, shape);
+
+	if (payloads->made == NULL)
+		payloads->made = palloc0(watch->shape_count * sizeof(*payloads->made));
+	if (payloads->made[n].payload == NULL)
+	{
+		payloads->made[n].problem = payloads->problem;
+		payloads->made[n].payload = build_payload(watch, &watch->shapes[n], payloads->row,
+												  payloads->desc, &payloads->facts,
+												  &payloads->made[n].problem);
+	}
+	delivery->payload = payloads->made[n].payload;
+	delivery->problem = payloads->made[n].problem;
 }

@@ -225,12 +225,13 @@ own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 }
 
 /*
- * Enqueue an event for the object's own URL, and for who has subscribed to it; the
- * first of its deliveries has the number that was drawn, if there is one.
+ * Enqueue an event for the object's own URL, and for who has subscribed to it, each with
+ * the payload of its shape; the first of its deliveries has the number that was drawn.
  * Returns the number of the first of its deliveries; *last is that of the last.
  */
 static int64
-enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribers, int64 *last)
+enqueue_for_all(KgwPayloads *payloads, KgwNewDelivery *delivery, const char *url,
+				const List *subscribers, int64 *last)
 {
 	ListCell   *lc;
 	int64		first = 0;
@@ -239,12 +240,15 @@ enqueue_for_all(KgwNewDelivery *delivery, const char *url, const List *subscribe
 	delivery->subscription_id = 0;
 	if (url != NULL)
 	{
+		kgw_payload_choose(payloads, NULL, delivery);
 		first = *last = kgw_enqueue(delivery);
 		delivery->delivery_id = 0;
 	}
 	foreach(lc, subscribers)
 	{
 		const KgwReceiver *receiver = lfirst(lc);
+
+		kgw_payload_choose(payloads, receiver->shape, delivery);
 		delivery->url = receiver->url;
 		delivery->subscription_id = receiver->subscription_id;
 		*last = kgw_enqueue(delivery);
@@ -308,30 +312,30 @@ identify_by_version(const KgwWatch *watch, HeapTuple row, TupleDesc desc,
 }
 
 /*
- * The rest of an event whose organization and name are known: identifiers and payload.
- * Its number is the delivery's.
+ * The rest of an event whose organization and name are known: identifiers, and what its
+ * payloads are made of.  Its number is the delivery's.
  */
-static void
-build_event(const KgwWatch *watch, HeapTuple row, TupleDesc desc, const char *old,
-			char webhook_id[KGW_WEBHOOK_ID_SIZE], KgwNewDelivery *delivery, char **problem)
+static KgwPayloads
+identify_event(const KgwWatch *watch, HeapTuple row, TupleDesc desc, const char *old,
+			   char webhook_id[KGW_WEBHOOK_ID_SIZE], KgwNewDelivery *delivery, char *problem)
 {
-	KgwEventFacts facts;
+	KgwPayloads payloads = {.watch = watch, .row = row, .desc = desc};
 
-	delivery->object_id = object_id(watch, row, desc, problem);
+	delivery->object_id = object_id(watch, row, desc, &problem);
 	delivery->webhook_id = webhook_id;
-	facts = (KgwEventFacts) {
+	payloads.problem = problem;
+	payloads.facts = (KgwEventFacts) {
 		.type = delivery->event, .event_id = webhook_id, .occurred_at = GetCurrentTimestamp(),
 		.previous_status = old, .sequence = delivery->delivery_id, .org_id = delivery->org_id
 	};
-	if (!identify_by_version(watch, row, desc, delivery, webhook_id, &facts))
+	if (!identify_by_version(watch, row, desc, delivery, webhook_id, &payloads.facts))
 		kgw_enqueue_webhook_id(webhook_id);
-	delivery->payload = kgw_payload_build(watch, row, desc, &facts, problem);
-	delivery->problem = *problem;
+	return payloads;
 }
 
 /*
  * Enqueue the deliveries of a row's transition, if it is one.  All receivers get
- * the same event: one webhook-id, one payload.
+ * the same event, with one webhook-id.
  */
 static void
 enqueue_transition(const KgwWatch *watch, TriggerData *data)
@@ -345,6 +349,7 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	char	   *problem = watch->problem;
 	const char *url;
 	List	   *subscribers;
+	KgwPayloads payloads;
 	bool		created;
 	int64		first;
 	int64		last = 0;
@@ -362,18 +367,20 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	if (url == NULL && subscribers == NIL)
 		return;
 	delivery.delivery_id = kgw_enqueue_next_number();
-	build_event(watch, row, desc, old, webhook_id, &delivery, &problem);
-	first = enqueue_for_all(&delivery, url, subscribers, &last);
+	payloads = identify_event(watch, row, desc, old, webhook_id, &delivery, problem);
+	first = enqueue_for_all(&payloads, &delivery, url, subscribers, &last);
 	kgw_event_withdraw_note(first, last, created);
 	kgw_event_order_keep(watch, &delivery, version, first);
 }
 
 /* What kgw_trigger_preview() shows; the result outlives what the watch is cached for. */
 static void
-preview_event(const KgwWatch *watch, Relation rel, HeapTuple row, KgwNewDelivery *event)
+preview_event(const KgwWatch *watch, Relation rel, HeapTuple row, const char *shape,
+			  KgwNewDelivery *event)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	char	   *webhook_id = palloc(KGW_WEBHOOK_ID_SIZE);
+	KgwPayloads payloads;
 	char	   *problem = watch->problem;
 	char	   *status = watch->status_gone ? "unknown" :
 		kgw_payload_column_text(&watch->status, row, desc);
@@ -383,17 +390,19 @@ preview_event(const KgwWatch *watch, Relation rel, HeapTuple row, KgwNewDelivery
 		return;
 	event->kind = pstrdup(watch->event);
 	event->event = event_name(watch, status, &problem);
-	build_event(watch, row, desc, NULL, webhook_id, event, &problem);
+	payloads = identify_event(watch, row, desc, NULL, webhook_id, event, problem);
+	kgw_payload_choose(&payloads, shape, event);
 	if (event->problem != NULL)
 		event->problem = pstrdup(event->problem);
 }
 
 /*
- * The event that a row would make if it were new, without enqueuing it: to be shown.
+ * The event that a row would make if it were new, in one of the table's shapes, without
+ * enqueuing it: to be shown.
  * Its number is the caller's.  Its event's name stays NULL where the row's status is NULL.
  */
 void
-kgw_trigger_preview(Relation rel, HeapTuple row, KgwNewDelivery *event)
+kgw_trigger_preview(Relation rel, HeapTuple row, const char *shape, KgwNewDelivery *event)
 {
 	const KgwWatch *watch = watch_or_refuse(rel);
 	KgwValueStyle session;
@@ -401,7 +410,7 @@ kgw_trigger_preview(Relation rel, HeapTuple row, KgwNewDelivery *event)
 	kgw_value_style_begin(&session);
 	PG_TRY();
 	{
-		preview_event(watch, rel, row, event);
+		preview_event(watch, rel, row, shape, event);
 	}
 	PG_FINALLY();
 	{

@@ -16,6 +16,7 @@
 #include "capture/enqueue.h"
 
 extern void kgw_trigger_announce(Relation rel, HeapTuple row);
-extern void kgw_trigger_preview(Relation rel, HeapTuple row, KgwNewDelivery *event);
+extern void kgw_trigger_preview(Relation rel, HeapTuple row, const char *shape,
+									KgwNewDelivery *event);
 
 #endif							/* KGW_CAPTURE_TRIGGER_H */

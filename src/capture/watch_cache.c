@@ -43,6 +43,12 @@ enum
 	WATCH_SOURCE, WATCH_NODE, WATCH_VERSION_COLUMN
 };
 
+/* Columns of kgwebhook.shape. */
+enum
+{
+	SHAPE_RELATION = 1, SHAPE_NAME, SHAPE_PAYLOAD, SHAPE_COLUMN_NUMBERS, SHAPE_NUMBERED_FOR
+};
+
 /* What was read of a table, in a context of its own. */
 typedef struct KgwKeptWatch
 {
@@ -157,6 +163,40 @@ read_row(Relation table, Oid index, Oid relid, KgwWatchRow *row)
 	return HeapTupleIsValid(tuple);
 }
 
+/* The named shapes of a watched table; an older version's extension has none. */
+static List *
+read_shapes(Oid relid)
+{
+	Oid			oid = kgw_extension_relation("shape");
+	List	   *shapes = NIL;
+	Relation	table;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(oid))
+		return NIL;
+	table = table_open(oid, AccessShareLock);
+	ScanKeyInit(&key, SHAPE_RELATION, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(table, kgw_compat_primary_key_index(table), true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		KgwShapeRow *shape = palloc0(sizeof(KgwShapeRow));
+		TupleDesc	desc = RelationGetDescr(table);
+		bool		isnull;
+
+		shape->name = text_or_null(tuple, desc, SHAPE_NAME);
+		shape->payload = PG_DETOAST_DATUM_COPY(heap_getattr(tuple, SHAPE_PAYLOAD, desc, &isnull));
+		if (DatumGetObjectId(heap_getattr(tuple, SHAPE_NUMBERED_FOR, desc, &isnull)) == relid)
+			shape->numbers = PG_DETOAST_DATUM_COPY(heap_getattr(tuple, SHAPE_COLUMN_NUMBERS,
+																desc, &isnull));
+		shapes = lappend(shapes, shape);
+	}
+	systable_endscan(scan);
+	table_close(table, AccessShareLock);
+	return shapes;
+}
+
 /* Find the row of a table, or of the nearest ancestor that it is a partition of. */
 static bool
 find_row(Relation rel, KgwWatchRow *row)
@@ -182,6 +222,7 @@ find_row(Relation rel, KgwWatchRow *row)
 			found = read_row(table, index, lfirst_oid(lc), row);
 	}
 	table_close(table, AccessShareLock);
+	row->shapes = found ? read_shapes(row->relation) : NIL;
 	return found;
 }
 
@@ -263,4 +304,19 @@ kgw_watch_cache_release(const KgwWatch *watch)
 	kept->references--;
 	if (kept->references == 0 && kept->unlinked)
 		MemoryContextDelete(kept->context);
+}
+
+/*
+ * Which of the table's shapes has that name.  The table's own, 0, for NULL; and where
+ * the table has none of that name, as a subscription's shape is for the tables that have it.
+ */
+int
+kgw_watch_cache_shape(const KgwWatch *watch, const char *name)
+{
+	for (int i = 1; name != NULL && i < watch->shape_count; i++)
+	{
+		if (strcmp(watch->shapes[i].name, name) == 0)
+			return i;
+	}
+	return 0;
 }

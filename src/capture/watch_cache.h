@@ -47,6 +47,16 @@ typedef struct KgwMember
 	KgwComputed computed;
 } KgwMember;
 
+/* A payload that a table's events can have. */
+typedef struct KgwShape
+{
+	char	   *name;			/* that kg_watch_shape() was given; NULL: the table's own, of kg_watch() */
+	int			member_count;
+	KgwMember  *members;
+	bool		can_fail;		/* some member is KGW_COLUMN_CONVERTED */
+	char	   *problem;		/* a column that was named for a member and is gone, or NULL */
+} KgwShape;
+
 typedef struct KgwWatch
 {
 	Oid			relation;		/* the watched table, also for a partition */
@@ -59,13 +69,20 @@ typedef struct KgwWatch
 	KgwColumn	version;		/* of a followed table: tells versions of a row apart */
 	char	   *source;			/* that the table is followed from, or NULL */
 	char	   *node;			/* what this server is called there */
-	int			member_count;
-	KgwMember  *members;
-	bool		can_fail;		/* some member is KGW_COLUMN_CONVERTED */
-	char	   *problem;		/* what kg_watch() named and is gone, or NULL */
+	int			shape_count;	/* one at least */
+	KgwShape   *shapes;			/* the first one is the table's own */
+	char	   *problem;		/* what kg_watch() named besides members and is gone, or NULL */
 	bool		status_gone;	/* the column of that name is what is gone */
 	bool		url_gone;
 } KgwWatch;
+
+/* One row of kgwebhook.shape. */
+typedef struct KgwShapeRow
+{
+	char	   *name;
+	struct varlena *payload;	/* jsonb */
+	struct varlena *numbers;	/* jsonb: the table's columns' numbers, or NULL */
+} KgwShapeRow;
 
 /* One row of kgwebhook.watch, as text. */
 typedef struct KgwWatchRow
@@ -83,10 +100,12 @@ typedef struct KgwWatchRow
 	char	   *source;			/* or NULL */
 	char	   *node;
 	char	   *version_column; /* or NULL */
+	List	   *shapes;			/* of KgwShapeRow, besides the payload */
 } KgwWatchRow;
 
 extern const KgwWatch *kgw_watch_cache_lookup(Relation rel);
 extern void kgw_watch_cache_release(const KgwWatch *watch);
+extern int	kgw_watch_cache_shape(const KgwWatch *watch, const char *name);
 extern void kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money_digits);
 extern const char *kgw_watch_columns_missing(int i, Jsonb *payload);
 extern Jsonb *kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel);

@@ -155,26 +155,26 @@ present_name(const KgwWatchRow *row, const char *name)
 
 /* As above, for a column that must be there: its absence is the problem. */
 static void
-require_column(KgwWatch *watch, const KgwWatchRow *row, Relation rel, const char *name,
+require_column(char **problem, const KgwWatchRow *row, Relation rel, const char *name,
 			   KgwColumn *column)
 {
 	if (name == NULL || resolve_column(rel, row, present_name(row, name), column))
 		return;
 	column->attnum = InvalidAttrNumber;
-	if (watch->problem == NULL)
-		watch->problem = psprintf("column \"%s\" of the watched table no longer exists", name);
+	if (*problem == NULL)
+		*problem = psprintf("column \"%s\" of the watched table no longer exists", name);
 }
 
 static void
-add_member(KgwWatch *watch, const char *name, KgwComputed computed, const KgwColumn *column)
+add_member(KgwShape *shape, const char *name, KgwComputed computed, const KgwColumn *column)
 {
-	KgwMember  *member = &watch->members[watch->member_count++];
+	KgwMember  *member = &shape->members[shape->member_count++];
 
 	member->name = pstrdup(name);
 	member->computed = computed;
 	member->column = *column;
 	if (column->kind == KGW_COLUMN_CONVERTED)
-		watch->can_fail = true;
+		shape->can_fail = true;
 }
 
 static void
@@ -287,14 +287,14 @@ kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel)
 
 /* Of a default payload, a column that is gone was nobody's wish. */
 static void
-add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel, Jsonb *payload)
+add_mapped_members(KgwShape *shape, const KgwWatchRow *row, Relation rel, Jsonb *payload)
 {
 	JsonbIterator *it = JsonbIteratorInit(&payload->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
 	char	   *name = NULL;
 
-	watch->members = palloc0(Max(JB_ROOT_COUNT(payload), 1) * sizeof(KgwMember));
+	shape->members = palloc0(Max(JB_ROOT_COUNT(payload), 1) * sizeof(KgwMember));
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
 		KgwColumn	column = {0};
@@ -312,9 +312,9 @@ add_mapped_members(KgwWatch *watch, const KgwWatchRow *row, Relation rel, Jsonb 
 		else if (row->payload_is_default)
 			resolve_column(rel, row, present_name(row, source), &column);
 		else
-			require_column(watch, row, rel, source, &column);
+			require_column(&shape->problem, row, rel, source, &column);
 		if (computed != KGW_COMPUTED_NONE || column.attnum != InvalidAttrNumber)
-			add_member(watch, name, computed, &column);
+			add_member(shape, name, computed, &column);
 	}
 }
 
@@ -332,6 +332,36 @@ compare_members(const void *a, const void *b)
 	return memcmp(x, y, x_len);
 }
 
+/* The members of one payload, in the order in which jsonb keeps them: nothing is to be sorted for each event. */
+static void
+resolve_shape(KgwShape *shape, const KgwWatchRow *row, Relation rel, Jsonb *payload)
+{
+	add_mapped_members(shape, row, rel, payload);
+	qsort(shape->members, shape->member_count, sizeof(KgwMember), compare_members);
+}
+
+static void
+resolve_shapes(KgwWatch *watch, const KgwWatchRow *row, Relation rel)
+{
+	ListCell   *lc;
+
+	watch->shapes = palloc0((1 + list_length(row->shapes)) * sizeof(KgwShape));
+	watch->shape_count = 1;
+	resolve_shape(watch->shapes, row, rel, row->payload != NULL ? (Jsonb *) row->payload :
+				  kgw_watch_columns_default_payload(row, rel));
+	foreach(lc, row->shapes)
+	{
+		const KgwShapeRow *named = lfirst(lc);
+		KgwShape   *shape = &watch->shapes[watch->shape_count++];
+		KgwWatchRow as_row = *row;
+
+		as_row.numbers = named->numbers;
+		as_row.payload_is_default = false;
+		shape->name = pstrdup(named->name);
+		resolve_shape(shape, &as_row, rel, (Jsonb *) named->payload);
+	}
+}
+
 /*
  * Resolve a row of kgwebhook.watch against a table or one of its partitions.
  * The result is allocated in the current memory context.
@@ -344,10 +374,10 @@ kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel)
 	watch->relation = row->relation;
 	watch->event = pstrdup(row->event);
 	watch->owner = rel->rd_rel->relowner;
-	require_column(watch, row, rel, row->id_column, &watch->id);
-	require_column(watch, row, rel, row->status_column, &watch->status);
-	require_column(watch, row, rel, row->url_column, &watch->url);
-	require_column(watch, row, rel, row->org_column, &watch->org);
+	require_column(&watch->problem, row, rel, row->id_column, &watch->id);
+	require_column(&watch->problem, row, rel, row->status_column, &watch->status);
+	require_column(&watch->problem, row, rel, row->url_column, &watch->url);
+	require_column(&watch->problem, row, rel, row->org_column, &watch->org);
 	if (row->source != NULL)
 	{
 		watch->source = pstrdup(row->source);
@@ -357,10 +387,6 @@ kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel)
 	}
 	watch->status_gone = watch->status.attnum == InvalidAttrNumber;
 	watch->url_gone = row->url_column != NULL && watch->url.attnum == InvalidAttrNumber;
-	add_mapped_members(watch, row, rel, row->payload != NULL ? (Jsonb *) row->payload :
-					   kgw_watch_columns_default_payload(row, rel));
-
-	/* jsonb then finds them in order, and has nothing to sort for each event */
-	qsort(watch->members, watch->member_count, sizeof(KgwMember), compare_members);
+	resolve_shapes(watch, row, rel);
 	return watch;
 }

@@ -101,7 +101,7 @@ check_kind(Relation rel)
 }
 
 static void
-check_event(const char *event)
+check_event(const char *event, const char *of)
 {
 	size_t		len = strlen(event);
 
@@ -110,9 +110,9 @@ check_event(const char *event)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%s\" cannot be the name of an event", event),
+			 errmsg("\"%s\" cannot be the name of %s", event, of),
 			 errdetail("It has 1 to 100 characters: letters, digits, \"_\", \"-\" and \".\"."),
-			 errhint("Name the kind of object, such as payment_intent.")));
+			 errhint("Give one such as %s.", strcmp(of, "an event") == 0 ? "payment_intent" : "v2")));
 }
 
 static void
@@ -145,7 +145,7 @@ check_reserved(const char *member)
 }
 
 static void
-check_payload(Relation rel, Jsonb *payload)
+check_map(Relation rel, Jsonb *payload)
 {
 	JsonbIterator *it = JsonbIteratorInit(&payload->root);
 	JsonbIteratorToken token;
@@ -180,16 +180,16 @@ check_row(Relation rel, const KgwWatchRow *row)
 {
 	KgwWatch   *watch;
 
-	check_event(row->event);
+	check_event(row->event, "an event");
 	check_column(rel, row->id_column, "id_column");
 	check_column(rel, row->status_column, "status_column");
 	check_column(rel, row->url_column, "url_column");
 	check_column(rel, row->org_column, "org_column");
 	if (row->payload != NULL)
-		check_payload(rel, (Jsonb *) row->payload);
+		check_map(rel, (Jsonb *) row->payload);
 	watch = kgw_watch_columns_resolve(row, rel);
-	for (int i = 0; i < watch->member_count; i++)
-		check_reserved(watch->members[i].name);
+	for (int i = 0; i < watch->shapes[0].member_count; i++)
+		check_reserved(watch->shapes[0].members[i].name);
 }
 
 static Datum
@@ -388,6 +388,53 @@ kgw_watch_table_guard(Oid relid, const char *machine)
 	kgw_extension_owner_end(&section);
 }
 
+/* An error when the table isn't watched, or is a partition of one that is. */
+static void
+check_watched(Relation rel)
+{
+	const KgwWatch *watch = kgw_watch_cache_lookup(rel);
+	bool		watched = watch != NULL && watch->relation == RelationGetRelid(rel);
+
+	if (watch != NULL)
+		kgw_watch_cache_release(watch);
+	if (!watched)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not watched", RelationGetRelationName(rel)),
+				 errhint("SELECT relation FROM kgwebhook.watch shows those that are.")));
+}
+
+/*
+ * Give a table a shape besides its own payload, replace it, or take it away (NULL).  The
+ * subscriptions that ask for it are install/shapes.sql's.
+ */
+void
+kgw_watch_table_shape(Oid relid, text *shape, Jsonb *payload)
+{
+	Relation	rel;
+	Oid			types[] = {OIDOID, TEXTOID, JSONBOID};
+	Datum		args[] = {ObjectIdGetDatum(relid), PointerGetDatum(shape), JsonbPGetDatum(payload)};
+	KgwOwnerSection section;
+
+	check_owner(relid);
+	rel = table_open(relid, AccessShareLock);
+	check_owner(relid);
+	check_watched(rel);
+	check_event(text_to_cstring(shape), "a shape");
+	if (payload != NULL)
+		check_map(rel, payload);
+	table_close(rel, NoLock);
+
+	kgw_extension_owner_begin(&section);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT kgwebhook.write_shape($1, $2, $3)", 3, types, args,
+							  payload == NULL ? "  n" : NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not write kgwebhook.shape");
+	SPI_finish();
+	CacheInvalidateRelcacheByRelid(kgw_extension_relation("watch"));
+	kgw_extension_owner_end(&section);
+}
+
 /*
  * Stop watching a table.  The checks of a ready-made table stay.  Raises an
  * error when the table isn't watched, and when it is followed: watched again, it
@@ -408,6 +455,9 @@ kgw_watch_table_end(Oid relid)
 	args[0] = ObjectIdGetDatum(relid);
 	kgw_extension_owner_begin(&section);
 	SPI_connect();
+	if (SPI_execute_with_args("DELETE FROM kgwebhook.shape WHERE relation OPERATOR(pg_catalog.=) $1",
+							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not write kgwebhook.shape");
 	if (SPI_execute_with_args("DELETE FROM kgwebhook.watch"
 							  " WHERE relation OPERATOR(pg_catalog.=) $1 RETURNING source",
 							  1, types, args, NULL, false, 0) != SPI_OK_DELETE_RETURNING)

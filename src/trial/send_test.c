@@ -47,21 +47,28 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name)
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-/* Tests to all active subscriptions of an organization. */
+/*
+ * Tests to an organization's subscriptions: those that are active, or the one with this URL,
+ * whatever its state; NULL where there is none.
+ */
 static KgwTests *
-subscription_tests(const char *org_id)
+subscription_tests(const char *org_id, const char *url, char ***shapes)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		args[1];
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		args[2];
 	KgwTests   *tests;
 
 	args[0] = CStringGetTextDatum(org_id);
-	if (SPI_execute_with_args("SELECT subscription_id, url, destination FROM kgwebhook.subscription"
+	args[1] = url == NULL ? (Datum) 0 : CStringGetTextDatum(url);
+	if (SPI_execute_with_args("SELECT subscription_id, url, destination, shape FROM kgwebhook.subscription"
 							  " WHERE org_id OPERATOR(pg_catalog.=) $1"
-							  "   AND paused_at IS NULL AND disabled_at IS NULL"
+							  "   AND (CASE WHEN $2 IS NULL THEN paused_at IS NULL AND disabled_at IS NULL"
+							  "        ELSE url OPERATOR(pg_catalog.=) $2 END)"
 							  " ORDER BY subscription_id",
-							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
+							  2, types, args, url == NULL ? " n" : NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.subscription");
+	if (SPI_processed == 0 && url != NULL)
+		return NULL;
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -71,6 +78,7 @@ subscription_tests(const char *org_id)
 						 " or have the organization subscribe by kg_subscribe();"
 						 " kgwebhook.subscriptions shows those that are paused or disabled.")));
 	tests = kgw_test_delivery_new(SPI_processed);
+	*shapes = palloc(tests->count * sizeof(char *));
 	for (int i = 0; i < tests->count; i++)
 	{
 		KgwDelivery	   *row = &tests->test[i].row;
@@ -81,29 +89,35 @@ subscription_tests(const char *org_id)
 			DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
 		row->url = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
 		row->destination = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
+		(*shapes)[i] = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 4);
 	}
 	return tests;
 }
 
-/* A test to one URL. */
+/* A test to one URL; to a subscription's it is as the subscription's deliveries are. */
 static KgwTests *
-url_test(FunctionCallInfo fcinfo)
+url_test(FunctionCallInfo fcinfo, const char *org_id, char ***shapes)
 {
-	KgwTests   *tests = kgw_test_delivery_new(1);
 	KgwUrl		parsed;
+	const char *url = kgw_arguments_url(fcinfo, 0, &parsed);
+	KgwTests   *tests = subscription_tests(org_id, url, shapes);
 
-	tests->test[0].row.url = kgw_arguments_url(fcinfo, 0, &parsed);
+	if (tests != NULL)
+		return tests;
+	tests = kgw_test_delivery_new(1);
+	tests->test[0].row.url = url;
 	tests->test[0].row.destination = pstrdup(parsed.destination);
+	*shapes = palloc0(sizeof(char *));
 	return tests;
 }
 
-/* What the event is of which a status is a test (install/send_test.sql), in the first row. */
+/* What the event is of which a status is a test, in one shape (install/send_test.sql). */
 static void
-read_event(KgwDelivery *row, const char *status, const char *url)
+read_event(KgwDelivery *row, const char *status, const char *url, const char *shape)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		args[4];
-	char		nulls[] = "    ";
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[5];
+	char		nulls[] = "     ";
 	HeapTuple	tuple;
 	char	   *payload;
 
@@ -113,9 +127,12 @@ read_event(KgwDelivery *row, const char *status, const char *url)
 	args[3] = url == NULL ? (Datum) 0 : CStringGetTextDatum(url);
 	if (url == NULL)
 		nulls[3] = 'n';
+	args[4] = shape == NULL ? (Datum) 0 : CStringGetTextDatum(shape);
+	if (shape == NULL)
+		nulls[4] = 'n';
 	if (SPI_execute_with_args("SELECT kind, event, object_id, payload"
-							  " FROM kgwebhook.test_event($1, $2, $3, $4)",
-							  4, types, args, nulls, true, 0) != SPI_OK_SELECT ||
+							  " FROM kgwebhook.test_event($1, $2, $3, $4, $5)",
+							  5, types, args, nulls, true, 0) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not make an event to test with");
 	tuple = SPI_tuptable->vals[0];
@@ -127,19 +144,19 @@ read_event(KgwDelivery *row, const char *status, const char *url)
 	row->payload = kgw_encoding_to_wire(payload, &row->payload_len);
 }
 
-/* Make one event of them: all receivers get the same. */
+/* Make one event of them: all receivers get the same, each in its shape. */
 static void
-make_rows(KgwTests *tests, const char *url, const char *org_id, const char *status)
+make_rows(KgwTests *tests, char *const *shapes, const char *url, const char *org_id, const char *status)
 {
 	char	   *webhook_id = palloc(KGW_WEBHOOK_ID_SIZE);
 	KgwDelivery event = {.webhook_id = webhook_id, .org_id = org_id};
 
 	kgw_enqueue_webhook_id(webhook_id);
-	read_event(&event, status, url);
 	for (int i = 0; i < tests->count; i++)
 	{
 		KgwDelivery	   *row = &tests->test[i].row;
 
+		read_event(&event, status, url, shapes[i]);
 		event.delivery_id = nextval_internal(kgw_extension_relation("delivery_id_seq"), false);
 		event.subscription_id = row->subscription_id;
 		event.url = row->url;
@@ -215,12 +232,13 @@ kg_send_test(PG_FUNCTION_ARGS)
 	const char *status = text_argument(fcinfo, 2, "status");
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	KgwTests   *tests;
+	char	  **shapes;
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	kgw_caller_check_organization(cstring_to_text(org_id));
-	tests = PG_ARGISNULL(0) ? subscription_tests(org_id) : url_test(fcinfo);
-	make_rows(tests, PG_ARGISNULL(0) ? NULL : tests->test[0].row.url, org_id, status);
+	tests = PG_ARGISNULL(0) ? subscription_tests(org_id, NULL, &shapes) : url_test(fcinfo, org_id, &shapes);
+	make_rows(tests, shapes, PG_ARGISNULL(0) ? NULL : tests->test[0].row.url, org_id, status);
 	prepare(tests, org_id);
 	send_and_log(result, tests);
 	kgw_test_delivery_warn();

@@ -26,7 +26,7 @@ STATES = {
     "invalid_parameter_value": "22023", "check_violation": "23514",
     "invalid_grant_operation": "0LP01", "e_r_i_e_trigger_protocol_violated": "39P01",
     "e_r_i_e_event_trigger_protocol_violated": "39P03", "insufficient_privilege": "42501",
-    "undefined_column": "42703", "undefined_object": "42704", "duplicate_object": "42710",
+    "undefined_column": "42703", "undefined_object": "42704", "dependent_objects_still_exist": "2BP01", "duplicate_object": "42710",
     "undefined_function": "42883", "duplicate_function": "42723", "datatype_mismatch": "42804",
     "wrong_object_type": "42809", "reserved_name": "42939", "undefined_table": "42P01",
     "out_of_memory": "53200", "configuration_limit_exceeded": "53400",

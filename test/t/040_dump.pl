@@ -38,12 +38,13 @@ $origin->safe_psql(
 	CREATE TABLE app.orders (id int PRIMARY KEY, gone text, total numeric, state text, hook text);
 	ALTER TABLE app.orders DROP COLUMN gone;
 	SELECT kg_watch('app.orders', 'order', 'id', 'state', 'hook', NULL,
-		'{"id": "id", "status": "state", "total": "total"}')});
+		'{"id": "id", "status": "state", "total": "total"}');
+	SELECT kg_watch_shape('app.orders', 'v2', '{"id": "id", "status": "state", "sum": "total"}')});
 
 # subscriptions: one that is for what happens in the copies, one that is disabled
 $origin->safe_psql(
 	'postgres', qq{
-	SELECT kg_subscribe('default', '@{[ $receiver->url('/ok?subscribed') ]}', '{order.shipped}', 'the ledger');
+	SELECT kg_subscribe('default', '@{[ $receiver->url('/ok?subscribed') ]}', '{order.shipped}', 'the ledger', shape => 'v2');
 	SELECT kg_subscribe('default', '@{[ $receiver->url('/ok?disabled') ]}');
 	UPDATE kgwebhook.subscription SET events = '{*.shipped}', paused_at = now(), disabled_at = now(),
 		disabled_reason = 'the receiver answered 410 Gone', failing_since = now() WHERE subscription_id = 2});
@@ -118,6 +119,8 @@ sub adopted_copy
 	  or die 'waited for the deliveries of a subscription';
 	is_deeply([ sort map { $_->{path} } grep { ($_->{json}{status} // '') eq 'shipped' } ($receiver->requests)[ $before .. $before + 1 ] ],
 		[ '/ok', '/ok?subscribed' ], "$database: who had subscribed gets its events");
+	is_deeply([ map { [ @{ $_->{json} }{qw(sum total)} ] } grep { $_->{path} eq '/ok?subscribed' } ($receiver->requests)[ $before .. $before + 1 ] ],
+		[ [ '7.00', undef ] ], "$database: in the shape that it has asked for");
 	is( $node->safe_psql($database, 'SELECT reason FROM kgwebhook.dead_letter WHERE subscription_id = 2')
 		  =~ /^subscription 2 is disabled since .* UTC: the receiver answered 410 Gone$/, 1,
 		"$database: who was disabled doesn't");

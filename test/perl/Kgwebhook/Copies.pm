@@ -27,6 +27,7 @@ my @contents = (
 	'SELECT * FROM kgwebhook.subscription ORDER BY subscription_id',
 	'SELECT relation, event, id_column, status_column, url_column, org_column, payload
 	   FROM kgwebhook.watch ORDER BY event COLLATE "C"',
+	'SELECT relation, shape, payload FROM kgwebhook.shape ORDER BY relation::text COLLATE "C", shape',
 	q{SELECT tableoid::regclass, count(*) FROM kgwebhook.delivery_log
 	   WHERE tableoid <> 'kgwebhook.delivery_log_default'::regclass GROUP BY tableoid ORDER BY tableoid::regclass::text},
 	'SELECT last_value, is_called FROM kgwebhook.delivery_id_seq',
@@ -43,7 +44,7 @@ my @contents = (
 
 =head2 contents($node, $database)
 
-What a copy has to have: a list of texts, table by table.  The first eight are
+What a copy has to have: a list of texts, table by table.  The first nine are
 the extension's tables, the last two the user's.
 
 =cut
