@@ -105,7 +105,7 @@ CREATE FUNCTION kgwebhook.setup_secrets() RETURNS SETOF kgwebhook.setup_item
                       FROM (SELECT n.org_id FROM (SELECT s.org_id FROM kgwebhook.subscription s
                                                   UNION
                                                   SELECT q.org_id FROM (SELECT * FROM kgwebhook.queue LIMIT 10000) q) n
-                             WHERE NOT EXISTS (SELECT FROM kgwebhook.secret k WHERE k.org_id = n.org_id)
+                             WHERE NOT EXISTS (SELECT FROM kgwebhook.secret k WHERE k.org_id = n.org_id AND k.subscription_id = 0)
                              ORDER BY n.org_id LIMIT 20) o) AS missing) m
     UNION ALL
     SELECT 'key file', k.path <> '' AND k.plain = 0 AND k.locked = 0,

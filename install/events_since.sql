@@ -49,11 +49,11 @@ $$;
 COMMENT ON FUNCTION kgwebhook.note_removed(pg_catalog.regclass, pg_catalog.timestamptz) IS
   'notes that a partition''s attempts until then are about to be removed';
 
-CREATE FUNCTION kgwebhook.signed_bodies(org_id pg_catalog.text, payloads pg_catalog.jsonb[]) RETURNS pg_catalog.text[]
+CREATE FUNCTION kgwebhook.signed_bodies(org_id pg_catalog.text, payloads pg_catalog.jsonb[], subscription_id pg_catalog.int8) RETURNS pg_catalog.text[]
     LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_signed_bodies';
-COMMENT ON FUNCTION kgwebhook.signed_bodies(pg_catalog.text, pg_catalog.jsonb[]) IS
-  'the bodies that these payloads would be sent as now; NULL for one that cannot be sent';
+COMMENT ON FUNCTION kgwebhook.signed_bodies(pg_catalog.text, pg_catalog.jsonb[], pg_catalog.int8) IS
+  'the bodies that these payloads would be sent as now, to a subscription or (0) to objects'' own URLs; NULL for one that cannot be sent';
 
 CREATE FUNCTION kgwebhook.server_history() RETURNS pg_catalog.text
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -227,7 +227,7 @@ BEGIN
         last_webhook := '';
     END LOOP;
 
-    bodies := kgwebhook.signed_bodies(org_id, payloads);
+    bodies := kgwebhook.signed_bodies(org_id, payloads, coalesce(only_of, 0));
     RETURN QUERY SELECT u.c, u.w, u.e, u.o, u.t, u.b
                    FROM unnest(cursors, webhooks, events, objects, times, bodies) WITH ORDINALITY AS u (c, w, e, o, t, b, n)
                   ORDER BY u.n;

@@ -173,7 +173,7 @@ BEGIN
         RETURN format(E'Its destination %s is paused since %s; it is sent once that is resumed.\nWhat to do: SELECT kg_resume(%L);',
                       it.destination, date_trunc('second', paused), it.destination);
     ELSIF NOT isfinite(it.next_attempt_at) THEN
-        RETURN kgwebhook.explain_missing_secret(it.org_id);
+        RETURN kgwebhook.explain_missing_secret(it.org_id, it.subscription_id);
     ELSIF notice.backing_off THEN
         /* a probe is a delivery whose time has come, and that is not behind another of its object */
         SELECT greatest(notice.next_try, min(q.next_attempt_at)) INTO probe

@@ -104,7 +104,7 @@ BEGIN
     event := kgwebhook.preview_event(kg_preview.relation, kg_preview.id, coalesce(kgwebhook.scope(), kg_preview.org_id),
                                     nullif(kg_preview.shape, ''));
     BEGIN
-        body := (kgwebhook.signed_bodies(event.organization, ARRAY[event.payload]))[1];
+        body := (kgwebhook.signed_bodies(event.organization, ARRAY[event.payload], 0))[1];
     EXCEPTION WHEN object_not_in_prerequisite_state THEN
         GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, remedy = PG_EXCEPTION_HINT;
     END;

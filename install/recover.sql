@@ -184,7 +184,7 @@ BEGIN
                     WHEN 'dead' THEN l.reason
                     WHEN 'superseded' THEN 'superseded, and what superseded it is gone'
                     WHEN 'pending' THEN CASE WHEN isfinite(l.next_attempt_at) THEN 'not attempted yet'
-                                             WHEN EXISTS (SELECT FROM kgwebhook.secret e WHERE e.org_id = l.org_id)
+                                             WHEN EXISTS (SELECT FROM kgwebhook.secret e WHERE e.org_id = l.org_id AND e.subscription_id IN (0, l.subscription_id))
                                              THEN 'waits for the key to decrypt its signing secret'
                                              ELSE 'waits for a signing secret' END
                     ELSE CASE WHEN isfinite(l.next_attempt_at) THEN 'tried again at ' || l.next_attempt_at::text || '; '

@@ -4,17 +4,20 @@
  */
 
 CREATE TABLE kgwebhook.secret (
-    org_id        pg_catalog.text PRIMARY KEY,
+    org_id        pg_catalog.text NOT NULL,
     secret        pg_catalog.text NOT NULL,
     created_at    pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
     next_secret   pg_catalog.text,
     activates_at  pg_catalog.timestamptz,
     retires_at    pg_catalog.timestamptz,
-    encrypted     pg_catalog.bool NOT NULL DEFAULT false
+    encrypted     pg_catalog.bool NOT NULL DEFAULT false,
+    subscription_id pg_catalog.int8 NOT NULL DEFAULT 0,
+    CONSTRAINT secret_pkey PRIMARY KEY (org_id, subscription_id)
 );
 COMMENT ON TABLE kgwebhook.secret IS
-  'signing secrets by organization; readable by its owner only';
+  'signing secrets of organizations, and of subscriptions that have one of their own; readable by its owner only';
 COMMENT ON COLUMN kgwebhook.secret.org_id IS 'the organization';
+COMMENT ON COLUMN kgwebhook.secret.subscription_id IS 'the subscription whose own it is; 0: it is the organization''s';
 COMMENT ON COLUMN kgwebhook.secret.secret IS 'the secret exactly as issued; its bytes are the HMAC key of the body';
 COMMENT ON COLUMN kgwebhook.secret.created_at IS 'when a secret was last installed, or a rotation begun';
 COMMENT ON COLUMN kgwebhook.secret.next_secret IS 'its successor, while a rotation is in progress';
@@ -27,6 +30,18 @@ CREATE FUNCTION @extschema@.kg_create_secret(org_id pg_catalog.text DEFAULT 'def
     AS 'MODULE_PATHNAME', 'kg_create_secret';
 COMMENT ON FUNCTION @extschema@.kg_create_secret(pg_catalog.text) IS
   'creates a signing secret for an organization and returns it, this once';
+
+CREATE FUNCTION kgwebhook.kg_create_secret(subscription_id pg_catalog.int8) RETURNS pg_catalog.text
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_create_subscription_secret';
+COMMENT ON FUNCTION kgwebhook.kg_create_secret(pg_catalog.int8) IS
+  'does what kg_create_secret() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_create_secret(subscription_id pg_catalog.int8) RETURNS pg_catalog.text
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
+COMMENT ON FUNCTION @extschema@.kg_create_secret(pg_catalog.int8) IS
+  'creates a signing secret of a subscriptions own and returns it, this once; it signs instead of the organizations';
 
 CREATE FUNCTION @extschema@.kg_set_secret(org_id pg_catalog.text, secret pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -54,17 +69,18 @@ $$;
 COMMENT ON FUNCTION kgwebhook.key_remedy() IS
   'what to do when secrets cannot be decrypted, in words';
 
-CREATE FUNCTION kgwebhook.explain_missing_secret(org_id pg_catalog.text) RETURNS pg_catalog.text
-    LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION kgwebhook.explain_missing_secret(org_id pg_catalog.text, subscription_id pg_catalog.int8 DEFAULT NULL) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT CASE WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = explain_missing_secret.org_id)
+    SELECT CASE WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = explain_missing_secret.org_id
+                                AND s.subscription_id IN (0, explain_missing_secret.subscription_id))
                 THEN format(E'It waits for the key to decrypt the signing secret of organization %s, which is there. '
                             'It is sent as soon as the file of kgwebhook.key_file is restored and the server has reloaded; '
                             'the server\'s log says what is wrong with it. Do not set another secret: the receiver knows this one.\nWhat to do: %s',
                             org_id, kgwebhook.key_remedy())
                 ELSE format(E'It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.\nWhat to do: SELECT kg_create_secret(%L);', org_id, org_id) END
 $$;
-COMMENT ON FUNCTION kgwebhook.explain_missing_secret(pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.explain_missing_secret(pg_catalog.text, pg_catalog.int8) IS
   'explains what deliveries that wait for an organization''s secret wait for, in words';
 
 CREATE FUNCTION kgwebhook.kg_rotate_secret(
@@ -85,6 +101,24 @@ CREATE FUNCTION @extschema@.kg_rotate_secret(
 COMMENT ON FUNCTION @extschema@.kg_rotate_secret(pg_catalog.text, pg_catalog.interval, pg_catalog.interval) IS
   'creates the successor of an organization''s secret and returns it, this once';
 
+CREATE FUNCTION kgwebhook.kg_rotate_secret(
+    subscription_id pg_catalog.int8,
+    activate_after pg_catalog.interval,
+    keep_old pg_catalog.interval) RETURNS pg_catalog.text
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_rotate_subscription_secret';
+COMMENT ON FUNCTION kgwebhook.kg_rotate_secret(pg_catalog.int8, pg_catalog.interval, pg_catalog.interval) IS
+  'does what kg_rotate_secret() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_rotate_secret(
+    subscription_id pg_catalog.int8,
+    activate_after pg_catalog.interval DEFAULT '24 hours',
+    keep_old pg_catalog.interval DEFAULT '24 hours') RETURNS pg_catalog.text
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
+COMMENT ON FUNCTION @extschema@.kg_rotate_secret(pg_catalog.int8, pg_catalog.interval, pg_catalog.interval) IS
+  'creates the successor of a subscriptions own secret and returns it, this once';
+
 CREATE FUNCTION kgwebhook.kg_cancel_rotation(org_id pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_cancel_rotation';
@@ -97,17 +131,29 @@ CREATE FUNCTION @extschema@.kg_cancel_rotation(org_id pg_catalog.text) RETURNS p
 COMMENT ON FUNCTION @extschema@.kg_cancel_rotation(pg_catalog.text) IS
   'cancels a rotation in progress: the old secret signs alone, the new one is discarded';
 
+CREATE FUNCTION kgwebhook.kg_cancel_rotation(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_cancel_subscription_rotation';
+COMMENT ON FUNCTION kgwebhook.kg_cancel_rotation(pg_catalog.int8) IS
+  'does what kg_cancel_rotation() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_cancel_rotation(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
+COMMENT ON FUNCTION @extschema@.kg_cancel_rotation(pg_catalog.int8) IS
+  'the same, of a subscriptions own secret';
+
 CREATE FUNCTION @extschema@.kg_fingerprint(secret pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_fingerprint';
 COMMENT ON FUNCTION @extschema@.kg_fingerprint(pg_catalog.text) IS
   'the fingerprint of a secret, to compare with those of kg_fingerprints()';
 
-CREATE FUNCTION kgwebhook.fingerprint(org_id pg_catalog.text, next pg_catalog.bool) RETURNS pg_catalog.text
+CREATE FUNCTION kgwebhook.fingerprint(org_id pg_catalog.text, next pg_catalog.bool, subscription_id pg_catalog.int8 DEFAULT 0) RETURNS pg_catalog.text
     LANGUAGE c STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_fingerprint_of';
-COMMENT ON FUNCTION kgwebhook.fingerprint(pg_catalog.text, pg_catalog.bool) IS
-  'the fingerprint of an organization''s secret, or of the next one; NULL when it cannot be decrypted';
+COMMENT ON FUNCTION kgwebhook.fingerprint(pg_catalog.text, pg_catalog.bool, pg_catalog.int8) IS
+  'the fingerprint of an organization''s or a subscription''s secret, or of the next one; NULL when it cannot be decrypted';
 
 CREATE FUNCTION @extschema@.kg_fingerprints(
     org_id pg_catalog.text DEFAULT NULL,
@@ -116,16 +162,17 @@ CREATE FUNCTION @extschema@.kg_fingerprints(
     OUT fingerprint pg_catalog.text,
     OUT signs_from pg_catalog.timestamptz,
     OUT signs_until pg_catalog.timestamptz,
-    OUT encrypted pg_catalog.bool) RETURNS SETOF pg_catalog.record
+    OUT encrypted pg_catalog.bool,
+    OUT subscription_id pg_catalog.int8) RETURNS SETOF pg_catalog.record
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT s.org_id, which.secret, kgwebhook.fingerprint(s.org_id, which.secret = 'next'),
+    SELECT s.org_id, which.secret, kgwebhook.fingerprint(s.org_id, which.secret = 'next', s.subscription_id),
            CASE which.secret WHEN 'next' THEN s.activates_at END,
            CASE which.secret WHEN 'present' THEN s.retires_at END,
-           s.encrypted
+           s.encrypted, nullif(s.subscription_id, 0)
       FROM kgwebhook.secret s, unnest(ARRAY['present', 'next']) AS which (secret)
      WHERE ($1 IS NULL OR s.org_id = $1) AND (which.secret = 'present' OR s.next_secret IS NOT NULL)
-     ORDER BY s.org_id, which.secret DESC
+     ORDER BY s.org_id, s.subscription_id, which.secret DESC
 $$;
 COMMENT ON FUNCTION @extschema@.kg_fingerprints(pg_catalog.text) IS
   'the fingerprints of all secrets or of one organization''s, by which secrets can be compared without being shown';
@@ -134,4 +181,4 @@ CREATE FUNCTION @extschema@.kg_encrypt_secrets() RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_encrypt_secrets';
 COMMENT ON FUNCTION @extschema@.kg_encrypt_secrets() IS
-  'encrypts all secrets with the first key of kgwebhook.key_file; returns the number of organizations newly encrypted';
+  'encrypts all secrets with the first key of kgwebhook.key_file; returns how many holders'' secrets were newly encrypted';

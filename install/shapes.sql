@@ -41,6 +41,9 @@ BEGIN
         VALUES (write_shape.relation, write_shape.shape, write_shape.payload)
         ON CONFLICT ON CONSTRAINT shape_pkey DO UPDATE
             SET payload = excluded.payload, column_numbers = excluded.column_numbers, numbered_for = excluded.numbered_for;
+        FOR users IN SELECT kgwebhook.filter_notes(write_shape.relation, write_shape.shape) LOOP
+            RAISE WARNING '%', substr(users, 10);
+        END LOOP;
         RETURN;
     END IF;
     DELETE FROM kgwebhook.shape s WHERE s.relation = write_shape.relation AND s.shape = write_shape.shape;

@@ -83,7 +83,7 @@ CREATE FUNCTION kgwebhook.undecryptable(org_id pg_catalog.text) RETURNS pg_catal
     AS $$
     SELECT EXISTS (SELECT FROM kgwebhook.secret s
                     WHERE s.org_id = undecryptable.org_id AND s.encrypted
-                      AND kgwebhook.fingerprint(s.org_id, false) IS NULL)
+                      AND kgwebhook.fingerprint(s.org_id, false, s.subscription_id) IS NULL)
 $$;
 COMMENT ON FUNCTION kgwebhook.undecryptable(pg_catalog.text) IS
   'whether an organization has a secret that no key of kgwebhook.key_file decrypts';
@@ -368,9 +368,9 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
           FROM endpoint e WHERE e.keyless > 0 GROUP BY e.org_id ORDER BY sum(e.keyless) DESC, e.org_id LIMIT 20),
     lost AS MATERIALIZED (
         SELECT k.*, kgwebhook.undecryptable(k.org_id) AS undecryptable,
-               EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = k.org_id) AS has_secret FROM keyless k),
+               EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = k.org_id AND s.subscription_id = 0) AS has_secret FROM keyless k),
     kept AS MATERIALIZED (
-        SELECT count(*) AS encrypted, count(kgwebhook.fingerprint(s.org_id, false)) AS decrypted
+        SELECT count(*) AS encrypted, count(kgwebhook.fingerprint(s.org_id, false, s.subscription_id)) AS decrypted
           FROM (SELECT * FROM kgwebhook.secret WHERE encrypted ORDER BY created_at LIMIT 50) s),
     stuck AS (
         SELECT g.destination, sum(g.overdue) FROM going g

@@ -28,6 +28,8 @@ CREATE TABLE kgwebhook.subscription (
     resumed_at       pg_catalog.timestamptz,
     told_at          pg_catalog.timestamptz,
     shape            pg_catalog.text COLLATE pg_catalog."C",
+    own_secret       pg_catalog.bool NOT NULL DEFAULT false,
+    filter           pg_catalog.jsonb,
     CONSTRAINT subscription_pkey PRIMARY KEY (subscription_id),
     CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url)
 );
@@ -47,3 +49,5 @@ COMMENT ON COLUMN kgwebhook.subscription.failing_since IS 'first attempt that wa
 COMMENT ON COLUMN kgwebhook.subscription.resumed_at IS 'when it was last resumed: events from before then are compared with what its URL has acknowledged in the meantime';
 COMMENT ON COLUMN kgwebhook.subscription.told_at IS 'when it was told that the receiver is failing (endpoint.failing, endpoint.disabled); NULL: it is not, or not for long';
 COMMENT ON COLUMN kgwebhook.subscription.shape IS 'which payload it gets of the tables that have one of that name; NULL: each table''s own';
+COMMENT ON COLUMN kgwebhook.subscription.own_secret IS 'whether kgwebhook.secret has one of its own, which signs instead of the organization''s';
+COMMENT ON COLUMN kgwebhook.subscription.filter IS 'values that members of the payload must have for it to be sent: a value or a list of values each; NULL: any';

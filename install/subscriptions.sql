@@ -3,24 +3,118 @@
  *		Subscribing, pausing and resuming a subscription.
  */
 
+/* Whether events of a kind can be among those that a subscription is for. */
+CREATE FUNCTION kgwebhook.concerns_kind(events pg_catalog.text[], kind pg_catalog.text) RETURNS pg_catalog.bool
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT EXISTS (SELECT FROM unnest(events) p
+                    WHERE starts_with(split_part(p, '*', 1), kind || '.')
+                       OR position('*' IN p) > 0 AND starts_with(kind || '.', split_part(p, '*', 1)))
+$$;
+COMMENT ON FUNCTION kgwebhook.concerns_kind(pg_catalog.text[], pg_catalog.text) IS
+  'whether names or patterns of events may match events of that kind';
+
+/*
+ * A filter says which values members of the payload must have.  One that could never fit is refused:
+ * its events would be missed, and nothing would tell.  What is known of a member is what kg_event_catalog() says
+ * of it, in the payload that the subscription gets.
+ */
+CREATE FUNCTION kgwebhook.check_filter(filter pg_catalog.jsonb, shape pg_catalog.text, events pg_catalog.text[]) RETURNS pg_catalog.void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    member text;
+    wanted jsonb;
+    fault text;
+    known jsonb;
+BEGIN
+    IF jsonb_typeof(filter) <> 'object' OR length(filter::text) > 8000 OR (SELECT count(*) FROM jsonb_object_keys(filter)) > 20 THEN
+        RAISE EXCEPTION 'filter cannot be used'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is an object with 20 members at most, and 8000 bytes.',
+                  HINT = 'Map members of the payload to values, or to lists of them, as in {"fiat_currency": ["EUR", "USD"]}.';
+    END IF;
+    FOR member, wanted IN SELECT e.key, CASE jsonb_typeof(e.value) WHEN 'array' THEN e.value ELSE jsonb_build_array(e.value) END
+                            FROM jsonb_each(filter) e LOOP
+        SELECT jsonb_agg(p.schema) INTO known
+          FROM (SELECT kgwebhook.describe_payload(w, coalesce(h.payload, w.payload), coalesce(h.column_numbers, w.column_numbers),
+                                                  coalesce(h.numbered_for, w.numbered_for), false) -> 'schema' -> 'properties' -> member AS schema
+                  FROM kgwebhook.watch w
+                  LEFT JOIN kgwebhook.shape h ON h.relation = w.relation AND h.shape = check_filter.shape
+                 WHERE kgwebhook.concerns_kind(events, w.event)) p
+         WHERE p.schema IS NOT NULL AND member NOT IN ('timestamp', 'signature');
+        fault := CASE
+            WHEN known IS NULL THEN 'No event that it is for has such a member.'
+            WHEN jsonb_array_length(wanted) NOT BETWEEN 1 AND 100 THEN 'A list has 1 to 100 values.'
+            ELSE (SELECT format('%s is none of its values; it %s.', v.value,
+                                (SELECT string_agg(DISTINCT CASE WHEN k ? 'enum' THEN 'is one of ' || (k ->> 'enum')
+                                                                 WHEN k = '{}' THEN 'is any JSON, of which strings, numbers, booleans and null can be compared'
+                                                                 ELSE 'is of type ' || (k ->> 'type') END, ', or ') FROM jsonb_array_elements(known) k))
+                    FROM jsonb_array_elements(wanted) v (value)
+                   WHERE NOT EXISTS (
+                       SELECT FROM jsonb_array_elements(known) k
+                        WHERE CASE WHEN jsonb_typeof(v.value) IN ('object', 'array') THEN false
+                                   WHEN k ? 'enum' THEN k -> 'enum' @> v.value
+                                   WHEN k = '{}' THEN true
+                                   ELSE CASE jsonb_typeof(k -> 'type') WHEN 'array' THEN k -> 'type' ELSE jsonb_build_array(k -> 'type') END
+                                        ?| CASE jsonb_typeof(v.value) WHEN 'number' THEN '{number,integer}' ELSE ARRAY[jsonb_typeof(v.value)] END END)
+                   LIMIT 1) END;
+        IF fault IS NOT NULL THEN
+            RAISE EXCEPTION 'member "%" cannot be filtered by', member
+                USING ERRCODE = 'invalid_parameter_value', DETAIL = fault,
+                      HINT = 'kg_event_catalog() shows the members and their types; amounts are strings, and are compared as they are sent.';
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.check_filter(pg_catalog.jsonb, pg_catalog.text, pg_catalog.text[]) IS
+  'an error for a filter that no event could fit';
+
+/* Those that a new payload would leave without events, and without an error. */
+CREATE FUNCTION kgwebhook.filter_notes(relation pg_catalog.oid, shape pg_catalog.text) RETURNS SETOF pg_catalog.text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format('warning: subscriptions filter by member "%s", which this payload does not have, and get none of these events: %s',
+                  f.member, string_agg(f.subscription_id::text, ', ' ORDER BY f.subscription_id))
+      FROM (SELECT k.member, s.subscription_id, row_number() OVER (PARTITION BY k.member ORDER BY s.subscription_id) AS n
+              FROM kgwebhook.watch w
+              LEFT JOIN kgwebhook.shape h ON h.relation = w.relation AND h.shape = filter_notes.shape
+              JOIN kgwebhook.subscription s ON s.filter IS NOT NULL
+               AND (SELECT g.shape FROM kgwebhook.shape g WHERE g.relation = w.relation AND g.shape = s.shape) IS NOT DISTINCT FROM h.shape
+             CROSS JOIN LATERAL jsonb_object_keys(s.filter) k (member)
+             WHERE w.relation = filter_notes.relation AND NOT coalesce(h.payload, w.payload) ? k.member
+               AND kgwebhook.concerns_kind(s.events, w.event)) f
+     WHERE f.n <= 20 GROUP BY f.member
+$$;
+COMMENT ON FUNCTION kgwebhook.filter_notes(pg_catalog.oid, pg_catalog.text) IS
+  'warnings about filters by members that a payload of a watched table does not have';
+
 /*
  * The options of a subscription: NULL leaves one as it is, and an empty one takes it away.
  */
 CREATE FUNCTION kgwebhook.set_options(
     subscription_id pg_catalog.int8,
-    shape pg_catalog.text) RETURNS pg_catalog.void
+    shape pg_catalog.text,
+    filter pg_catalog.jsonb) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
+DECLARE
+    it kgwebhook.subscription;
 BEGIN
     IF shape <> '' THEN
         PERFORM kgwebhook.check_shape(shape);
     END IF;
     UPDATE kgwebhook.subscription s
-       SET shape = CASE WHEN set_options.shape IS NULL THEN s.shape ELSE nullif(set_options.shape, '') END
-     WHERE s.subscription_id = set_options.subscription_id;
+       SET shape = CASE WHEN set_options.shape IS NULL THEN s.shape ELSE nullif(set_options.shape, '') END,
+           filter = CASE WHEN set_options.filter IS NULL THEN s.filter ELSE nullif(set_options.filter, '{}') END
+     WHERE s.subscription_id = set_options.subscription_id
+     RETURNING s.* INTO it;
+    IF it.filter IS NOT NULL AND (shape IS NOT NULL OR set_options.filter IS NOT NULL) THEN
+        PERFORM kgwebhook.check_filter(it.filter, it.shape, it.events);
+    END IF;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.set_options(pg_catalog.int8, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.set_options(pg_catalog.int8, pg_catalog.text, pg_catalog.jsonb) IS
   'sets options of a subscription, for kg_subscribe() and kg_update_subscription()';
 
 CREATE FUNCTION kgwebhook.kg_subscribe(
@@ -28,10 +122,11 @@ CREATE FUNCTION kgwebhook.kg_subscribe(
     url pg_catalog.text,
     events pg_catalog.text[],
     description pg_catalog.text,
-    shape pg_catalog.text) RETURNS pg_catalog.int8
+    shape pg_catalog.text,
+    filter pg_catalog.jsonb) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_subscribe';
-COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
   'does what kg_subscribe() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_subscribe(
@@ -39,10 +134,11 @@ CREATE FUNCTION @extschema@.kg_subscribe(
     url pg_catalog.text,
     events pg_catalog.text[] DEFAULT '{*}',
     description pg_catalog.text DEFAULT NULL,
-    shape pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.int8
+    shape pg_catalog.text DEFAULT NULL,
+    filter pg_catalog.jsonb DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
   'sends an organization''s events to a URL, in addition to the objects'' own; returns the subscription''s number';
 
 CREATE FUNCTION kgwebhook.kg_update_subscription(
@@ -50,10 +146,11 @@ CREATE FUNCTION kgwebhook.kg_update_subscription(
     url pg_catalog.text,
     events pg_catalog.text[],
     description pg_catalog.text,
-    shape pg_catalog.text) RETURNS pg_catalog.void
+    shape pg_catalog.text,
+    filter pg_catalog.jsonb) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_update_subscription';
-COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text) IS
+COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
   'does what kg_update_subscription() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_update_subscription(
@@ -61,11 +158,12 @@ CREATE FUNCTION @extschema@.kg_update_subscription(
     url pg_catalog.text DEFAULT NULL,
     events pg_catalog.text[] DEFAULT NULL,
     description pg_catalog.text DEFAULT NULL,
-    shape pg_catalog.text DEFAULT NULL) RETURNS pg_catalog.void
+    shape pg_catalog.text DEFAULT NULL,
+    filter pg_catalog.jsonb DEFAULT NULL) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text) IS
-  'changes a subscription: its URL, also of what waits for it, its events, its description, its shape; NULL leaves it as it is';
+COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
+  'changes a subscription: its URL, also of what waits for it, its events, its description, its options; NULL leaves it as it is';
 
 CREATE FUNCTION kgwebhook.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -156,3 +254,51 @@ CREATE FUNCTION @extschema@.kg_resume_subscription(subscription_id pg_catalog.in
     AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_resume_subscription(pg_catalog.int8) IS
   'undoes kg_pause_subscription(), and enables a subscription that was disabled';
+
+/* A secret of its own goes with its subscription, however that is removed. */
+CREATE FUNCTION kgwebhook.forget_own_secret() RETURNS pg_catalog.trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    DELETE FROM kgwebhook.secret s WHERE s.org_id = OLD.org_id AND s.subscription_id = OLD.subscription_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.forget_own_secret() IS
+  'trigger of kgwebhook.subscription: removes the secret of a subscription that is deleted';
+
+CREATE TRIGGER forget_own_secret
+    AFTER DELETE ON kgwebhook.subscription
+    FOR EACH ROW WHEN (OLD.own_secret) EXECUTE FUNCTION kgwebhook.forget_own_secret();
+COMMENT ON TRIGGER forget_own_secret ON kgwebhook.subscription IS 'removes the secret of a subscription that is deleted';
+
+CREATE FUNCTION kgwebhook.kg_drop_secret(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    own text := kgwebhook.scope();
+    it kgwebhook.subscription;
+BEGIN
+    SELECT * INTO it FROM kgwebhook.subscription s
+     WHERE s.subscription_id = kg_drop_secret.subscription_id AND (own IS NULL OR s.org_id = own) FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', kg_drop_secret.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
+    ELSIF NOT it.own_secret THEN
+        RAISE EXCEPTION 'subscription % has no secret of its own', it.subscription_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Its requests are signed with the organization''s secret.';
+    END IF;
+    DELETE FROM kgwebhook.secret s WHERE s.org_id = it.org_id AND s.subscription_id = it.subscription_id;
+    UPDATE kgwebhook.subscription s SET own_secret = false WHERE s.subscription_id = it.subscription_id;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.kg_drop_secret(pg_catalog.int8) IS
+  'does what kg_drop_secret() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_drop_secret(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
+COMMENT ON FUNCTION @extschema@.kg_drop_secret(pg_catalog.int8) IS
+  'discards a subscription''s own secret: the organization''s signs again, at once';

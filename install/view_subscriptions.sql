@@ -17,7 +17,9 @@ CREATE VIEW kgwebhook.subscriptions WITH (security_barrier) AS
            (SELECT pg_catalog.count(*) FROM kgwebhook.queue q
              WHERE q.subscription_id OPERATOR(pg_catalog.=) s.subscription_id) AS pending,
            s.created_at,
-           s.shape
+           s.shape,
+           s.own_secret,
+           s.filter
       FROM (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 AS restricted, pg_catalog.min(o.org_id) AS org_id
               FROM kgwebhook.my_organization o) m
       JOIN kgwebhook.subscription s ON NOT m.restricted OR s.org_id OPERATOR(pg_catalog.=) m.org_id;
@@ -35,3 +37,5 @@ COMMENT ON COLUMN kgwebhook.subscriptions.since IS 'since when';
 COMMENT ON COLUMN kgwebhook.subscriptions.pending IS 'deliveries not settled yet';
 COMMENT ON COLUMN kgwebhook.subscriptions.created_at IS 'when kg_subscribe() was called';
 COMMENT ON COLUMN kgwebhook.subscriptions.shape IS 'which payload it gets of the tables that have one of that name; NULL: each table''s own';
+COMMENT ON COLUMN kgwebhook.subscriptions.own_secret IS 'whether it has a secret of its own, which signs instead of the organization''s';
+COMMENT ON COLUMN kgwebhook.subscriptions.filter IS 'values that members of the payload must have for it to be sent: a value or a list of values each; NULL: any';

@@ -47,7 +47,7 @@ CREATE FUNCTION kgwebhook.watch_notes(relation pg_catalog.oid, event pg_catalog.
     AS $$
 DECLARE
     keyless text[] := ARRAY(SELECT o FROM unnest(organizations) o
-                             WHERE NOT EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = o) ORDER BY o);
+                             WHERE NOT EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = o AND s.subscription_id = 0) ORDER BY o);
 BEGIN
     IF cardinality(statuses) > 0 THEN
         RETURN NEXT 'events so far: ' || (SELECT string_agg(format('%s.%s', watch_notes.event, s), ', ' ORDER BY s) FROM unnest(statuses[1:20]) s)
@@ -62,6 +62,7 @@ BEGIN
                           WHERE NOT EXISTS (SELECT FROM kgwebhook.shape h
                                              WHERE h.relation = watch_notes.relation AND h.shape = s.shape)) u
                   WHERE u.shape IS NOT NULL AND u.n <= 20 GROUP BY u.shape;
+    RETURN QUERY SELECT kgwebhook.filter_notes(watch_notes.relation, NULL);
     IF cardinality(keyless) > 20 THEN
         RETURN NEXT format('warning: so have %s more organizations', cardinality(keyless) - 20);
     END IF;

@@ -114,7 +114,7 @@ fingerprint_kept(text *org_id, text *kept, bool encrypted)
 }
 
 /*
- * kgwebhook.fingerprint(org_id text, next boolean) -> text: of the secret that a
+ * kgwebhook.fingerprint(org_id text, next boolean, subscription_id bigint) -> text: of the secret that a
  * rotation began with, or of the one it leads to; NULL when there is none, or when
  * it cannot be decrypted at present
  */
@@ -123,8 +123,8 @@ kg_fingerprint_of(PG_FUNCTION_ARGS)
 {
 	text	   *org_id = PG_GETARG_TEXT_PP(0);
 	MemoryContext caller = CurrentMemoryContext;
-	Oid			types[] = {TEXTOID, BOOLOID};
-	Datum		args[2];
+	Oid			types[] = {TEXTOID, BOOLOID, INT8OID};
+	Datum		args[3];
 	bool		nulls[2] = {true, true};
 	Datum		values[2] = {0};
 	text	   *result = NULL;
@@ -132,11 +132,13 @@ kg_fingerprint_of(PG_FUNCTION_ARGS)
 
 	args[0] = PointerGetDatum(org_id);
 	args[1] = PG_GETARG_DATUM(1);
+	args[2] = PG_GETARG_DATUM(2);
 	kgw_statement_redaction_begin(&discretion, NULL);
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT CASE WHEN $2 THEN next_secret ELSE secret END, encrypted"
-							  " FROM kgwebhook.secret WHERE org_id OPERATOR(pg_catalog.=) $1",
-							  2, types, args, NULL, true, 1) != SPI_OK_SELECT)
+							  " FROM kgwebhook.secret WHERE org_id OPERATOR(pg_catalog.=) $1"
+							  "   AND subscription_id OPERATOR(pg_catalog.=) $3",
+							  3, types, args, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
 	if (SPI_processed == 1)
 		for (int i = 0; i < 2; i++)

@@ -9,6 +9,8 @@
  * secrets nobody could say any more which receiver has which.  Its times are
  * whole seconds, like the stamps of attempts.
  *
+ * A subscription that has a secret of its own rotates that one, by the same rules.
+ *
  * It can be taken back for as long as there is something to go back to, which is
  * until the old secret retires.
  *
@@ -25,8 +27,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
-#include "api/arguments.h"
-#include "api/caller.h"
 #include "api/secrets.h"
 #include "secrets/encryption.h"
 #include "secrets/key_file.h"
@@ -34,6 +34,8 @@
 
 PG_FUNCTION_INFO_V1(kg_rotate_secret);
 PG_FUNCTION_INFO_V1(kg_cancel_rotation);
+PG_FUNCTION_INFO_V1(kg_rotate_subscription_secret);
+PG_FUNCTION_INFO_V1(kg_cancel_subscription_rotation);
 
 /* The time that an interval leads to from another, which may not be earlier. */
 static TimestampTz
@@ -67,30 +69,31 @@ typedef struct KgwPresent
 
 /* The secret that a rotation begins from; an error when there can be none. */
 static void
-lock_present(text *org_id, TimestampTz now, KgwPresent *present)
+lock_present(const KgwSecretOf *of, TimestampTz now, KgwPresent *present)
 {
-	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		args[2];
+	Oid			types[] = {TEXTOID, TIMESTAMPTZOID, INT8OID};
+	Datum		args[3];
 	bool		isnull;
 
-	args[0] = PointerGetDatum(org_id);
+	args[0] = PointerGetDatum(of->org_id);
 	args[1] = TimestampTzGetDatum(now);
+	args[2] = Int64GetDatum(of->subscription_id);
 	if (SPI_execute_with_args("SELECT CASE WHEN next_secret IS NULL THEN secret ELSE next_secret END,"
 							  " encrypted,"
 							  " next_secret IS NOT NULL AND retires_at OPERATOR(pg_catalog.>) $2,"
 							  " activates_at, retires_at FROM kgwebhook.secret"
-							  " WHERE org_id OPERATOR(pg_catalog.=) $1 FOR UPDATE",
-							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND subscription_id OPERATOR(pg_catalog.=) $3 FOR UPDATE",
+							  3, types, args, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("organization \"%s\" has no secret to rotate", text_to_cstring(org_id)),
+				 errmsg("%s has no secret to rotate", kgw_secrets_holder(of)),
 				 errhint("Give it its first one with kg_create_secret().")));
 	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a rotation of organization \"%s\" is under way", text_to_cstring(org_id)),
+				 errmsg("a rotation of %s is under way", kgw_secrets_holder(of)),
 				 errdetail("The new secret signs the body from %s; the old one retires at %s.",
 						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4),
 						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5)),
@@ -118,38 +121,33 @@ keep_old_as(text *org_id, const KgwPresent *present)
 }
 
 static void
-begin_rotation(text *org_id, text *secret, TimestampTz now, TimestampTz activates_at,
+begin_rotation(const KgwSecretOf *of, text *secret, TimestampTz now, TimestampTz activates_at,
 			   TimestampTz retires_at)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		args[6];
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID};
+	Datum		args[7];
 	KgwPresent	present;
 
-	SPI_connect();
-	kgw_caller_check_organization(org_id);
-	lock_present(org_id, now, &present);
-	args[0] = PointerGetDatum(org_id);
-	args[1] = PointerGetDatum(keep_old_as(org_id, &present));
-	args[2] = PointerGetDatum(kgw_secrets_as_kept(org_id, secret));
+	lock_present(of, now, &present);
+	args[0] = PointerGetDatum(of->org_id);
+	args[1] = PointerGetDatum(keep_old_as(of->org_id, &present));
+	args[2] = PointerGetDatum(kgw_secrets_as_kept(of->org_id, secret));
 	args[3] = BoolGetDatum(kgw_key_file_set());
 	args[4] = TimestampTzGetDatum(activates_at);
 	args[5] = TimestampTzGetDatum(retires_at);
+	args[6] = Int64GetDatum(of->subscription_id);
 	if (SPI_execute_with_args("UPDATE kgwebhook.secret SET secret = $2, next_secret = $3,"
 							  " encrypted = $4, activates_at = $5, retires_at = $6,"
 							  " created_at = pg_catalog.now()"
-							  " WHERE org_id OPERATOR(pg_catalog.=) $1",
-							  6, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND subscription_id OPERATOR(pg_catalog.=) $7",
+							  7, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write kgwebhook.secret");
-	SPI_finish();
 }
 
-/*
- * kg_rotate_secret(org_id text, activate_after interval, keep_old interval) -> text
- */
-Datum
-kg_rotate_secret(PG_FUNCTION_ARGS)
+static Datum
+rotate(FunctionCallInfo fcinfo, bool of_subscription)
 {
-	text	   *org_id = kgw_arguments_org_id(fcinfo, 0);
+	KgwSecretOf of;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz activates_at;
 	TimestampTz retires_at;
@@ -161,36 +159,59 @@ kg_rotate_secret(PG_FUNCTION_ARGS)
 	retires_at = later_by(fcinfo, 2, "keep_old", activates_at);
 	secret = kgw_secrets_make();
 	kgw_statement_redaction_begin(&discretion, NULL);
-	begin_rotation(org_id, secret, now, activates_at, retires_at);
+	SPI_connect();
+	kgw_secrets_find(fcinfo, of_subscription, &of);
+	begin_rotation(&of, secret, now, activates_at, retires_at);
+	SPI_finish();
 	kgw_statement_redaction_end(&discretion);
 	PG_RETURN_TEXT_P(secret);
 }
 
 /*
- * Lock the organization's row and see that its rotation can be taken back.  True
+ * kg_rotate_secret(org_id text, activate_after interval, keep_old interval) -> text
+ */
+Datum
+kg_rotate_secret(PG_FUNCTION_ARGS)
+{
+	return rotate(fcinfo, false);
+}
+
+/*
+ * kg_rotate_secret(subscription_id bigint, activate_after interval, keep_old interval) -> text
+ */
+Datum
+kg_rotate_subscription_secret(PG_FUNCTION_ARGS)
+{
+	return rotate(fcinfo, true);
+}
+
+/*
+ * Lock the secret's row and see that its rotation can be taken back.  True
  * when the new secret has signed bodies already.
  */
 static bool
-lock_rotation(text *org_id, TimestampTz now)
+lock_rotation(const KgwSecretOf *of, TimestampTz now)
 {
-	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		args[2];
+	Oid			types[] = {TEXTOID, TIMESTAMPTZOID, INT8OID};
+	Datum		args[3];
 	HeapTuple	row;
 	TupleDesc	desc;
 	KgwPresent	old;
 	bool		isnull;
 
-	args[0] = PointerGetDatum(org_id);
+	args[0] = PointerGetDatum(of->org_id);
 	args[1] = TimestampTzGetDatum(now);
+	args[2] = Int64GetDatum(of->subscription_id);
 	if (SPI_execute_with_args("SELECT secret, encrypted, activates_at OPERATOR(pg_catalog.<=) $2"
 							  " FROM kgwebhook.secret WHERE org_id OPERATOR(pg_catalog.=) $1"
+							  " AND subscription_id OPERATOR(pg_catalog.=) $3"
 							  " AND next_secret IS NOT NULL AND retires_at OPERATOR(pg_catalog.>) $2 FOR UPDATE",
-							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
+							  3, types, args, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("no rotation of organization \"%s\" is under way", text_to_cstring(org_id)),
+				 errmsg("no rotation of %s is under way", kgw_secrets_holder(of)),
 				 errdetail("One is under way from kg_rotate_secret() until the old secret retires."),
 				 errhint("kg_rotate_secret() begins one; kg_set_secret() goes back to a secret that has retired, if you have it.")));
 	row = SPI_tuptable->vals[0];
@@ -198,8 +219,42 @@ lock_rotation(text *org_id, TimestampTz now)
 	old.secret = DatumGetTextPP(SPI_getbinval(row, desc, 1, &isnull));
 	old.encrypted = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
 	if (old.encrypted)
-		(void) keep_old_as(org_id, &old);
+		(void) keep_old_as(of->org_id, &old);
 	return DatumGetBool(SPI_getbinval(row, desc, 3, &isnull)) && !isnull;
+}
+
+static Datum
+cancel(FunctionCallInfo fcinfo, bool of_subscription)
+{
+	KgwSecretOf of;
+	char	   *holder;
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			types[] = {TEXTOID, INT8OID};
+	Datum		args[2];
+	KgwDiscretion discretion;
+	bool		active;
+
+	kgw_statement_redaction_begin(&discretion, NULL);
+	SPI_connect();
+	kgw_secrets_find(fcinfo, of_subscription, &of);
+	args[0] = PointerGetDatum(of.org_id);
+	args[1] = Int64GetDatum(of.subscription_id);
+	active = lock_rotation(&of, GetCurrentTimestamp());
+	if (SPI_execute_with_args("UPDATE kgwebhook.secret SET next_secret = NULL,"
+							  " activates_at = NULL, retires_at = NULL"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND subscription_id OPERATOR(pg_catalog.=) $2",
+							  2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write kgwebhook.secret");
+	holder = MemoryContextStrdup(caller, kgw_secrets_holder(&of));
+	SPI_finish();
+	kgw_statement_redaction_end(&discretion);
+	if (active)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the new secret of %s has signed already", holder),
+				 errdetail("From now on only the old one signs; a receiver that has changed over refuses what comes, and is tried again."),
+				 errhint("See that the receiver has the old secret.")));
+	PG_RETURN_VOID();
 }
 
 /*
@@ -208,29 +263,14 @@ lock_rotation(text *org_id, TimestampTz now)
 Datum
 kg_cancel_rotation(PG_FUNCTION_ARGS)
 {
-	text	   *org_id = kgw_arguments_org_id(fcinfo, 0);
-	Oid			types[] = {TEXTOID};
-	Datum		args[1];
-	KgwDiscretion discretion;
-	bool		active;
+	return cancel(fcinfo, false);
+}
 
-	args[0] = PointerGetDatum(org_id);
-	kgw_statement_redaction_begin(&discretion, NULL);
-	SPI_connect();
-	kgw_caller_check_organization(org_id);
-	active = lock_rotation(org_id, GetCurrentTimestamp());
-	if (SPI_execute_with_args("UPDATE kgwebhook.secret SET next_secret = NULL,"
-							  " activates_at = NULL, retires_at = NULL"
-							  " WHERE org_id OPERATOR(pg_catalog.=) $1",
-							  1, types, args, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not write kgwebhook.secret");
-	SPI_finish();
-	kgw_statement_redaction_end(&discretion);
-	if (active)
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("the new secret of organization \"%s\" has signed already", text_to_cstring(org_id)),
-				 errdetail("From now on only the old one signs; a receiver that has changed over refuses what comes, and is tried again."),
-				 errhint("See that the receiver has the old secret.")));
-	PG_RETURN_VOID();
+/*
+ * kg_cancel_rotation(subscription_id bigint)
+ */
+Datum
+kg_cancel_subscription_rotation(PG_FUNCTION_ARGS)
+{
+	return cancel(fcinfo, true);
 }

@@ -25,7 +25,9 @@
 #include "utils/builtins.h"
 
 #include "api/arguments.h"
+#include "api/caller.h"
 #include "api/secrets.h"
+#include "api/subscribe.h"
 #include "pg/error_recovery.h"
 #include "secrets/encryption.h"
 #include "secrets/key_file.h"
@@ -34,6 +36,7 @@
 #include "secrets/statement_redaction.h"
 
 PG_FUNCTION_INFO_V1(kg_create_secret);
+PG_FUNCTION_INFO_V1(kg_create_subscription_secret);
 PG_FUNCTION_INFO_V1(kg_set_secret);
 PG_FUNCTION_INFO_V1(kg_encrypt_secrets);
 
@@ -50,22 +53,50 @@ kgw_secrets_as_kept(text *org_id, text *secret)
 	return kgw_key_file_set() ? kgw_encryption_seal(org_id, secret) : secret;
 }
 
-static uint64
-store(text *org_id, text *secret, const char *query)
+/*
+ * Whose secret a function is about, by its first argument: an organization, or a
+ * subscription, which is locked.  An error where the caller may not act for it.  SPI is connected.
+ */
+void
+kgw_secrets_find(FunctionCallInfo fcinfo, bool of_subscription, KgwSecretOf *of)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID};
-	Datum		args[3];
-	uint64		stored;
+	if (!of_subscription)
+	{
+		of->org_id = kgw_arguments_org_id(fcinfo, 0);
+		of->subscription_id = 0;
+		kgw_caller_check_organization(of->org_id);
+		return;
+	}
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("subscription_id must not be null")));
+	of->subscription_id = PG_GETARG_INT64(0);
+	of->org_id = DatumGetTextPP(kgw_subscribe_lock(of->subscription_id));
+}
 
-	args[0] = PointerGetDatum(org_id);
-	args[1] = PointerGetDatum(kgw_secrets_as_kept(org_id, secret));
+/* The holder of a secret, in words; palloc'd. */
+char *
+kgw_secrets_holder(const KgwSecretOf *of)
+{
+	return of->subscription_id != 0 ? psprintf("subscription " INT64_FORMAT, of->subscription_id) :
+		psprintf("organization \"%s\"", text_to_cstring(of->org_id));
+}
+
+/* SPI is connected. */
+static uint64
+store(const KgwSecretOf *of, text *secret, const char *query)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, BOOLOID, INT8OID};
+	Datum		args[4];
+
+	args[0] = PointerGetDatum(of->org_id);
+	args[1] = PointerGetDatum(kgw_secrets_as_kept(of->org_id, secret));
 	args[2] = BoolGetDatum(kgw_key_file_set());
-	SPI_connect();
-	if (SPI_execute_with_args(query, 3, types, args, NULL, false, 0) != SPI_OK_INSERT)
+	args[3] = Int64GetDatum(of->subscription_id);
+	if (SPI_execute_with_args(query, 4, types, args, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write kgwebhook.secret");
-	stored = SPI_processed;
-	SPI_finish();
-	return stored;
+	return SPI_processed;
 }
 
 /* A new secret, palloc'd. */
@@ -88,29 +119,68 @@ kgw_secrets_make(void)
 	return result;
 }
 
+/* A subscription's is noted with the subscription, for those who enqueue for it. */
+static void
+note_own_secret(const KgwSecretOf *of)
+{
+	Oid			types[] = {INT8OID};
+	Datum		args[1];
+
+	args[0] = Int64GetDatum(of->subscription_id);
+	if (of->subscription_id != 0 &&
+		SPI_execute_with_args("UPDATE kgwebhook.subscription SET own_secret = true"
+							  " WHERE subscription_id OPERATOR(pg_catalog.=) $1",
+							  1, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write kgwebhook.subscription");
+}
+
+static Datum
+create(FunctionCallInfo fcinfo, bool of_subscription)
+{
+	text	   *secret = kgw_secrets_make();
+	MemoryContext caller = CurrentMemoryContext;
+	KgwDiscretion discretion;
+	KgwSecretOf of;
+	uint64		stored;
+	char	   *holder;
+
+	kgw_statement_redaction_begin(&discretion, NULL);
+	SPI_connect();
+	kgw_secrets_find(fcinfo, of_subscription, &of);
+	stored = store(&of, secret,
+				   "INSERT INTO kgwebhook.secret (org_id, secret, encrypted, subscription_id) VALUES ($1, $2, $3, $4)"
+				   " ON CONFLICT ON CONSTRAINT secret_pkey DO NOTHING");
+	note_own_secret(&of);
+	holder = MemoryContextStrdup(caller, kgw_secrets_holder(&of));
+	SPI_finish();
+	kgw_statement_redaction_end(&discretion);
+	if (stored == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("%s has a secret already", holder),
+				 errdetail("A secret is shown only once, when it is made."),
+				 of.subscription_id == 0 ?
+				 errhint("Change it with kg_rotate_secret(), or at once with kg_set_secret().") :
+				 errhint("Change it with kg_rotate_secret(), or discard it with kg_drop_secret().")));
+	PG_RETURN_TEXT_P(secret);
+}
+
 /*
  * kg_create_secret(org_id text) -> text
  */
 Datum
 kg_create_secret(PG_FUNCTION_ARGS)
 {
-	text	   *org_id = kgw_arguments_org_id(fcinfo, 0);
-	text	   *secret = kgw_secrets_make();
-	KgwDiscretion discretion;
-	uint64		stored;
+	return create(fcinfo, false);
+}
 
-	kgw_statement_redaction_begin(&discretion, NULL);
-	stored = store(org_id, secret,
-				   "INSERT INTO kgwebhook.secret (org_id, secret, encrypted) VALUES ($1, $2, $3)"
-				   " ON CONFLICT (org_id) DO NOTHING");
-	kgw_statement_redaction_end(&discretion);
-	if (stored == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("organization \"%s\" has a secret already", text_to_cstring(org_id)),
-				 errdetail("A secret is shown only once, when it is made."),
-				 errhint("Change it with kg_rotate_secret(), or at once with kg_set_secret().")));
-	PG_RETURN_TEXT_P(secret);
+/*
+ * kg_create_secret(subscription_id bigint) -> text: one of the subscription's own
+ */
+Datum
+kg_create_subscription_secret(PG_FUNCTION_ARGS)
+{
+	return create(fcinfo, true);
 }
 
 /* Tell the caller what will have been put into the server's log. */
@@ -181,7 +251,8 @@ spare_undecryptable(text *org_id)
 	args[0] = PointerGetDatum(org_id);
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT secret, next_secret FROM kgwebhook.secret"
-							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND encrypted FOR UPDATE",
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND subscription_id OPERATOR(pg_catalog.=) 0"
+							  "   AND encrypted FOR UPDATE",
 							  1, types, args, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
 	if (SPI_processed == 1)
@@ -196,6 +267,7 @@ set_secret(FunctionCallInfo fcinfo, bool replace_undecryptable)
 	text	   *org_id = kgw_arguments_org_id(fcinfo, 0);
 	text	   *secret = kgw_arguments_text(fcinfo, 1, "secret");
 	size_t		len = VARSIZE_ANY_EXHDR(secret);
+	KgwSecretOf of = {.org_id = org_id};
 
 	if (len == 0 || len > SECRET_MAX)
 		ereport(ERROR,
@@ -211,11 +283,13 @@ set_secret(FunctionCallInfo fcinfo, bool replace_undecryptable)
 				 errhint("Use kg_create_secret() to generate one.")));
 	if (!replace_undecryptable)
 		spare_undecryptable(org_id);
-	store(org_id, secret,
-		  "INSERT INTO kgwebhook.secret (org_id, secret, encrypted) VALUES ($1, $2, $3)"
-		  " ON CONFLICT (org_id) DO UPDATE SET secret = excluded.secret,"
+	SPI_connect();
+	store(&of, secret,
+		  "INSERT INTO kgwebhook.secret (org_id, secret, encrypted, subscription_id) VALUES ($1, $2, $3, $4)"
+		  " ON CONFLICT ON CONSTRAINT secret_pkey DO UPDATE SET secret = excluded.secret,"
 		  " encrypted = excluded.encrypted, created_at = pg_catalog.now(),"
 		  " next_secret = NULL, activates_at = NULL, retires_at = NULL");
+	SPI_finish();
 }
 
 /*

@@ -4,7 +4,8 @@
  *	  Bodies as they would be sent now, for kg_events_since().
  *
  * Who fetches events gets the bytes that a delivery would have: the payload's
- * canonical form with the time of the call, signed with the organization's secret.
+ * canonical form with the time of the call, signed with the organization's secret,
+ * or the subscription's own.
  * So a receiver verifies both with the same lines.  The keyring is read once for a
  * page of events.
  *
@@ -85,7 +86,7 @@ seal_all(ArrayType *payloads, KgwSigner *signer)
 }
 
 /*
- * kgwebhook.signed_bodies(org_id text, payloads jsonb[]) -> text[]
+ * kgwebhook.signed_bodies(org_id text, payloads jsonb[], subscription_id bigint) -> text[]
  */
 Datum
 kg_signed_bodies(PG_FUNCTION_ARGS)
@@ -99,7 +100,7 @@ kg_signed_bodies(PG_FUNCTION_ARGS)
 	ArrayType  *bodies = NULL;
 
 	SPI_connect();
-	kgw_secret_cache_read(org_id, &keyring);
+	kgw_secret_cache_read(org_id, PG_GETARG_INT64(2), &keyring);
 	if (keyring.fault != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -23,6 +23,7 @@
 
 #include "api/arguments.h"
 #include "api/caller.h"
+#include "api/subscribe.h"
 #include "pure/event_pattern.h"
 
 PG_FUNCTION_INFO_V1(kg_subscribe);
@@ -34,7 +35,7 @@ PG_FUNCTION_INFO_V1(kg_update_subscription);
 
 /* The options of a subscription, and the argument that is the first of them. */
 #define FIRST_OPTION 4
-static const Oid option_types[] = {TEXTOID};
+static const Oid option_types[] = {TEXTOID, JSONBOID};
 
 /* Bytes of a description. */
 #define DESCRIPTION_MAX 1000
@@ -171,13 +172,14 @@ set_options(FunctionCallInfo fcinfo, int64 subscription_id)
 		nulls[1 + i] = PG_ARGISNULL(FIRST_OPTION + i) ? 'n' : ' ';
 		given = given || !PG_ARGISNULL(FIRST_OPTION + i);
 	}
-	if (given && SPI_execute_with_args("SELECT kgwebhook.set_options($1, $2)",
+	if (given && SPI_execute_with_args("SELECT kgwebhook.set_options($1, $2, $3)",
 									   1 + lengthof(option_types), types, args, nulls, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not write kgwebhook.subscription");
 }
 
 /*
- * kg_subscribe(org_id text, url text, events text[], description text, shape text) -> bigint
+ * kg_subscribe(org_id text, url text, events text[], description text, shape text,
+ * filter jsonb) -> bigint
  */
 Datum
 kg_subscribe(PG_FUNCTION_ARGS)
@@ -225,9 +227,12 @@ set_argument(KgwArguments *arguments, int n, const void *value)
 	arguments->nulls[n] = value == NULL ? 'n' : ' ';
 }
 
-/* The subscription's organization, with its row locked; an error when the caller has none such. */
-static Datum
-lock_subscription(int64 subscription_id)
+/*
+ * The subscription's organization, with its row locked; an error when the caller has none
+ * such.  SPI is connected, and has the text.
+ */
+Datum
+kgw_subscribe_lock(int64 subscription_id)
 {
 	Oid			types[] = {INT8OID, TEXTOID};
 	text	   *own = kgw_caller_organization();
@@ -277,7 +282,7 @@ move_waiting(Datum org_id, const KgwArguments *arguments)
 
 /*
  * kg_update_subscription(subscription_id bigint, url text, events text[], description text,
- * shape text)
+ * shape text, filter jsonb)
  *
  * A new URL has not failed yet; whether the subscription is paused or disabled
  * stays as it is.
@@ -302,7 +307,7 @@ kg_update_subscription(PG_FUNCTION_ARGS)
 	set_argument(&arguments, 4, description_argument(fcinfo, 3));
 
 	SPI_connect();
-	org_id = lock_subscription(PG_GETARG_INT64(0));
+	org_id = kgw_subscribe_lock(PG_GETARG_INT64(0));
 	if (new_url)
 		check_other_urls(org_id, arguments.values[1], PG_GETARG_INT64(0));
 	if (SPI_execute_with_args("UPDATE kgwebhook.subscription s"

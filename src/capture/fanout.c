@@ -14,7 +14,7 @@
  * writer's, and by the newest snapshot rather than the transaction's, so that
  * REPEATABLE READ doesn't leave out new subscriptions.
  *
- * Only the URL, the patterns and the shape count here.  Whether a subscription is paused
+ * Only the URL, the patterns, the shape and the filter count here.  Whether a subscription is paused
  * or disabled is for the worker to say when the delivery's turn comes: what
  * a backend remembers may be a moment old, and an event that was left out
  * because of that would be lost.
@@ -35,9 +35,11 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 
 #include "capture/fanout.h"
@@ -58,6 +60,7 @@ enum
 typedef struct KgwSubscription
 {
 	KgwReceiver receiver;
+	bool		differs;		/* gets other requests than an object's own URL would */
 	int			pattern_count;
 	char	  **patterns;
 } KgwSubscription;
@@ -150,6 +153,31 @@ option_of(HeapTuple tuple, TupleDesc desc, const char *column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+/* As above, a copy of what its payloads must fit. */
+static Jsonb *
+filter_of(HeapTuple tuple, TupleDesc desc)
+{
+	int			number = SPI_fnumber(desc, "filter");
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+
+	if (number > 0)
+		value = heap_getattr(tuple, number, desc, &isnull);
+	return isnull ? NULL : (Jsonb *) PG_DETOAST_DATUM_COPY(value);
+}
+
+static bool
+has_own_secret(HeapTuple tuple, TupleDesc desc)
+{
+	int			number = SPI_fnumber(desc, "own_secret");
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
+
+	if (number > 0)
+		value = heap_getattr(tuple, number, desc, &isnull);
+	return !isnull && DatumGetBool(value);
+}
+
 static KgwSubscription *
 make_subscription(HeapTuple tuple, TupleDesc desc)
 {
@@ -161,6 +189,8 @@ make_subscription(HeapTuple tuple, TupleDesc desc)
 	subscription->receiver.url =
 		TextDatumGetCString(heap_getattr(tuple, SUBSCRIPTION_URL, desc, &isnull));
 	subscription->receiver.shape = option_of(tuple, desc, "shape");
+	subscription->receiver.filter = filter_of(tuple, desc);
+	subscription->differs = subscription->receiver.shape != NULL || has_own_secret(tuple, desc);
 	take_patterns(subscription,
 				  DatumGetArrayTypeP(heap_getattr(tuple, SUBSCRIPTION_EVENTS, desc, &isnull)));
 	return subscription;
@@ -259,13 +289,32 @@ is_for(const KgwSubscription *subscription, const char *event)
 	return false;
 }
 
+/* A copy, in the current memory context: what is remembered may be forgotten while they are enqueued. */
+static KgwReceiver *
+copy_receiver(const KgwReceiver *from)
+{
+	KgwReceiver *receiver = palloc(sizeof(KgwReceiver));
+
+	receiver->subscription_id = from->subscription_id;
+	receiver->url = pstrdup(from->url);
+	receiver->shape = from->shape == NULL ? NULL : pstrdup(from->shape);
+	receiver->filter = NULL;
+	if (from->filter != NULL)
+	{
+		receiver->filter = palloc(VARSIZE(from->filter));
+		memcpy(receiver->filter, from->filter, VARSIZE(from->filter));
+	}
+	return receiver;
+}
+
 /*
  * The subscriptions of the organization that an event is for, oldest first, as a
- * list of KgwReceiver in the current memory context; without one to the
- * object's own URL (or NULL), which gets the event anyway.
+ * list of KgwReceiver in the current memory context.  A URL gets an event once: a subscription
+ * to the object's own URL (or NULL) is left out; but if its receiver expects something
+ * else than an object's own URL gets, such as another secret, the own URL becomes NULL.
  */
 List *
-kgw_fanout(const char *org_id, const char *event, const char *own_url)
+kgw_fanout(const char *org_id, const char *event, const char **own_url)
 {
 	List	   *receivers = NIL;
 	ListCell   *lc;
@@ -277,16 +326,16 @@ kgw_fanout(const char *org_id, const char *event, const char *own_url)
 		const KgwSubscription *subscription = lfirst(lc);
 		KgwReceiver *receiver;
 
-		if (!is_for(subscription, event) ||
-			(own_url != NULL && strcmp(own_url, subscription->receiver.url) == 0))
+		if (!is_for(subscription, event))
 			continue;
-
-		/* a copy: what is remembered may be forgotten while they are enqueued */
-		receiver = palloc(sizeof(KgwReceiver));
-		receiver->subscription_id = subscription->receiver.subscription_id;
-		receiver->url = pstrdup(subscription->receiver.url);
-		receiver->shape = subscription->receiver.shape == NULL ? NULL :
-			pstrdup(subscription->receiver.shape);
+		receiver = copy_receiver(&subscription->receiver);
+		if (*own_url != NULL && strcmp(*own_url, subscription->receiver.url) == 0)
+		{
+			if (!subscription->differs)
+				continue;
+			*own_url = NULL;
+			receiver->filter = NULL;	/* the object wants it sent there */
+		}
 		receivers = lappend(receivers, receiver);
 	}
 	return receivers;
@@ -309,4 +358,79 @@ kgw_fanout_shape(const char *org_id, int64 subscription_id)
 			return subscription->receiver.shape;
 	}
 	return NULL;
+}
+
+static bool
+same_scalar(const JsonbValue *a, const JsonbValue *b)
+{
+	if (a->type != b->type)
+		return false;
+	switch (a->type)
+	{
+		case jbvNull:
+			return true;
+		case jbvBool:
+			return a->val.boolean == b->val.boolean;
+		case jbvString:
+			return a->val.string.len == b->val.string.len &&
+				memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
+		case jbvNumeric:
+			return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(a->val.numeric),
+													NumericGetDatum(b->val.numeric)));
+		default:
+			return false;
+	}
+}
+
+/* Whether a member's value is the one that is wanted, or one of those. */
+static bool
+fits(const JsonbValue *value, const JsonbValue *wanted)
+{
+	JsonbContainer *list;
+
+	if (wanted->type != jbvBinary)
+		return same_scalar(value, wanted);
+	list = wanted->val.binary.data;
+	for (uint32 i = 0; JsonContainerIsArray(list) && i < JsonContainerSize(list); i++)
+	{
+		if (same_scalar(value, getIthJsonbValueFromContainer(list, i)))
+			return true;
+	}
+	return false;
+}
+
+/* As kgw_fanout_wants(), of a filter that is an object. */
+static bool
+filter_fits(Jsonb *filter, Jsonb *payload, bool whole)
+{
+	JsonbIterator *it = JsonbIteratorInit(&filter->root);
+	JsonbIteratorToken token;
+	JsonbValue	wanted;
+	JsonbValue *value = NULL;
+
+	while ((token = JsonbIteratorNext(&it, &wanted, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			value = getKeyJsonValueFromContainer(&payload->root, wanted.val.string.val,
+												 wanted.val.string.len, NULL);
+		if (token != WJB_VALUE)
+			continue;
+		if (value != NULL ? !fits(value, &wanted) : whole)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Whether a payload is what its receiver wants: all members of the filter have the value, or one
+ * of the values, that it says.  Strings are compared by their bytes, as they are sent, so "300"
+ * is not "300.0"; numbers by their value; a list or an object equals nothing.  A member that the
+ * payload doesn't have because it could not be built whole is no reason to keep it from the receiver, who
+ * would never hear of it.  It can't fail, whatever is in either.
+ */
+bool
+kgw_fanout_wants(const KgwReceiver *receiver, Jsonb *payload, bool whole)
+{
+	return receiver->filter == NULL || !JB_ROOT_IS_OBJECT(receiver->filter) ||
+		filter_fits(receiver->filter, payload, whole);
 }

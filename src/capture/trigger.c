@@ -227,7 +227,8 @@ own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
 /*
  * Enqueue an event for the object's own URL, and for who has subscribed to it, each with
  * the payload of its shape; the first of its deliveries has the number that was drawn.
- * Returns the number of the first of its deliveries; *last is that of the last.
+ * Returns the number of the first of its deliveries, 0 if nobody wants it; *last is that
+ * of the last.
  */
 static int64
 enqueue_for_all(KgwPayloads *payloads, KgwNewDelivery *delivery, const char *url,
@@ -249,6 +250,8 @@ enqueue_for_all(KgwPayloads *payloads, KgwNewDelivery *delivery, const char *url
 		const KgwReceiver *receiver = lfirst(lc);
 
 		kgw_payload_choose(payloads, receiver->shape, delivery);
+		if (!kgw_fanout_wants(receiver, delivery->payload, delivery->problem == NULL))
+			continue;
 		delivery->url = receiver->url;
 		delivery->subscription_id = receiver->subscription_id;
 		*last = kgw_enqueue(delivery);
@@ -363,12 +366,14 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 	delivery.kind = watch->event;
 	delivery.event = event_name(watch, status, &problem);
 	url = own_url(watch, row, desc);
-	subscribers = kgw_fanout(delivery.org_id, delivery.event, url);
+	subscribers = kgw_fanout(delivery.org_id, delivery.event, &url);
 	if (url == NULL && subscribers == NIL)
 		return;
 	delivery.delivery_id = kgw_enqueue_next_number();
 	payloads = identify_event(watch, row, desc, old, webhook_id, &delivery, problem);
 	first = enqueue_for_all(&payloads, &delivery, url, subscribers, &last);
+	if (first == 0)
+		return;
 	kgw_event_withdraw_note(first, last, created);
 	kgw_event_order_keep(watch, &delivery, version, first);
 }

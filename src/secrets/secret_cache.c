@@ -9,6 +9,10 @@
  * remembered too.  kgw_secret_cache_forget() is called when someone has changed a
  * secret, and at a reload, which may bring another key file.
  *
+ * A subscription may have a secret of its own, which then signs instead of the
+ * organization's, and never both: its receiver knows only the one.  That a subscription has none
+ * is remembered like a secret.
+ *
  * A secret that cannot be decrypted is an operator's matter and must not stop the
  * others: the worker says so once, and the organization's deliveries wait.
  *
@@ -39,8 +43,8 @@
 #include "secrets/secret_cache.h"
 #include "shmem/counters.h"
 
-/* Organizations remembered at a time; past that, all are forgotten. */
-#define REMEMBERED_MAX 1024
+/* Organizations and subscriptions remembered at a time; past that, all are forgotten. */
+#define REMEMBERED_MAX 2048
 
 /* Columns of the query below, from 1. */
 enum
@@ -48,9 +52,17 @@ enum
 	SECRET = 1, NEXT_SECRET, ACTIVATES_AT, RETIRES_AT, ENCRYPTED
 };
 
+/* Whose secret: an organization's, or a subscription's where it has one of its own. */
+typedef struct KgwSecretHolder
+{
+	int64		subscription_id;	/* 0: the organization itself */
+	char		org_id[KGW_ORG_ID_MAX + 1]; /* filled up with zeros */
+} KgwSecretHolder;
+
 typedef struct KgwRemembered
 {
-	char		org_id[KGW_ORG_ID_MAX + 1]; /* hash key */
+	KgwSecretHolder holder;		/* hash key */
+	bool		has_own;		/* else the organization's is what counts */
 	KgwKeyring	keyring;
 } KgwRemembered;
 
@@ -126,23 +138,30 @@ clear_keyring(int code, Datum keyring)
 }
 
 /*
- * The organization's keyring; the caller clears it.  It has a fault when there is
+ * The keyring of an organization, or of one of its subscriptions; the caller clears it.  It has a fault when there is
  * no secret.  Needs SPI to be connected and rights on kgwebhook.secret.  An error
- * when a secret cannot be decrypted.
+ * when a secret cannot be decrypted.  Whether there is one; with only_own, the
+ * organization's isn't looked for in place of the subscription's.
  */
-void
-kgw_secret_cache_read(const char *org_id, KgwKeyring *keyring)
+static bool
+query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyring *keyring)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		args[1];
+	Oid			types[] = {TEXTOID, INT8OID, INT8OID};
+	Datum		args[3];
+	bool		found;
 
 	memset(keyring, 0, sizeof(*keyring));
 	args[0] = CStringGetTextDatum(org_id);
+	args[1] = Int64GetDatum(subscription_id);
+	args[2] = Int64GetDatum(only_own ? subscription_id : 0);
 	if (SPI_execute_with_args("SELECT secret, next_secret, activates_at, retires_at, encrypted"
-							  " FROM kgwebhook.secret WHERE org_id OPERATOR(pg_catalog.=) $1",
-							  1, types, args, NULL, true, 1) != SPI_OK_SELECT)
+							  " FROM kgwebhook.secret WHERE org_id OPERATOR(pg_catalog.=) $1"
+							  "   AND (subscription_id OPERATOR(pg_catalog.=) $2 OR subscription_id OPERATOR(pg_catalog.=) $3)"
+							  " ORDER BY subscription_id DESC",
+							  3, types, args, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
-	if (SPI_processed == 0)
+	found = SPI_processed > 0;
+	if (!found)
 		keyring->fault = no_secret;
 	else
 	{
@@ -155,6 +174,14 @@ kgw_secret_cache_read(const char *org_id, KgwKeyring *keyring)
 		PG_END_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 	}
 	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
+
+/* As above: the subscription's own secret, else the organization's. */
+void
+kgw_secret_cache_read(const char *org_id, int64 subscription_id, KgwKeyring *keyring)
+{
+	(void) query_keyring(org_id, subscription_id, false, keyring);
 }
 
 /*
@@ -180,7 +207,9 @@ kgw_secret_cache_complain(const ErrorData *error)
 typedef struct KgwRead
 {
 	const char *org_id;
+	int64		subscription_id;
 	KgwKeyring *keyring;
+	bool		found;
 } KgwRead;
 
 static void
@@ -188,24 +217,28 @@ read_keyring(void *arg)
 {
 	KgwRead    *r = arg;
 
-	kgw_secret_cache_read(r->org_id, r->keyring);
+	r->found = query_keyring(r->org_id, r->subscription_id, true, r->keyring);
 }
 
-/* As kgw_secret_cache_read(), but what cannot be decrypted is the keyring's fault. */
-static void
-read_guarded(const char *org_id, KgwKeyring *keyring)
+/*
+ * The holder's very own, and whether it has one; what cannot be decrypted is the
+ * keyring's fault.
+ */
+static bool
+read_guarded(const char *org_id, int64 subscription_id, KgwKeyring *keyring)
 {
-	KgwRead		r = {org_id, keyring};
+	KgwRead		r = {org_id, subscription_id, keyring, true};
 	ErrorData  *error = kgw_error_recovery_subtransaction(read_keyring, &r);
 
 	if (error == NULL)
-		return;
+		return r.found;
 	if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
 		ReThrowError(error);
 	keyring->fault = not_decrypted;
 	unreadable = true;
 	kgw_secret_cache_complain(error);
 	FreeErrorData(error);
+	return true;
 }
 
 static void
@@ -213,38 +246,67 @@ create_secret_cache(void)
 {
 	HASHCTL		ctl = {0};
 
-	ctl.keysize = sizeof(((KgwRemembered *) 0)->org_id);
+	ctl.keysize = sizeof(KgwSecretHolder);
 	ctl.entrysize = sizeof(KgwRemembered);
-	keyrings = hash_create("kgwebhook signers", 64, &ctl, HASH_ELEM | HASH_STRINGS);
+	keyrings = hash_create("kgwebhook signers", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+}
+
+/* What is remembered of a holder, or NULL. */
+static KgwRemembered *
+find_holder(const char *org_id, int64 subscription_id, HASHACTION action, bool *found)
+{
+	KgwSecretHolder holder;
+
+	memset(&holder, 0, sizeof(holder));
+	holder.subscription_id = subscription_id;
+	strlcpy(holder.org_id, org_id, sizeof(holder.org_id));
+	return hash_search(keyrings, &holder, action, found);
 }
 
 /*
- * The keyring of an organization that is remembered, else NULL.  One in which a
- * secret has retired since isn't: it has to be read again.
+ * The keyring of a subscription (0: of the organization's own URLs) that is remembered, else
+ * NULL.  One in which a secret has retired since isn't: it has to be read again.
  */
 const KgwKeyring *
-kgw_secret_cache_known(const char *org_id)
+kgw_secret_cache_known(const char *org_id, int64 subscription_id)
 {
 	KgwRemembered *entry = NULL;
 
-	if (keyrings != NULL && strlen(org_id) < sizeof(entry->org_id))
-		entry = hash_search(keyrings, org_id, HASH_FIND, NULL);
+	if (keyrings != NULL && strlen(org_id) <= KGW_ORG_ID_MAX)
+		entry = find_holder(org_id, subscription_id, HASH_FIND, NULL);
+	if (entry != NULL && !entry->has_own)
+		entry = find_holder(org_id, 0, HASH_FIND, NULL);
 	if (entry == NULL || kgw_keyring_retired(&entry->keyring, kgw_clock_unix()))
 		return NULL;
 	return &entry->keyring;
 }
 
+/* Read what a holder has of its own, and remember it. */
+static const KgwRemembered *
+load_holder(const char *org_id, int64 subscription_id)
+{
+	KgwKeyring	keyring;
+	bool		has_own = read_guarded(org_id, subscription_id, &keyring) || subscription_id == 0;
+	bool		found;
+	KgwRemembered *entry = find_holder(org_id, subscription_id, HASH_ENTER, &found);
+
+	if (found)
+		kgw_keyring_clear(&entry->keyring);
+	entry->has_own = has_own;
+	entry->keyring = keyring;
+	return entry;
+}
+
 /*
- * Read an organization's secrets and remember them.  The keyring is ours; it is
- * good until kgw_secret_cache_forget() or the next load.
+ * Read the secrets of a subscription, or of an organization (0), and remember them.  The
+ * keyring is ours; it is good until kgw_secret_cache_forget() or the next load.
  */
 const KgwKeyring *
-kgw_secret_cache_load(const char *org_id)
+kgw_secret_cache_load(const char *org_id, int64 subscription_id)
 {
 	static const KgwKeyring none = {.fault = no_secret};
-	KgwKeyring	keyring;
-	KgwRemembered *entry;
-	bool		found;
+	const KgwRemembered *entry;
+	const KgwKeyring *known;
 
 	if (keyrings == NULL)
 		create_secret_cache();
@@ -252,19 +314,23 @@ kgw_secret_cache_load(const char *org_id)
 		kgw_secret_cache_forget();
 
 	/* an organization whose name doesn't fit can't have been given a secret */
-	if (strlen(org_id) >= sizeof(entry->org_id))
+	if (strlen(org_id) > KGW_ORG_ID_MAX)
 		return &none;
-	read_guarded(org_id, &keyring);
-	entry = hash_search(keyrings, org_id, HASH_ENTER, &found);
-	if (found)
-		kgw_keyring_clear(&entry->keyring);
-	entry->keyring = keyring;
-	return &entry->keyring;
+	if (subscription_id != 0)
+	{
+		entry = load_holder(org_id, subscription_id);
+		if (entry->has_own)
+			return &entry->keyring;
+		known = kgw_secret_cache_known(org_id, 0);
+		if (known != NULL)
+			return known;
+	}
+	return &load_holder(org_id, 0)->keyring;
 }
 
 /*
- * Those of these organizations that have a secret which can be used, as a list of
- * strings.  Needs SPI to be connected.
+ * Those of these organizations that have a secret which can be used, their own or a
+ * subscription's, as a list of strings.  Needs SPI to be connected.
  */
 List *
 kgw_secret_cache_can_sign(const List *org_ids)
@@ -283,7 +349,7 @@ kgw_secret_cache_can_sign(const List *org_ids)
 		elements[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
 	args[0] = PointerGetDatum(construct_array(elements, list_length(org_ids), TEXTOID, -1, false,
 											  TYPALIGN_INT));
-	if (SPI_execute_with_args("SELECT org_id FROM kgwebhook.secret"
+	if (SPI_execute_with_args("SELECT org_id, subscription_id FROM kgwebhook.secret"
 							  " WHERE org_id OPERATOR(pg_catalog.=) ANY ($1)",
 							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
@@ -292,8 +358,10 @@ kgw_secret_cache_can_sign(const List *org_ids)
 	for (uint64 i = 0; i < count; i++)
 	{
 		char	   *org_id = SPI_getvalue(table->vals[i], table->tupdesc, 1);
+		bool		isnull;
+		Datum		subscription_id = SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull);
 
-		if (kgw_secret_cache_load(org_id)->fault == NULL)
+		if (kgw_secret_cache_load(org_id, DatumGetInt64(subscription_id))->fault == NULL)
 			can_sign = lappend(can_sign, org_id);
 	}
 	SPI_freetuptable(table);
@@ -315,7 +383,7 @@ kgw_secret_cache_forget(void)
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
 		kgw_keyring_clear(&entry->keyring);
-		hash_search(keyrings, entry->org_id, HASH_REMOVE, NULL);
+		hash_search(keyrings, &entry->holder, HASH_REMOVE, NULL);
 	}
 }
 

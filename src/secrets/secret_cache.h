@@ -14,9 +14,9 @@
 
 #include "pure/keyring.h"
 
-extern void kgw_secret_cache_read(const char *org_id, KgwKeyring *keyring);
-extern const KgwKeyring *kgw_secret_cache_known(const char *org_id);
-extern const KgwKeyring *kgw_secret_cache_load(const char *org_id);
+extern void kgw_secret_cache_read(const char *org_id, int64 subscription_id, KgwKeyring *keyring);
+extern const KgwKeyring *kgw_secret_cache_known(const char *org_id, int64 subscription_id);
+extern const KgwKeyring *kgw_secret_cache_load(const char *org_id, int64 subscription_id);
 extern List *kgw_secret_cache_can_sign(const List *org_ids);
 extern void kgw_secret_cache_forget(void);
 extern bool kgw_secret_cache_unreadable(void);

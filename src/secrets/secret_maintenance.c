@@ -70,6 +70,7 @@ static KgwTicks due = KGW_NEVER;
 typedef struct KgwCustody
 {
 	text	   *org_id;
+	int64		subscription_id;	/* 0: the organization's */
 	text	   *secret;
 	text	   *next;			/* or NULL */
 	bool		encrypted;
@@ -118,15 +119,16 @@ read_secret(HeapTuple tuple, TupleDesc desc, KgwCustody *row)
 	row->next = text_column(tuple, desc, 3);
 	row->encrypted = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
 	row->over = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull)) && !isnull;
+	row->subscription_id = DatumGetInt64(SPI_getbinval(tuple, desc, 6, &isnull));
 	row->changed = false;
 }
 
 static void
 write_secret(const KgwCustody *row)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID};
-	Datum		args[5];
-	char		nulls[] = "     ";
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, INT8OID};
+	Datum		args[6];
+	char		nulls[] = "      ";
 
 	args[0] = PointerGetDatum(row->org_id);
 	args[1] = PointerGetDatum(row->secret);
@@ -134,12 +136,13 @@ write_secret(const KgwCustody *row)
 	nulls[2] = row->next == NULL ? 'n' : ' ';
 	args[3] = BoolGetDatum(row->encrypted);
 	args[4] = BoolGetDatum(row->over);
+	args[5] = Int64GetDatum(row->subscription_id);
 	if (SPI_execute_with_args("UPDATE kgwebhook.secret SET secret = $2, next_secret = $3,"
 							  " encrypted = $4,"
 							  " activates_at = CASE WHEN NOT $5 THEN activates_at END,"
 							  " retires_at = CASE WHEN NOT $5 THEN retires_at END"
-							  " WHERE org_id OPERATOR(pg_catalog.=) $1",
-							  5, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND subscription_id OPERATOR(pg_catalog.=) $6",
+							  6, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write kgwebhook.secret");
 }
 
@@ -177,7 +180,7 @@ make_pass(KgwPass pass)
 	args[0] = TimestampTzGetDatum(now * USECS_PER_SEC);
 	if (SPI_execute_with_args(psprintf("SELECT org_id, secret, next_secret, encrypted,"
 									   " retires_at OPERATOR(pg_catalog.<=) $1"
-									   " AND activates_at OPERATOR(pg_catalog.<=) $1"
+									   " AND activates_at OPERATOR(pg_catalog.<=) $1, subscription_id"
 									   " FROM kgwebhook.secret%s", pass_queries[pass]),
 							  1, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");

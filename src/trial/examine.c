@@ -141,6 +141,22 @@ new_foreign(void)
 	return signer;
 }
 
+/* The organization's subscription with this URL, or 0: it is examined as what its deliveries are. */
+static int64
+subscription_of(const char *org_id, const char *url)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		args[] = {CStringGetTextDatum(org_id), CStringGetTextDatum(url)};
+	bool		isnull;
+
+	if (SPI_execute_with_args("SELECT subscription_id FROM kgwebhook.subscription"
+							  " WHERE org_id OPERATOR(pg_catalog.=) $1 AND url OPERATOR(pg_catalog.=) $2",
+							  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.subscription");
+	return SPI_processed == 0 ? 0 :
+		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
 static KgwExam *
 new_exam(const char *org_id, const char *url, const char *destination)
 {
@@ -151,7 +167,8 @@ new_exam(const char *org_id, const char *url, const char *destination)
 	exam->end.func = free_signers;
 	exam->end.arg = exam;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &exam->end);
-	kgw_test_delivery_keyring(org_id, &exam->keyring);
+	exam->row.subscription_id = subscription_of(org_id, url);
+	kgw_test_delivery_keyring(org_id, exam->row.subscription_id, &exam->keyring);
 	exam->foreign = new_foreign();
 	exam->rotation = kgw_keyring_signers(&exam->keyring, kgw_clock_unix(), signers) > 1;
 	exam->row.org_id = kgw_encoding_to_wire(org_id, &len);

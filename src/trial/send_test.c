@@ -185,16 +185,15 @@ return_log_row(ReturnSetInfo *result, int64 attempt_id)
 static void
 prepare(KgwTests *tests, const char *org_id)
 {
-	KgwKeyring	keyring;
-
-	kgw_test_delivery_keyring(org_id, &keyring);
 	for (int i = 0; i < tests->count; i++)
 	{
 		KgwTest    *test = &tests->test[i];
+		KgwKeyring	keyring;
 
+		kgw_test_delivery_keyring(org_id, test->row.subscription_id, &keyring);
 		test->prepared = kgw_attempt_prepare(&test->attempt, &test->row, &keyring);
+		kgw_keyring_clear(&keyring);
 	}
-	kgw_keyring_clear(&keyring);
 }
 
 /* Log what became of them, and return that. */

@@ -50,11 +50,11 @@ kgw_test_delivery_new(int count)
 	return tests;
 }
 
-/* What signs for the organization; an error where nothing does.  SPI is connected. */
+/* What signs for the organization, or a subscription of its (0: none); an error where nothing does.  SPI is connected. */
 void
-kgw_test_delivery_keyring(const char *org_id, KgwKeyring *keyring)
+kgw_test_delivery_keyring(const char *org_id, int64 subscription_id, KgwKeyring *keyring)
 {
-	kgw_secret_cache_read(org_id, keyring);
+	kgw_secret_cache_read(org_id, subscription_id, keyring);
 	if (keyring->fault != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -27,7 +27,7 @@ typedef struct KgwTests
 } KgwTests;
 
 extern KgwTests *kgw_test_delivery_new(int count);
-extern void kgw_test_delivery_keyring(const char *org_id, KgwKeyring *keyring);
+extern void kgw_test_delivery_keyring(const char *org_id, int64 subscription_id, KgwKeyring *keyring);
 extern void kgw_test_delivery_send(KgwTests *tests);
 extern int64 kgw_test_delivery_log(const KgwTest *test);
 extern void kgw_test_delivery_warn(void);

@@ -124,10 +124,10 @@ due_of(const KgwLoop *loop, const KgwDelivery *row)
 	/* one that waits for a secret is due as soon as there is one */
 	if (TIMESTAMP_IS_NOEND(row->next_attempt_at))
 	{
-		const KgwKeyring *keyring = kgw_secret_cache_known(row->org_id);
+		const KgwKeyring *keyring = kgw_secret_cache_known(row->org_id, row->subscription_id);
 
 		if (keyring == NULL)
-			keyring = kgw_secret_cache_load(row->org_id);
+			keyring = kgw_secret_cache_load(row->org_id, row->subscription_id);
 		return keyring->fault == NULL ? KGW_OVERDUE : KGW_NEVER;
 	}
 

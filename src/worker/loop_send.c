@@ -30,7 +30,7 @@
 
 typedef struct KgwKeyringWanted
 {
-	const char *org_id;
+	const KgwDelivery *row;
 	const KgwKeyring *keyring;
 } KgwKeyringWanted;
 
@@ -41,7 +41,7 @@ load_keyring(void *arg)
 
 	kgw_queue_read_begin();
 	if (kgw_extension_hold())
-		wanted->keyring = kgw_secret_cache_load(wanted->org_id);
+		wanted->keyring = kgw_secret_cache_load(wanted->row->org_id, wanted->row->subscription_id);
 	kgw_queue_read_end();
 }
 
@@ -49,7 +49,7 @@ load_keyring(void *arg)
 static const KgwKeyring *
 keyring_for(const KgwDelivery *row)
 {
-	KgwKeyringWanted wanted = {row->org_id, kgw_secret_cache_known(row->org_id)};
+	KgwKeyringWanted wanted = {row, kgw_secret_cache_known(row->org_id, row->subscription_id)};
 
 	if (wanted.keyring == NULL &&
 		kgw_error_trap_passing(load_keyring, &wanted) != KGW_TRAP_DONE)

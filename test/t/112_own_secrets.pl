@@ -1,0 +1,96 @@
+#-------------------------------------------------------------------------
+#
+# test/t/112_own_secrets.pl
+#	  A subscription's own secret signs what its receiver gets, body and headers, and
+#	  nobody else's: delivered, tested and examined; rotated, encrypted, with its key
+#	  lost and found again, and dropped.
+#
+#-------------------------------------------------------------------------
+use strict;
+use warnings;
+
+use Kgwebhook;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('main', 'log_statement' => 'all');
+my $dir = PostgreSQL::Test::Utils::tempdir('keys');
+my $key = 'a key of at least 32 characters, for secrets';
+
+sub sql { return $node->safe_psql('postgres', shift); }
+
+sql(q{CREATE TABLE orders (id text PRIMARY KEY, state text, hook text, org_id text DEFAULT 'acme');
+	SELECT kg_watch('orders', 'order', 'id', 'state', 'hook')});
+my $shared = sql(q{SELECT kg_create_secret('acme')});
+my $shop = start_receiver(secret => $shared);
+my $partner = start_receiver();
+sql("SELECT kg_subscribe('acme', '@{[ $partner->url ]}')");
+my $own = sql('SELECT kg_create_secret(1)');
+$partner->set_secret($own);
+my $next = 1;
+
+# An event that both get; whether each takes it for signed.
+sub both
+{
+	my ($what) = @_;
+	my $id = 'o' . $next++;
+
+	sql("INSERT INTO orders VALUES ('$id', 'paid', '@{[ $shop->url ]}')");
+	my ($own_url, $subscribed) = map {
+		my $r = $_;
+		$r->wait_for("order $id", sub { grep { ($_->{json}{id} // '') eq $id } $r->requests });
+		(grep { ($_->{json}{id} // '') eq $id } $r->requests)[0];
+	} $shop, $partner;
+	is_deeply([ $own_url->{valid}, $subscribed->{valid} ], [ 1, 1 ], "$what: each by its own secret");
+	is($own_url->{headers}{'webhook-id'}, $subscribed->{headers}{'webhook-id'}, "$what: the same event");
+	return $subscribed;
+}
+
+my $first = both('delivered');
+is(scalar(split / /, $first->{headers}{'webhook-signature'}), 1, 'one signature, not the organization\'s too');
+
+# tests and exams of its URL, and of another
+is(sql("SELECT subscription_id, outcome FROM kg_send_test('@{[ $partner->url ]}', 'acme')"), '1|acknowledged', 'a test to its URL is logged as its own');
+is(sql("SELECT subscription_id, outcome FROM kg_send_test(NULL, 'acme')"), '1|acknowledged', 'so is one to all');
+is_deeply([ map { $_->{valid} } ($partner->requests)[ -2, -1 ] ], [ 1, 1 ], 'both signed with its secret');
+sql("SELECT kg_send_test('@{[ $shop->url ]}', 'acme')");
+is(($shop->requests)[-1]{valid}, 1, "a test to another URL is signed with the organization's");
+is(sql("SELECT seen FROM kg_examine('@{[ $partner->url ]}', 'acme') WHERE probe = 'good request'"), 'accepted with status 200', 'examined');
+is(scalar(grep { $_->{valid} } $partner->requests) > 4, 1, 'with its secret');
+
+# rotation: the new one signs, both sign the header, the organization's is as before
+my $new = sql(q{SELECT kg_rotate_secret(1, '0', '1 day')});
+$partner->set_secret($new);
+my $during = both('in a rotation');
+is(scalar(split / /, $during->{headers}{'webhook-signature'}), 2, 'both sign the header');
+$partner->set_secret($own);
+sql('SELECT kg_cancel_rotation(1)');
+both('taken back');
+
+# encrypted: with the others, and only with the key
+append_to_file("$dir/key", $key);
+chmod 0600, "$dir/key";
+reload($node, 'kgwebhook.key_file' => "'$dir/key'");
+$node->poll_query_until('postgres', 'SELECT bool_and(encrypted) AND count(*) = 2 FROM kgwebhook.secret')
+  or die 'waited for the secrets to be encrypted';
+unlike(sql('SELECT secret FROM kgwebhook.secret'), qr/\Q$own\E|\Q$shared\E/, 'encrypted at rest');
+both('encrypted');
+is(sql(qq{SELECT fingerprint = kg_fingerprint('$own') FROM kg_fingerprints('acme') WHERE subscription_id = 1}), 't', 'known by its fingerprint');
+
+# its key is lost: it waits, and is never signed by another's
+reload($node, 'kgwebhook.key_file' => "''");
+sql("INSERT INTO orders VALUES ('waits', 'paid', NULL)");
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM kgwebhook.pending WHERE object_id = 'waits' AND waits_for LIKE '%key%'})
+  or die 'waited for a delivery to wait for its key';
+like(sql(q{SELECT kg_explain(delivery_id) FROM kgwebhook.queue}), qr/waits for the key to decrypt/, 'explained');
+reload($node, 'kgwebhook.key_file' => "'$dir/key'");
+$partner->wait_for('what waited', sub { grep { ($_->{json}{id} // '') eq 'waits' } $partner->requests });
+is((grep { ($_->{json}{id} // '') eq 'waits' } $partner->requests)[0]{valid}, 1, 'signed when the key is back');
+
+# dropped: the organization's again
+sql('SELECT kg_drop_secret(1)');
+$partner->set_secret($shared);
+both('dropped');
+
+unlike(slurp_file($node->logfile), qr/\Q$own\E|\Q$new\E/, 'no secret in the log');
+done_testing();
