@@ -51,7 +51,7 @@ FRAME = src/dashboard/page.css.inc src/dashboard/page.js.inc
 REGRESS = $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql))
 REGRESS_OPTS = --load-extension=pgcrypto --load-extension=kgwebhook
 EXTRA_CLEAN = $(OBJS:.o=.d) $(FRAME) test/unit/build test/unit/canonical_cli \
-	test/fuzz/build check-output matrix-output
+	test/fuzz/build test/sim/build check-output matrix-output
 
 # Bitcode would need the very clang the server was built with, and lets the
 # server inline only functions that nobody calls a million times here.

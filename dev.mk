@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model fuzz bench matrix
+	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model sim fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -57,6 +57,11 @@ checker mutants:
 model:
 	@scripts/deps.sh check
 	@KGW_DEEP=1 KGW_MODEL_MEMORY=6000 scripts/in-scratch.sh scripts/check.sh model
+
+# Worlds from new seeds for ten minutes; make check has some seconds of it.
+sim:
+	@scripts/deps.sh check
+	@KGW_SECONDS=$(or $(SECONDS),600) SEED=$(SEED) scripts/in-scratch.sh scripts/check.sh sim
 
 # The suites that need a server, with the module under gcc's sanitizers.
 check-sanitized:

@@ -7,6 +7,7 @@
 #
 #	unit       src/pure alone, plain and under sanitizers; fuzz corpora; Node's numbers
 #	model      no order of commit, crash and settle loses or invents a delivery
+#	sim        the loop and its scheduler in worlds made up from seeds
 #	prose      no word of test/prose/words.txt, wherever a person reads; each message is in
 #	           docs/errors.md; META.json is what PGXN asks for
 #	includes   folders and files include only what stands below them; no name twice
@@ -262,6 +263,13 @@ suite_model()
 	fi
 }
 
+# Speaks TAP itself; for longer by way of make sim.
+suite_sim()
+{
+	section "the simulation, and what it must find in mutants"
+	tap_tests --argument="${KGW_SECONDS:-4}" test/sim/check.sh || true
+}
+
 # Starts the server for pg_regress and the isolation tests, once.
 start_cluster()
 {
@@ -465,11 +473,11 @@ finish()
 everything=
 if [ $# -eq 0 ]; then
 	everything=yes
-	set -- unit model prose includes exports regress isolation tap checker
+	set -- unit model sim prose includes exports regress isolation tap checker
 fi
 
 # These alone need no server and no module.
-if [ "$*" != unit ] && [ "$*" != model ] && [ "$*" != includes ] &&
+if [ "$*" != unit ] && [ "$*" != model ] && [ "$*" != sim ] && [ "$*" != includes ] &&
 	[ "$*" != prose ]; then
 	suite_build || finish
 fi

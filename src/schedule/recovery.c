@@ -101,6 +101,7 @@ gather(KgwScheduler *s, KgwEndpoint *e, bool release)
 			kgw_object_order_ripen(s, entry);
 			kgw_object_order_hold(s, entry);
 		}
+		kgw_backlog_lighten(s, entry);
 	}
 	pfree(entries);
 }
@@ -113,7 +114,9 @@ destination_turned(KgwScheduler *s, KgwDestination *d)
 
 	if (d->health.open)
 		kgw_backlog_unload(s, d);
-	d->releasing = !d->health.open;
+
+	/* where nothing is left to be read, what is read some day is nothing that waited */
+	d->releasing = !d->health.open && d->more;
 	dlist_foreach(iter, &d->endpoints)
 	{
 		KgwEndpoint *e = dlist_container(KgwEndpoint, node, iter.cur);

@@ -291,6 +291,7 @@ kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due, KgwTicks wis
 	entry->wish = wish;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
 	kgw_object_order_give_way(s, entry);
+	kgw_backlog_lighten(s, entry->object->head);
 	kgw_run_queues_place(s, entry->destination);
 }
 

@@ -326,6 +326,7 @@ extern void kgw_set_aside_unstick(KgwDestination *d, const KgwEndpoint *e);
 
 /* backlog.c: what is in memory and what isn't */
 extern void kgw_backlog_remove(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_backlog_lighten(KgwScheduler *s, KgwEntry *head);
 extern void kgw_backlog_unload(KgwScheduler *s, KgwDestination *d);
 
 #endif							/* KGW_SCHEDULE_SCHEDULER_INTERNAL_H */
