@@ -9,7 +9,7 @@
 #
 #-------------------------------------------------------------------------
 
-srcdir ?= .
+srcdir ?= $(or $(VPATH),.)
 include $(srcdir)/dev.mk
 
 ifeq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
@@ -36,6 +36,11 @@ DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/install/upgrade/kgwebhook--
 
 SOURCES = $(wildcard $(srcdir)/src/*.c $(srcdir)/src/*/*.c $(srcdir)/src/*/*/*.c)
 OBJS = $(patsubst $(srcdir)/%.c,%.o,$(SOURCES))
+
+# Packages are built beside the source, in a folder for each version.
+ifneq ($(VPATH),)
+$(shell mkdir -p $(sort $(dir $(OBJS))))
+endif
 
 PG_CPPFLAGS = -I$(srcdir)/src -Isrc -DKGW_VERSION='"$(KGW_VERSION)"' \
 	-I$(shell $(PG_CONFIG) --includedir) $(shell curl-config --cflags 2>/dev/null)

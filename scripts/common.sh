@@ -4,7 +4,7 @@
 #	  PostgreSQL is, and what belongs to the tree.  Sourced, never run.
 
 # The versions of PostgreSQL that will do, the one to be preferred first.
-pg_majors=${PG_MAJOR:-15 16 17 18}
+pg_majors=${PG_MAJOR:-15 16 17 18 19}
 
 # Where monitoring-tools.sh puts what it fetches.
 # shellcheck disable=SC2034 # used by who sources this

@@ -6,9 +6,11 @@
 #	  one: builds, runs the demos and `make check` in throw-away systems, each
 #	  with the PostgreSQL, libcurl, OpenSSL, Perl, Node and compilers of its
 #	  suite.  "upgrade" is a suite too: a system with two versions of PostgreSQL,
-#	  for test/t/042_pg_upgrade.pl.
+#	  for test/t/042_pg_upgrade.pl.  "experimental" is sid with the PostgreSQL
+#	  that is to come; what needs no receiver runs there, on the OpenSSL that is
+#	  to come as well.
 #
-#	  make matrix                            bookworm, trixie, forky and upgrade
+#	  make matrix                            bookworm, trixie, forky, experimental, upgrade
 #	  make matrix SUITES=forky               one
 #	  make matrix SUITES=forky KEEP=1        the root stays, and is used again
 #	  make matrix SUITES=forky KEEP=1 GOAL="check-tap TAP=test/t/001_basics.pl"
@@ -36,7 +38,7 @@ cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 
 suites=("$@")
-[ $# -gt 0 ] || suites=(bookworm trixie forky upgrade)
+[ $# -gt 0 ] || suites=(bookworm trixie forky experimental upgrade)
 kept=${TMPDIR:-/tmp}/kgwebhook-matrix
 output=$PWD/matrix-output
 roots=
@@ -195,18 +197,19 @@ in_root()
 # One suite
 #-------------------------------------------------------------------------
 
-# What the README says under "See it work".
-run_readme()
+# Makes what GOAL says, or else one goal after the other: run_goals ROOT GOAL...
+run_goals()
 {
-	local goal
+	local goal root=$1
 
+	shift
 	if [ -n "${GOAL:-}" ]; then
 		# shellcheck disable=SC2086 # a list of words
-		in_root "$1" make -C /kgwebhook $GOAL
+		in_root "$root" make -C /kgwebhook $GOAL
 		return
 	fi
-	for goal in demo demo-nodes check; do
-		in_root "$1" make -C /kgwebhook "$goal" || return
+	for goal in "$@"; do
+		in_root "$root" make -C /kgwebhook "$goal" || return
 	done
 }
 
@@ -229,19 +232,51 @@ run_upgrade()
 		PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config
 }
 
+# The next PostgreSQL, from Debian's experimental, on sid's libcurl; then what is
+# ours on the next OpenSSL.  A server on one OpenSSL cannot hand its connections
+# to a module on another, so that part is compiled, and only what is pure runs.
+run_experimental()
+{
+	local root=$1
+
+	printf 'deb %s experimental main\n' "$mirror" \
+		>"$root/etc/apt/sources.list.d/experimental.list"
+	in_root "$root" sh -ec '
+		apt-get update -q
+		apt-get install -q -y --allow-downgrades gcc libc6-dev \
+			libcurl4-openssl-dev libssl-dev/unstable
+		apt-get install -q -y postgresql-19 postgresql-server-dev-19 \
+			libpq-dev/experimental libpq5/experimental' || return
+	run_goals "$root" check-unit check-exports check-regress || return
+	[ -z "${GOAL:-}" ] || return 0
+	in_root "$root" apt-get install -q -y -t experimental libssl-dev || return
+	run_goals "$root" check-unit check-exports
+}
+
+# The Debian that a suite's system begins as.
+base_of()
+{
+	case $1 in
+		upgrade) say trixie ;;
+		experimental) say sid ;;
+		*) say "$1" ;;
+	esac
+}
+
 one_suite()
 {
 	local suite=$1 root=$roots/$1 status=0
 
 	if [ ! -e "$root/.made" ]; then
-		make_root "${suite/upgrade/trixie}" "$root" || return
+		make_root "$(base_of "$suite")" "$root" || return
 	fi
 	copy_tree_to "$root"
-	if [ "$suite" = upgrade ]; then
-		run_upgrade "$root" || status=1
-	else
-		run_readme "$root" || status=1
-	fi
+	case $suite in
+		upgrade) run_upgrade "$root" ;;
+		experimental) run_experimental "$root" ;;
+		# what the README says under "See it work"
+		*) run_goals "$root" demo demo-nodes check ;;
+	esac || status=1
 	if [ -d "$root/kgwebhook/check-output" ]; then
 		cp -R "$root/kgwebhook/check-output" "$output/$suite"
 	fi
@@ -257,7 +292,7 @@ versions()
 	fi
 	# shellcheck disable=SC2016 # dpkg's own variables
 	in_root "$1" dpkg-query -W -f '${Package} ${Version}\n' 2>/dev/null |
-		awk '$1 ~ /^(postgresql-[0-9]+|libcurl4(t64)?|libssl3(t64)?|nodejs|perl)$/ {
+		awk '$1 ~ /^(postgresql-[0-9]+|libcurl4(t64)?|libssl[34](t64)?|nodejs|perl)$/ {
 			printf "%s%s %s", sep, $1, $2; sep = ", " }'
 }
 

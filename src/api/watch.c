@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/tuplestore.h"
 #include "utils/varlena.h"
 
 #include "capture/watch_table.h"

@@ -101,7 +101,7 @@ kgw_column_value_text(const KgwColumn *column, Datum datum)
 }
 
 static void
-push(JsonbParseState **state, JsonbIteratorToken token, const KgwColumn *column, Datum datum,
+push(KgwCompatJsonbState *state, JsonbIteratorToken token, const KgwColumn *column, Datum datum,
 	 bool isnull)
 {
 	JsonbValue	value;
@@ -109,15 +109,15 @@ push(JsonbParseState **state, JsonbIteratorToken token, const KgwColumn *column,
 	value.type = jbvNull;
 	if (!isnull)
 		kgw_column_value(&value, column, datum);
-	pushJsonbValue(state, token, &value);
+	kgw_compat_push_jsonb(state, token, &value);
 }
 
 /* One dimension of an array, and within it the next; *next is the first element. */
-static JsonbValue *
-push_dimension(JsonbParseState **state, const KgwColumn *element, int dimensions,
+static void
+push_dimension(KgwCompatJsonbState *state, const KgwColumn *element, int dimensions,
 			   const int *lengths, Datum *elements, bool *nulls, int *next)
 {
-	pushJsonbValue(state, WJB_BEGIN_ARRAY, NULL);
+	kgw_compat_push_jsonb(state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < lengths[0]; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -129,14 +129,14 @@ push_dimension(JsonbParseState **state, const KgwColumn *element, int dimensions
 			(*next)++;
 		}
 	}
-	return pushJsonbValue(state, WJB_END_ARRAY, NULL);
+	kgw_compat_push_jsonb(state, WJB_END_ARRAY, NULL);
 }
 
 static Jsonb *
 array_json(const KgwColumn *column, Datum datum)
 {
 	ArrayType  *array = DatumGetArrayTypeP(datum);
-	JsonbParseState *state = NULL;
+	KgwCompatJsonbState state = {0};
 	KgwColumn	element = {0};
 	int			none = 0;
 	int			next = 0;
@@ -152,9 +152,10 @@ array_json(const KgwColumn *column, Datum datum)
 					  &elements, &nulls, &count);
 	kgw_watch_columns_column_type(&element, ARR_ELEMTYPE(array), column->money_digits);
 	if (ARR_NDIM(array) == 0)
-		return JsonbValueToJsonb(push_dimension(&state, &element, 1, &none, elements, nulls, &next));
-	return JsonbValueToJsonb(push_dimension(&state, &element, ARR_NDIM(array), ARR_DIMS(array),
-											elements, nulls, &next));
+		push_dimension(&state, &element, 1, &none, elements, nulls, &next);
+	else
+		push_dimension(&state, &element, ARR_NDIM(array), ARR_DIMS(array), elements, nulls, &next);
+	return JsonbValueToJsonb(state.result);
 }
 
 static Jsonb *
@@ -164,9 +165,9 @@ composite_json(const KgwColumn *column, Datum datum)
 	TupleDesc	desc = lookup_rowtype_tupdesc_copy(HeapTupleHeaderGetTypeId(header),
 												   HeapTupleHeaderGetTypMod(header));
 	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
-	JsonbParseState *state = NULL;
+	KgwCompatJsonbState state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	kgw_compat_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i);
@@ -180,12 +181,13 @@ composite_json(const KgwColumn *column, Datum datum)
 		key.type = jbvString;
 		key.val.string.val = pstrdup(NameStr(attr->attname));
 		key.val.string.len = strlen(key.val.string.val);
-		pushJsonbValue(&state, WJB_KEY, &key);
+		kgw_compat_push_jsonb(&state, WJB_KEY, &key);
 		kgw_watch_columns_column_type(&member, attr->atttypid, column->money_digits);
 		part = heap_getattr(&tuple, i + 1, desc, &isnull);
 		push(&state, WJB_VALUE, &member, part, isnull);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	kgw_compat_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* The type that a range or multirange is of, or InvalidOid. */

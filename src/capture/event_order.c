@@ -336,11 +336,10 @@ shape_of(const KgwWatch *watch, Relation queue, HeapTuple row)
 static Jsonb *
 with_sequence(const KgwWatch *watch, const KgwShape *shape, Jsonb *payload, int64 sequence)
 {
-	JsonbParseState *state = NULL;
+	KgwCompatJsonbState state = {0};
 	JsonbIterator *it = JsonbIteratorInit(&payload->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	JsonbValue *result = NULL;
 	char	   *name = NULL;
 
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
@@ -349,9 +348,9 @@ with_sequence(const KgwWatch *watch, const KgwShape *shape, Jsonb *payload, int6
 			name = pnstrdup(value.val.string.val, value.val.string.len);
 		if (token == WJB_VALUE && value.type == jbvNumeric && is_sequence(watch, shape, name))
 			value.val.numeric = int64_to_numeric(sequence);
-		result = pushJsonbValue(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
+		kgw_compat_push_jsonb(&state, token, token < WJB_BEGIN_ARRAY ? &value : NULL);
 	}
-	return JsonbValueToJsonb(result);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* The row with the next number; *sequence is its event's, which it keeps or draws. */

@@ -27,12 +27,14 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/htup_details.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "capture/column_value.h"
 #include "capture/payload.h"
 #include "capture/value_style.h"
+#include "pg/compat.h"
 #include "pg/error_recovery.h"
 #include "pg/extension.h"
 #include "pg/value_weight.h"
@@ -132,10 +134,10 @@ static Jsonb *
 build(KgwBuild *b, bool guarded, bool safe_only)
 {
 	const KgwShape *shape = b->shape;
-	JsonbParseState *state = NULL;
+	KgwCompatJsonbState state = {0};
 
 	kgw_value_weight_begin(&b->weight, KGW_CANONICAL_MAX_BYTES);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	kgw_compat_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < shape->member_count; i++)
 	{
 		const KgwMember *member = &shape->members[i];
@@ -154,10 +156,11 @@ build(KgwBuild *b, bool guarded, bool safe_only)
 		if (b->weight.depth > DEPTH_UNGUARDED && !guarded)
 			return NULL;
 		kgw_column_value_string(&name, member->name);
-		pushJsonbValue(&state, WJB_KEY, &name);
-		pushJsonbValue(&state, WJB_VALUE, &value);
+		kgw_compat_push_jsonb(&state, WJB_KEY, &name);
+		kgw_compat_push_jsonb(&state, WJB_VALUE, &value);
 	}
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	kgw_compat_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* Run what may run code of others; after its error, values are written as before. */
@@ -220,10 +223,11 @@ raw_size(const KgwShape *shape, HeapTuple tuple, TupleDesc desc)
 static Jsonb *
 build_empty(void)
 {
-	JsonbParseState *state = NULL;
+	KgwCompatJsonbState state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	kgw_compat_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
+	kgw_compat_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 typedef struct KgwText

@@ -178,18 +178,18 @@ add_member(KgwShape *shape, const char *name, KgwComputed computed, const KgwCol
 }
 
 static void
-push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
+push_text(KgwCompatJsonbState *state, JsonbIteratorToken token, const char *text)
 {
 	JsonbValue	value;
 
 	value.type = jbvString;
 	value.val.string.val = pstrdup(text);
 	value.val.string.len = strlen(text);
-	pushJsonbValue(state, token, &value);
+	kgw_compat_push_jsonb(state, token, &value);
 }
 
 static void
-push_default(JsonbParseState **state, Relation rel, const char *member, const char *column)
+push_default(KgwCompatJsonbState *state, Relation rel, const char *member, const char *column)
 {
 	if (column == NULL || get_attnum(RelationGetRelid(rel), column) <= 0)
 		return;
@@ -202,7 +202,7 @@ push_default(JsonbParseState **state, Relation rel, const char *member, const ch
  * and URL are taken from the columns that were named for them.
  */
 static void
-push_payment_intent(JsonbParseState **state, const KgwWatchRow *row, Relation rel)
+push_payment_intent(KgwCompatJsonbState *state, const KgwWatchRow *row, Relation rel)
 {
 	for (size_t i = 0; i < lengthof(payment_intent_members); i++)
 	{
@@ -238,7 +238,7 @@ kgw_watch_columns_missing(int i, Jsonb *payload)
 }
 
 static void
-push_computed(JsonbParseState **state, Relation rel, const char *member, const char *source)
+push_computed(KgwCompatJsonbState *state, Relation rel, const char *member, const char *source)
 {
 	if (get_attnum(RelationGetRelid(rel), member) > 0)
 		return;
@@ -251,7 +251,7 @@ push_computed(JsonbParseState **state, Relation rel, const char *member, const c
  * the event is.
  */
 static void
-push_all_columns(JsonbParseState **state, const KgwWatchRow *row, Relation rel)
+push_all_columns(KgwCompatJsonbState *state, const KgwWatchRow *row, Relation rel)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	const char *org_column = row->org_column != NULL ? row->org_column : "org_id";
@@ -275,14 +275,15 @@ push_all_columns(JsonbParseState **state, const KgwWatchRow *row, Relation rel)
 Jsonb *
 kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel)
 {
-	JsonbParseState *state = NULL;
+	KgwCompatJsonbState state = {0};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	kgw_compat_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	if (strcmp(row->event, "payment_intent") == 0)
 		push_payment_intent(&state, row, rel);
 	else
 		push_all_columns(&state, row, rel);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	kgw_compat_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* Of a default payload, a column that is gone was nobody's wish. */

@@ -73,12 +73,20 @@ kgw_compat_guc_malloc(size_t size)
 #define kgw_compat_eval_plan_qual_init(epq, estate) \
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
 #define kgw_compat_root_to_child_map(relation, estate) ExecGetRootToChildMap(relation, estate)
-#define kgw_compat_insert_index_tuples(relation, slot, estate) \
-	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false)
 #else
 #define kgw_compat_eval_plan_qual_init(epq, estate) \
 	EvalPlanQualInit(epq, estate, NULL, NIL, -1)
 #define kgw_compat_root_to_child_map(relation, estate) ((relation)->ri_RootToPartitionMap)
+#endif
+
+/* 16: an argument more; 19: flags instead, and in another order */
+#if PG_VERSION_NUM >= 190000
+#define kgw_compat_insert_index_tuples(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, estate, 0, slot, NIL, NULL)
+#elif PG_VERSION_NUM >= 160000
+#define kgw_compat_insert_index_tuples(relation, slot, estate) \
+	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL, false)
+#else
 #define kgw_compat_insert_index_tuples(relation, slot, estate) \
 	ExecInsertIndexTuples(relation, slot, estate, false, false, NULL, NIL)
 #endif
@@ -112,6 +120,42 @@ kgw_compat_guc_malloc(size_t size)
 #define kgw_compat_primary_key_index(relation) RelationGetPrimaryKeyIndex(relation, false)
 #else
 #define kgw_compat_primary_key_index(relation) RelationGetPrimaryKeyIndex(relation)
+#endif
+
+/* 19: what is pushed is kept in a state with the result, and not returned */
+#if PG_VERSION_NUM >= 190000
+typedef struct JsonbInState KgwCompatJsonbState;
+
+#define kgw_compat_push_jsonb(state, token, value) pushJsonbValue(state, token, value)
+#else
+typedef struct KgwCompatJsonbState
+{
+	struct JsonbValue *result;
+	struct JsonbParseState *parse;
+} KgwCompatJsonbState;
+
+#define kgw_compat_push_jsonb(state, token, value) \
+	((void) ((state)->result = pushJsonbValue(&(state)->parse, token, value)))
+#endif
+
+/* 19: options of a scan, and of a delete */
+#if PG_VERSION_NUM >= 190000
+#define kgw_compat_table_beginscan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL, 0)
+#define kgw_compat_table_tuple_delete(rel, place, command, snapshot, failure) \
+	table_tuple_delete(rel, place, command, 0, snapshot, InvalidSnapshot, false, failure)
+#else
+#define kgw_compat_table_beginscan(rel, snapshot) table_beginscan(rel, snapshot, 0, NULL)
+#define kgw_compat_table_tuple_delete(rel, place, command, snapshot, failure) \
+	table_tuple_delete(rel, place, command, snapshot, InvalidSnapshot, false, failure, false)
+#endif
+
+/* 19: a hash table in shared memory has one size, and no first one */
+#if PG_VERSION_NUM >= 190000
+#define kgw_compat_shmem_init_hash(name, size, control, flags) \
+	ShmemInitHash(name, size, control, flags)
+#else
+#define kgw_compat_shmem_init_hash(name, size, control, flags) \
+	ShmemInitHash(name, size, size, control, flags)
 #endif
 
 #endif							/* KGW_PG_COMPAT_H */

@@ -37,6 +37,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "pg/compat.h"
 #include "pg/database_identity.h"
 #include "pg/extension.h"
 
@@ -106,7 +107,7 @@ kgw_database_identity_foreign(void)
 	if (rel == NULL)
 		return NULL;
 	slot = table_slot_create(rel, NULL);
-	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+	scan = kgw_compat_table_beginscan(rel, GetActiveSnapshot());
 	while (foreign == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		recorded = true;

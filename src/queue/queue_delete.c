@@ -31,6 +31,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "pg/compat.h"
 #include "pg/extension.h"
 #include "queue/queue_delete.h"
 
@@ -106,9 +107,8 @@ kgw_queue_delete(KgwDequeuer *dequeuer, const KgwDelivery *row)
 
 	deleted = !dequeuer->watched && ItemPointerIsValid(&place) &&
 		is_in_place(dequeuer, row) &&
-		table_tuple_delete(dequeuer->rel, &place, GetCurrentCommandId(true),
-						   GetActiveSnapshot(), InvalidSnapshot, false, &failure,
-						   false) == TM_Ok;
+		kgw_compat_table_tuple_delete(dequeuer->rel, &place, GetCurrentCommandId(true),
+									  GetActiveSnapshot(), &failure) == TM_Ok;
 	ExecClearTuple(dequeuer->slot);
 	return deleted;
 }

@@ -22,6 +22,7 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/tupconvert.h"
 #include "commands/sequence.h"
 #include "executor/execPartition.h"
 #include "executor/executor.h"

@@ -27,6 +27,7 @@
 #include "storage/shmem.h"
 #include "utils/hsearch.h"
 
+#include "pg/compat.h"
 #include "pg/text_hash.h"
 #include "shmem/destination_stats.h"
 
@@ -73,8 +74,8 @@ kgw_destination_stats_startup(void)
 		dlist_init(resting);
 	ctl.keysize = sizeof(KgwNoticeKey);
 	ctl.entrysize = sizeof(KgwPosted);
-	notices = ShmemInitHash("kgwebhook notices", NOTICES_MAX, NOTICES_MAX, &ctl,
-						  HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
+	notices = kgw_compat_shmem_init_hash("kgwebhook notices", NOTICES_MAX, &ctl,
+										 HASH_ELEM | HASH_BLOBS | HASH_FIXED_SIZE);
 	lock = &(GetNamedLWLockTranche("kgwebhook notices"))->lock;
 }
 

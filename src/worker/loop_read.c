@@ -28,6 +28,7 @@
 #include "commands/dbcommands.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "pg/database_identity.h"
