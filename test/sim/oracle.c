@@ -38,8 +38,8 @@
  * after that, what had gathered goes first, so fast.  One that has not lately
  * acknowledged anything may have to wait until others of the kind have timed out.
  */
-#define LATE (5 * SECOND)
-#define LATE_UNPROVEN (20 * SECOND)
+#define LATE (10 * SECOND)
+#define LATE_UNPROVEN (30 * SECOND)
 #define LATELY (10 * SECOND)
 #define EACH_WAITING (SECOND / 50)
 

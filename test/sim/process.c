@@ -140,13 +140,13 @@ keyring_of(const char *org_id)
 }
 
 const KgwKeyring *
-kgw_secret_cache_known(const char *org_id)
+kgw_secret_cache_known(const char *org_id, int64 subscription_id)
 {
 	return key_known[sim_org_by_name(org_id)] ? keyring_of(org_id) : NULL;
 }
 
 const KgwKeyring *
-kgw_secret_cache_load(const char *org_id)
+kgw_secret_cache_load(const char *org_id, int64 subscription_id)
 {
 	key_known[sim_org_by_name(org_id)] = true;
 	return keyring_of(org_id);
