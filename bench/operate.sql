@@ -58,4 +58,4 @@ SELECT :attempts + :waiting + i, 'msg_d' || i, pg_temp.org(i / 3), 'payment_inte
 	   pg_current_xact_id(), 'gave up after 12 attempts: HTTP status 404', now() - interval '10 days' * (i / (:waiting / 10.0))
   FROM generate_series(1, :waiting / 10) i;
 
-SELECT setval('kgwebhook.attempt_id_seq', :attempts + :waiting), setval('kgwebhook.delivery_id_seq', :attempts + 2 * :waiting);
+SELECT setval('kgwebhook.attempt_id_seq', (SELECT max(attempt_id) FROM kgwebhook.delivery_log)), setval('kgwebhook.delivery_id_seq', :attempts + 2 * :waiting);

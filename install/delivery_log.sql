@@ -30,6 +30,7 @@ CREATE TABLE kgwebhook.delivery_log (
     xid              pg_catalog.xid8,
     enqueued_at      pg_catalog.timestamptz,
     forgotten_sha256 pg_catalog.text,
+    queued_again     pg_catalog.bool,
     CONSTRAINT delivery_log_outcome_check CHECK (outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out', 'unreachable', 'blocked', 'invalid', 'superseded']))
 ) PARTITION BY RANGE (started_at);
 
@@ -44,6 +45,8 @@ ALTER TABLE kgwebhook.delivery_log_default REPLICA IDENTITY FULL;
  * restore attaches a day, and collide with the ones in the dump.
  * The latest attempts, and the latest deliveries of one organization, are read backward from
  * the end of each day's index; a block range index could only have been read whole.
+ * The index by delivery has that column alone: then it is in the order of the table, as the
+ * planner can see, and it reads all deliveries in their order rather than sort them.
  */
 CREATE FUNCTION kgwebhook.index_partition(partition pg_catalog.name) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -51,7 +54,7 @@ AS $$
 BEGIN
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (attempt_id)', partition || '_attempt_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, delivery_id)', partition || '_org_id_idx', partition);
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id, attempt)', partition || '_delivery_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id)', partition || '_delivery_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id, kind, attempt_id)', partition || '_object_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WHERE outcome <> ''acknowledged''', partition || '_failed_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, xid, delivery_id) WHERE final AND NOT is_test', partition || '_events_idx', partition);
@@ -96,3 +99,4 @@ COMMENT ON COLUMN kgwebhook.delivery_log.subscription_id IS 'the subscription it
 COMMENT ON COLUMN kgwebhook.delivery_log.xid IS 'the transaction that changed the status, or that queued it again; NULL for a test';
 COMMENT ON COLUMN kgwebhook.delivery_log.enqueued_at IS 'start of that transaction; NULL for a test';
 COMMENT ON COLUMN kgwebhook.delivery_log.forgotten_sha256 IS 'SHA-256 of the bytes that were sent, once kg_forget() has removed them';
+COMMENT ON COLUMN kgwebhook.delivery_log.queued_again IS 'true when this attempt had settled the delivery, and it was queued again; NULL otherwise';

@@ -118,7 +118,8 @@ CREATE FUNCTION kgwebhook.endpoint_pace(
            (SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms)::numeric / 1000, 1) AS seconds,
                    max(l.started_at) AS acknowledged_at
               FROM kgwebhook.delivery_log l
-             WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
+             WHERE l.attempt_id BETWEEN (SELECT s.last_value - 5000 FROM kgwebhook.attempt_id_seq s)
+                                    AND (SELECT s.last_value FROM kgwebhook.attempt_id_seq s)
                AND l.started_at > now() - '10 minutes'::interval
                AND l.destination = it.destination AND l.org_id = it.org_id
                AND l.subscription_id IS NOT DISTINCT FROM it.subscription_id
@@ -178,12 +179,12 @@ BEGIN
         /* a probe is a delivery whose time has come, and that is not behind another of its object */
         SELECT greatest(notice.next_try, min(q.next_attempt_at)) INTO probe
           FROM (SELECT r.* FROM kgwebhook.queue r WHERE r.destination = it.destination
-                 ORDER BY r.delivery_id LIMIT 10000) q
+                 ORDER BY r.delivery_id LIMIT 1000) q
          WHERE q.attempts > 0
             OR NOT EXISTS (SELECT FROM kgwebhook.queue o
                             WHERE o.object_id = q.object_id AND o.org_id = q.org_id AND o.kind = q.kind
                               AND o.destination = q.destination AND o.subscription_id IS NOT DISTINCT FROM q.subscription_id
-                              AND o.delivery_id < q.delivery_id);
+                              AND o.delivery_id < q.delivery_id OFFSET 0);
         RETURN format('%s (%s in a row). The next probe is %s; this is sent once one succeeds.',
                       CASE WHEN it.last_outcome IN ('unreachable', 'blocked') THEN format('Its destination %s cannot be reached', it.destination)
                            WHEN it.last_outcome IN ('rejected', 'timed_out') THEN format('Its URL is failing, and nothing at %s has succeeded since', it.destination)
@@ -227,6 +228,22 @@ $$;
 COMMENT ON FUNCTION kgwebhook.explain_wait(kgwebhook.deliveries) IS
   'the part of kg_explain() about what a delivery waits for by itself, and when that is over';
 
+/*
+ * What waits of the same object for the same receiver.  By the object's index: the
+ * destination's has them in their order, with everything else that waits there in between,
+ * and OFFSET 0 keeps the planner from hoping to meet one of them soon.
+ */
+CREATE FUNCTION kgwebhook.chain_of(it kgwebhook.deliveries) RETURNS SETOF kgwebhook.queue
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT (o.q).*
+      FROM (SELECT q FROM kgwebhook.queue q
+             WHERE q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind OFFSET 0) o
+     WHERE (o.q).destination = it.destination AND kgwebhook.is_in_line(o.q, it.subscription_id, it.url)
+$$;
+COMMENT ON FUNCTION kgwebhook.chain_of(kgwebhook.deliveries) IS
+  'the deliveries that go to the same receiver for the same object, one after the other';
+
 CREATE FUNCTION kgwebhook.explain_pending(it kgwebhook.deliveries) RETURNS pg_catalog.text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
@@ -241,15 +258,8 @@ DECLARE
     told text;
 BEGIN
     SELECT * INTO mine FROM kgwebhook.queue q WHERE q.delivery_id = it.delivery_id;
-    SELECT * INTO head FROM kgwebhook.queue q
-     WHERE q.destination = it.destination
-       AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
-       AND kgwebhook.is_in_line(q, it.subscription_id, it.url)
-     ORDER BY q.delivery_id LIMIT 1;
-    SELECT min(q.delivery_id) INTO newer FROM kgwebhook.queue q
-     WHERE q.destination = it.destination AND q.delivery_id > it.delivery_id
-       AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
-       AND kgwebhook.is_in_line(q, it.subscription_id, it.url);
+    SELECT * INTO head FROM kgwebhook.chain_of(it) q ORDER BY q.delivery_id LIMIT 1;
+    SELECT min(q.delivery_id) INTO newer FROM kgwebhook.chain_of(it) q WHERE q.delivery_id > it.delivery_id;
     SELECT n.backing_off INTO backing_off FROM kgwebhook.destination_notices() n WHERE n.destination = it.destination;
     ends := head.refused_at - make_interval(secs => coalesce(head.held, 0) / 1000000.0)
             + coalesce(nullif(current_setting('kgwebhook.max_hold', true), ''), '5min')::interval;
@@ -287,10 +297,7 @@ DECLARE
     head int8;
 BEGIN
     SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
-    SELECT min(q.delivery_id) INTO head FROM kgwebhook.queue q
-     WHERE q.destination = it.destination
-       AND q.object_id = it.object_id AND q.org_id = it.org_id AND q.kind = it.kind
-       AND kgwebhook.is_in_line(q, it.subscription_id, it.url);
+    SELECT min(q.delivery_id) INTO head FROM kgwebhook.chain_of(it) q;
     RETURN CASE
         WHEN it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
             format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id)

@@ -68,6 +68,7 @@ GRANT SELECT ON kgwebhook.deliveries, kgwebhook.subscriptions, kgwebhook.destina
     kgwebhook.sources, kgwebhook.routes TO pg_monitor;
 
 GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notices(), kgwebhook.at_stake(),
+    kgwebhook.longest_waiting(pg_catalog.text),
     kgwebhook.is_sending(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz),
     kgwebhook.waits_for(pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool),
     @extschema@.kg_status(), @extschema@.kg_dashboard() TO pg_monitor;

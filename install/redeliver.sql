@@ -89,6 +89,11 @@ BEGIN
          ORDER BY l.delivery_id, l.attempt DESC
             ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
         RETURNING queue.delivery_id;
+
+    /* so that a settled delivery can be told from one that has been queued again by its row alone */
+    UPDATE kgwebhook.delivery_log l SET queued_again = true
+     WHERE l.delivery_id = ANY (requeue.ids) AND l.final AND NOT l.is_test AND l.queued_again IS NOT TRUE
+       AND EXISTS (SELECT FROM kgwebhook.queue q WHERE q.delivery_id = l.delivery_id);
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.requeue(pg_catalog.int8[], pg_catalog.timestamptz[], pg_catalog.timestamptz) IS

@@ -328,8 +328,13 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                min(q.next_attempt_at) FILTER (WHERE q.is_tried) AS next_try, min(q.next_attempt_at) AS due,
                max(q.attempts) AS attempts,
                count(*) FILTER (WHERE NOT isfinite(q.next_attempt_at)) AS keyless,
-               count(*) FILTER (WHERE q.next_attempt_at < now() - '10 minutes'::interval) AS overdue
-          FROM waiting q GROUP BY 1, 2, 3, 4),
+               /* what is behind an older one of its object waits for that, and is not late */
+               round(sum(q.stands_for) FILTER (WHERE q.is_late))::int8 AS late,
+               min(q.next_attempt_at) FILTER (WHERE q.is_late) AS late_since,
+               min(q.delivery_id) FILTER (WHERE q.is_late) AS late_first
+          FROM (SELECT w.*, w.first = w.delivery_id AND w.next_attempt_at < now() - '10 minutes'::interval AS is_late
+                  FROM waiting w) q
+         GROUP BY 1, 2, 3, 4),
     going AS (
         SELECT e.*, n.backing_off, n.next_try AS probe_at, n.failures_in_a_row, n.last_success, n.in_flight, n.seen_at
           FROM endpoint e
@@ -347,8 +352,10 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
           FROM worst w
           JOIN LATERAL (SELECT * FROM kgwebhook.delivery_log a WHERE a.delivery_id = w.head
                          ORDER BY a.attempt DESC, a.attempt_id DESC LIMIT 1) l ON l.outcome <> 'acknowledged'
-          CROSS JOIN LATERAL (SELECT min(a.started_at) AS since FROM kgwebhook.delivery_log a
-                               WHERE a.delivery_id = w.head AND a.outcome <> 'acknowledged'
+          /* by the delivery's index: that of all failures, by their time, has its earliest first, too */
+          CROSS JOIN LATERAL (SELECT min(a.started_at) AS since
+                                FROM (SELECT * FROM kgwebhook.delivery_log h WHERE h.delivery_id = w.head OFFSET 0) a
+                               WHERE a.outcome <> 'acknowledged'
                                  AND NOT coalesce(w.backing_off AND a.started_at < w.last_success, false)) f),
     receiver AS (
         SELECT f.destination, coalesce(bool_or(f.backing_off), false) AS backing_off,
@@ -372,20 +379,11 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     kept AS MATERIALIZED (
         SELECT count(*) AS encrypted, count(kgwebhook.fingerprint(s.org_id, false, s.subscription_id)) AS decrypted
           FROM (SELECT * FROM kgwebhook.secret WHERE encrypted ORDER BY created_at LIMIT 50) s),
-    stuck AS (
-        SELECT g.destination, sum(g.overdue) FROM going g
-         WHERE g.overdue > 0 AND g.backing_off IS NOT TRUE AND NOT kgwebhook.is_sending(g.in_flight, g.seen_at, g.last_success)
-         GROUP BY g.destination),
-    /* what is behind an older one of its object waits for that, and is not late */
     late AS (
-        SELECT round(sum(q.stands_for))::int8 AS deliveries, CASE WHEN max(q.stands_for) > 1 THEN 'about ' ELSE '' END AS about,
-               min(q.next_attempt_at) AS since, min(q.destination) AS destination,
-               count(DISTINCT q.destination) AS destinations, min(q.org_id) AS org_id, min(q.delivery_id) AS first
-          FROM waiting q
-          JOIN stuck ON stuck.destination = q.destination
-          LEFT JOIN kgwebhook.subscription s ON s.subscription_id = q.subscription_id
-         WHERE q.next_attempt_at < now() - '10 minutes'::interval AND coalesce(s.disabled_at, s.paused_at) IS NULL
-           AND q.first = q.delivery_id)
+        SELECT sum(g.late)::int8 AS deliveries, max(g.about) AS about, min(g.late_since) AS since, min(g.destination) AS destination,
+               count(DISTINCT g.destination) AS destinations, min(g.late_first) AS first
+          FROM going g
+         WHERE g.late > 0 AND g.backing_off IS NOT TRUE AND NOT kgwebhook.is_sending(g.in_flight, g.seen_at, g.last_success))
     SELECT CASE WHEN r.backing_off THEN 220
                 WHEN r.attempts < 3 AND r.since > now() - '1 minute'::interval AND r.outcome <> 'blocked' THEN 110
                 ELSE 215 END,
@@ -453,7 +451,8 @@ CREATE FUNCTION kgwebhook.slow_findings() RETURNS SETOF kgwebhook.finding
         SELECT * FROM (SELECT l.destination, l.org_id, split_part(l.url, '?', 1) AS url, count(*) AS requests,
                               percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms) AS ms, min(l.started_at) AS since
                          FROM kgwebhook.delivery_log l
-                        WHERE l.attempt_id > (SELECT last_value FROM kgwebhook.attempt_id_seq) - 5000
+                        WHERE l.attempt_id BETWEEN (SELECT s.last_value - 5000 FROM kgwebhook.attempt_id_seq s)
+                                               AND (SELECT s.last_value FROM kgwebhook.attempt_id_seq s)
                           AND l.started_at > now() - '10 minutes'::interval
                           AND l.outcome = 'acknowledged' AND NOT l.is_test
                         GROUP BY 1, 2, 3) a

@@ -6,8 +6,8 @@
 /*
  * Each part is in the order of its deliveries' numbers, so that the latest twenty
  * (ORDER BY delivery_id DESC LIMIT 20) are read from the ends of indexes and not
- * sorted out of everything.  OFFSET 0 keeps the planner from answering for all
- * deliveries what is asked about twenty.
+ * sorted out of everything.  A settled delivery is the attempt that settled it, and no other
+ * row has to be looked at: requeue() marks that attempt when it queues the delivery again.
  */
 CREATE VIEW kgwebhook.all_deliveries AS
     (SELECT q.delivery_id, q.webhook_id, q.org_id, q.event, q.kind, q.object_id, q.url, q.destination,
@@ -39,23 +39,17 @@ CREATE VIEW kgwebhook.all_deliveries AS
            l.started_at,
            NULL, NULL, l.subscription_id
       FROM kgwebhook.delivery_log l
-     WHERE l.final AND NOT l.is_test
+     WHERE l.final AND NOT l.is_test AND l.queued_again IS NOT TRUE
        AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'superseded'])
-       /* unless it has been sent again since */
-       AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log n
-                        WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id
-                          AND n.attempt OPERATOR(pg_catalog.>) l.attempt
-                          AND n.started_at OPERATOR(pg_catalog.>=) (l.started_at OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval) OFFSET 0)
-       AND NOT EXISTS (SELECT FROM kgwebhook.queue n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id OFFSET 0)
-       AND NOT EXISTS (SELECT FROM kgwebhook.dead_letter n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id OFFSET 0)
      ORDER BY l.delivery_id DESC);
 COMMENT ON VIEW kgwebhook.all_deliveries IS
   'one row a delivery, of every organization; kgwebhook.deliveries without its restriction';
 
 /*
  * A merchant's role sees its organization's rows, by a condition of their own, which the
- * organization's index answers; for other roles, that branch is not executed, and
- * conditions reach the tables as if it were not there.  The other branch is not executed for
+ * organization's index answers (in its collation, without which it could not); for other
+ * roles, that branch is not executed, and conditions reach the tables as if it were not
+ * there.  The other branch is not executed for
  * a merchant's role, but the planner has statistics of it: a barrier keeps an operator
  * of the role's own from being asked about the most common values.  The last ORDER BY
  * belongs to that: PostgreSQL merges a bare UNION ALL into the query, barrier or not.
@@ -63,16 +57,17 @@ COMMENT ON VIEW kgwebhook.all_deliveries IS
 CREATE VIEW kgwebhook.own_deliveries WITH (security_barrier) AS
     SELECT d.* FROM kgwebhook.all_deliveries d
      WHERE EXISTS (SELECT FROM kgwebhook.my_organization)
-       AND d.org_id OPERATOR(pg_catalog.=) (SELECT m.org_id FROM kgwebhook.my_organization m);
+       AND d.org_id OPERATOR(pg_catalog.=) (SELECT m.org_id COLLATE pg_catalog."default" FROM kgwebhook.my_organization m);
 COMMENT ON VIEW kgwebhook.own_deliveries IS
   'the deliveries of the current role''s organization, if it acts for one only';
 
 CREATE VIEW kgwebhook.deliveries WITH (security_barrier) AS
-    (SELECT d.* FROM kgwebhook.all_deliveries d WHERE NOT EXISTS (SELECT FROM kgwebhook.my_organization)
-      ORDER BY d.delivery_id DESC)
-    UNION ALL
-    (SELECT o.* FROM kgwebhook.own_deliveries o ORDER BY o.delivery_id DESC)
-     ORDER BY delivery_id DESC;
+    SELECT u.*
+      FROM ((SELECT d.* FROM kgwebhook.all_deliveries d WHERE NOT EXISTS (SELECT FROM kgwebhook.my_organization)
+              ORDER BY d.delivery_id DESC)
+            UNION ALL
+            (SELECT o.* FROM kgwebhook.own_deliveries o ORDER BY o.delivery_id DESC)) u
+     ORDER BY u.delivery_id DESC;
 COMMENT ON VIEW kgwebhook.deliveries IS
   'one row a delivery: pending, retrying, acknowledged, dead or superseded';
 COMMENT ON COLUMN kgwebhook.deliveries.delivery_id IS 'the delivery';

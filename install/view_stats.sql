@@ -210,6 +210,7 @@ CREATE VIEW kgwebhook.latency AS
               FROM kgwebhook.delivery_log l
              WHERE l.started_at OPERATOR(pg_catalog.>=) (pg_catalog.now() OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval)
                AND l.attempt_id OPERATOR(pg_catalog.>) (SELECT q.last_value OPERATOR(pg_catalog.-) 100000 FROM kgwebhook.attempt_id_seq q)
+               AND l.attempt_id OPERATOR(pg_catalog.<=) (SELECT q.last_value FROM kgwebhook.attempt_id_seq q)
                AND l.outcome OPERATOR(pg_catalog.=) ANY (ARRAY['acknowledged'::pg_catalog.text, 'rejected', 'timed_out'])
                AND NOT l.is_test
              GROUP BY l.destination) d;

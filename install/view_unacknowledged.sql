@@ -58,7 +58,7 @@ CREATE VIEW kgwebhook.open_deliveries AS
                  WHERE a.delivery_id OPERATOR(pg_catalog.=) l.delivery_id AND a.request_body IS NOT NULL
                  ORDER BY a.attempt DESC LIMIT 1), l.subscription_id, l.webhook_id, NULL, NULL
           FROM kgwebhook.delivery_log l
-         WHERE l.final AND NOT l.is_test AND l.outcome OPERATOR(pg_catalog.=) 'superseded'
+         WHERE l.final AND NOT l.is_test AND l.queued_again IS NOT TRUE AND l.outcome OPERATOR(pg_catalog.=) 'superseded'
            AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.object_id OPERATOR(pg_catalog.=) l.object_id AND a.org_id OPERATOR(pg_catalog.=) l.org_id
                               AND a.kind OPERATOR(pg_catalog.=) l.kind AND a.url OPERATOR(pg_catalog.=) l.url
@@ -69,8 +69,6 @@ CREATE VIEW kgwebhook.open_deliveries AS
                                       AND (a.outcome OPERATOR(pg_catalog.=) 'acknowledged'
                                            OR a.outcome OPERATOR(pg_catalog.=) 'superseded' AND a.final))
                               AND NOT a.is_test OFFSET 0)
-           AND NOT EXISTS (SELECT FROM kgwebhook.queue n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id OFFSET 0)
-           AND NOT EXISTS (SELECT FROM kgwebhook.dead_letter n WHERE n.delivery_id OPERATOR(pg_catalog.=) l.delivery_id OFFSET 0)
          ORDER BY l.delivery_id DESC);
 COMMENT ON VIEW kgwebhook.open_deliveries IS
   'what has not been acknowledged, nor a newer delivery of its object; it shows payloads, and so is nobody''s';

@@ -196,7 +196,7 @@ INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, 
 SELECT 2000000000 + n, 'm', 'o', 'e.new', 'o' || n, 'https://m/', 'https://m:443', '{"fiat_amount": "1.5", "fiat_currency": "USD"}',
 	now() - interval '1 min', now() - interval '3 h' FROM generate_series(1, 20001) n;
 SELECT word, pg_temp.said(kg_dashboard()) LIKE '%' || word || '%' AS said FROM unnest(ARRAY[
-	' 20,001 the oldest for 3 h 0 min ', ' 30,001.5 USD at most, in what is pending or dead']) word;
+	' 20,001 the oldest for 3 h 0 min ', ' 30,001.50 USD estimated from what has waited longest']) word;
 ROLLBACK;
 SELECT setval('kgwebhook.delivery_id_seq', (SELECT coalesce(max(delivery_id), 0) + 1 FROM kgwebhook.queue), false) > 0;
 

@@ -59,9 +59,18 @@ SET LOCAL DateStyle = 'ISO';
 SELECT delivery_id, object_id, state, attempts, last_outcome, last_status, last_error, last_attempt_at::date, next_attempt_at::date,
        enqueued_at IS NOT NULL AS enqueued
   FROM kgwebhook.deliveries WHERE delivery_id < 0 ORDER BY delivery_id DESC;
+-- one that is queued again is one delivery still, before and after it has arrived once more
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, request_body, started_at)
+VALUES (-9, 'msg_9', 'o', 'e.new', 'wanted twice', 'https://m/', 'https://m:443', 1, 'acknowledged', true, 200, '{"a":1}', '2024-01-02');
+SELECT * FROM kgwebhook.requeue('{-9}', ARRAY[now()]);
+SELECT state, attempts FROM kgwebhook.deliveries WHERE delivery_id = -9;
+WITH gone AS (DELETE FROM kgwebhook.queue q WHERE q.delivery_id = -9 RETURNING q.*)
+INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, started_at)
+SELECT g.delivery_id, g.webhook_id, g.org_id, g.event, g.object_id, g.url, g.destination, 2, 'acknowledged', true, 200, '2024-01-03' FROM gone g;
+SELECT state, attempts FROM kgwebhook.deliveries WHERE delivery_id = -9;
 -- the log knows no other outcomes
 SELECT pg_temp.refused($$INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, started_at)
-VALUES (-9, 'msg_9', 'o', 'e.new', 'x', 'https://m/', 'https://m:443', 1, 'delivered', true, '2024-01-01')$$) LIMIT 1;
+VALUES (-10, 'msg_10', 'o', 'e.new', 'x', 'https://m/', 'https://m:443', 1, 'delivered', true, '2024-01-01')$$) LIMIT 1;
 SELECT queue_depth >= 3 AS waiting, dead_letters >= 2 AS dead, oldest_pending_age = '0' AS just_now FROM kgwebhook.stats;
 ROLLBACK;
 SELECT count(*) FROM kgwebhook.deliveries WHERE delivery_id < 0;
@@ -103,6 +112,23 @@ SELECT object_id, event, state, attempts, isfinite(next_attempt_at) AS again, fi
 SELECT delivery_id, object_id, state FROM kgwebhook.unacknowledged EXCEPT SELECT delivery_id, object_id, state FROM kg_reconcile();
 SELECT delivery_id, object_id, state FROM kg_reconcile() EXCEPT SELECT delivery_id, object_id, state FROM kgwebhook.unacknowledged;
 ROLLBACK;
+
+--
+-- Queries over the views are not compiled, whatever they are estimated to cost; others are
+--
+SET jit = on; SET jit_above_cost = 0;
+CREATE FUNCTION pg_temp.is_compiled(query text) RETURNS bool LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN ' || query LOOP
+		IF line LIKE 'JIT:%' THEN RETURN true; END IF;
+	END LOOP;
+	RETURN false;
+END $$;
+SELECT pg_temp.is_compiled('SELECT * FROM pg_class WHERE relpages + 1 > 2') = pg_jit_available() AS others_are;
+SELECT v FROM unnest('{deliveries,pending,waiting,destinations,unacknowledged,stats,delivery_log}'::text[]) v
+ WHERE pg_temp.is_compiled('SELECT * FROM kgwebhook.' || v);
+RESET jit; RESET jit_above_cost;
 
 --
 -- stats: the worker is there and disabled

@@ -22,6 +22,7 @@
 #include "shmem/apply_errors.h"
 #include "shmem/shmem.h"
 #include "worker/drop_hook.h"
+#include "worker/jit_hook.h"
 #include "worker/launcher.h"
 #include "worker/utility_hook.h"
 
@@ -39,5 +40,6 @@ _PG_init(void)
 	kgw_launcher_register();
 	kgw_utility_hook_install();
 	kgw_drop_hook_install();
+	kgw_jit_hook_install();
 	kgw_apply_errors_install();
 }

@@ -16,6 +16,8 @@ from .peers import BENCH
 from .runs import Sample
 
 FIND = "SELECT * FROM kgwebhook.{} WHERE object_id = '{}'"
+LOG_PAGE = ("SELECT * FROM kgwebhook.delivery_log"
+            " ORDER BY attempt_id DESC LIMIT 50")
 LATEST = "SELECT * FROM kgwebhook.{} {} ORDER BY {} DESC LIMIT 20"
 VIEWS = {"deliveries": "delivery_id", "pending": "delivery_id",
          "unacknowledged": "delivery_id", "delivery_log": "attempt_id",
@@ -47,8 +49,11 @@ def questions(attempts, waiting):
         "status": {"kg_status()": "SELECT * FROM kg_status()"},
         "exporter": exporter_queries(),
         "views": views,
-        "merchant": {"a page of the log": "SELECT * FROM kgwebhook.delivery_log"
-                     " ORDER BY attempt_id DESC LIMIT 50"},
+        "merchant": {"a page of the log": LOG_PAGE,
+                     "its deliveries, latest": LATEST.format(
+                         "deliveries", "", "delivery_id"),
+                     "one of its objects": FIND.format(
+                         "deliveries", f"pi_{attempts // 4}")},
         "page": {"kg_dashboard()": "SELECT length(kg_dashboard())"},
         "reconcile": {"kg_reconcile()": "SELECT count(*) FROM kg_reconcile()"},
         "recover": {"kg_recover()": "SELECT kg_recover(now() - interval"
@@ -58,10 +63,7 @@ def questions(attempts, waiting):
 
 MERCHANT = """
 CREATE ROLE bench_merchant;
-GRANT USAGE ON SCHEMA kgwebhook TO bench_merchant;
-GRANT SELECT ON kgwebhook.delivery_log TO bench_merchant;
-ALTER TABLE kgwebhook.delivery_log ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own ON kgwebhook.delivery_log TO bench_merchant USING (org_id = 'm37')
+SELECT kg_grant_org('bench_merchant', 'm37')
 """
 
 
@@ -85,7 +87,8 @@ def operate(bench, _wanted):
                 yield Sample(("operate", part), max(took.values()),
                              max(took.values()))
         finally:
-            sql("DROP OWNED BY bench_merchant; DROP ROLE bench_merchant")
+            sql("SELECT kg_revoke_org('bench_merchant', 'm37');"
+                " DROP OWNED BY bench_merchant; DROP ROLE bench_merchant")
 
 
 def _second_time(sql, query):

@@ -49,7 +49,7 @@ typedef struct KgwPageSummary
 
 	int64		pending;
 	TimestampTz since;			/* of the oldest */
-	int64		secret;			/* that wait for one */
+	bool		lacks_secret;	/* some wait for one */
 
 	int64		backing_off;	/* destinations */
 	TimestampTz next_probe;

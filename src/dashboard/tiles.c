@@ -6,8 +6,7 @@
  * A number has a color only where findings.c found something to say of
  * it, so that what is colored is what is wrong.  The amount not yet acknowledged
  * is exact while each object's history can be looked at; beyond some thousands of
- * open deliveries it is an upper bound, and the tile says so; beyond a million it
- * is left out.
+ * open deliveries it is an estimate, and the tile says so.
  *
  * src/dashboard/tiles.c
  *
@@ -18,11 +17,8 @@
 #include "dashboard/html.h"
 #include "dashboard/page.h"
 
-/* More open deliveries than these, and the amount is only an upper bound. */
+/* More open deliveries than these, and the amount is an estimate. */
 #define EXACT_STAKE 20000
-
-/* More than these, and the sum takes longer than a reader waits. */
-#define MOST_STAKE 1000000
 
 /* Further ones are only mentioned; queries read one more. */
 #define CURRENCIES 5
@@ -35,11 +31,10 @@ static const char stake[] =
 "         ORDER BY u.object_id, u.org_id, u.kind, u.delivery_id DESC) o"
 " GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 6";
 
-/* Does not look at the objects' other deliveries, so it may be too much. */
-static const char most_stake[] =
-"SELECT left(o.payload ->> 'fiat_currency', 16), sum((o.payload ->> 'fiat_amount')::numeric), count(*)"
-"  FROM (SELECT payload FROM kgwebhook.queue UNION ALL SELECT payload FROM kgwebhook.dead_letter) o"
-" WHERE CASE WHEN o.payload ->> 'fiat_amount' ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?$' THEN true ELSE false END"
+/* The same at any size, from the deliveries that have waited longest. */
+static const char estimated_stake[] =
+"SELECT nullif(u.fiat_currency, ''), sum(u.amount), sum(u.objects)::int8"
+"  FROM kgwebhook.at_stake() u WHERE u.amount IS NOT NULL"
 " GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 6";
 
 /* A tile begins; its number is to follow. */
@@ -79,7 +74,7 @@ tile_worker(KgwPage *page, const KgwPageSummary *summary)
 static void
 tile_pending(KgwPage *page, const KgwPageSummary *summary)
 {
-	tile_begin(page, "Pending", summary->secret > 0 ? KGW_WARNING : KGW_OK);
+	tile_begin(page, "Pending", summary->lacks_secret ? KGW_WARNING : KGW_OK);
 	kgw_html_count(&page->out, summary->pending);
 	tile_says(page);
 	if (summary->pending == 0)
@@ -171,15 +166,7 @@ tile_stake(KgwPage *page, int64 open)
 	int64		objects = 0;
 
 	tile_begin(page, "Amount not yet acknowledged", KGW_OK);
-	if (open > MOST_STAKE)
-	{
-		appendStringInfoString(&page->out, "?");
-		tile_says(page);
-		appendStringInfoString(&page->out, "too many open deliveries to sum up here");
-		tile_end(page);
-		return;
-	}
-	facts.table = kgw_query_rows_read(exact ? stake : most_stake, 0, NULL, NULL);
+	facts.table = kgw_query_rows_read(exact ? stake : estimated_stake, 0, NULL, NULL);
 	if (facts.table->numvals == 0)
 		appendStringInfoString(&page->out, "none");
 	for (; facts.row < Min(facts.table->numvals, CURRENCIES); facts.row++)
@@ -191,7 +178,7 @@ tile_stake(KgwPage *page, int64 open)
 	if (facts.table->numvals > CURRENCIES)
 		appendStringInfoString(&page->out, "and other currencies; ");
 	if (!exact)
-		appendStringInfoString(&page->out, "at most, in what is pending or dead");
+		appendStringInfoString(&page->out, "estimated from what has waited longest");
 	else if (objects == 0)
 		appendStringInfoString(&page->out, "no object with an amount");
 	else

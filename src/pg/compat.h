@@ -158,4 +158,15 @@ typedef struct KgwCompatJsonbState
 	ShmemInitHash(name, size, size, control, flags)
 #endif
 
+/* 19: the planner is told of an EXPLAIN that wants to know more */
+#if PG_VERSION_NUM >= 190000
+#define kgw_compat_planner_parameters \
+	Query *query, const char *text, int options, ParamListInfo params, struct ExplainState *explain
+#define kgw_compat_planner_arguments query, text, options, params, explain
+#else
+#define kgw_compat_planner_parameters \
+	Query *query, const char *text, int options, ParamListInfo params
+#define kgw_compat_planner_arguments query, text, options, params
+#endif
+
 #endif							/* KGW_PG_COMPAT_H */
