@@ -2,7 +2,8 @@
 #-------------------------------------------------------------------------
 #
 # scripts/node-modules.sh
-#	  Fetches the third-party verifiers that the receivers judge us with.
+#	  Fetches the third-party verifiers that the receivers judge us with, and what
+#	  the merchants' gateway is made of.
 #
 # Only when they are not there or the lock file is another than the one they
 # came from, so that a machine which has them needs no network.
