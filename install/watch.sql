@@ -66,6 +66,10 @@ BEGIN
     IF cardinality(keyless) > 20 THEN
         RETURN NEXT format('warning: so have %s more organizations', cardinality(keyless) - 20);
     END IF;
+    /* what is not in the row a trigger does not see: from PostgreSQL 18 on */
+    RETURN QUERY SELECT format('warning: column "%s" is not sent: it is a virtual generated column; a STORED one would be', a.attname)
+                   FROM pg_attribute a
+                  WHERE a.attrelid = watch_notes.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = 'v' ORDER BY a.attnum;
     /* row triggers, not internal ones, of others: bit 1 of tgtype is FOR EACH ROW, bit 2 is BEFORE */
     RETURN QUERY
     SELECT CASE WHEN t.tgtype & 2 > 0

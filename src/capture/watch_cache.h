@@ -107,6 +107,7 @@ extern const KgwWatch *kgw_watch_cache_lookup(Relation rel);
 extern void kgw_watch_cache_release(const KgwWatch *watch);
 extern int	kgw_watch_cache_shape(const KgwWatch *watch, const char *name);
 extern void kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money_digits);
+extern bool kgw_watch_columns_is_virtual(Relation rel, const char *column);
 extern const char *kgw_watch_columns_missing(int i, Jsonb *payload);
 extern Jsonb *kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel);
 extern KgwWatch *kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel);

@@ -114,7 +114,20 @@ kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money_digits)
 	fmgr_info(output, &column->output);
 }
 
-/* Resolve a column by name; false when the table doesn't have it. */
+/*
+ * Whether a column's value is not in the row, but computed when it is read: a trigger
+ * sees NULL there.
+ */
+bool
+kgw_watch_columns_is_virtual(Relation rel, const char *column)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), column);
+
+	return attnum > 0 && TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attgenerated ==
+		KGW_COMPAT_GENERATED_VIRTUAL;
+}
+
+/* Resolve a column by name; false when the table doesn't have it, or not in its rows. */
 static bool
 resolve_column(Relation rel, const KgwWatchRow *row, const char *name, KgwColumn *column)
 {
@@ -124,7 +137,8 @@ resolve_column(Relation rel, const KgwWatchRow *row, const char *name, KgwColumn
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, i);
 
-		if (attr->attisdropped || strcmp(NameStr(attr->attname), name) != 0)
+		if (attr->attisdropped || attr->attgenerated == KGW_COMPAT_GENERATED_VIRTUAL ||
+			strcmp(NameStr(attr->attname), name) != 0)
 			continue;
 		column->attnum = attr->attnum;
 		kgw_watch_columns_column_type(column, attr->atttypid, row->money_digits);
@@ -191,7 +205,8 @@ push_text(KgwCompatJsonbState *state, JsonbIteratorToken token, const char *text
 static void
 push_default(KgwCompatJsonbState *state, Relation rel, const char *member, const char *column)
 {
-	if (column == NULL || get_attnum(RelationGetRelid(rel), column) <= 0)
+	if (column == NULL || get_attnum(RelationGetRelid(rel), column) <= 0 ||
+		kgw_watch_columns_is_virtual(rel, column))
 		return;
 	push_text(state, WJB_KEY, member);
 	push_text(state, WJB_VALUE, column);

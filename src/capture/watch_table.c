@@ -118,6 +118,13 @@ check_event(const char *event, const char *of)
 static void
 check_column(Relation rel, const char *column, const char *argument)
 {
+	if (column != NULL && kgw_watch_columns_is_virtual(rel, column))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of table \"%s\" is virtual", column,
+						RelationGetRelationName(rel)),
+				 errdetail("It was given, or is the default, for %s.  The value of a virtual generated column is not in the row, so a trigger does not see it.", argument),
+				 errhint("Make it a STORED generated column.")));
 	if (column == NULL || get_attnum(RelationGetRelid(rel), column) > 0)
 		return;
 	ereport(ERROR,

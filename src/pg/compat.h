@@ -115,6 +115,13 @@ kgw_compat_guc_malloc(size_t size)
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* 18: generated columns need not be stored */
+#if PG_VERSION_NUM >= 180000
+#define KGW_COMPAT_GENERATED_VIRTUAL ATTRIBUTE_GENERATED_VIRTUAL
+#else
+#define KGW_COMPAT_GENERATED_VIRTUAL 'v'
+#endif
+
 /* 18: a primary key may be deferrable, if the caller says so */
 #if PG_VERSION_NUM >= 180000
 #define kgw_compat_primary_key_index(relation) RelationGetPrimaryKeyIndex(relation, false)
