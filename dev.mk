@@ -31,8 +31,9 @@ demo:
 demo-nodes:
 	@scripts/in-scratch.sh demo/nodes.sh
 
+# All of it, or some suites on one build: make check SUITES='regress isolation'.
 check:
-	@scripts/in-scratch.sh scripts/check.sh
+	@scripts/in-scratch.sh scripts/check.sh $(SUITES)
 
 check-unit check-prose check-includes check-exports check-regress check-isolation check-tap: check-%:
 	@scripts/in-scratch.sh scripts/check.sh $*

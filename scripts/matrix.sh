@@ -14,6 +14,7 @@
 #	  make matrix SUITES=forky               one
 #	  make matrix SUITES=forky KEEP=1        the root stays, and is used again
 #	  make matrix SUITES=forky KEEP=1 GOAL="check-tap TAP=test/t/001_basics.pl"
+#	  make matrix SUITES=forky KEEP=1 GOAL="check SUITES='regress isolation'"
 #	  make matrix SUITES=trixie MIRROR=...   from another mirror, or a snapshot
 #
 # A root is debootstrap's smallest, to which `make` is added and nothing else:
@@ -204,8 +205,8 @@ run_goals()
 
 	shift
 	if [ -n "${GOAL:-}" ]; then
-		# shellcheck disable=SC2086 # a list of words
-		in_root "$root" make -C /kgwebhook $GOAL
+		# words as a shell reads them, some with spaces in quotes
+		in_root "$root" bash -c "make -C /kgwebhook $GOAL"
 		return
 	fi
 	for goal in "$@"; do
