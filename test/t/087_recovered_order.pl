@@ -44,6 +44,16 @@ sub recover
 	return sql(q{SELECT kg_recover(now() - interval '1 hour')});
 }
 
+# Returns when a worker has met what is in the queue.
+my $markers = 0;
+
+sub meet
+{
+	insert_intent($node, 'marker' . ++$markers, $receiver->url('/ok?marker'));
+	wait_for_log_rows($node, 1, "object_id = 'marker$markers' AND subscription_id IS NULL AND outcome = 'acknowledged'");
+	return;
+}
+
 # On its way while kg_recover() runs
 my $delivery = overtaking('flies', '/refuse/pending/while/held/ok');
 is(recover(), 1, 'what nothing acknowledged has overtaken is queued');
@@ -101,6 +111,7 @@ wait_for_log_rows($node, 1, q{object_id = 'twice' AND outcome = 'acknowledged' A
 sql("INSERT INTO others (payment_intent_id, org_id, callback_url) VALUES ('twice', 'other', '" . $receiver->url('/ok') . "')");
 wait_for_log_rows($node, 1, q{object_id = 'twice' AND outcome = 'acknowledged' AND org_id = 'other'});
 is(recover(), 1, 'recovered beside its namesake and a subscription');
+meet();
 $receiver->release('held');
 wait_until_settled($node);
 is( sql(q{SELECT string_agg(split_part(event, '.', 2) || attempt, ' ' ORDER BY attempt_id) FROM kgwebhook.delivery_log
@@ -161,16 +172,13 @@ sub subscribe
 	return sql("SELECT kg_subscribe('default', '$_[0]', '{payment_intent.*}')");
 }
 
-my $markers = 0;
-
 # The object's status and URL change; returns when a worker has met that.
 sub moves_on
 {
 	my ($id, $url) = @_;
 
 	sql("UPDATE payment_intents SET status = 'success', callback_url = '$url' WHERE payment_intent_id = '$id'");
-	insert_intent($node, 'marker' . ++$markers, $receiver->url('/ok?marker'));
-	wait_for_log_rows($node, 1, "object_id = 'marker$markers' AND subscription_id IS NULL AND outcome = 'acknowledged'");
+	meet();
 	return;
 }
 
