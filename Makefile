@@ -23,12 +23,12 @@ KGW_VERSION = $(shell sed -n \
 
 # The install script is made of parts, one subject a file.  Their order is that
 # of CREATE EXTENSION, so it is listed and not found by a wildcard.
-INSTALL_PARTS = header identity callers watch shapes ready_made secrets subscription_table \
+INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_keys subscription_table \
 	queue delivery_log dead_letter events_since pause source_tables dump triggers ddl_triggers \
-	subscriptions send_test examine preview worker_stats adopt backlog view_destinations \
+	subscriptions http_signature send_test examine preview worker_stats adopt backlog view_destinations \
 	view_deliveries view_subscriptions view_stats \
 	view_unacknowledged log_partitions purge maintenance redeliver amend \
-	recover status check_setup explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \
+	recover status egress check_setup explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \
 	view_sources grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
 DATA_built = $(VERSION_SCRIPT)

@@ -12,6 +12,7 @@ SELECT pg_catalog.pg_extension_config_dump('kgwebhook.watch', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.shape', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.paused', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.secret', '');
+SELECT pg_catalog.pg_extension_config_dump('kgwebhook.signing_key', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.subscription_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.subscription', '');
 SELECT pg_catalog.pg_extension_config_dump('kgwebhook.delivery_id_seq', '');

@@ -94,6 +94,7 @@ CREATE FUNCTION kgwebhook.explain_standstill(with_pauses pg_catalog.bool) RETURN
                   coalesce(f.remedy, 'nothing here.'))
       FROM (SELECT * FROM kgwebhook.worker_findings() w WHERE w.weight >= 300 OR w.finding ~ 'standby'
             UNION ALL SELECT * FROM kgwebhook.lock_findings() l WHERE l.weight >= 300
+            UNION ALL SELECT * FROM kgwebhook.egress_findings() e WHERE with_pauses
             UNION ALL SELECT * FROM kgwebhook.pause_findings() p WHERE with_pauses AND p.weight >= 300) f
      ORDER BY f.weight DESC LIMIT 1
 $$;

@@ -25,6 +25,8 @@ CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regproce
         '%s.kg_rotate_secret(bigint, interval, interval)',
         '%s.kg_cancel_rotation(bigint)',
         '%s.kg_drop_secret(bigint)',
+        '%s.kg_jwks(text)',
+        '%s.kg_sign_http(text, bigint, boolean)',
         '%s.kg_dashboard(text)',
         '%s.kg_event_catalog()',
         '%s.kg_update_subscription(bigint, text, text[], text, text, jsonb)',

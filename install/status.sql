@@ -243,6 +243,9 @@ DECLARE
     itself CONSTANT text := '; what waits is then sent by itself, in order.';
 BEGIN
     RETURN CASE
+        WHEN error ~ 'kgwebhook[.]proxy (could not|refused to|did not) connect to the host' THEN
+            format('The log of kgwebhook.proxy says whether it refuses %s, or cannot reach it.  If it cannot, ask organization %s whether the receiver is running', host, org_id) || itself
+        WHEN error ~ 'kgwebhook[.](source_address|proxy)' THEN 'It is this server''s trouble: correct what the error names.'
         WHEN outcome = 'blocked' AND host ~ '^[0-9.]+$|^\[' THEN
             format('If this address is meant: ALTER SYSTEM SET kgwebhook.allowed_networks = %L; SELECT pg_reload_conf();',
                    concat_ws(', ', nullif(current_setting('kgwebhook.allowed_networks'), ''),
@@ -520,7 +523,7 @@ DECLARE
     locked bool := false;
     summary text;
 BEGIN
-    FOREACH part IN ARRAY ARRAY['worker', 'lock', 'pause', 'receiver', 'slow', 'source', 'dead_letter'] LOOP
+    FOREACH part IN ARRAY ARRAY['worker', 'egress', 'lock', 'pause', 'receiver', 'slow', 'source', 'dead_letter'] LOOP
         BEGIN
             EXECUTE format('SELECT array_agg(f) FROM kgwebhook.%I() f', part || '_findings') INTO these;
             found := found || coalesce(these, '{}');

@@ -67,6 +67,11 @@ CREATE TRIGGER invalidate_workers
 COMMENT ON TRIGGER invalidate_workers ON kgwebhook.secret IS 'makes the workers discard their cached secrets';
 
 CREATE TRIGGER invalidate_workers
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.signing_key
+    FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
+COMMENT ON TRIGGER invalidate_workers ON kgwebhook.signing_key IS 'makes the workers discard their cached keys';
+
+CREATE TRIGGER invalidate_workers
     AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON kgwebhook.queue
     FOR EACH STATEMENT EXECUTE FUNCTION kgwebhook.invalidate_workers();
 COMMENT ON TRIGGER invalidate_workers ON kgwebhook.queue IS 'makes the workers notice changes made by hand';
@@ -92,6 +97,12 @@ CREATE TRIGGER invalidate_workers_applied
     FOR EACH ROW EXECUTE FUNCTION kgwebhook.invalidate_workers();
 ALTER TABLE kgwebhook.secret ENABLE REPLICA TRIGGER invalidate_workers_applied;
 COMMENT ON TRIGGER invalidate_workers_applied ON kgwebhook.secret IS 'the same, for secrets that arrive by replication';
+
+CREATE TRIGGER invalidate_workers_applied
+    AFTER INSERT OR UPDATE OR DELETE ON kgwebhook.signing_key
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.invalidate_workers();
+ALTER TABLE kgwebhook.signing_key ENABLE REPLICA TRIGGER invalidate_workers_applied;
+COMMENT ON TRIGGER invalidate_workers_applied ON kgwebhook.signing_key IS 'the same, for keys that arrive by replication';
 
 CREATE TRIGGER invalidate_workers_applied
     AFTER INSERT OR UPDATE OR DELETE ON kgwebhook.paused

@@ -140,6 +140,7 @@ missing_packages()
 		has_command go || echo golang-go
 		has_command javac || echo default-jdk-headless
 		has_command spin || echo spin
+		/usr/bin/python3 -c 'import cryptography' 2>/dev/null || echo python3-cryptography
 	fi
 	has_command gcc || echo gcc
 	has_header stdio.h || echo libc6-dev

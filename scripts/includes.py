@@ -38,7 +38,7 @@ FLOORS = [
     ["dashboard", "shmem", "queue"],
     ["pg"],
     ["pure"],
-    ["pure/jcs"],
+    ["pure/jcs", "pure/ed25519"],
 ]
 COMPAT = "pg/compat.h"
 MOST_LINES = 500

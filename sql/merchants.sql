@@ -123,7 +123,7 @@ ROLLBACK;
 --
 SET ROLE kgw_acme;
 SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(ARRAY[
-	'queue', 'secret', 'watch', 'paused', 'subscription', 'all_deliveries', 'own_deliveries', 'delivery_log_default',
+	'queue', 'secret', 'signing_key', 'watch', 'paused', 'subscription', 'all_deliveries', 'own_deliveries', 'delivery_log_default',
 	'destinations', 'stats', 'pending', 'unacknowledged', 'organization_role', 'role_organization', 'amendment']) r;
 SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_pause()', 'kg_forget(''acme'', ''1'')', 'kg_recover(now())', 'kg_status()', 'kg_dashboard()', 'kg_amend(1, ''{}'')', 'kg_create_secret(''acme'')',
@@ -138,7 +138,7 @@ SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_send_test(NULL, ''beta'')', 'kg_send_test(NULL, ''nobody'')',
 	'kg_examine(''http://10.0.0.7/'', ''beta'')', 'kg_examine(NULL, ''beta'')', 'kg_examine(''http://10.0.0.7/'', ''nobody'')',
 	'kg_examine(''ftp://10.0.0.7/'', ''acme'')', 'kg_examine(''http://10.0.0.7/'', NULL)',
-	'kg_rotate_secret(''beta'')', 'kg_rotate_secret(''nobody'')', 'kg_cancel_rotation(''beta'')', 'kg_cancel_rotation(''nobody'')',
+	'kg_rotate_secret(''beta'')', 'kg_rotate_secret(''nobody'')', 'kg_cancel_rotation(''beta'')', 'kg_cancel_rotation(''nobody'')', 'kg_jwks(''beta'')', 'kg_jwks(''nobody'')', 'kg_sign_http(''beta'')', 'kg_sign_http(''nobody'')', 'kg_sign_http(''acme'', 1)', 'kg_sign_http(''acme'', 999)',
 	'kg_events_since(''beta'')', 'kg_events_since(''nobody'')', 'kg_events_since(''acme'', ''1~2'')', 'kg_events_since(''acme'', NULL, 0)',
 	'kg_dashboard(''beta'')', 'kg_dashboard(''nobody'')', 'kg_redeliver_object(''1'', ''beta'')', 'kg_redeliver_object(''1'', ''nobody'')', 'kg_explain(''1'', ''beta'')',
 	'kg_explain(''1'', ''nobody'')']) f;
@@ -156,6 +156,7 @@ SELECT kg_pause_subscription(:own);
 SELECT state FROM kgwebhook.subscriptions;
 SELECT kg_resume_subscription(:own), kg_unsubscribe(:own);
 SELECT kg_rotate_secret('acme') LIKE 'whsec_%' AS rotated, kg_cancel_rotation('acme');
+SELECT kg_jwks('acme');
 RESET ROLE;
 SELECT delivery_id, org_id FROM kgwebhook.queue ORDER BY 1;
 

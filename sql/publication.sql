@@ -45,6 +45,9 @@ SELECT kg_pause('https://m.example:443'), kg_resume('https://m.example:443');
 SELECT kg_create_secret('published') IS NOT NULL AS made;
 SELECT kg_rotate_secret('published') IS NOT NULL AS made;
 DELETE FROM kgwebhook.secret WHERE org_id = 'published';
+SELECT kg_create_signing_key('published') LIKE 'whpk_%' AS made, kg_rotate_signing_key('published') LIKE 'whpk_%' AS rotated;
+SELECT kg_cancel_key_rotation('published');
+DELETE FROM kgwebhook.signing_key WHERE org_id = 'published';
 SELECT kg_subscribe('published', 'https://m.example/') AS subscription \gset
 SELECT kg_pause_subscription(:subscription), kg_resume_subscription(:subscription), kg_unsubscribe(:subscription);
 CREATE TABLE published_orders (id text PRIMARY KEY, status text, callback_url text);

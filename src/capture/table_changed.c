@@ -39,7 +39,9 @@ what_of(Relation table)
 {
 	Oid			relid = RelationGetRelid(table);
 
-	if (relid == kgw_extension_relation("secret"))
+	if (relid == kgw_extension_relation("secret") ||
+		relid == kgw_extension_relation("signing_key") ||
+		relid == kgw_extension_relation("http_signature"))
 		return KGW_CHANGED_SECRETS;
 	if (relid == kgw_extension_relation("subscription"))
 		return KGW_CHANGED_SUBSCRIPTIONS;

@@ -52,3 +52,15 @@ kgw_clock_due(TimestampTz when, TimestampTz wall, KgwTicks now)
 		return KGW_OVERDUE;
 	return now + (when - wall);
 }
+
+/* The first whole Unix second that isn't before a time. */
+int64
+kgw_clock_second_of(TimestampTz when)
+{
+	if (TIMESTAMP_IS_NOEND(when))
+		return PG_INT64_MAX;
+	if (TIMESTAMP_IS_NOBEGIN(when))
+		return PG_INT64_MIN;
+	return (when + USECS_PER_SEC - 1) / USECS_PER_SEC +
+		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64) SECS_PER_DAY;
+}

@@ -23,6 +23,7 @@ typedef int64 KgwTicks;
 
 extern KgwTicks kgw_clock_ticks(void);
 extern int64 kgw_clock_unix(void);
+extern int64 kgw_clock_second_of(TimestampTz when);
 extern KgwTicks kgw_clock_due(TimestampTz when, TimestampTz wall, KgwTicks now);
 
 #endif							/* KGW_PG_CLOCK_H */

@@ -9,7 +9,7 @@
  * which sizes what the launcher starts.
  *
  * The settings with a little language of their own (schedule, networks, ports,
- * retention) are parsed in their check hooks, so that a bad value is refused at reload
+ * retention, source, proxy) are parsed in their check hooks, so that a bad value is refused at reload
  * and the good one stays in force; the parsed form travels as the hook's
  * "extra" and nobody ever parses one again.
  *
@@ -24,6 +24,8 @@
 #include <limits.h>
 
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "tcop/tcopprot.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -39,8 +41,10 @@ static char *allowed_networks_text;
 static char *allowed_ports_text;
 static char *log_retention_text;
 static char *org_id_text;
+static char *source_address_text;
+static char *proxy_text;
 
-/* What the three check hooks share: keep the parsed form, or say why not. */
+/* What the check hooks share: keep the parsed form, or say why not. */
 static bool
 accept_parsed(bool parsed, const char *problem, void *form, void **extra)
 {
@@ -109,12 +113,72 @@ assign_allowed_ports(const char *newval, void *extra)
 	kgw_settings.allowed_ports = extra;
 }
 
+static bool
+check_source_address(char **newval, void **extra, GucSource source)
+{
+	char		problem[128] = "";
+	KgwSource  *form = kgw_compat_guc_malloc(sizeof(KgwSource));
+
+	if (form == NULL)
+		return false;
+	return accept_parsed(kgw_egress_parse_source(*newval, form, problem, sizeof(problem)),
+						 problem, form, extra);
+}
+
+static void
+assign_source_address(const char *newval, void *extra)
+{
+	kgw_settings.source = extra;
+}
+
+/*
+ * A value with credentials in it is not quoted, by the message nor by the statement that
+ * the log would have below it.
+ */
+static bool
+refuse_credentials(void)
+{
+	static const char shown[] = "ALTER SYSTEM SET kgwebhook.proxy = ...";
+
+	if (MyBackendType == B_BACKEND)
+	{
+		debug_query_string = shown;
+		pgstat_report_activity(STATE_RUNNING, shown);
+	}
+	GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+	GUC_check_errmsg("invalid value for parameter \"kgwebhook.proxy\"");
+	GUC_check_errdetail("It has credentials in it, which the server's log would have too.");
+	GUC_check_errhint("Put user:password into the file of \"kgwebhook.proxy_credentials_file\".");
+	return false;
+}
+
+static bool
+check_proxy(char **newval, void **extra, GucSource source)
+{
+	char		problem[128] = "";
+	KgwProxy   *form;
+
+	if (kgw_egress_has_credentials(*newval))
+		return refuse_credentials();
+	form = kgw_compat_guc_malloc(sizeof(KgwProxy));
+	if (form == NULL)
+		return false;
+	return accept_parsed(kgw_egress_parse_proxy(*newval, form, problem, sizeof(problem)),
+						 problem, form, extra);
+}
+
+static void
+assign_proxy(const char *newval, void *extra)
+{
+	kgw_settings.proxy = extra;
+}
+
 /*
  * Only the form: a server must not refuse to start because of a file that can
  * be fixed while payments go on.
  */
 static bool
-check_key_file(char **newval, void **extra, GucSource source)
+check_private_file(char **newval, void **extra, GucSource source)
 {
 	if ((*newval)[0] == '\0' || is_absolute_path(*newval))
 		return true;
@@ -267,7 +331,29 @@ define_ssrf_filter(void)
 							   "File with the keys that signing secrets are encrypted with.",
 							   "Empty: they are kept in the clear.",
 							   &kgw_settings.key_file, "",
-							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_key_file, NULL, NULL);
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_private_file, NULL, NULL);
+}
+
+static void
+define_egress(void)
+{
+	DefineCustomStringVariable("kgwebhook.source_address",
+							   "Address or interface that requests leave from.",
+							   "One IPv4 and one IPv6 address may be given.  Empty: the kernel's choice.",
+							   &source_address_text, "",
+							   PGC_SIGHUP, 0,
+							   check_source_address, assign_source_address, NULL);
+	DefineCustomStringVariable("kgwebhook.proxy",
+							   "CONNECT proxy that all requests go through, as scheme://host:port.",
+							   "It is given host names unresolved, and has to judge where they lead.",
+							   &proxy_text, "",
+							   PGC_SIGHUP, 0,
+							   check_proxy, assign_proxy, NULL);
+	DefineCustomStringVariable("kgwebhook.proxy_credentials_file",
+							   "File with user:password for the proxy.",
+							   "Empty: it is sent none.",
+							   &kgw_settings.proxy_credentials_file, "",
+							   PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_private_file, NULL, NULL);
 }
 
 /*
@@ -303,6 +389,7 @@ kgw_guc_define(void)
 	define_limits();
 	define_retries();
 	define_ssrf_filter();
+	define_egress();
 	define_log();
 	MarkGUCPrefixReserved("kgwebhook");
 }

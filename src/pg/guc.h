@@ -11,6 +11,7 @@
 #define KGW_PG_GUC_H
 
 #include "datatype/timestamp.h"
+#include "pure/egress.h"
 #include "pure/ip_filter.h"
 #include "pure/retry_schedule.h"
 #include "pure/url.h"
@@ -48,6 +49,7 @@ typedef struct KgwSettings
 	bool		allow_http;
 	char	   *ca_file;		/* "" = the system's */
 	char	   *key_file;		/* "" = secrets are kept in the clear */
+	char	   *proxy_credentials_file; /* "" = the proxy wants none */
 	int			response_body_limit;	/* bytes */
 	int			send_when;		/* a KgwSendWhen */
 
@@ -56,6 +58,8 @@ typedef struct KgwSettings
 	KgwNetworks *allowed_networks;
 	KgwPorts   *allowed_ports;
 	KgwRetention *log_retention;
+	KgwSource  *source;
+	KgwProxy   *proxy;
 } KgwSettings;
 
 extern KgwSettings kgw_settings;

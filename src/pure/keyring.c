@@ -17,6 +17,7 @@
  */
 #include "pure/keyring.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 bool
@@ -25,24 +26,46 @@ kgw_keyring_retired(const KgwKeyring *keyring, int64_t now)
 	return keyring->next != NULL && now >= keyring->activates_at && now >= keyring->retires_at;
 }
 
+bool
+kgw_keyring_key_retired(const KgwKeyring *keyring, int64_t now)
+{
+	return keyring->next_key != NULL && now >= keyring->key_activates_at &&
+		now >= keyring->key_retires_at;
+}
+
 int
 kgw_keyring_signers(const KgwKeyring *keyring, int64_t now, KgwSigner *signers[KGW_KEYRING_MAX])
 {
+	bool		active = keyring->next != NULL && now >= keyring->activates_at;
+
 	if (keyring->current == NULL)
 		return 0;
-	if (keyring->next == NULL)
+	signers[0] = active ? keyring->next : keyring->current;
+	signers[1] = active ? keyring->current : keyring->next;
+	return signers[1] == NULL || kgw_keyring_retired(keyring, now) ? 1 : 2;
+}
+
+int
+kgw_keyring_keys(const KgwKeyring *keyring, int64_t now, KgwSigningKey *keys[KGW_KEYRING_MAX])
+{
+	bool		active = keyring->next_key != NULL && now >= keyring->key_activates_at;
+
+	if (keyring->key == NULL)
+		return 0;
+	keys[0] = active ? keyring->next_key : keyring->key;
+	keys[1] = active ? keyring->key : keyring->next_key;
+	return keys[1] == NULL || kgw_keyring_key_retired(keyring, now) ? 1 : 2;
+}
+
+bool
+kgw_keyring_signs_http(const KgwKeyring *keyring, int64_t subscription_id)
+{
+	for (int i = 0; i < keyring->http_signed_count; i++)
 	{
-		signers[0] = keyring->current;
-		return 1;
+		if (keyring->http_signed[i] == subscription_id)
+			return true;
 	}
-	if (kgw_keyring_retired(keyring, now))
-	{
-		signers[0] = keyring->next;
-		return 1;
-	}
-	signers[0] = now < keyring->activates_at ? keyring->current : keyring->next;
-	signers[1] = now < keyring->activates_at ? keyring->next : keyring->current;
-	return 2;
+	return false;
 }
 
 void
@@ -50,5 +73,8 @@ kgw_keyring_clear(KgwKeyring *keyring)
 {
 	kgw_signature_signer_free(keyring->current);
 	kgw_signature_signer_free(keyring->next);
+	kgw_signing_key_free(keyring->key);
+	kgw_signing_key_free(keyring->next_key);
+	free(keyring->http_signed);
 	memset(keyring, 0, sizeof(*keyring));
 }

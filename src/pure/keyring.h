@@ -10,6 +10,10 @@
  *	  until retires_at		the new one signs the body, both sign the header
  *	  from then on			the new one signs both
  *
+ * An organization may have a signing key besides, whose signatures need no shared
+ * secret.  Its rotation goes by the same phases, at times of its own, and it signs the
+ * header only.
+ *
  * The second is that of the attempt's stamp, so anyone who sees a request can tell
  * which phase it was made in.
  *
@@ -20,6 +24,7 @@
 #ifndef KGW_PURE_KEYRING_H
 #define KGW_PURE_KEYRING_H
 
+#include "pure/ed25519/signing_key.h"
 #include "pure/signature.h"
 
 /* Signatures that a header can have. */
@@ -32,6 +37,13 @@ typedef struct KgwKeyring
 	KgwSigner  *next;			/* what takes its place, or NULL */
 	int64_t		activates_at;	/* Unix second from which next signs the body */
 	int64_t		retires_at;		/* Unix second from which current signs nothing */
+	KgwSigningKey *key;			/* or NULL: there is none */
+	KgwSigningKey *next_key;	/* what takes its place, or NULL */
+	int64_t		key_activates_at;	/* Unix second from which next_key comes first */
+	int64_t		key_retires_at; /* Unix second from which key signs nothing */
+	int64_t    *http_signed;	/* subscriptions whose requests are signed by RFC 9421 as well, and 0
+								 * for own URLs; malloc'd */
+	int			http_signed_count;
 } KgwKeyring;
 
 /*
@@ -42,10 +54,26 @@ typedef struct KgwKeyring
 extern int	kgw_keyring_signers(const KgwKeyring *keyring, int64_t now,
 								KgwSigner *signers[KGW_KEYRING_MAX]);
 
-/* Whether the old one has retired by then and only the next one is left. */
+/*
+ * The same of signing keys: all of them sign the header, and where one is to be named
+ * it is the first.  None when the organization has no key.
+ */
+extern int	kgw_keyring_keys(const KgwKeyring *keyring, int64_t now,
+							 KgwSigningKey *keys[KGW_KEYRING_MAX]);
+
+/* Whether the old secret has retired by then and only the next one is left. */
 extern bool kgw_keyring_retired(const KgwKeyring *keyring, int64_t now);
 
-/* Frees the signers and wipes their keys; the keyring is empty afterwards. */
+/* The same of the old signing key. */
+extern bool kgw_keyring_key_retired(const KgwKeyring *keyring, int64_t now);
+
+/*
+ * Whether a request is to be signed by RFC 9421 as well: of that subscription, or, by 0, to an
+ * object's own URL.
+ */
+extern bool kgw_keyring_signs_http(const KgwKeyring *keyring, int64_t subscription_id);
+
+/* Frees signers and signing keys and wipes what they hold; the keyring is empty afterwards. */
 extern void kgw_keyring_clear(KgwKeyring *keyring);
 
 #endif							/* KGW_PURE_KEYRING_H */

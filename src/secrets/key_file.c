@@ -3,11 +3,8 @@
  * key_file.c
  *	  The file of kgwebhook.key_file: the keys that secrets are encrypted with.
  *
- * What is encrypted at rest is worth as much as the distance of its key.  So
- * this file refuses a key that others can read, that another user could replace,
- * or that lies in the data directory, where each backup would put it beside
- * what it locks; and it says which of these it was.  What is judged is the file
- * that was opened, not its name.
+ * What is encrypted at rest is worth as much as the distance of its key: see
+ * private_file.c for what is refused.
  *
  * The file is read again whenever a key is needed, which is once an organization
  * and worker, and the key is wiped after use: nothing here outlives a call.
@@ -20,15 +17,9 @@
  */
 #include "postgres.h"
 
-#include <fcntl.h>
-#include <limits.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "miscadmin.h"
-
 #include "pg/guc.h"
 #include "secrets/key_file.h"
+#include "secrets/private_file.h"
 
 /* Longest file that is read: all keys at their longest, and some comments. */
 #define FILE_MAX_BYTES 8192
@@ -38,68 +29,6 @@ bool
 kgw_key_file_set(void)
 {
 	return kgw_settings.key_file != NULL && kgw_settings.key_file[0] != '\0';
-}
-
-/* Whether a file that is open as fd lies below a directory, links resolved. */
-static bool
-is_below(const char *path, const struct stat *file, const char *directory)
-{
-	char		file_path[PATH_MAX];
-	char		directory_path[PATH_MAX];
-	struct stat resolved;
-	size_t		len;
-
-	/* what can't be judged is treated as if it were there */
-	if (realpath(path, file_path) == NULL || realpath(directory, directory_path) == NULL ||
-		stat(file_path, &resolved) != 0 ||
-		resolved.st_dev != file->st_dev || resolved.st_ino != file->st_ino)
-		return true;
-	len = strlen(directory_path);
-	return strncmp(file_path, directory_path, len) == 0 && file_path[len] == '/';
-}
-
-/* What is wrong with the open file, as a sentence, or NULL. */
-static const char *
-find_permission_fault(const char *path, int fd)
-{
-	struct stat file;
-
-	if (fstat(fd, &file) != 0)
-		return psprintf("It cannot be looked at: %s.", strerror(errno));
-	if (!S_ISREG(file.st_mode))
-		return "It is not an ordinary file.";
-	if (file.st_uid != geteuid())
-		return "It belongs to another user than the server's.";
-	if ((file.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-		return psprintf("Its permissions are %04o: others than its owner can get at it.",
-						(unsigned) (file.st_mode & 07777));
-	if (file.st_size > FILE_MAX_BYTES)
-		return psprintf("It is longer than %d bytes.", FILE_MAX_BYTES);
-	if (is_below(path, &file, DataDir))
-		return "It lies in the data directory, where backups would have it beside what it encrypts.";
-	return NULL;
-}
-
-/* Read the file into the buffer.  A sentence on what went wrong, or NULL. */
-static const char *
-read_file(const char *path, char buffer[FILE_MAX_BYTES], size_t *len)
-{
-	int			fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	const char *fault;
-	ssize_t		got = 0;
-
-	*len = 0;
-	if (fd < 0)
-		return errno == ELOOP ? "It is a symbolic link." :
-			psprintf("It cannot be opened: %s.", strerror(errno));
-	fault = find_permission_fault(path, fd);
-	while (fault == NULL && *len < FILE_MAX_BYTES &&
-		   (got = read(fd, buffer + *len, FILE_MAX_BYTES - *len)) > 0)
-		*len += got;
-	if (got < 0)
-		fault = psprintf("It cannot be read: %s.", strerror(errno));
-	close(fd);
-	return fault;
 }
 
 /* Take a line; a sentence on what is wrong with it, or NULL. */
@@ -156,7 +85,7 @@ kgw_key_file_read(KgwKeys *keys)
 	const char *fault;
 
 	keys->count = 0;
-	fault = read_file(kgw_settings.key_file, buffer, &len);
+	fault = kgw_private_file_read(kgw_settings.key_file, buffer, sizeof(buffer), &len);
 	if (fault == NULL)
 		fault = parse_keys(keys, buffer, len);
 	explicit_bzero(buffer, sizeof(buffer));

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * secret_cache.c
- *	  The signing secrets of organizations.
+ *	  The signing secrets of organizations, and their signing keys.
  *
  * A worker keeps a keyring for each organization it has lately sent for; the
  * text of a secret is wiped as soon as its signer has been made.  That an
@@ -41,6 +41,7 @@
 #include "pure/limits.h"
 #include "secrets/encryption.h"
 #include "secrets/secret_cache.h"
+#include "secrets/signing_keys.h"
 #include "shmem/counters.h"
 
 /* Organizations and subscriptions remembered at a time; past that, all are forgotten. */
@@ -91,20 +92,6 @@ make_signer(text *org_id, Datum secret, bool encrypted)
 	return signer;
 }
 
-/* The first whole Unix second that isn't before a time. */
-static int64_t
-second_of(Datum value)
-{
-	TimestampTz when = DatumGetTimestampTz(value);
-
-	if (TIMESTAMP_IS_NOEND(when))
-		return INT64_MAX;
-	if (TIMESTAMP_IS_NOBEGIN(when))
-		return INT64_MIN;
-	return (when + USECS_PER_SEC - 1) / USECS_PER_SEC +
-		(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (int64_t) SECS_PER_DAY;
-}
-
 static void
 fill_keyring(text *org_id, HeapTuple row, TupleDesc desc, KgwKeyring *keyring)
 {
@@ -117,8 +104,8 @@ fill_keyring(text *org_id, HeapTuple row, TupleDesc desc, KgwKeyring *keyring)
 	encrypted = DatumGetBool(values[ENCRYPTED]);
 	if (!nulls[NEXT_SECRET])
 	{
-		keyring->activates_at = nulls[ACTIVATES_AT] ? INT64_MAX : second_of(values[ACTIVATES_AT]);
-		keyring->retires_at = nulls[RETIRES_AT] ? INT64_MAX : second_of(values[RETIRES_AT]);
+		keyring->activates_at = nulls[ACTIVATES_AT] ? INT64_MAX : kgw_clock_second_of(DatumGetTimestampTz(values[ACTIVATES_AT]));
+		keyring->retires_at = nulls[RETIRES_AT] ? INT64_MAX : kgw_clock_second_of(DatumGetTimestampTz(values[RETIRES_AT]));
 		keyring->next = make_signer(org_id, values[NEXT_SECRET], encrypted);
 	}
 	if (!kgw_keyring_retired(keyring, kgw_clock_unix()))
@@ -148,6 +135,7 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 {
 	Oid			types[] = {TEXTOID, INT8OID, INT8OID};
 	Datum		args[3];
+	SPITupleTable *table;
 	bool		found;
 
 	memset(keyring, 0, sizeof(*keyring));
@@ -160,7 +148,8 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 							  " ORDER BY subscription_id DESC",
 							  3, types, args, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
-	found = SPI_processed > 0;
+	table = SPI_tuptable;
+	found = table->numvals > 0;
 	if (!found)
 		keyring->fault = no_secret;
 	else
@@ -168,12 +157,13 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 		/* also when the process ends within: a core dump shall not have it */
 		PG_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 		{
-			fill_keyring(DatumGetTextPP(args[0]), SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-						 keyring);
+			fill_keyring(DatumGetTextPP(args[0]), table->vals[0], table->tupdesc, keyring);
+			if (kgw_signing_keys_load(args[0], keyring))
+				retired = true;
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 	}
-	SPI_freetuptable(SPI_tuptable);
+	SPI_freetuptable(table);
 	return found;
 }
 
@@ -276,7 +266,8 @@ kgw_secret_cache_known(const char *org_id, int64 subscription_id)
 		entry = find_holder(org_id, subscription_id, HASH_FIND, NULL);
 	if (entry != NULL && !entry->has_own)
 		entry = find_holder(org_id, 0, HASH_FIND, NULL);
-	if (entry == NULL || kgw_keyring_retired(&entry->keyring, kgw_clock_unix()))
+	if (entry == NULL || kgw_keyring_retired(&entry->keyring, kgw_clock_unix()) ||
+		kgw_keyring_key_retired(&entry->keyring, kgw_clock_unix()))
 		return NULL;
 	return &entry->keyring;
 }

@@ -3,7 +3,7 @@
  * secret_maintenance.c
  *	  Keeping the table of secrets in order.
  *
- * Two things happen to secrets without anyone's asking: the old one of a
+ * Two things happen to secrets and signing keys without anyone's asking: the old one of a
  * rotation that has ended is taken out, and once kgwebhook.key_file is set,
  * what is still in the clear is encrypted.  The worker does both when it starts
  * over from the tables, so at a reload, and the first also at the time itself:
@@ -165,7 +165,74 @@ tidy_row(KgwPass pass, KgwCustody *row)
 		write_secret(row);
 }
 
-/* Make a pass over the rows that it is about; how many were changed. */
+static const char *const key_queries[] = {
+	[PASS_CLEAR] = " WHERE NOT encrypted FOR UPDATE SKIP LOCKED",
+	[PASS_ALL] = " FOR UPDATE"
+};
+
+/* Take out signing keys that have retired. */
+static void
+remove_retired_keys(TimestampTz now)
+{
+	Oid			types[] = {TIMESTAMPTZOID};
+	Datum		args[1];
+
+	args[0] = TimestampTzGetDatum(now);
+	if (SPI_execute_with_args("DELETE FROM kgwebhook.signing_key WHERE key_id OPERATOR(pg_catalog.=) ANY"
+							  " (ARRAY(SELECT key_id FROM kgwebhook.signing_key"
+							  " WHERE retires_at OPERATOR(pg_catalog.<=) $1 FOR UPDATE SKIP LOCKED))",
+							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not write kgwebhook.signing_key");
+}
+
+/* Write a private key that has just been encrypted. */
+static void
+write_key(Datum key_id, text *private_key)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		args[2];
+
+	args[0] = key_id;
+	args[1] = PointerGetDatum(private_key);
+	if (SPI_execute_with_args("UPDATE kgwebhook.signing_key SET private_key = $2, encrypted = true"
+							  " WHERE key_id OPERATOR(pg_catalog.=) $1",
+							  2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write kgwebhook.signing_key");
+}
+
+/* Encrypt the signing keys that a pass is about; how many were changed. */
+static int64
+encrypt_keys(KgwPass pass)
+{
+	SPITupleTable *table;
+	int64		changed = 0;
+
+	if (SPI_execute(psprintf("SELECT key_id, org_id, private_key, encrypted"
+							 " FROM kgwebhook.signing_key%s", key_queries[pass]),
+					false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.signing_key");
+	table = SPI_tuptable;
+	for (uint64 i = 0; i < table->numvals; i++)
+	{
+		HeapTuple	tuple = table->vals[i];
+		bool		isnull;
+		KgwCustody	row = {.org_id = text_column(tuple, table->tupdesc, 2)};
+		text	   *kept;
+
+		row.encrypted = DatumGetBool(SPI_getbinval(tuple, table->tupdesc, 4, &isnull));
+		kept = encrypt(&row, text_column(tuple, table->tupdesc, 3));
+		if (row.changed)
+			write_key(SPI_getbinval(tuple, table->tupdesc, 1, &isnull), kept);
+		changed += row.changed;
+	}
+	SPI_freetuptable(table);
+	return changed;
+}
+
+/*
+ * Make a pass over the rows that it is about; how many were changed, except signing keys
+ * that were taken out.
+ */
 static int64
 make_pass(KgwPass pass)
 {
@@ -195,12 +262,15 @@ make_pass(KgwPass pass)
 		changed += row.changed;
 	}
 	SPI_freetuptable(table);
+	if (pass != PASS_RETIRED)
+		return changed + encrypt_keys(pass);
+	remove_retired_keys(now * USECS_PER_SEC);
 	return changed;
 }
 
 /*
  * Encrypt everything by the first key of the key file, which must be set.
- * Returns how many organizations' secrets were not yet.  Needs SPI to be
+ * Returns how many organizations' secrets and signing keys were not yet.  Needs SPI to be
  * connected, and rights on kgwebhook.secret.
  */
 int64
@@ -218,9 +288,11 @@ next_retirement(void)
 	Datum		when;
 	bool		isnull;
 
-	if (SPI_execute("SELECT pg_catalog.min(GREATEST(retires_at, activates_at))"
+	if (SPI_execute("SELECT pg_catalog.min(r.at) FROM (SELECT GREATEST(retires_at, activates_at)"
 					" FROM kgwebhook.secret"
-					" WHERE retires_at IS NOT NULL AND activates_at IS NOT NULL",
+					" WHERE retires_at IS NOT NULL AND activates_at IS NOT NULL"
+					" UNION ALL SELECT retires_at FROM kgwebhook.signing_key"
+					" WHERE retires_at IS NOT NULL) r (at)",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
 	when = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);

@@ -24,6 +24,7 @@
 
 #include "pg/guc.h"
 #include "pg/jsonb_canonical.h"
+#include "pure/ed25519/http_signature.h"
 #include "pure/retry_schedule.h"
 #include "pure/url.h"
 #include "send/attempt.h"
@@ -113,11 +114,38 @@ format_header(char line[KGW_HEADER_SIZE], const char *name, const char *value)
 	*at = '\0';
 }
 
-/* The header with a signature of each signer, space separated. */
+/* Append a signature of each of the keyring's keys, if it has any. */
 static bool
-sign_header(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count, int64 now)
+sign_header_by_keys(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyring *keyring,
+					int64 now, char *at)
+{
+	KgwSigningKey *keys[KGW_KEYRING_MAX];
+	int			count = keyring != NULL ? kgw_keyring_keys(keyring, now, keys) : 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		*at++ = ' ';
+		if (!kgw_signing_key_header(keys[i], row->webhook_id, now, attempt->body,
+									attempt->body_len, at))
+			return false;
+		at += KGW_SIGNING_KEY_HEADER_SIZE - 1;
+	}
+	return true;
+}
+
+/*
+ * The header with a signature of each signer, then of each of the keyring's keys, space
+ * separated.  keys may be NULL.
+ */
+static bool
+sign_header(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
+			const KgwKeyring *keys, int64 now)
 {
 	char	   *at = begin_header(attempt->headers[2], "webhook-signature");
+
+	StaticAssertStmt(sizeof("webhook-signature: ") + KGW_KEYRING_MAX *
+					 (KGW_SIGNATURE_HEADER_SIZE + KGW_SIGNING_KEY_HEADER_SIZE) <= KGW_HEADER_SIZE,
+					 "all signatures fit into the header");
 
 	for (int i = 0; i < count; i++)
 	{
@@ -128,15 +156,38 @@ sign_header(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, in
 			return false;
 		at += KGW_SIGNATURE_HEADER_SIZE - 1;
 	}
+	return sign_header_by_keys(attempt, row, keys, now, at);
+}
+
+/* The three headers of RFC 9421 and 9530, where they are wanted; else none. */
+static bool
+sign_http(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyring *keyring, int64 now)
+{
+	KgwSigningKey *keys[KGW_KEYRING_MAX];
+	KgwHttpSignature lines;
+
+	StaticAssertStmt(KGW_HTTP_SIGNATURE_LINE <= KGW_HEADER_SIZE, "each line fits into a header's");
+	for (int i = 5; i < 8; i++)
+		attempt->headers[i][0] = '\0';
+	if (keyring == NULL || !kgw_keyring_signs_http(keyring, row->subscription_id) ||
+		kgw_keyring_keys(keyring, now, keys) == 0)
+		return true;
+	if (!kgw_http_signature_make(keys[0], row->url, row->webhook_id, now, attempt->body,
+								 attempt->body_len, &lines))
+		return false;
+	strlcpy(attempt->headers[5], lines.content_digest, KGW_HEADER_SIZE);
+	strlcpy(attempt->headers[6], lines.signature_input, KGW_HEADER_SIZE);
+	strlcpy(attempt->headers[7], lines.signature, KGW_HEADER_SIZE);
 	return true;
 }
 
 static bool
-make_headers(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count, int64 now)
+make_headers(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
+			 const KgwKeyring *keys, int64 now)
 {
 	char	   *id = begin_header(attempt->headers[0], "webhook-id");
 
-	if (!sign_header(attempt, row, signers, count, now))
+	if (!sign_header(attempt, row, signers, count, keys, now) || !sign_http(attempt, row, keys, now))
 		return false;
 	strlcpy(id, row->webhook_id, attempt->headers[0] + KGW_HEADER_SIZE - id);
 	pg_lltoa(now, begin_header(attempt->headers[1], "webhook-timestamp"));
@@ -213,12 +264,12 @@ begin_attempt(KgwAttempt *attempt, const KgwDelivery *row)
 
 /*
  * Stamp an attempt with that Unix second, and have these sign it: the first one the body,
- * all of them the header.  False, as of kgw_attempt_prepare(), also where there
+ * all of them the header, and the keyring's keys, too, unless that is NULL.  False, as of kgw_attempt_prepare(), also where there
  * is none, for the reason given.
  */
 bool
 kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
-					   int64 now, const char *unsigned_why)
+					   const KgwKeyring *keys, int64 now, const char *unsigned_why)
 {
 	const char *fault = find_row_fault(row);
 
@@ -233,7 +284,7 @@ kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **
 	}
 	else if (make_body(attempt, row, signers[0], now))
 	{
-		if (make_headers(attempt, row, signers, count, now))
+		if (make_headers(attempt, row, signers, count, keys, now))
 			return true;
 		make_invalid(attempt, "the payload could not be signed");
 	}
@@ -252,7 +303,7 @@ kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyrin
 	KgwSigner  *signers[KGW_KEYRING_MAX];
 	int			count = kgw_keyring_signers(keyring, now, signers);
 
-	return kgw_attempt_prepare_as(attempt, row, signers, count, now, keyring->fault);
+	return kgw_attempt_prepare_as(attempt, row, signers, count, keyring, now, keyring->fault);
 }
 
 /* The request of a prepared attempt; it points into attempt and row. */
@@ -265,7 +316,7 @@ kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *row, KgwReques
 	request->body_len = attempt->body_len;
 	request->fresh = false;
 	memset(request->headers, 0, sizeof(request->headers));
-	for (size_t i = 0; i < lengthof(attempt->headers); i++)
+	for (size_t i = 0; i < lengthof(attempt->headers) && attempt->headers[i][0] != '\0'; i++)
 		request->headers[i] = attempt->headers[i];
 }
 

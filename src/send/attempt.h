@@ -17,7 +17,10 @@
 #include "queue/delivery.h"
 #include "send/http_client.h"
 
-/* How long a header line of ours can get; longer event names are cut. */
+/*
+ * How long a header line of ours can get: two signatures by secrets and two by keys.  Longer
+ * event names are cut.
+ */
 #define KGW_HEADER_SIZE 320
 
 /*
@@ -34,7 +37,7 @@ typedef struct KgwAttempt
 	TimestampTz started_at;
 	char	   *body;			/* as sent; NULL when it could not be made */
 	size_t		body_len;
-	char		headers[5][KGW_HEADER_SIZE];
+	char		headers[8][KGW_HEADER_SIZE];	/* the last three may be empty */
 
 	KgwOutcome	outcome;
 	bool		give_up;		/* trying again is of no use */
@@ -54,7 +57,8 @@ typedef struct KgwAttempt
 extern bool kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row,
 								const KgwKeyring *keyring);
 extern bool kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers,
-								   int count, int64 now, const char *unsigned_why);
+								   int count, const KgwKeyring *keys, int64 now,
+								   const char *unsigned_why);
 extern void kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *row, KgwRequest *request);
 extern void kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response);
 extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);

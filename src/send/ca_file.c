@@ -24,7 +24,6 @@
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -130,9 +129,17 @@ kgw_ca_file_look(void)
 				 errhint("Set \"kgwebhook.ca_file\" to a file that the server may read and reload the configuration.")));
 }
 
-/* The file's name as of the last look, as libcurl is to be told; "" is none. */
-const char *
-kgw_ca_file_path(void)
+/*
+ * Have a handle believe the authorities as of the last look; the options are libcurl's
+ * for a file and a folder of them.  Nothing but the file is believed where one is set, for
+ * that is what who sets it means.  libcurl has a folder by default as well, and what is in
+ * there would vouch beside the file.
+ */
+void
+kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder)
 {
-	return spelled;
+	if (spelled[0] != '\0')
+		curl_easy_setopt(easy, file, spelled);
+	if (kgw_settings.ca_file[0] != '\0')
+		curl_easy_setopt(easy, folder, NULL);
 }

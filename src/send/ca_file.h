@@ -10,7 +10,9 @@
 #ifndef KGW_SEND_CA_FILE_H
 #define KGW_SEND_CA_FILE_H
 
+#include <curl/curl.h>
+
 extern void kgw_ca_file_look(void);
-extern const char *kgw_ca_file_path(void);
+extern void kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder);
 
 #endif							/* KGW_SEND_CA_FILE_H */

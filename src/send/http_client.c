@@ -11,7 +11,8 @@
  * with thousands in one, a request took four times the CPU that it takes with
  * some hundreds (bench/README.md).
  *
- * When the number in flight is changed, so is the number of handles.  The old
+ * When the number in flight is changed, so is the number of handles; and when
+ * requests are to leave in another way, no connection of the old one may be kept.  The old
  * ones are retired: they get no more requests, and are freed when they have none.
  *
  * Transfers are kept for the next request, of whatever handle.
@@ -38,6 +39,7 @@
 
 #include "common/hashfn.h"
 
+#include "send/egress.h"
 #include "send/http_client.h"
 #include "send/http_multi.h"
 #include "send/http_request.h"
@@ -58,6 +60,7 @@ struct KgwHttp
 	KgwMulti   *multis[HANDLES];	/* of which requests have one by their destination */
 	int			multi_count;
 	KgwTlsSessions *sessions;
+	uint32		egress;			/* the revision of the multi handles' connections */
 	dlist_head	all;			/* KgwMulti, the retired ones, too */
 	dlist_head	called;			/* KgwMulti that may have finished transfers */
 	dlist_head	used;			/* transfers in flight */
@@ -157,11 +160,12 @@ kgw_http_client_limit(KgwHttp *http, int in_flight, int idle)
 {
 	int			count = Min((in_flight + HANDLE_SHARE - 1) / HANDLE_SHARE, HANDLES);
 
-	if (count != http->multi_count)
+	if (count != http->multi_count || http->egress != kgw_egress_revision())
 	{
 		for (int i = 0; i < http->multi_count; i++)
 			kgw_http_multi_keep(http->multis[i], 0);
 		add_multis(http, count);
+		http->egress = kgw_egress_revision();
 		free_retired(http);
 	}
 	for (int i = 0; i < count; i++)

@@ -153,6 +153,57 @@ broken_off(const KgwHttpRequest *transfer)
 	return wants_certificate(transfer) ? needs_certificate : "the connection broke";
 }
 
+/* What the proxy answered instead of a tunnel. */
+static const char *
+proxy_refused(long status)
+{
+	switch (status)
+	{
+		case 407:
+			return "kgwebhook.proxy requires credentials, or refuses those that it was sent";
+		case 502:
+		case 503:
+		case 504:
+			return "kgwebhook.proxy could not connect to the host";
+		default:
+			return "kgwebhook.proxy refused to connect to the host";
+	}
+}
+
+/* Why there is no tunnel through the proxy; NULL when there is one. */
+static const char *
+no_tunnel(const KgwHttpRequest *transfer, CURLcode code)
+{
+	long		status = 0;
+
+	if (!transfer->proxied || transfer->sent)
+		return NULL;
+	curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+	if (status >= 200 && status <= 299)
+		return NULL;
+	if (status != 0)
+		return proxy_refused(status);
+	switch (code)
+	{
+		case CURLE_COULDNT_RESOLVE_PROXY:
+			return "the name of kgwebhook.proxy could not be resolved";
+		case CURLE_COULDNT_CONNECT:
+			return "no connection to kgwebhook.proxy could be made";
+		case CURLE_PEER_FAILED_VERIFICATION:
+			return "the certificate of kgwebhook.proxy could not be verified";
+		case CURLE_SSL_CONNECT_ERROR:
+			return "the TLS handshake with kgwebhook.proxy failed";
+		case CURLE_OPERATION_TIMEDOUT:
+			return transfer->connected ? "kgwebhook.proxy did not connect to the host in time" :
+				"no connection to kgwebhook.proxy was made in time";
+		case CURLE_OUT_OF_MEMORY:
+		case CURLE_SSL_CACERT_BADFILE:
+			return NULL;
+		default:
+			return "kgwebhook.proxy broke the connection off before there was a tunnel";
+	}
+}
+
 /*
  * A static text for a transfer that ended with "code" and without an answer.
  * Good for the eyes of the URL's author.
@@ -160,14 +211,22 @@ broken_off(const KgwHttpRequest *transfer)
 const char *
 kgw_http_error_text(const KgwHttpRequest *transfer, CURLcode code)
 {
+	const char *tunnel;
+
 	if (transfer->blocked != NULL)
-		return "the host's address is not allowed";
+		return transfer->proxied && transfer->forbidden == NULL ?
+			"the address of kgwebhook.proxy is not allowed" : "the host's address is not allowed";
+	if (transfer->fault != NULL)
+		return transfer->fault;
 	if (transfer->resent || transfer->dropped)
 		return "the kept-alive connection was closed before an answer came";
 	if (transfer->too_long)
 		return "the answer's headers are too long";
 	if (transfer->garbled)
 		return not_http(transfer);
+	tunnel = no_tunnel(transfer, code);
+	if (tunnel != NULL)
+		return tunnel;
 	switch (code)
 	{
 		case CURLE_OK:

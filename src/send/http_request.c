@@ -5,7 +5,7 @@
  *
  * Here is what we tell libcurl about a request; what we accept from a receiver
  * is in http_response.c.  Nothing of libcurl's helpfulness is wanted: no redirect,
- * proxy, netrc, cookie, alternative service, content decoding or HTTP/0.9; a
+ * proxy of the environment's, netrc, cookie, alternative service, content decoding or HTTP/0.9; a
  * request goes where its URL says, once.
  *
  * The SSRF filter judges the resolved address when a socket is opened and
@@ -44,6 +44,7 @@
 #include "pure/ip_filter.h"
 #include "send/ca_file.h"
 #include "send/connection.h"
+#include "send/egress.h"
 #include "send/http_error.h"
 #include "send/http_request.h"
 #include "send/http_request_state.h"
@@ -73,35 +74,13 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
  */
 #define BODY_TAKEN (16 * 1024)
 
-/* How long this host's own addresses are believed, microseconds. */
-#define INTERFACES_AGE 1000000
-
-/* This host's addresses, or NULL when they can't be told. */
-static const KgwNetworks *
-own_addresses(void)
-{
-	static KgwNetworks own;
-	static bool known;
-	static KgwTicks read_at;
-	KgwTicks	now = kgw_clock_ticks();
-
-	if (read_at == 0 || now - read_at > INTERFACES_AGE)
-	{
-		known = kgw_local_addresses_list(&own);
-		read_at = now;
-	}
-	return known ? &own : NULL;
-}
-
 /* Why a connection to this address is refused, or NULL. */
 static const char *
-check_address(const struct sockaddr *address, socklen_t len)
+judge(const KgwHttpRequest *transfer, const struct sockaddr *address, size_t len)
 {
-	const KgwNetworks *own = own_addresses();
-
-	if (own == NULL)
-		return "this host's own addresses are not known";
-	return kgw_ip_filter_judge(address, len, kgw_settings.allowed_networks, own);
+	if (transfer->forbidden != NULL)
+		return transfer->forbidden;
+	return kgw_local_addresses_judge(address, len);
 }
 
 static int
@@ -113,12 +92,36 @@ before_lookup(void *resolver, void *reserved, void *arg)
 	return 0;
 }
 
+/* A socket that leaves from where it should. */
+static curl_socket_t
+make_socket(KgwHttpRequest *transfer, const struct curl_sockaddr *address)
+{
+	int			fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	const char *fault;
+
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	fault = kgw_egress_fault();
+	if (fault == NULL)
+		fault = kgw_egress_bind(fd, address->family);
+	if (fault != NULL || !kgw_connection_opened(fd))
+	{
+		if (!transfer->opened)
+			transfer->fault = fault;
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
+	transfer->opened = true;
+	transfer->connected = false;
+	transfer->fault = NULL;
+	return fd;
+}
+
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	KgwHttpRequest *transfer = arg;
-	const char *reason = check_address(&address->addr, address->addrlen);
-	curl_socket_t fd;
+	const char *reason = judge(transfer, &address->addr, address->addrlen);
 
 	transfer->resolving = false;
 	if (transfer->sent)
@@ -135,16 +138,8 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 			transfer->blocked = reason;
 		return CURL_SOCKET_BAD;
 	}
-	transfer->opened = true;
-	transfer->connected = false;
 	transfer->blocked = NULL;
-	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-	if (fd != CURL_SOCKET_BAD && !kgw_connection_opened(fd))
-	{
-		close(fd);
-		return CURL_SOCKET_BAD;
-	}
-	return fd;
+	return make_socket(transfer, address);
 }
 
 /* Look at the kept connection between these; false when it is not fit. */
@@ -179,7 +174,7 @@ before_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int 
 	if (!kgw_ip_filter_parse_address(remote_ip, &address, &len))
 		transfer->blocked = "address can't be read";
 	else
-		transfer->blocked = check_address((struct sockaddr *) &address, len);
+		transfer->blocked = judge(transfer, (struct sockaddr *) &address, len);
 	if (transfer->blocked != NULL)
 		return CURL_PREREQFUNC_ABORT;
 	if (!transfer->opened && !take_kept(transfer, (struct sockaddr *) &address,
@@ -205,8 +200,6 @@ set_manners(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "kgwebhook/" KGW_VERSION);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
 	curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
@@ -257,6 +250,8 @@ kgw_http_request_new(curl_closesocket_callback on_close)
 		return NULL;
 	}
 	set_manners(transfer->easy);
+	kgw_egress_set_proxy(transfer->easy);
+	transfer->egress = kgw_egress_revision();
 	set_callbacks(transfer, on_close);
 	return transfer;
 }
@@ -375,6 +370,18 @@ reserve_body(KgwHttpRequest *transfer)
 	return transfer->body != NULL;
 }
 
+/* Through which proxy it goes, and whom it trusts, by the settings of the moment. */
+static void
+set_way(KgwHttpRequest *transfer, const KgwRequest *request)
+{
+	transfer->proxied = kgw_egress_proxied();
+	transfer->forbidden = transfer->proxied ? kgw_egress_judge(request->url) : NULL;
+	if (transfer->proxied || transfer->egress != kgw_egress_revision())
+		kgw_egress_set_proxy(transfer->easy);
+	transfer->egress = kgw_egress_revision();
+	kgw_ca_file_trust(transfer->easy, CURLOPT_CAINFO, CURLOPT_CAPATH);
+}
+
 /*
  * Make the transfer ready for this request, by the settings of the moment.
  * False when there is no memory.
@@ -392,6 +399,7 @@ kgw_http_request_prepare(KgwHttpRequest *transfer, const KgwRequest *request)
 	transfer->sent = false;
 	transfer->speech = KGW_SPEAKS_ANY;
 	transfer->blocked = NULL;
+	transfer->fault = NULL;
 	transfer->unfit = false;
 	transfer->resent = false;
 	transfer->dropped = false;
@@ -413,8 +421,7 @@ kgw_http_request_prepare(KgwHttpRequest *transfer, const KgwRequest *request)
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) kgw_settings.request_timeout);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) kgw_settings.connect_timeout);
-	if (kgw_ca_file_path()[0] != '\0')
-		curl_easy_setopt(easy, CURLOPT_CAINFO, kgw_ca_file_path());
+	set_way(transfer, request);
 	set_headers(transfer, request);
 	return reserve_body(transfer) && set_url(transfer, request->url);
 }
@@ -448,8 +455,9 @@ transport_of(const KgwHttpRequest *transfer, CURLcode code)
 static void
 judge_kept(const KgwHttpRequest *transfer, const KgwResponse *response)
 {
-	if (response->dropped ||
-		(response->transport == KGW_HTTP_TIMED_OUT && transfer->received == 0))
+	/* what ended one tunnel says nothing of others through the same proxy */
+	if (!transfer->proxied && (response->dropped ||
+		(response->transport == KGW_HTTP_TIMED_OUT && transfer->received == 0)))
 		kgw_connection_doubt(&transfer->peer);
 	else if (response->transport == KGW_HTTP_ANSWERED && transfer->fd >= 0)
 		kgw_connection_callback(transfer->fd)->doubtful = false;

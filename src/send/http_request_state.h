@@ -36,6 +36,8 @@ struct KgwHttpRequest
 	struct KgwMulti *multi;		/* by which it goes */
 	struct KgwTlsSession *session;	/* of its destination, while it lasts; or NULL */
 	bool		shares;			/* its handle has had a share */
+	uint32		egress;			/* the revision of its handle's proxy */
+	bool		proxied;
 	KgwTicks	started;
 	int			fd;				/* of its connection, or -1: not known */
 	uint64		received_before;	/* bytes of that before the body was watched */
@@ -48,7 +50,9 @@ struct KgwHttpRequest
 	struct sockaddr_storage peer;	/* of a kept one */
 	bool		sent;			/* bytes of this request may be on the wire */
 	KgwSpeech	speech;			/* what the other side speaks instead of HTTP/1.1 */
+	const char *forbidden;		/* why a proxy must not be asked for the host, or NULL */
 	const char *blocked;		/* why the SSRF filter refused, or NULL */
+	const char *fault;			/* why it could not leave this server, or NULL */
 	bool		unfit;			/* a kept connection was refused, unused */
 	bool		resent;			/* a second sending was refused */
 	bool		dropped;		/* a kept connection ended before any answer */

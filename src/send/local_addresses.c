@@ -18,12 +18,18 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "send/local_addresses.h"
+#include "postgres.h"
 
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
-#include <string.h>
+
+#include "pg/clock.h"
+#include "pg/guc.h"
+#include "send/local_addresses.h"
+
+/* How long they are believed, microseconds. */
+#define INTERFACES_AGE 1000000
 
 /* Append one interface address as a network of itself; false when full. */
 static bool
@@ -63,8 +69,8 @@ add_address(KgwNetworks *nets, const struct sockaddr *sa)
  * KGW_NETWORKS_MAX) "out" is empty and must not be taken for an answer; errno
  * is the system's, or 0 when there are too many.
  */
-bool
-kgw_local_addresses_list(KgwNetworks *out)
+static bool
+list_addresses(KgwNetworks *out)
 {
 	struct ifaddrs *all;
 	struct ifaddrs *one;
@@ -90,4 +96,32 @@ kgw_local_addresses_list(KgwNetworks *out)
 		errno = 0;
 	}
 	return complete;
+}
+
+/* This host's addresses, or NULL when they can't be told. */
+static const KgwNetworks *
+own_addresses(void)
+{
+	static KgwNetworks own;
+	static bool known;
+	static KgwTicks read_at;
+	KgwTicks	now = kgw_clock_ticks();
+
+	if (read_at == 0 || now - read_at > INTERFACES_AGE)
+	{
+		known = list_addresses(&own);
+		read_at = now;
+	}
+	return known ? &own : NULL;
+}
+
+/* Why a connection to this address is refused, by the settings, or NULL. */
+const char *
+kgw_local_addresses_judge(const struct sockaddr *address, size_t len)
+{
+	const KgwNetworks *own = own_addresses();
+
+	if (own == NULL)
+		return "this host's own addresses are not known";
+	return kgw_ip_filter_judge(address, len, kgw_settings.allowed_networks, own);
 }

@@ -12,6 +12,6 @@
 
 #include "pure/ip_filter.h"
 
-extern bool kgw_local_addresses_list(KgwNetworks *out);
+extern const char *kgw_local_addresses_judge(const struct sockaddr *address, size_t len);
 
 #endif							/* KGW_SEND_LOCAL_ADDRESSES_H */

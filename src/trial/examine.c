@@ -309,6 +309,7 @@ examine(ReturnSetInfo *result, KgwExam *exam, const KgwExamQuestion *question)
 	ask(&exam->row, question);
 	test->row = exam->row;
 	test->prepared = kgw_attempt_prepare_as(&test->attempt, &test->row, signers, count,
+											question->signing == KGW_EXAM_FOREIGN ? NULL : &exam->keyring,
 											kgw_clock_unix() + question->off_by,
 											exam->keyring.fault);
 	kgw_test_delivery_send(tests);

@@ -22,6 +22,7 @@
 
 #include "secrets/secret_cache.h"
 #include "send/ca_file.h"
+#include "send/egress.h"
 #include "settle/settle.h"
 #include "trial/test_delivery.h"
 
@@ -135,6 +136,7 @@ kgw_test_delivery_send(KgwTests *tests)
 
 	kgw_http_client_init();
 	kgw_ca_file_look();
+	kgw_egress_look();
 	http = kgw_http_client_new();
 	PG_TRY();
 	{

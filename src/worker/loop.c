@@ -33,6 +33,7 @@
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
 #include "send/ca_file.h"
+#include "send/egress.h"
 #include "send/fd_limit.h"
 #include "settle/subscription_state.h"
 #include "shmem/destination_stats.h"
@@ -71,8 +72,9 @@ kgw_loop_new(int shard)
 	loop->http = kgw_http_client_new();
 	loop->outcomes = kgw_loop_settle_new();
 	loop->maintenance = kgw_maintenance_new(shard == 0);
-	set_limit(loop);
 	kgw_ca_file_look();
+	kgw_egress_look();
+	set_limit(loop);
 	return loop;
 }
 
@@ -318,6 +320,7 @@ kgw_loop_settings_changed(KgwLoop *loop)
 	/* new handles, so that no option of the old settings lives on in one */
 	kgw_http_client_renew(loop->http);
 	kgw_ca_file_look();
+	kgw_egress_look();
 	set_limit(loop);
 	loop->look = true;
 	kgw_scheduler_limits_changed(loop->scheduler);

@@ -34,6 +34,7 @@
  *	  json          the body parsed, or null
  *	  connection    1, 2, ...: which TCP connection it came by; with HTTPS, each
  *	                is one handshake
+ *	  peer          the address that it came from
  *	  resumed       whether that handshake resumed an older session
  *	  in_flight     requests being served at that moment, this one included
  *	  of_object     those of them that are about the same object and came to the
@@ -128,6 +129,7 @@ function writeDown(request, response, raw) {
 		body_base64: raw.toString('base64'),
 		json: parsed(body),
 		connection: request.socket.number,
+		peer: request.socket.remoteAddress,
 		resumed: request.socket.isSessionReused?.() ?? false,
 		in_flight: inFlight,
 		...(judges ? verify(raw, request.headers, secrets(), now()) : {}),

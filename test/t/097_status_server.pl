@@ -169,6 +169,21 @@ wait_until_settled($node);
 $on_call->finds_all_well('a lock: its remedy works');
 
 #
+# Requests that cannot leave this server
+#
+reload($node, 'kgwebhook.source_address' => "'198.51.100.7'");
+insert_intent($node, 'sourceless', $receiver->url);
+leads('no source', qr/^Nothing is delivered: kgwebhook\.source_address is not an address of this server$/, 'sourceless');
+reload($node, 'kgwebhook.source_address' => "''", 'kgwebhook.proxy' => "'http://127.0.0.1:1'");
+insert_intent($node, "proxyless$_", $receiver->url =~ s/127\.0\.0\.1/127.0.0.$_/r) foreach 1 .. 3;
+leads('no proxy', qr/^Nothing is delivered: no connection to kgwebhook\.proxy could be made$/, 'proxyless1');
+sql(q{UPDATE kgwebhook.queue SET url = replace(replace(url, '127.0.0.2', '127.0.0.1'), '127.0.0.3', '127.0.0.1'),
+	destination = replace(replace(destination, '127.0.0.2', '127.0.0.1'), '127.0.0.3', '127.0.0.1')});
+reload($node, 'kgwebhook.proxy' => "''");
+$on_call->finds_all_well('once they can, they do');
+wait_until_settled($node);
+
+#
 # A full disk
 #
 append_to_file($full, sql(q{

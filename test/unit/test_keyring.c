@@ -48,6 +48,54 @@ test_phases(KgwKeyring *keyring)
 	is_str(signers_at(keyring, INT64_MAX), "b", "long after");
 }
 
+/* Which keys sign at that second, as above. */
+static const char *
+keys_at(const KgwKeyring *keyring, int64_t now)
+{
+	static char names[KGW_KEYRING_MAX + 1];
+	KgwSigningKey *keys[KGW_KEYRING_MAX];
+	int			count = kgw_keyring_keys(keyring, now, keys);
+	int			i;
+
+	for (i = 0; i < count; i++)
+		names[i] = keys[i] == keyring->key ? 'a' : 'b';
+	names[count] = '\0';
+	return names;
+}
+
+static KgwSigningKey *
+make_key(unsigned char first)
+{
+	unsigned char seed[KGW_SIGNING_KEY_SEED] = {first};
+	char		private_text[KGW_SIGNING_KEY_PRIVATE_SIZE];
+	char		public_text[KGW_SIGNING_KEY_PUBLIC_SIZE];
+
+	ok(kgw_signing_key_make(seed, private_text, public_text), "a signing key");
+	return kgw_signing_key_new(private_text, strlen(private_text));
+}
+
+static void
+test_keys(void)
+{
+	KgwKeyring	keyring = {0};
+
+	is_str(keys_at(&keyring, 0), "", "no key");
+	keyring.key = make_key(1);
+	is_str(keys_at(&keyring, 0), "a", "one");
+	keyring.next_key = make_key(2);
+	keyring.key_activates_at = 1000;
+	keyring.key_retires_at = 1010;
+	is_str(keys_at(&keyring, 999), "ab", "until the activation the old one comes first");
+	is_str(keys_at(&keyring, 1000), "ba", "from its second on the new one does");
+	is_str(keys_at(&keyring, 1009), "ba", "both sign until the old one retires");
+	is_str(keys_at(&keyring, 1010), "b", "from that second on only the new one does");
+	ok(!kgw_keyring_key_retired(&keyring, 1009) && kgw_keyring_key_retired(&keyring, 1010), "and it has retired");
+	ok(!kgw_keyring_retired(&keyring, 1010), "which is nothing to the secrets");
+	ok(!kgw_keyring_signs_http(&keyring, 0), "no HTTP message is signed");
+	kgw_keyring_clear(&keyring);
+	is_str(keys_at(&keyring, 1000), "", "cleared");
+}
+
 static void
 test_short_ones(KgwKeyring *keyring)
 {
@@ -80,5 +128,6 @@ main(void)
 	kgw_keyring_clear(&keyring);
 	ok(keyring.current == NULL && keyring.next == NULL, "nothing is left of it");
 	kgw_keyring_clear(&keyring);
+	test_keys();
 	return done_testing();
 }
