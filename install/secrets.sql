@@ -41,7 +41,7 @@ CREATE FUNCTION @extschema@.kg_create_secret(subscription_id pg_catalog.int8) RE
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_create_secret(pg_catalog.int8) IS
-  'creates a signing secret of a subscriptions own and returns it, this once; it signs instead of the organizations';
+  'creates a signing secret of a subscription''s own and returns it, this once; it signs instead of the organization''s';
 
 CREATE FUNCTION @extschema@.kg_set_secret(org_id pg_catalog.text, secret pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -117,7 +117,7 @@ CREATE FUNCTION @extschema@.kg_rotate_secret(
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_rotate_secret(pg_catalog.int8, pg_catalog.interval, pg_catalog.interval) IS
-  'creates the successor of a subscriptions own secret and returns it, this once';
+  'creates the successor of a subscription''s own secret and returns it, this once';
 
 CREATE FUNCTION kgwebhook.kg_cancel_rotation(org_id pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -141,7 +141,7 @@ CREATE FUNCTION @extschema@.kg_cancel_rotation(subscription_id pg_catalog.int8) 
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_cancel_rotation(pg_catalog.int8) IS
-  'the same, of a subscriptions own secret';
+  'the same, of a subscription''s own secret';
 
 CREATE FUNCTION @extschema@.kg_fingerprint(secret pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE c STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
