@@ -125,7 +125,7 @@ read_state(KgwSubscriptionState *state)
 			 "SELECT paused_at IS NOT NULL, failing_since,"
 			 " pg_catalog.format('subscription %s is disabled since %s UTC: %s', subscription_id,"
 			 " pg_catalog.to_char(disabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
-			 " disabled_reason), disabled_at IS NOT NULL, resumed_at, told_at IS NOT NULL"
+			 " disabled_reason), disabled_at IS NOT NULL, resumed_at, told_at IS NOT NULL, own_secret"
 			 "  FROM kgwebhook.subscription WHERE subscription_id OPERATOR(pg_catalog.=) $1",
 			 1, types);
 	args[0] = Int64GetDatum(state->subscription_id);
@@ -148,6 +148,7 @@ read_state(KgwSubscriptionState *state)
 	value = SPI_getbinval(tuple, desc, 5, &isnull);
 	state->resumed_at = isnull ? 0 : DatumGetTimestampTz(value);
 	state->told = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
+	state->own_secret = DatumGetBool(SPI_getbinval(tuple, desc, 7, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 }
 

@@ -21,6 +21,7 @@ typedef struct KgwSubscriptionState
 	TimestampTz failing_since;	/* 0 = it isn't failing */
 	bool		told;			/* that it is failing */
 	TimestampTz resumed_at;		/* 0 = it was never resumed */
+	bool		own_secret;		/* signs instead of the organization's */
 } KgwSubscriptionState;
 
 extern const KgwSubscriptionState *kgw_subscription_state_known(int64 subscription_id);

@@ -125,10 +125,11 @@ due_of(const KgwLoop *loop, const KgwDelivery *row)
 	/* one that waits for a secret is due as soon as there is one */
 	if (TIMESTAMP_IS_NOEND(row->next_attempt_at))
 	{
-		const KgwKeyring *keyring = kgw_secret_cache_known(row->org_id, row->subscription_id);
+		int64		holder = state != NULL && state->own_secret ? row->subscription_id : 0;
+		const KgwKeyring *keyring = kgw_secret_cache_known(row->org_id, holder);
 
 		if (keyring == NULL)
-			keyring = kgw_secret_cache_load(row->org_id, row->subscription_id);
+			keyring = kgw_secret_cache_load(row->org_id, holder);
 		return keyring->fault == NULL ? KGW_OVERDUE : KGW_NEVER;
 	}
 

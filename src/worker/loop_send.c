@@ -30,7 +30,8 @@
 
 typedef struct KgwKeyringWanted
 {
-	const KgwDelivery *row;
+	const char *org_id;
+	int64		subscription_id;	/* whose own secret signs, or 0 */
 	const KgwKeyring *keyring;
 } KgwKeyringWanted;
 
@@ -41,7 +42,7 @@ load_keyring(void *arg)
 
 	kgw_queue_read_begin();
 	if (kgw_extension_hold())
-		wanted->keyring = kgw_secret_cache_load(wanted->row->org_id, wanted->row->subscription_id);
+		wanted->keyring = kgw_secret_cache_load(wanted->org_id, wanted->subscription_id);
 	kgw_queue_read_end();
 }
 
@@ -49,8 +50,13 @@ load_keyring(void *arg)
 static const KgwKeyring *
 keyring_for(const KgwDelivery *row)
 {
-	KgwKeyringWanted wanted = {row, kgw_secret_cache_known(row->org_id, row->subscription_id)};
+	const KgwSubscriptionState *state = kgw_subscription_state_known(row->subscription_id);
+	KgwKeyringWanted wanted = {.org_id = row->org_id};
 
+	/* how the subscription stands was read for its turn; should it be forgotten, look for both */
+	if (state != NULL ? state->own_secret : row->subscription_id != 0)
+		wanted.subscription_id = row->subscription_id;
+	wanted.keyring = kgw_secret_cache_known(row->org_id, wanted.subscription_id);
 	if (wanted.keyring == NULL &&
 		kgw_error_trap_passing(load_keyring, &wanted) != KGW_TRAP_DONE)
 		return NULL;
