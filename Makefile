@@ -29,7 +29,7 @@ INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_
 	view_deliveries view_subscriptions view_stats \
 	view_unacknowledged log_partitions purge maintenance redeliver amend \
 	recover status egress check_setup explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \
-	view_sources grant_org privileges on_install
+	view_sources explain_source grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
 DATA_built = $(VERSION_SCRIPT)
 DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/install/upgrade/kgwebhook--*--*.sql))

@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind check-space checker mutants model sim fuzz bench matrix
+	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -51,7 +51,7 @@ fuzz:
 	@scripts/in-scratch.sh scripts/fuzz.sh
 
 # SECONDS means something else to a shell.
-checker mutants:
+checker checker-nodes mutants:
 	@KGW_SECONDS=$(SECONDS) SEED=$(SEED) MUTANT=$(MUTANT) scripts/in-scratch.sh scripts/check.sh $@
 
 # Every run of the model that spin can reach with a few GB; make check has a short one.

@@ -339,6 +339,8 @@ BEGIN
                       kg_explain.delivery_id);
     END IF;
     RETURN kgwebhook.explain_past(it) || E'\n'
+        || coalesce((SELECT kgwebhook.explain_commit(q.kind, q.xid, q.enqueued_at) || E'\n' FROM kgwebhook.queue q
+                      WHERE own IS NULL AND q.delivery_id = it.delivery_id AND q.attempts_before = 0), '')
         || CASE WHEN it.state NOT IN ('pending', 'retrying') THEN kgwebhook.explain_settled(it, own IS NOT NULL)
                 WHEN own IS NOT NULL THEN kgwebhook.explain_to_merchant(it)
                 ELSE kgwebhook.explain_pending(it) END;
@@ -367,6 +369,9 @@ DECLARE
     ids int8[];
 BEGIN
     ids := kgwebhook.deliveries_of(object_id, org_id, kind);
+    IF own IS NULL THEN
+        RETURN QUERY SELECT kgwebhook.explain_source(object_id, org_id, kind);
+    END IF;
     IF ids = '{}' THEN
         RETURN NEXT format('No delivery of an object "%s" is known%s: none is in the queue, the dead letters or the log. '
                            'Settled deliveries are forgotten with their day of the log (kgwebhook.log_retention).',

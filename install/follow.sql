@@ -134,7 +134,7 @@ BEGIN
             USING ERRCODE = 'configuration_limit_exceeded',
                   HINT = format('Increase max_replication_slots there; it is %s.', there ->> 'max_slots');
     END IF;
-    FOR t IN SELECT e FROM jsonb_array_elements(there -> 'tables') e WHERE e ->> 'schema' <> 'kgsource' LOOP
+    FOR t IN SELECT e FROM jsonb_array_elements(there -> 'tables') e WHERE (e ->> 'schema', e ->> 'name') <> ('kgsource', 'stream') LOOP
         here := to_regclass(format('%I.%I', t ->> 'schema', t ->> 'name'));
         IF here IS NULL THEN
             RAISE EXCEPTION 'table %.% of source "%" does not exist here', t ->> 'schema', t ->> 'name', source
@@ -229,8 +229,11 @@ CREATE FUNCTION kgwebhook.mark_followed(relation pg_catalog.regclass, source pg_
 DECLARE
     version name;
 BEGIN
+    /* of an outbox, that tells only when its events were made */
     SELECT a.attname INTO version FROM pg_attribute a
-     WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = 'updated_at';
+     WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+       AND a.attname = CASE WHEN EXISTS (SELECT FROM kgwebhook.watch w WHERE w.relation = mark_followed.relation AND w.webhook_id_column IS NOT NULL)
+                            THEN 'created_at' ELSE 'updated_at' END;
     UPDATE kgwebhook.watch w SET source = mark_followed.source, node = mark_followed.node,
                                  version_column = CASE WHEN mark_followed.source IS NOT NULL THEN coalesce(w.version_column, version) END
      WHERE w.relation = mark_followed.relation;
@@ -263,30 +266,40 @@ COMMENT ON FUNCTION kgwebhook.drop_slot_at_abort(pg_catalog.text, pg_catalog.tex
   'drops a slot at a source, if there is one, should this transaction be rolled back';
 
 /* A slot at the source; it goes again should this transaction be rolled back. */
-CREATE FUNCTION kgwebhook.make_slot(source pg_catalog.text, slot pg_catalog.text, version pg_catalog.int4) RETURNS pg_catalog.void
+CREATE FUNCTION kgwebhook.make_slot(source pg_catalog.text, slot pg_catalog.text, version pg_catalog.int4, two_phase pg_catalog.bool) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
     PERFORM kgwebhook.drop_slot_at_abort(source, slot);
     PERFORM kgwebhook.at_source(source, format('SELECT slot_name FROM pg_catalog.pg_create_logical_replication_slot(%L, ''pgoutput'', false, false%s)',
-                                               slot, CASE WHEN version >= 170000 THEN ', true' END));
+                                               slot, CASE WHEN kgwebhook.has_failover_slots(version, two_phase) THEN ', true' END));
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.make_slot(pg_catalog.text, pg_catalog.text, pg_catalog.int4) IS
+COMMENT ON FUNCTION kgwebhook.make_slot(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.bool) IS
   'creates a replication slot at a source, which a rollback drops again';
 
+/* Slots that go with a failover came with 17; together with two_phase, with 18. */
+CREATE FUNCTION kgwebhook.has_failover_slots(version pg_catalog.int4, two_phase pg_catalog.bool) RETURNS pg_catalog.bool
+    LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT version >= CASE WHEN two_phase THEN 180000 ELSE 170000 END
+$$;
+COMMENT ON FUNCTION kgwebhook.has_failover_slots(pg_catalog.int4, pg_catalog.bool) IS
+  'whether a replication slot can survive a failover of the source';
+
 /* Options of the subscription.  Never streaming = parallel: two transactions applied at once could disagree on who serves. */
-CREATE FUNCTION kgwebhook.subscription_options(version pg_catalog.int4) RETURNS pg_catalog.text[]
+CREATE FUNCTION kgwebhook.subscription_options(version pg_catalog.int4, two_phase pg_catalog.bool) RETURNS pg_catalog.text[]
     LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT ARRAY['streaming', 'on', 'synchronous_commit', CASE current_setting('synchronous_standby_names') WHEN '' THEN 'off' ELSE 'on' END]
-           || CASE WHEN current_setting('server_version_num')::int >= 170000 AND version >= 170000
+           || CASE WHEN kgwebhook.has_failover_slots(least(version, current_setting('server_version_num')::int), two_phase)
                    THEN ARRAY['failover', 'true'] ELSE '{}'::text[] END
+           || CASE WHEN two_phase THEN ARRAY['two_phase', 'true'] ELSE '{}'::text[] END
 $$;
-COMMENT ON FUNCTION kgwebhook.subscription_options(pg_catalog.int4) IS
+COMMENT ON FUNCTION kgwebhook.subscription_options(pg_catalog.int4, pg_catalog.bool) IS
   'options of the subscription that follows a source';
 
-CREATE FUNCTION kgwebhook.follow(source pg_catalog.text, conninfo pg_catalog.text, relation pg_catalog.regclass, node pg_catalog.text, publication pg_catalog.text, announce_since pg_catalog.timestamptz) RETURNS pg_catalog.void
+CREATE FUNCTION kgwebhook.follow(source pg_catalog.text, conninfo pg_catalog.text, relation pg_catalog.regclass, node pg_catalog.text, publication pg_catalog.text, announce_since pg_catalog.timestamptz, two_phase pg_catalog.bool) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -302,13 +315,17 @@ BEGIN
     ELSIF EXISTS (SELECT FROM kgwebhook.source s WHERE s.source = follow.source) THEN
         RAISE EXCEPTION 'source "%" is followed already', source
             USING ERRCODE = 'duplicate_object', HINT = 'kg_unfollow() ends it.';
+    ELSIF two_phase AND current_setting('max_prepared_transactions')::int = 0 THEN
+        RAISE EXCEPTION 'this server cannot prepare transactions'
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'With two_phase, what is prepared at the source is prepared here.',
+                  HINT = 'Increase max_prepared_transactions, and restart it.';
     END IF;
     PERFORM kgwebhook.open_source(source, conninfo);
     there := kgwebhook.describe_source(source, publication);
     PERFORM kgwebhook.check_source(source, publication, relation, there);
     PERFORM kgwebhook.make_stream();
     slot := kgwebhook.name_for_source(node, format('%s/%s', there ->> 'database_oid', node));
-    SELECT a::bool INTO first FROM kgwebhook.at_source(source, format('SELECT kgsource.enroll(%L)', node)) a;
+    SELECT a::bool INTO first FROM kgwebhook.at_source(source, format('SELECT kgsource.enroll(%L, %L)', node, two_phase)) a;
     PERFORM kgwebhook.at_source_end(source, format('SELECT kgsource.leave(%L)', node), false, '');
     IF EXISTS (SELECT FROM kgwebhook.at_source(source, format('SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = %L', slot))) THEN
         RAISE EXCEPTION 'source "%" has a replication slot "%" already', source, slot
@@ -316,18 +333,18 @@ BEGIN
                   DETAIL = 'What it has passed over is lost to a node that begins by it.',
                   HINT = format('If no node uses it any more, at the source: SELECT pg_drop_replication_slot(%L);', slot);
     END IF;
-    PERFORM kgwebhook.make_slot(source, slot, (there ->> 'version')::int);
-    INSERT INTO kgwebhook.source (source, node, subscription, slot, publication, announce_since, joined)
-        VALUES (follow.source, follow.node, subscription, slot, follow.publication, follow.announce_since, first);
+    PERFORM kgwebhook.make_slot(source, slot, (there ->> 'version')::int, two_phase);
+    INSERT INTO kgwebhook.source (source, node, subscription, slot, publication, announce_since, joined, two_phase)
+        VALUES (follow.source, follow.node, subscription, slot, follow.publication, follow.announce_since, first, follow.two_phase);
     PERFORM kgwebhook.read_routes(source);
     FOR watched IN SELECT w.relation FROM kgwebhook.watch w, jsonb_array_elements(there -> 'tables') e
                     WHERE w.relation = to_regclass(format('%I.%I', e ->> 'schema', e ->> 'name')) LOOP
         PERFORM kgwebhook.mark_followed(watched, source, node);
     END LOOP;
-    PERFORM kgwebhook.make_subscription(source, subscription, publication, slot, true, kgwebhook.subscription_options((there ->> 'version')::int));
+    PERFORM kgwebhook.make_subscription(source, subscription, publication, slot, true, kgwebhook.subscription_options((there ->> 'version')::int, two_phase));
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.follow(pg_catalog.text, pg_catalog.text, pg_catalog.regclass, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION kgwebhook.follow(pg_catalog.text, pg_catalog.text, pg_catalog.regclass, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool) IS
   'what kg_follow() does';
 
 CREATE FUNCTION @extschema@.kg_follow(
@@ -336,10 +353,11 @@ CREATE FUNCTION @extschema@.kg_follow(
     relation pg_catalog.regclass,
     node pg_catalog.text,
     publication pg_catalog.text DEFAULT 'kgwebhook',
-    announce_since pg_catalog.timestamptz DEFAULT NULL) RETURNS pg_catalog.void
+    announce_since pg_catalog.timestamptz DEFAULT NULL,
+    two_phase pg_catalog.bool DEFAULT false) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_follow';
-COMMENT ON FUNCTION @extschema@.kg_follow(pg_catalog.text, pg_catalog.text, pg_catalog.regclass, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz) IS
+COMMENT ON FUNCTION @extschema@.kg_follow(pg_catalog.text, pg_catalog.text, pg_catalog.regclass, pg_catalog.text, pg_catalog.text, pg_catalog.timestamptz, pg_catalog.bool) IS
   'follows a source: sends, as one of its delivery nodes, the events of a table that is written there';
 
 CREATE FUNCTION @extschema@.kg_unfollow(source pg_catalog.text) RETURNS pg_catalog.void

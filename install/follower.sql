@@ -5,7 +5,8 @@
 
 /*
  * Organizations that have moved away from here and of which nothing is left to send: the
- * move has been applied, or the route would not say so.
+ * move has been applied, or the route would not say so.  What is prepared (two_phase)
+ * may have deliveries that nobody sees yet.
  */
 CREATE FUNCTION kgwebhook.to_release(source pg_catalog.text) RETURNS SETOF pg_catalog.text
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -13,6 +14,8 @@ CREATE FUNCTION kgwebhook.to_release(source pg_catalog.text) RETURNS SETOF pg_ca
     SELECT r.org_id
       FROM kgwebhook.route r JOIN kgwebhook.source s ON s.source = r.source
      WHERE r.source = to_release.source AND NOT r.released AND r.previous = s.node AND r.node <> s.node
+       AND NOT EXISTS (SELECT FROM pg_prepared_xacts p JOIN pg_subscription b ON p.gid LIKE format('pg\_gid\_%s\_%%', b.oid)
+                        WHERE b.subname = s.subscription AND p.database = current_database())
        AND NOT EXISTS (
             SELECT FROM (SELECT q.org_id, q.kind FROM kgwebhook.queue q
                          UNION ALL SELECT h.org_id, h.kind FROM kgwebhook.held h) q
@@ -23,28 +26,6 @@ CREATE FUNCTION kgwebhook.to_release(source pg_catalog.text) RETURNS SETOF pg_ca
 $$;
 COMMENT ON FUNCTION kgwebhook.to_release(pg_catalog.text) IS
   'organizations that have moved to another node and of which nothing is left to send here';
-
-/* Whether the apply worker of a source is at work. */
-CREATE FUNCTION kgwebhook.is_applying(subscription pg_catalog.name) RETURNS pg_catalog.bool
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT EXISTS (SELECT FROM pg_stat_subscription a JOIN pg_subscription s ON s.oid = a.subid
-                    WHERE s.subname = subscription AND s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-                      AND a.relid IS NULL AND a.pid IS NOT NULL AND isfinite(a.last_msg_receipt_time))
-$$;
-COMMENT ON FUNCTION kgwebhook.is_applying(pg_catalog.name) IS
-  'whether a subscription''s changes are being applied';
-
-CREATE FUNCTION kgwebhook.apply_errors(
-    OUT subid pg_catalog.oid,
-    OUT at pg_catalog.timestamptz,
-    OUT message pg_catalog.text,
-    OUT detail pg_catalog.text,
-    OUT context pg_catalog.text) RETURNS SETOF pg_catalog.record
-    LANGUAGE c VOLATILE
-    AS 'MODULE_PATHNAME', 'kg_apply_errors';
-COMMENT ON FUNCTION kgwebhook.apply_errors() IS
-  'the last error of each apply worker of this database, from shared memory';
 
 /* What a subscription stands still for: its last error, and the transaction that it was about. */
 CREATE FUNCTION kgwebhook.apply_error(

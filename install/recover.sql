@@ -193,6 +193,11 @@ BEGIN
           FROM latest l
           LEFT JOIN kgwebhook.subscription s ON s.subscription_id = l.subscription_id
          ORDER BY l.delivery_id;
+    RETURN QUERY
+        SELECT u.org_id, u.event, u.kind, u.object_id, u.url, NULL::int8, u.webhook_id, 'missing'::text, 0, u.at,
+               format('arrived from source "%s", and no delivery of it is known; SELECT kg_announce(%L, %L, source => %L); makes it',
+                      u.source, u.at, u.org_id, u.source), NULL::int8
+          FROM kgwebhook.unqueued(since) u;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_reconcile(pg_catalog.interval) IS

@@ -154,8 +154,10 @@ COMMENT ON FUNCTION kgwebhook.fetch_rows(pg_catalog.text, pg_catalog.regclass, p
 
 /*
  * A new stream begins where a snapshot of the source ends, and what the snapshot has
- * and this node has not is taken over from it.  Nothing is applied in the meantime: so no row
- * here is newer than the snapshot.
+ * and this node has not is taken over from it.  Nothing is applied in the meantime, neither rows
+ * nor routes: so nothing here is newer than the snapshot.  Locks see to that, and not
+ * the end of the subscription, which would keep those of other sources and databases from
+ * starting until all rows are compared.
  */
 CREATE FUNCTION @extschema@.kg_resync(
     source pg_catalog.text DEFAULT NULL,
@@ -172,18 +174,26 @@ DECLARE
     new_slot name;
     columns text[];
 BEGIN
+    IF NOT dry_run THEN
+        EXECUTE format('LOCK TABLE kgsource.stream%s IN SHARE ROW EXCLUSIVE MODE',
+                       (SELECT string_agg(', ' || w.relation::text, '' ORDER BY w.relation::text) FROM kgwebhook.watch w
+                         WHERE w.source = kgwebhook.which_source(kg_resync.source)));
+    END IF;
     SELECT * INTO s FROM kgwebhook.source k WHERE k.source = kgwebhook.which_source(kg_resync.source) FOR UPDATE;
     there := kgwebhook.describe_source(s.source, s.publication);
-    new_slot := kgwebhook.name_for_source(s.node, format('%s/%s/%s', there ->> 'database_oid', s.node, clock_timestamp()));
-    IF NOT dry_run AND EXISTS (SELECT FROM pg_subscription b WHERE b.subname = s.subscription) THEN
-        PERFORM kgwebhook.remove_subscription(s.subscription);
+    IF s.two_phase AND NOT dry_run
+       AND EXISTS (SELECT FROM kgwebhook.at_source(s.source, 'SELECT p.gid FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database()')) THEN
+        RAISE EXCEPTION 'source "%" has prepared transactions', s.source
+            USING ERRCODE = 'object_in_use', DETAIL = 'Other nodes have applied them where they were prepared, and a new stream brings them where they are committed: with a move between the two, they could be nobody''s.',
+                  HINT = 'Commit them or roll them back first: SELECT * FROM pg_prepared_xacts;';
     END IF;
+    new_slot := kgwebhook.name_for_source(s.node, format('%s/%s/%s', there ->> 'database_oid', s.node, clock_timestamp()));
     PERFORM kgwebhook.at_source_end(s.source, 'ROLLBACK', false, '');
     PERFORM kgwebhook.at_source(s.source, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     IF NOT dry_run THEN
         PERFORM kgwebhook.drop_slot_at_abort(s.source, new_slot);
         PERFORM kgwebhook.at_source(s.source, format('CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (SNAPSHOT ''use''%s)', new_slot,
-                                                     CASE WHEN (there ->> 'version')::int >= 170000 THEN ', FAILOVER' END));
+                                                     CASE WHEN kgwebhook.has_failover_slots((there ->> 'version')::int, s.two_phase) THEN ', FAILOVER' END));
         PERFORM kgwebhook.read_routes(s.source);
     END IF;
     FOR relation IN SELECT w.relation FROM kgwebhook.watch w WHERE w.source = s.source ORDER BY w.relation::text LOOP
@@ -196,12 +206,15 @@ BEGIN
     IF dry_run THEN
         RETURN;
     END IF;
-    PERFORM kgwebhook.make_subscription(s.source, s.subscription, s.publication, new_slot, false, kgwebhook.subscription_options((there ->> 'version')::int));
+    IF EXISTS (SELECT FROM pg_subscription b WHERE b.subname = s.subscription) THEN
+        PERFORM kgwebhook.remove_subscription(s.subscription);
+    END IF;
+    PERFORM kgwebhook.make_subscription(s.source, s.subscription, s.publication, new_slot, false, kgwebhook.subscription_options((there ->> 'version')::int, s.two_phase));
     IF EXISTS (SELECT FROM kgwebhook.at_source(s.source, format('SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE slot_name = %L', s.slot))) THEN
         PERFORM kgwebhook.at_source_end(s.source, format('DROP_REPLICATION_SLOT %s WAIT', s.slot), true, format('SELECT pg_drop_replication_slot(%L);', s.slot));
     END IF;
     PERFORM kgwebhook.release_held(s.source, false);
-    UPDATE kgwebhook.source k SET slot = new_slot, beat = NULL, gaps = 0 WHERE k.source = s.source;
+    UPDATE kgwebhook.source k SET slot = new_slot, beat = NULL, gaps = 0, differing = NULL WHERE k.source = s.source;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_resync(pg_catalog.text, pg_catalog.bool) IS
@@ -229,14 +242,18 @@ DECLARE
     buckets text;
     different int[];
     suspects text[];
+    key name;
+    objects int8 := 0;
 BEGIN
     FOR w IN SELECT * FROM kgwebhook.watch k WHERE k.source = which ORDER BY k.relation::text LOOP
         relation := w.relation;
+        /* an object has many rows in an outbox */
+        key := coalesce(w.webhook_id_column, w.id_column);
         name := (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = w.relation);
         facts := format('pg_catalog.concat_ws('' '', %s, t.%I, %s)', CASE WHEN w.org_column IS NULL THEN '''default''' ELSE format('t.%I', w.org_column) END, w.status_column,
                         CASE WHEN w.version_column IS NULL THEN '''''' ELSE format('t.%I', w.version_column) END);
         buckets := format('SELECT pg_catalog.json_build_array(b, pg_catalog.count(*), pg_catalog.sum(h)) FROM (SELECT (''x'' || pg_catalog.substr(pg_catalog.md5(pg_catalog.format(''%%s'', t.%1$I)), 1, 3))::bit(12)::int AS b,
-                                  (''x'' || pg_catalog.substr(pg_catalog.md5(pg_catalog.format(''%%s'', t.%1$I) || '' '' || %2$s), 1, 8))::bit(32)::bigint AS h FROM %3$s t) q GROUP BY b', w.id_column, facts, name);
+                                  (''x'' || pg_catalog.substr(pg_catalog.md5(pg_catalog.format(''%%s'', t.%1$I) || '' '' || %2$s), 1, 8))::bit(32)::bigint AS h FROM %3$s t) q GROUP BY b', key, facts, name);
         suspects := NULL;
         FOR pass IN 1..5 LOOP
             IF pass = 1 THEN
@@ -252,12 +269,12 @@ BEGIN
             END IF;
             DROP TABLE IF EXISTS pg_temp.kgwebhook_facts;
             EXECUTE format('CREATE TEMP TABLE kgwebhook_facts ON COMMIT DROP AS SELECT format(''%%s'', t.%1$I) AS id, %2$s AS facts FROM %3$s t
-                             WHERE (''x'' || substr(md5(format(''%%s'', t.%1$I)), 1, 3))::bit(12)::int = ANY ($1)', w.id_column, facts, name) USING different;
+                             WHERE (''x'' || substr(md5(format(''%%s'', t.%1$I)), 1, 3))::bit(12)::int = ANY ($1)', key, facts, name) USING different;
             SELECT array_agg(coalesce(l.id, r.id)) INTO suspects
               FROM pg_temp.kgwebhook_facts l
               FULL JOIN (SELECT a::json ->> 0 AS id, a::json ->> 1 AS facts FROM kgwebhook.at_source(which, format(
                          'SELECT pg_catalog.json_build_array(pg_catalog.format(''%%s'', t.%1$I), %2$s) FROM %3$s t WHERE (''x'' || pg_catalog.substr(pg_catalog.md5(pg_catalog.format(''%%s'', t.%1$I)), 1, 3))::bit(12)::int = ANY (%4$L)',
-                         w.id_column, facts, name, different)) a) r ON r.id = l.id
+                         key, facts, name, different)) a) r ON r.id = l.id
              WHERE l.facts IS DISTINCT FROM r.facts AND (pass = 1 OR coalesce(l.id, r.id) = ANY (suspects));
             EXIT WHEN suspects IS NULL;
         END LOOP;
@@ -267,11 +284,13 @@ BEGIN
               FROM (SELECT f.* FROM pg_temp.kgwebhook_facts f WHERE f.id = ANY (suspects)) l
               FULL JOIN (SELECT a::json ->> 0 AS id, a::json ->> 1 AS facts FROM kgwebhook.at_source(which, format(
                          'SELECT pg_catalog.json_build_array(pg_catalog.format(''%%s'', t.%1$I), %2$s) FROM %3$s t WHERE pg_catalog.format(''%%s'', t.%1$I) = ANY (%4$L)',
-                         w.id_column, facts, name, suspects)) a) r ON r.id = l.id
+                         key, facts, name, suspects)) a) r ON r.id = l.id
              ORDER BY 1 LOOP
+            objects := objects + 1;
             RETURN NEXT;
         END LOOP;
     END LOOP;
+    UPDATE kgwebhook.source k SET compared_at = clock_timestamp(), differing = objects WHERE k.source = which;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.kg_compare(pg_catalog.text) IS

@@ -16,7 +16,10 @@ CREATE TABLE kgwebhook.source (
     beat_at         pg_catalog.timestamptz,
     beat_applied_at pg_catalog.timestamptz,
     gaps            pg_catalog.int8 NOT NULL DEFAULT 0,
-    skipped         pg_catalog.int8 NOT NULL DEFAULT 0
+    skipped         pg_catalog.int8 NOT NULL DEFAULT 0,
+    two_phase       pg_catalog.bool NOT NULL DEFAULT false,
+    compared_at     pg_catalog.timestamptz,
+    differing       pg_catalog.int8
 );
 COMMENT ON TABLE kgwebhook.source IS 'sources that this database follows; written by kg_follow() and kg_unfollow()';
 COMMENT ON COLUMN kgwebhook.source.source IS 'what it is called here';
@@ -32,6 +35,9 @@ COMMENT ON COLUMN kgwebhook.source.beat_at IS 'when it was written, by the clock
 COMMENT ON COLUMN kgwebhook.source.beat_applied_at IS 'when it was applied';
 COMMENT ON COLUMN kgwebhook.source.gaps IS 'how often heartbeats were missing: changes between them are missing, too';
 COMMENT ON COLUMN kgwebhook.source.skipped IS 'transactions that kg_skip() has left out';
+COMMENT ON COLUMN kgwebhook.source.two_phase IS 'whether what is prepared there is prepared here';
+COMMENT ON COLUMN kgwebhook.source.compared_at IS 'when kg_compare() was called last';
+COMMENT ON COLUMN kgwebhook.source.differing IS 'how many objects it found to differ';
 
 /* What the follower has last seen of a source: a table of its own, as nobody else writes it. */
 CREATE TABLE kgwebhook.source_look (

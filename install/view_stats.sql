@@ -3,10 +3,37 @@
  *		Views for monitoring.
  */
 
+CREATE FUNCTION kgwebhook.apply_errors(
+    OUT subid pg_catalog.oid,
+    OUT at pg_catalog.timestamptz,
+    OUT message pg_catalog.text,
+    OUT detail pg_catalog.text,
+    OUT context pg_catalog.text) RETURNS SETOF pg_catalog.record
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_apply_errors';
+COMMENT ON FUNCTION kgwebhook.apply_errors() IS
+  'the last error of each apply worker of this database, from shared memory';
+
 /*
- * Subscriptions that bring events, and don't: nobody applies what they bring.  An
- * apply worker that cannot go on ends, and another one starts five seconds later; one that
- * has received nothing yet may be about to end.
+ * Whether a subscription's changes are being applied.  A worker that cannot go on ends, and
+ * another one starts after wal_retrieve_retry_interval, connects, and may receive the
+ * change that it cannot apply: so an error counts until the next attempt has had its time.
+ */
+CREATE FUNCTION kgwebhook.is_applying(subscription pg_catalog.name) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT EXISTS (SELECT FROM pg_stat_subscription a JOIN pg_subscription s ON s.oid = a.subid
+                    WHERE s.subname = subscription AND s.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+                      AND a.relid IS NULL AND a.pid IS NOT NULL AND a.received_lsn IS NOT NULL
+                      AND NOT EXISTS (SELECT FROM kgwebhook.apply_errors() e
+                                       WHERE e.subid = s.oid
+                                         AND e.at > clock_timestamp() - 1.5 * current_setting('wal_retrieve_retry_interval')::interval - '1 second'::interval))
+$$;
+COMMENT ON FUNCTION kgwebhook.is_applying(pg_catalog.name) IS
+  'whether a subscription''s changes are being applied';
+
+/*
+ * Subscriptions that bring events, and don't: nobody applies what they bring.
  */
 CREATE FUNCTION kgwebhook.broken_subscriptions(
     OUT subscription pg_catalog.name,
@@ -19,10 +46,7 @@ CREATE FUNCTION kgwebhook.broken_subscriptions(
        AND EXISTS (SELECT FROM pg_subscription_rel r
                      JOIN pg_trigger t ON t.tgrelid = r.srrelid AND t.tgfoid = 'kgwebhook.enqueue()'::regprocedure
                     WHERE r.srsubid = s.oid AND t.tgenabled IN ('A', 'R'))
-       AND NOT (s.subenabled
-                AND EXISTS (SELECT FROM pg_stat_subscription a
-                             WHERE a.subid = s.oid AND a.relid IS NULL AND a.pid IS NOT NULL
-                               AND isfinite(a.last_msg_receipt_time)))
+       AND NOT (s.subenabled AND kgwebhook.is_applying(s.subname))
 $$;
 COMMENT ON FUNCTION kgwebhook.broken_subscriptions() IS
   'subscriptions that bring changes of watched tables and from which nothing is applied now';

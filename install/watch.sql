@@ -17,7 +17,9 @@ CREATE TABLE kgwebhook.watch (
     payload_is_default pg_catalog.bool NOT NULL DEFAULT false,
     source         pg_catalog.text,
     node           pg_catalog.text,
-    version_column pg_catalog.name
+    version_column pg_catalog.name,
+    payload_column pg_catalog.name,
+    webhook_id_column pg_catalog.name
 );
 COMMENT ON TABLE kgwebhook.watch IS
   'tables whose status changes are events; written by kg_watch() and kg_unwatch()';
@@ -33,6 +35,8 @@ COMMENT ON COLUMN kgwebhook.watch.column_numbers IS 'the columns'' numbers, by w
 COMMENT ON COLUMN kgwebhook.watch.source IS 'the source that the table is followed from; NULL: it is written here';
 COMMENT ON COLUMN kgwebhook.watch.node IS 'what this server is called at the source';
 COMMENT ON COLUMN kgwebhook.watch.version_column IS 'column that tells versions of a followed row apart; NULL: none does';
+COMMENT ON COLUMN kgwebhook.watch.payload_column IS 'column that has the payload as it is to be sent; NULL: it is made of the columns';
+COMMENT ON COLUMN kgwebhook.watch.webhook_id_column IS 'column that has the webhook-id; NULL: it is made here';
 COMMENT ON COLUMN kgwebhook.watch.money_digits IS 'decimals of columns of type money: those of lc_monetary when kg_watch() was called';
 COMMENT ON COLUMN kgwebhook.watch.numbered_for IS 'the table the numbers belong to; after a restore it is another one, and columns are found by name';
 
@@ -94,11 +98,13 @@ CREATE FUNCTION @extschema@.kg_watch(
     url_column pg_catalog.name DEFAULT 'callback_url',
     org_column pg_catalog.name DEFAULT 'org_id',
     payload pg_catalog.jsonb DEFAULT NULL,
+    payload_column pg_catalog.name DEFAULT NULL,
+    webhook_id_column pg_catalog.name DEFAULT NULL,
     OUT member pg_catalog.text, OUT source pg_catalog.text, OUT note pg_catalog.text)
     RETURNS SETOF pg_catalog.record
     LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_watch';
-COMMENT ON FUNCTION @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.kg_watch(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.name, pg_catalog.jsonb, pg_catalog.name, pg_catalog.name) IS
   'watches a table: its status changes become events; returns what their payload will have';
 
 CREATE FUNCTION @extschema@.kg_unwatch(relation pg_catalog.regclass) RETURNS pg_catalog.void

@@ -26,6 +26,7 @@
 #	  make check-isolation ISOLATION=name    test/isolation/specs/name.spec
 #	  make check-tap TAP=test/t/001_name.pl
 #	  make checker SECONDS=1800 SEED=1       test/checker, for longer
+#	  make checker-nodes SECONDS=600         the same over a source and delivery nodes
 #	  make mutants                           what the checker must find (MUTANT=name: one)
 #
 #-------------------------------------------------------------------------
@@ -399,7 +400,7 @@ show_tap_logs()
 	say "all logs: check-output/tap/"
 }
 
-# Runs the checker on a build: run_checker NAME BINDIR SECONDS.  The faults are in
+# Runs the checker on a build: run_checker NAME BINDIR SECONDS [PROGRAM].  The faults are in
 # its log; the seed and the summary are for everyone.
 run_checker()
 {
@@ -407,7 +408,7 @@ run_checker()
 
 	mkdir -p "$dir" "$KGW_OUTPUT/checker"
 	status=0
-	python3 -u test/checker/checker.py --bindir="$2" --directory="$dir" \
+	python3 -u "test/checker/${4:-checker}.py" --bindir="$2" --directory="$dir" \
 		--seconds="$3" ${SEED:+--seed="$SEED"} 2>&1 |
 		tee "$KGW_OUTPUT/checker/$1" | grep --line-buffered -v ' s  ' || status=$?
 	return "$status"
@@ -422,6 +423,20 @@ suite_checker()
 		count 0 1
 		show_end "$KGW_SCRATCH/c/main/server.log" 40
 		cp "$KGW_SCRATCH"/c/main/*.{log,record} "$KGW_OUTPUT/checker/"
+	fi
+}
+
+suite_checker_nodes()
+{
+	section "the checker over delivery nodes: nothing lost, nothing invented"
+	if need_asserting && run_checker nodes "$asserting" "${KGW_SECONDS:-100}" nodes; then
+		count 1 0
+	else
+		count 0 1
+		cp "$KGW_SCRATCH"/c/nodes/*.{log,record} "$KGW_OUTPUT/checker/"
+		for server in source n1 n2; do
+			cp "$KGW_SCRATCH/c/nodes/$server/server.log" "$KGW_OUTPUT/checker/$server.log"
+		done
 	fi
 }
 
@@ -482,7 +497,7 @@ if [ "$*" != unit ] && [ "$*" != model ] && [ "$*" != sim ] && [ "$*" != include
 	suite_build || finish
 fi
 for suite in "$@"; do
-	"suite_$suite"
+	"suite_${suite//-/_}"
 done
 if [ -n "${KGW_SANITIZE:-}" ]; then
 	stop_cluster

@@ -18,6 +18,15 @@
  *		version_column	the column that tells versions of a row apart; default:
  *						updated_at, in the tables that have it
  *		set_version		off: the application sets that column at every change by itself
+ *		outbox			on: not the tables are published but their events, which triggers
+ *						write into kgsource.<table>_outbox; no event is lost with a
+ *						replication slot as long as it is there (kgsource.purge_outbox())
+ *		event, id_column, status_column, url_column, org_column, payload
+ *						of the outbox's events, with the meaning and the defaults that
+ *						kg_watch() has for them; "payload" is JSON, none is ''
+ *		door			payment_intent or transfer: a trigger checks statuses, transitions,
+ *						callback_url and order_data as the ready-made tables do; off
+ *						takes it away
  *
  * Everything is created in the schema kgsource.  The script stops at what would fail a
  * payment or lose a row later on, and says what to do about it.
@@ -28,6 +37,14 @@
 \if :{?publication} \else \set publication kgwebhook \endif
 \if :{?version_column} \else \set version_column updated_at \endif
 \if :{?set_version} \else \set set_version on \endif
+\if :{?outbox} \else \set outbox off \endif
+\if :{?event} \else \set event payment_intent \endif
+\if :{?id_column} \else \set id_column payment_intent_id \endif
+\if :{?status_column} \else \set status_column status \endif
+\if :{?url_column} \else \set url_column callback_url \endif
+\if :{?org_column} \else \set org_column org_id \endif
+\if :{?payload} \else \set payload '' \endif
+\if :{?door} \else \set door '' \endif
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
@@ -35,7 +52,15 @@ SELECT pg_catalog.set_config('kgsource.tables', :'tables', true),
        pg_catalog.set_config('kgsource.node_role', :'node_role', true),
        pg_catalog.set_config('kgsource.publication', :'publication', true),
        pg_catalog.set_config('kgsource.version_column', :'version_column', true),
-       pg_catalog.set_config('kgsource.set_version', :'set_version', true) \g /dev/null
+       pg_catalog.set_config('kgsource.set_version', :'set_version', true),
+       pg_catalog.set_config('kgsource.outbox', :'outbox', true),
+       pg_catalog.set_config('kgsource.event', :'event', true),
+       pg_catalog.set_config('kgsource.id_column', :'id_column', true),
+       pg_catalog.set_config('kgsource.status_column', :'status_column', true),
+       pg_catalog.set_config('kgsource.url_column', :'url_column', true),
+       pg_catalog.set_config('kgsource.org_column', :'org_column', true),
+       pg_catalog.set_config('kgsource.payload', :'payload', true),
+       pg_catalog.set_config('kgsource.door', :'door', true) \g /dev/null
 
 /*
  * The server, and the role of the nodes
@@ -169,11 +194,13 @@ CREATE TABLE IF NOT EXISTS kgsource.heartbeat (
     joined   pg_catalog.bool NOT NULL DEFAULT false,
     enrolled pg_catalog.int8 GENERATED ALWAYS AS IDENTITY
 );
+ALTER TABLE kgsource.heartbeat ADD COLUMN IF NOT EXISTS two_phase pg_catalog.bool NOT NULL DEFAULT false;
 COMMENT ON TABLE kgsource.heartbeat IS 'the nodes that follow; each writes its row every ten seconds';
 COMMENT ON COLUMN kgsource.heartbeat.node IS 'the node';
 COMMENT ON COLUMN kgsource.heartbeat.n IS 'how many heartbeats there were';
 COMMENT ON COLUMN kgsource.heartbeat.at IS 'when the last one was';
 COMMENT ON COLUMN kgsource.heartbeat.joined IS 'whether the node has caught up, and routes that name it count';
+COMMENT ON COLUMN kgsource.heartbeat.two_phase IS 'whether the node applies what is prepared when it is prepared';
 COMMENT ON COLUMN kgsource.heartbeat.enrolled IS 'the order in which nodes came';
 
 CREATE TABLE IF NOT EXISTS kgsource.stream (
@@ -329,7 +356,8 @@ CREATE OR REPLACE TRIGGER send_routes AFTER INSERT OR UPDATE OF joined OR DELETE
  */
 
 /* A node begins to follow.  The first has everything that no route names, at once. */
-CREATE OR REPLACE FUNCTION kgsource.enroll(node pg_catalog.text) RETURNS pg_catalog.bool
+DROP FUNCTION IF EXISTS kgsource.enroll(pg_catalog.text);
+CREATE OR REPLACE FUNCTION kgsource.enroll(node pg_catalog.text, two_phase pg_catalog.bool) RETURNS pg_catalog.bool
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -341,6 +369,12 @@ BEGIN
             USING ERRCODE = 'duplicate_object', DETAIL = 'Two nodes of one name would both send the same events.',
                   HINT = format('Choose another name.  If that node is gone for good: SELECT kgsource.leave(%L) at the source, and drop its replication slot.', node);
     END IF;
+    IF EXISTS (SELECT FROM kgsource.heartbeat h WHERE h.two_phase <> enroll.two_phase) THEN
+        RAISE EXCEPTION 'the nodes of a source have the same two_phase'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'One would see a prepared transaction before a move of its organization and another one after it: both could send its events, or neither.',
+                  HINT = format('kg_follow(..., two_phase => %s)', NOT two_phase);
+    END IF;
     first := NOT EXISTS (SELECT FROM kgsource.heartbeat h);
     IF NOT first AND NOT EXISTS (SELECT FROM kgsource.route) THEN
         RAISE EXCEPTION 'node "%" serves all organizations, because there are no routes', kgsource.owner_of('*')
@@ -349,11 +383,11 @@ BEGIN
                   HINT = format('At the source: INSERT INTO kgsource.route (org_id, node) VALUES (''*'', %L); and a row for each organization that %L is to have.  Then call kg_follow() again.',
                                 kgsource.owner_of('*'), node);
     END IF;
-    INSERT INTO kgsource.heartbeat (node, joined) VALUES (enroll.node, first);
+    INSERT INTO kgsource.heartbeat (node, joined, two_phase) VALUES (enroll.node, first, enroll.two_phase);
     RETURN first;
 END
 $$;
-COMMENT ON FUNCTION kgsource.enroll(pg_catalog.text) IS 'a node begins to follow; whether it is the first';
+COMMENT ON FUNCTION kgsource.enroll(pg_catalog.text, pg_catalog.bool) IS 'a node begins to follow; whether it is the first';
 
 /* A node that has caught up says that it is there; its routes count from the first time on. */
 CREATE OR REPLACE FUNCTION kgsource.beat(node pg_catalog.text) RETURNS pg_catalog.bool
@@ -419,6 +453,195 @@ $$;
 COMMENT ON FUNCTION kgsource.hand_over(pg_catalog.text, pg_catalog.text) IS 'moves an organization to a node';
 
 /*
+ * The outbox: for tables that are too large to be copied, and where every status has to
+ * survive a lost replication slot.  A row of it is an event, whole: a node sends its
+ * payload as it is.
+ */
+
+/* A time as it stands in a payload. */
+CREATE OR REPLACE FUNCTION kgsource.rfc3339(at pg_catalog.timestamptz) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN isfinite(at) THEN regexp_replace(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '[.]?0*$', '') || 'Z'
+                ELSE at::text END
+$$;
+COMMENT ON FUNCTION kgsource.rfc3339(pg_catalog.timestamptz) IS 'a time as it stands in a payload';
+
+/* The members of an event's payload, and their columns. */
+CREATE OR REPLACE FUNCTION kgsource.payload_map(relation pg_catalog.regclass) RETURNS pg_catalog.jsonb
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    WITH col AS (SELECT a.attname::text AS name FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped)
+    SELECT CASE WHEN current_setting('kgsource.payload') <> '' THEN current_setting('kgsource.payload')::jsonb
+                WHEN current_setting('kgsource.event') = 'payment_intent' THEN
+                    (SELECT jsonb_object_agg(m.member, m.name)
+                       FROM (SELECT u.member, CASE u.member WHEN 'payment_intent_id' THEN current_setting('kgsource.id_column')
+                                                            WHEN 'status' THEN current_setting('kgsource.status_column')
+                                                            WHEN 'callback_url' THEN current_setting('kgsource.url_column') ELSE u.member END AS name
+                               FROM unnest('{payment_intent_id,status,payment_chain_id,symbol,fiat_amount,fiat_currency,crypto_amount,received_crypto_amount,payment_tx_hash,order_data,callback_url}'::text[]) u (member)) m
+                      WHERE m.name IN (SELECT c.name FROM col c))
+                ELSE (SELECT jsonb_object_agg(c.name, c.name) FROM col c WHERE c.name <> current_setting('kgsource.org_column'))
+                     || (SELECT coalesce(jsonb_object_agg(m.member, m.source), '{}')
+                           FROM (VALUES ('type', '$type'), ('event_id', '$event_id'), ('occurred_at', '$occurred_at')) m (member, source)
+                          WHERE m.member NOT IN (SELECT c.name FROM col c)) END
+$$;
+COMMENT ON FUNCTION kgsource.payload_map(pg_catalog.regclass) IS 'member to column, as of kg_watch()';
+
+/* A member's value as an expression of the trigger. */
+CREATE OR REPLACE FUNCTION kgsource.member_value(relation pg_catalog.regclass, source pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    computed text := jsonb_build_object('$type', 'to_jsonb(type)', '$event_id', 'to_jsonb(id)', '$occurred_at', 'to_jsonb(kgsource.rfc3339(clock_timestamp()))',
+                                        '$previous_status', 'to_jsonb(previous)', '$sequence', 'to_jsonb(number)', '$org_id', 'to_jsonb(org)') ->> source;
+    attribute pg_attribute;
+    type pg_type;
+BEGIN
+    IF computed IS NOT NULL THEN
+        RETURN computed;
+    END IF;
+    SELECT * INTO attribute FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = source AND a.attnum > 0 AND NOT a.attisdropped;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'column "%" of table % does not exist', source, relation
+            USING ERRCODE = 'undefined_column', HINT = 'Name columns that the table has: -v id_column=... -v payload=''{"member": "column"}''.';
+    END IF;
+    SELECT * INTO type FROM pg_type t WHERE t.oid = attribute.atttypid;
+    IF type.typtype = 'd' THEN
+        SELECT * INTO type FROM pg_type t WHERE t.oid = type.typbasetype;
+    END IF;
+    RETURN format(CASE WHEN type.oid = 'timestamptz'::regtype THEN 'to_jsonb(kgsource.rfc3339(NEW.%I))'
+                       WHEN type.oid = 'timestamp'::regtype THEN 'to_jsonb(kgsource.rfc3339(NEW.%I AT TIME ZONE ''UTC''))'
+                       WHEN type.oid IN ('json'::regtype, 'jsonb'::regtype) THEN 'NEW.%I::jsonb'
+                       WHEN type.oid IN ('bool'::regtype, 'int2'::regtype, 'int4'::regtype, 'float4'::regtype, 'float8'::regtype)
+                         OR type.typcategory = 'A' OR type.typtype IN ('c', 'r', 'm') THEN 'to_jsonb(NEW.%I)'
+                       ELSE 'to_jsonb(NEW.%I::text)' END, source);
+END
+$$;
+COMMENT ON FUNCTION kgsource.member_value(pg_catalog.regclass, pg_catalog.text) IS 'a member of a payload, as an expression of the outbox''s trigger';
+
+/* A row that moves to another partition comes as DELETE and INSERT, and is no event. */
+CREATE OR REPLACE FUNCTION kgsource.note_leaving() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+BEGIN
+    PERFORM set_config('kgsource.left', md5(concat_ws(chr(31), TG_ARGV[0], to_jsonb(OLD) ->> TG_ARGV[1], to_jsonb(OLD) ->> TG_ARGV[2])), true);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION kgsource.note_leaving() IS 'trigger of a partitioned table: remembers the row that was deleted last';
+
+/*
+ * What a row can't be turned into is left out with its payload: the delivery is then
+ * invalid, which the node tells of, and the payment commits.
+ */
+CREATE OR REPLACE FUNCTION kgsource.make_outbox(relation pg_catalog.regclass) RETURNS pg_catalog.oid
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    class pg_class;
+    outbox text;
+    id_column text := current_setting('kgsource.id_column');
+    status_column text := current_setting('kgsource.status_column');
+    url_column text := current_setting('kgsource.url_column');
+    org_column text := current_setting('kgsource.org_column');
+    event text := current_setting('kgsource.event');
+    url text;
+    org text;
+    members text;
+BEGIN
+    SELECT * INTO class FROM pg_class c WHERE c.oid = relation;
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
+        RAISE EXCEPTION 'table % cannot have an outbox', relation
+            USING ERRCODE = 'wrong_object_type', DETAIL = 'It is not an ordinary, logged table.', HINT = 'ALTER TABLE ... SET LOGGED makes an unlogged table an ordinary one.';
+    ELSIF NOT pg_has_role(class.relowner, 'USAGE') THEN
+        RAISE EXCEPTION 'must be owner of table %', relation
+            USING ERRCODE = 'insufficient_privilege', HINT = format('Run the script as %s.', pg_get_userbyid(class.relowner));
+    ELSIF EXISTS (SELECT FROM jsonb_each(kgsource.payload_map(relation)) m WHERE m.key IN ('timestamp', 'signature')) THEN
+        RAISE EXCEPTION 'a payload cannot have the members timestamp and signature'
+            USING ERRCODE = 'reserved_name', DETAIL = 'Every attempt gets its own.', HINT = 'Give them other names: -v payload=''{"member": "column"}''.';
+    END IF;
+    outbox := format('kgsource.%I', left(class.relname, 56) || '_outbox');
+    PERFORM kgsource.member_value(relation, id_column), kgsource.member_value(relation, status_column);
+    url := CASE WHEN url_column <> '' AND kgsource.member_value(relation, url_column) <> '' THEN format('NEW.%I::text', url_column) ELSE 'NULL' END;
+    org := CASE WHEN org_column <> '' AND kgsource.member_value(relation, org_column) <> '' THEN format('coalesce(NEW.%I::text, ''default'')', org_column) ELSE '''default''' END;
+    SELECT string_agg('jsonb_build_object(' || c.list || ')', ' || ') INTO members
+      FROM (SELECT string_agg(format('%L, %s', m.key, kgsource.member_value(relation, m.value)), ', ' ORDER BY m.n) AS list
+              FROM (SELECT e.key, e.value, row_number() OVER (ORDER BY e.key) AS n FROM jsonb_each_text(kgsource.payload_map(relation)) e) m
+             GROUP BY m.n / 40) c;
+    EXECUTE format('CREATE TABLE IF NOT EXISTS %s (
+            seq        pg_catalog.int8 PRIMARY KEY,
+            webhook_id pg_catalog.text NOT NULL,
+            org_id     pg_catalog.text NOT NULL,
+            object_id  pg_catalog.text,
+            status     pg_catalog.text NOT NULL,
+            url        pg_catalog.text,
+            payload    pg_catalog.jsonb,
+            created_at pg_catalog.timestamptz NOT NULL)', outbox);
+    EXECUTE format('COMMENT ON TABLE %s IS %L', outbox, format('events of %s, for kgwebhook''s delivery nodes', relation));
+    CREATE SEQUENCE IF NOT EXISTS kgsource.outbox_seq;
+    EXECUTE format($f$
+        CREATE OR REPLACE FUNCTION kgsource.enqueue_%1$s() RETURNS trigger
+            LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET datestyle = 'ISO' SET "TimeZone" = 'UTC' SET intervalstyle = postgres
+            SET extra_float_digits = 1 SET bytea_output = hex AS
+        $t$
+        DECLARE
+            previous text;
+            type text := %2$L || '.' || NEW.%3$I::text;
+            number int8;
+            id text;
+            org text := %4$s;
+            payload jsonb;
+        BEGIN
+            IF TG_OP = 'UPDATE' THEN
+                previous := OLD.%3$I::text;
+            END IF;
+            IF NEW.%3$I IS NULL OR TG_OP = 'UPDATE' AND previous IS NOT DISTINCT FROM NEW.%3$I::text
+               OR TG_OP = 'INSERT' AND current_setting('kgsource.left', true) = md5(concat_ws(chr(31), %8$L, NEW.%5$I::text, NEW.%3$I::text)) THEN
+                RETURN NULL;
+            END IF;
+            number := nextval('kgsource.outbox_seq');
+            id := 'msg_' || replace(gen_random_uuid()::text, '-', '');
+            BEGIN
+                payload := %6$s;
+            EXCEPTION WHEN OTHERS THEN
+                RAISE WARNING 'the row cannot be turned into a payload' USING DETAIL = SQLERRM;
+            END;
+            INSERT INTO %7$s (seq, webhook_id, org_id, object_id, status, url, payload, created_at)
+                VALUES (number, id, org, NEW.%5$I::text, NEW.%3$I::text, %9$s, payload, clock_timestamp());
+            RETURN NULL;
+        END
+        $t$ $f$, relation::oid, event, status_column, org, id_column, members, outbox, relation::oid::text, url);
+    EXECUTE format('COMMENT ON FUNCTION kgsource.enqueue_%s() IS %L', relation::oid, format('trigger of %s: writes its events into %s', relation, outbox));
+    EXECUTE format('CREATE OR REPLACE TRIGGER zz_kgsource_outbox AFTER INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION kgsource.enqueue_%s()', relation, relation::oid);
+    IF class.relkind = 'p' THEN
+        EXECUTE format('CREATE OR REPLACE TRIGGER zz_kgsource_leaving AFTER DELETE ON %s FOR EACH ROW EXECUTE FUNCTION kgsource.note_leaving(%L, %L, %L)',
+                       relation, relation::oid::text, id_column, status_column);
+    END IF;
+    RETURN to_regclass(outbox)::oid;
+END
+$$;
+COMMENT ON FUNCTION kgsource.make_outbox(pg_catalog.regclass) IS 'makes the outbox of a table, and the trigger that writes it';
+
+/* What is gone here goes at the nodes, too. */
+CREATE OR REPLACE FUNCTION kgsource.purge_outbox(older_than pg_catalog.interval) RETURNS pg_catalog.int8
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    outbox regclass;
+    purged int8;
+    total int8 := 0;
+BEGIN
+    FOR outbox IN SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'kgsource'::regnamespace AND c.relkind = 'r' AND c.relname LIKE '%\_outbox' LOOP
+        EXECUTE format('DELETE FROM %s WHERE created_at < pg_catalog.clock_timestamp() - $1', outbox) USING older_than;
+        GET DIAGNOSTICS purged = ROW_COUNT;
+        total := total + purged;
+    END LOOP;
+    RETURN total;
+END
+$$;
+COMMENT ON FUNCTION kgsource.purge_outbox(pg_catalog.interval) IS 'deletes events that are older, here and at the nodes; returns how many';
+
+/*
  * Versions.  An event's identifier is made of its object, its status and the version of
  * the row, so that it is the same on every node and by every way: stream, copy or
  * comparison.  So a row that changes needs another version, by whatever way it changes.
@@ -431,7 +654,7 @@ DECLARE
     type regtype;
     part record;
 BEGIN
-    CREATE TEMP TABLE kgsource_tables (relation oid) ON COMMIT DROP;
+    CREATE TEMP TABLE kgsource_tables (relation oid, published oid) ON COMMIT DROP;
     FOREACH name IN ARRAY string_to_array(current_setting('kgsource.tables'), ',') LOOP
         relation := to_regclass(trim(name));
         IF relation IS NULL THEN
@@ -439,8 +662,12 @@ BEGIN
                 USING ERRCODE = 'undefined_table',
                       HINT = 'psql -v tables=''schema.table, ...'' -f kgwebhook-source.sql names the tables.';
         END IF;
+        IF current_setting('kgsource.outbox') IN ('on', 'true', '1') THEN
+            INSERT INTO pg_temp.kgsource_tables VALUES (relation, kgsource.make_outbox(relation));
+            CONTINUE;
+        END IF;
         PERFORM kgsource.check_table(relation, current_setting('kgsource.node_role'));
-        INSERT INTO pg_temp.kgsource_tables VALUES (relation);
+        INSERT INTO pg_temp.kgsource_tables VALUES (relation, relation);
         SELECT a.atttypid INTO type FROM pg_attribute a
          WHERE a.attrelid = relation AND a.attname = wanted AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '';
         IF NOT FOUND THEN
@@ -466,6 +693,182 @@ BEGIN
             -- always true; by it, the column cannot be dropped from under the trigger, which would fail each payment
             EXECUTE format('CREATE OR REPLACE TRIGGER zz_kgsource_version BEFORE INSERT OR UPDATE ON %s FOR EACH ROW WHEN (NEW.%3$I IS NULL OR NEW.%3$I IS NOT NULL) EXECUTE FUNCTION kgsource.set_%2$s()',
                            relation, relation::oid, wanted);
+        END IF;
+    END LOOP;
+END
+$$;
+
+/*
+ * The door: what could only become an invalid delivery is refused while the caller can
+ * still act, with the errors of the ready-made tables of kgwebhook.
+ */
+
+/* Why a URL could not be called, or NULL.  Only a node knows its settings: https at any port is let through. */
+CREATE OR REPLACE FUNCTION kgsource.url_problem(url pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    rest text := regexp_replace(url, '^https?://', '');
+    authority text := substring(rest FROM '^[^/?#]*');
+    tail text := substr(rest, length(authority) + 1);
+    host text := authority;
+    port text;
+BEGIN
+    IF octet_length(url) > 2048 THEN
+        RETURN 'longer than 2048 bytes';
+    ELSIF url ~ '[\x01-\x1f\x7f]' THEN
+        RETURN 'control character in it';
+    ELSIF strpos(url, '\') > 0 THEN
+        RETURN 'backslash in it';
+    ELSIF rest = url THEN
+        RETURN 'scheme is not https or http';
+    ELSIF strpos(split_part(rest, '/', 1), '@') > 0 THEN
+        RETURN 'user name or password in it';
+    ELSIF host LIKE '[%' THEN
+        IF strpos(host, ']') = 0 THEN
+            RETURN 'host has ''['' without '']''';
+        END IF;
+        port := nullif(substr(host, strpos(host, ']') + 1), '');
+        host := substr(host, 2, strpos(host, ']') - 2);
+        BEGIN
+            IF host !~ '^[0-9A-Fa-f:.]+$' OR family(host::inet) <> 6 THEN
+                RETURN 'host in brackets is not an IPv6 address without a zone';
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            RETURN 'host in brackets is not an IPv6 address without a zone';
+        END;
+        IF port NOT LIKE ':%' THEN
+            RETURN 'something other than a port follows the host in brackets';
+        END IF;
+    ELSE
+        IF strpos(host, ':') > 0 THEN
+            port := substr(host, strpos(host, ':'));
+            host := split_part(host, ':', 1);
+        END IF;
+        IF host = '' THEN
+            RETURN 'host is empty';
+        ELSIF host !~ '^[A-Za-z0-9_.-]+$' THEN
+            RETURN 'host has a character that is not ASCII letters, digits, ''-'', ''_'' or ''.''';
+        ELSIF length(host) > 253 THEN
+            RETURN 'host is longer than 253 bytes';
+        ELSIF host ~ '[^.]{64}' THEN
+            RETURN 'host has a label longer than 63 bytes';
+        ELSIF host ~ '^[.]|[.][.]' THEN
+            RETURN 'host has an empty label';
+        ELSIF host ~ '[.]$' THEN
+            RETURN 'host ends in a dot';
+        END IF;
+    END IF;
+    IF port IS NOT NULL AND (port !~ '^:[0-9]{1,5}$' OR substr(port, 2)::int NOT BETWEEN 1 AND 65535) THEN
+        RETURN 'port is not a number from 1 to 65535';
+    END IF;
+    RETURN CASE WHEN tail ~ '[^\x01-\x7e]' THEN 'character in it that is not ASCII'
+                WHEN tail ~ '[ "<>^`{}|]' THEN 'character in it that must be percent-encoded' END;
+END
+$$;
+COMMENT ON FUNCTION kgsource.url_problem(pg_catalog.text) IS 'why a URL could not be called; NULL: it could';
+
+/* A number that a double cannot hold exactly, with its place, or what is nested too deep. */
+CREATE OR REPLACE FUNCTION kgsource.json_problem(document pg_catalog.jsonb, place pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+    AS $$
+    WITH RECURSIVE walk AS (
+        SELECT document AS value, place, 1 AS depth
+        UNION ALL
+        SELECT c.value, w.place || '/' || c.key, w.depth + 1
+          FROM walk w
+         CROSS JOIN LATERAL (
+            SELECT o.key, o.value FROM jsonb_each(CASE jsonb_typeof(w.value) WHEN 'object' THEN w.value ELSE '{}' END) o
+            UNION ALL
+            SELECT (e.n - 1)::text, e.value FROM jsonb_array_elements(CASE jsonb_typeof(w.value) WHEN 'array' THEN w.value ELSE '[]' END) WITH ORDINALITY e (value, n)) c
+         WHERE w.depth < 512 AND jsonb_typeof(c.value) IN ('number', 'object', 'array'))
+    SELECT CASE jsonb_typeof(w.value) WHEN 'number'
+                THEN format('Number %s at %s cannot be held exactly by a double.',
+                            CASE WHEN length(w.value::text) > 40 THEN left(w.value::text, 40) || '...' ELSE w.value::text END, w.place)
+                ELSE 'More than 512 arrays and objects inside each other.' END
+      FROM walk w
+     WHERE CASE jsonb_typeof(w.value)
+           WHEN 'number' THEN CASE WHEN abs(w.value::numeric) > 1.7976931348623157e308 OR w.value::numeric <> 0 AND abs(w.value::numeric) < 5e-324 THEN true
+                                   /* up to 15 digits always come back, and 1e23 as another text of the same number */
+                                   ELSE w.value::numeric::float8::text::numeric <> w.value::numeric
+                                        AND length(trim(BOTH '0' FROM regexp_replace(w.value::numeric::text, '[^0-9]', '', 'g'))) > 15 END
+           ELSE w.depth = 512 END
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION kgsource.json_problem(pg_catalog.jsonb, pg_catalog.text) IS 'why a document could not be canonicalized exactly; NULL: it could';
+
+CREATE OR REPLACE FUNCTION kgsource.check_door() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    machine CONSTANT text := TG_ARGV[0];
+    /* from the first to all others; the status of a new one is after the empty one */
+    transitions CONSTANT jsonb := CASE machine
+        WHEN 'payment_intent' THEN '{"": ["pending"], "pending": ["success", "expired", "cancelled"], "success": ["refunded"], "expired": ["success", "refunded"], "cancelled": ["refunded"], "refunded": []}'
+        ELSE '{"": ["pending"], "pending": ["processing", "success", "failed", "cancelled"], "processing": ["success", "failed"], "success": [], "failed": [], "cancelled": []}' END::jsonb;
+    statuses CONSTANT text := CASE machine WHEN 'payment_intent' THEN 'pending, success, expired, refunded, cancelled' ELSE 'pending, processing, success, failed, cancelled' END;
+    new_row CONSTANT jsonb := to_jsonb(NEW);
+    old_row CONSTANT jsonb := CASE TG_OP WHEN 'UPDATE' THEN to_jsonb(OLD) END;
+    was text := coalesce(old_row ->> 'status', '');
+    becomes text := new_row ->> 'status';
+    allowed text := (SELECT string_agg(t, ', ') FROM jsonb_array_elements_text(transitions -> was) t);
+    problem text;
+BEGIN
+    IF becomes IS NOT NULL THEN
+        IF becomes = '' OR NOT transitions ? becomes THEN
+            RAISE EXCEPTION '"%" is not a status of a %', becomes, machine
+                USING ERRCODE = 'check_violation', DETAIL = format('The statuses are %s.', statuses),
+                      HINT = 'Use one of them, or watch a table of your own with kg_watch().';
+        ELSIF was <> becomes AND NOT coalesce(transitions -> was ? becomes, false) THEN
+            IF was = '' THEN
+                RAISE EXCEPTION 'a new % cannot be "%"', machine, becomes
+                    USING ERRCODE = 'check_violation', DETAIL = format('It begins as %s.', allowed), HINT = format('Insert it as %s and update its status.', allowed);
+            END IF;
+            RAISE EXCEPTION '% cannot go from "%" to "%"', machine, was, becomes
+                USING ERRCODE = 'check_violation',
+                      DETAIL = CASE WHEN allowed IS NULL THEN format('"%s" is final.', was) ELSE format('From "%s" it can go to %s.', was, allowed) END,
+                      HINT = 'Read the status again: another transaction may have changed it.';
+        END IF;
+    END IF;
+    IF new_row ->> 'callback_url' IS NOT NULL AND new_row ->> 'callback_url' IS DISTINCT FROM old_row ->> 'callback_url' THEN
+        problem := kgsource.url_problem(new_row ->> 'callback_url');
+        IF problem IS NOT NULL THEN
+            RAISE EXCEPTION 'callback_url cannot be called'
+                USING ERRCODE = 'invalid_parameter_value', DETAIL = format('The URL is refused: %s.', problem), HINT = 'Give a URL such as https://merchant.example/webhooks.';
+        END IF;
+    END IF;
+    IF new_row ->> 'order_data' IS NOT NULL AND new_row -> 'order_data' IS DISTINCT FROM old_row -> 'order_data' THEN
+        IF octet_length((new_row -> 'order_data')::text) > 524288 THEN
+            RAISE EXCEPTION 'order_data is too large'
+                USING ERRCODE = 'program_limit_exceeded', DETAIL = format('It has %s bytes; 524288 are allowed.', octet_length((new_row -> 'order_data')::text)),
+                      HINT = 'Keep the document elsewhere and put a reference into order_data.';
+        END IF;
+        problem := kgsource.json_problem(new_row -> 'order_data', '/order_data');
+        IF problem IS NOT NULL THEN
+            RAISE EXCEPTION 'order_data cannot be canonicalized exactly'
+                USING ERRCODE = CASE WHEN problem LIKE 'Number %' THEN 'numeric_value_out_of_range' ELSE 'program_limit_exceeded' END, DETAIL = problem,
+                      HINT = CASE WHEN problem LIKE 'Number %' THEN 'Send it as a string.' ELSE 'Send the deep part as a string.' END;
+        END IF;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION kgsource.check_door() IS 'trigger: refuses what could only become an invalid delivery';
+
+DO $$
+DECLARE
+    door text := current_setting('kgsource.door');
+    name text;
+BEGIN
+    IF door NOT IN ('', 'off', 'payment_intent', 'transfer') THEN
+        RAISE EXCEPTION 'there is no door "%"', door
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'It is payment_intent, transfer or off.';
+    END IF;
+    FOREACH name IN ARRAY string_to_array(current_setting('kgsource.tables'), ',') LOOP
+        IF door = 'off' THEN
+            EXECUTE format('DROP TRIGGER IF EXISTS kgsource_check ON %s', to_regclass(trim(name)));
+        ELSIF door <> '' THEN
+            EXECUTE format('CREATE OR REPLACE TRIGGER kgsource_check BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION kgsource.check_door(%L)', to_regclass(trim(name)), door);
         END IF;
     END LOOP;
 END
@@ -507,7 +910,7 @@ BEGIN
                   DETAIL = 'Columns outside of the replica identity in a filter make every UPDATE fail, and rows that leave it are deleted at the nodes.',
                   HINT = format('ALTER PUBLICATION %I SET TABLE %s;', publication, fault.name);
     END LOOP;
-    FOR fault IN SELECT t.name FROM (SELECT k.relation::oid::regclass FROM pg_temp.kgsource_tables k
+    FOR fault IN SELECT t.name FROM (SELECT k.published::regclass FROM pg_temp.kgsource_tables k
                                       UNION SELECT 'kgsource.stream'::regclass) t (name)
                   WHERE NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = pub.oid AND r.prrelid = t.name)
     LOOP
@@ -518,8 +921,8 @@ BEGIN
         EXECUTE format('GRANT USAGE ON SCHEMA kgsource TO %I', node_role);
         EXECUTE format('GRANT SELECT ON kgsource.route, kgsource.heartbeat, kgsource.stream TO %I', node_role);
         EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA kgsource TO %I', node_role);
-        FOR fault IN SELECT k.relation::oid::regclass AS name, n.nspname
-                       FROM pg_temp.kgsource_tables k JOIN pg_class c ON c.oid = k.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+        FOR fault IN SELECT k.published::regclass AS name, n.nspname
+                       FROM pg_temp.kgsource_tables k JOIN pg_class c ON c.oid = k.published JOIN pg_namespace n ON n.oid = c.relnamespace
         LOOP
             EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', fault.nspname, node_role);
             EXECUTE format('GRANT SELECT ON %s TO %I', fault.name, node_role);

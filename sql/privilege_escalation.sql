@@ -15,7 +15,7 @@ CREATE ROLE kgw_alice;
 CREATE ROLE kgw_writer;
 CREATE SCHEMA hijack;
 GRANT ALL ON SCHEMA hijack TO kgw_mallory, kgw_alice, kgw_writer;
-GRANT EXECUTE ON FUNCTION kg_watch(regclass, text, name, name, name, name, jsonb), kg_unwatch(regclass)
+GRANT EXECUTE ON FUNCTION kg_watch(regclass, text, name, name, name, name, jsonb, name, name), kg_unwatch(regclass)
 	TO kgw_mallory, kgw_alice;
 SET search_path = hijack, public;
 

@@ -78,7 +78,7 @@ DELETE FROM kgwebhook.queue;
 --
 -- The owner of a table, to whom kg_watch() was granted, and nothing else
 --
-GRANT EXECUTE ON FUNCTION kg_watch(regclass, text, name, name, name, name, jsonb), kg_unwatch(regclass),
+GRANT EXECUTE ON FUNCTION kg_watch(regclass, text, name, name, name, name, jsonb, name, name), kg_unwatch(regclass),
 	kg_create_payment_intents(text) TO kgw_owner;
 SET ROLE kgw_owner;
 CREATE TABLE own (payment_intent_id text, status text, callback_url text, org_id text);

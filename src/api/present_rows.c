@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_operator.h"
@@ -40,6 +41,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
+#include "capture/fanout.h"
 #include "capture/trigger.h"
 #include "capture/watch_cache.h"
 #include "pg/compat.h"
@@ -47,6 +49,7 @@
 #include "pg/extension.h"
 
 PG_FUNCTION_INFO_V1(kg_announce_row);
+PG_FUNCTION_INFO_V1(kg_present_event);
 PG_FUNCTION_INFO_V1(kg_preview_events);
 
 /* Rows that are shown of those that have the identifier. */
@@ -90,6 +93,64 @@ kg_announce_row(PG_FUNCTION_ARGS)
 		kgw_trigger_announce(rel, row);
 	table_close(rel, AccessShareLock);
 	PG_RETURN_BOOL(row != NULL);
+}
+
+/*
+ * Whether anyone is to be told of an event.  What a filter asks of another shape's payload
+ * isn't made here: such a subscription alone does not count.
+ */
+static bool
+is_wanted(const KgwNewDelivery *event)
+{
+	const char *url = event->url;
+	ListCell   *lc;
+
+	foreach(lc, kgw_fanout(event->org_id, event->event, &url))
+	{
+		const KgwReceiver *receiver = lfirst(lc);
+
+		if (receiver->filter == NULL ||
+			(receiver->shape == NULL &&
+			 kgw_fanout_wants(receiver, event->payload, event->problem == NULL)))
+			return true;
+	}
+	return url != NULL;
+}
+
+/*
+ * kgwebhook.present_event(relation oid, place tid)
+ * -> (org_id, object_id, event, webhook_id, url, wanted); nulls when there is no event
+ */
+Datum
+kg_present_event(PG_FUNCTION_ARGS)
+{
+	Relation	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
+	HeapTuple	row = read_present_row(rel, (ItemPointer) PG_GETARG_POINTER(1));
+	KgwNewDelivery event = {0};
+	Datum		values[6] = {0};
+	bool		nulls[6];
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	memset(nulls, true, sizeof(nulls));
+	if (row != NULL)
+		kgw_trigger_preview(rel, row, NULL, &event);
+	if (event.event != NULL)
+	{
+		const char *texts[] = {event.org_id, event.object_id, event.event, event.webhook_id, event.url};
+
+		for (size_t i = 0; i < lengthof(texts); i++)
+		{
+			nulls[i] = texts[i] == NULL;
+			if (!nulls[i])
+				values[i] = CStringGetTextDatum(texts[i]);
+		}
+		nulls[5] = false;
+		values[5] = BoolGetDatum(is_wanted(&event));
+	}
+	table_close(rel, AccessShareLock);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
 
 /* The condition that a column has the identifier $1. */

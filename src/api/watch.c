@@ -93,7 +93,7 @@ require_argument(FunctionCallInfo fcinfo, int n, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", name),
-				 errhint("Only url_column, org_column and payload may be null.")));
+				 errhint("Only url_column, org_column, payload, payload_column and webhook_id_column may be null.")));
 }
 
 /* One row of the answer; what is NULL is null. */
@@ -238,7 +238,7 @@ put_notes(ReturnSetInfo *result, Oid relid, const KgwWatchRow *row)
 
 /*
  * kg_watch(relation, event, id_column, status_column, url_column, org_column,
- * payload) -> SETOF (member, source, note)
+ * payload, payload_column, webhook_id_column) -> SETOF (member, source, note)
  */
 Datum
 kg_watch(PG_FUNCTION_ARGS)
@@ -256,10 +256,15 @@ kg_watch(PG_FUNCTION_ARGS)
 	row.url_column = argument_name(fcinfo, 4);
 	row.org_column = argument_name(fcinfo, 5);
 	row.payload = PG_ARGISNULL(6) ? NULL : PG_GETARG_VARLENA_P(6);
+	row.payload_column = argument_name(fcinfo, 7);
+	row.webhook_id_column = argument_name(fcinfo, 8);
 	InitMaterializedSRF(fcinfo, 0);
 	payload = kgw_watch_table_begin(PG_GETARG_OID(0), &row);
-	put_payload((ReturnSetInfo *) fcinfo->resultinfo, payload,
-				row.payload == NULL && strcmp(row.event, "payment_intent") == 0);
+	if (row.payload_column != NULL)
+		put_row((ReturnSetInfo *) fcinfo->resultinfo, NULL, row.payload_column, "the payload is what this column has");
+	else
+		put_payload((ReturnSetInfo *) fcinfo->resultinfo, payload,
+					row.payload == NULL && strcmp(row.event, "payment_intent") == 0);
 	put_notes((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_OID(0), &row);
 	return (Datum) 0;
 }

@@ -39,6 +39,7 @@
 #include "pg/extension.h"
 #include "pg/value_weight.h"
 #include "pure/jcs/jcs.h"
+#include "pure/limits.h"
 
 /*
  * Up to this depth jsonb is copied without a guard: a recursion that takes less
@@ -270,6 +271,41 @@ kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc
 	return t.text;
 }
 
+/* A payload that stands in a column, as it is; NULL when there is none that could be sent. */
+static Jsonb *
+whole_payload(KgwBuild *b, const KgwColumn *column)
+{
+	static const char *const reserved[] = {"timestamp", "signature"};
+	bool		isnull;
+	Datum		datum = heap_getattr(b->tuple, column->attnum, b->desc, &isnull);
+	Jsonb	   *json;
+
+	if (isnull)
+	{
+		b->problem = "the column that has the payload is null";
+		return NULL;
+	}
+	if (toast_raw_datum_size(datum) - VARHDRSZ > KGW_CANONICAL_MAX_BYTES)
+	{
+		b->weight.status = KGW_CANONICAL_TOO_LARGE;
+		return NULL;
+	}
+	json = DatumGetJsonbP(datum);
+	if (!JB_ROOT_IS_OBJECT(json))
+	{
+		b->problem = "the payload is not an object";
+		return NULL;
+	}
+	for (size_t i = 0; i < lengthof(reserved); i++)
+	{
+		if (getKeyJsonValueFromContainer(&json->root, reserved[i], strlen(reserved[i]), NULL) == NULL)
+			continue;
+		b->problem = psprintf("member \"%s\" is reserved: every attempt gets its own", reserved[i]);
+		return NULL;
+	}
+	return json;
+}
+
 /*
  * The payload of the event that "tuple" is the new row of, in one of the table's shapes
  * and in the current memory context.  *problem is set, in words, when it could not be built
@@ -281,12 +317,15 @@ build_payload(const KgwWatch *watch, const KgwShape *shape, HeapTuple tuple, Tup
 {
 	KgwBuild	b = {.owner = watch->owner, .shape = shape, .tuple = tuple, .desc = desc,
 		.facts = facts};
+	bool		is_whole = shape == watch->shapes && watch->payload.attnum != InvalidAttrNumber;
 
-	if (raw_size(shape, tuple, desc) > KGW_CANONICAL_MAX_BYTES)
+	if (is_whole)
+		b.payload = whole_payload(&b, &watch->payload);
+	else if (raw_size(shape, tuple, desc) > KGW_CANONICAL_MAX_BYTES)
 		b.weight.status = KGW_CANONICAL_TOO_LARGE;
 	else if (!shape->can_fail)
 		b.payload = build(&b, false, false);
-	if (b.payload == NULL && b.weight.status != KGW_CANONICAL_TOO_LARGE)
+	if (b.payload == NULL && b.weight.status != KGW_CANONICAL_TOO_LARGE && !is_whole)
 		build_guarded(&b);
 	if (b.payload == NULL)
 		b.payload = build_empty();
@@ -318,4 +357,25 @@ kgw_payload_choose(KgwPayloads *payloads, const char *shape, KgwNewDelivery *del
 	}
 	delivery->payload = payloads->made[n].payload;
 	delivery->problem = payloads->made[n].problem;
+}
+
+/*
+ * The webhook-id that the row itself has, or NULL.  It goes in a header and in what is
+ * signed, where a full stop ends it; and it is unlike all others, or it would be the
+ * same event to receivers.
+ */
+const char *
+kgw_payload_own_webhook_id(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc, char **problem)
+{
+	char	   *id = kgw_payload_column_text(&watch->webhook_id, tuple, desc);
+	size_t		len = id != NULL ? strlen(id) : 0;
+
+	if (id == NULL)
+		return NULL;
+	if (len > 0 && len <= KGW_ORG_ID_MAX &&
+		strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len)
+		return id;
+	if (*problem == NULL)
+		*problem = "the webhook-id has other characters than letters, digits, \"_\" and \"-\", or more than 255";
+	return NULL;
 }

@@ -323,15 +323,16 @@ identify_event(const KgwWatch *watch, HeapTuple row, TupleDesc desc, const char 
 			   char webhook_id[KGW_WEBHOOK_ID_SIZE], KgwNewDelivery *delivery, char *problem)
 {
 	KgwPayloads payloads = {.watch = watch, .row = row, .desc = desc};
+	const char *own_id = kgw_payload_own_webhook_id(watch, row, desc, &problem);
 
 	delivery->object_id = object_id(watch, row, desc, &problem);
-	delivery->webhook_id = webhook_id;
+	delivery->webhook_id = own_id != NULL ? own_id : webhook_id;
 	payloads.problem = problem;
 	payloads.facts = (KgwEventFacts) {
-		.type = delivery->event, .event_id = webhook_id, .occurred_at = GetCurrentTimestamp(),
+		.type = delivery->event, .event_id = delivery->webhook_id, .occurred_at = GetCurrentTimestamp(),
 		.previous_status = old, .sequence = delivery->delivery_id, .org_id = delivery->org_id
 	};
-	if (!identify_by_version(watch, row, desc, delivery, webhook_id, &payloads.facts))
+	if (!identify_by_version(watch, row, desc, delivery, webhook_id, &payloads.facts) && own_id == NULL)
 		kgw_enqueue_webhook_id(webhook_id);
 	return payloads;
 }
@@ -395,6 +396,7 @@ preview_event(const KgwWatch *watch, Relation rel, HeapTuple row, const char *sh
 		return;
 	event->kind = pstrdup(watch->event);
 	event->event = event_name(watch, status, &problem);
+	event->url = own_url(watch, row, desc);
 	payloads = identify_event(watch, row, desc, NULL, webhook_id, event, problem);
 	kgw_payload_choose(&payloads, shape, event);
 	if (event->problem != NULL)

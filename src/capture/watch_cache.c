@@ -40,7 +40,7 @@ enum
 	WATCH_RELATION = 1, WATCH_EVENT, WATCH_ID_COLUMN, WATCH_STATUS_COLUMN,
 	WATCH_URL_COLUMN, WATCH_ORG_COLUMN, WATCH_PAYLOAD, WATCH_COLUMN_NUMBERS,
 	WATCH_NUMBERED_FOR, WATCH_MONEY_DIGITS, WATCH_PAYLOAD_IS_DEFAULT,
-	WATCH_SOURCE, WATCH_NODE, WATCH_VERSION_COLUMN
+	WATCH_SOURCE, WATCH_NODE, WATCH_VERSION_COLUMN, WATCH_PAYLOAD_COLUMN, WATCH_WEBHOOK_ID_COLUMN
 };
 
 /* Columns of kgwebhook.shape. */
@@ -100,16 +100,18 @@ create_cache(void)
 	CacheRegisterRelcacheCallback(forget_watch, (Datum) 0);
 }
 
+/* What the table lacks because it is an older version's is null, too. */
 static char *
 name_or_null(HeapTuple tuple, TupleDesc desc, int attnum)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, attnum, desc, &isnull);
+	bool		isnull = true;
+	Datum		value = (Datum) 0;
 
+	if (attnum <= desc->natts)
+		value = heap_getattr(tuple, attnum, desc, &isnull);
 	return isnull ? NULL : pstrdup(NameStr(*DatumGetName(value)));
 }
 
-/* As above; what the table lacks because it is an older version's is null, too. */
 static char *
 text_or_null(HeapTuple tuple, TupleDesc desc, int attnum)
 {
@@ -154,6 +156,8 @@ read_row(Relation table, Oid index, Oid relid, KgwWatchRow *row)
 		row->node = text_or_null(tuple, desc, WATCH_NODE);
 		row->version_column = row->source != NULL ?
 			name_or_null(tuple, desc, WATCH_VERSION_COLUMN) : NULL;
+		row->payload_column = name_or_null(tuple, desc, WATCH_PAYLOAD_COLUMN);
+		row->webhook_id_column = name_or_null(tuple, desc, WATCH_WEBHOOK_ID_COLUMN);
 		row->numbers = NULL;
 		if (DatumGetObjectId(value) == relid)
 			row->numbers = PG_DETOAST_DATUM_COPY(heap_getattr(tuple, WATCH_COLUMN_NUMBERS,

@@ -66,6 +66,8 @@ typedef struct KgwWatch
 	KgwColumn	status;
 	KgwColumn	url;
 	KgwColumn	org;
+	KgwColumn	payload;		/* whole, instead of members */
+	KgwColumn	webhook_id;
 	KgwColumn	version;		/* of a followed table: tells versions of a row apart */
 	char	   *source;			/* that the table is followed from, or NULL */
 	char	   *node;			/* what this server is called there */
@@ -101,6 +103,8 @@ typedef struct KgwWatchRow
 	char	   *node;
 	char	   *version_column; /* or NULL */
 	List	   *shapes;			/* of KgwShapeRow, besides the payload */
+	char	   *payload_column; /* or NULL */
+	char	   *webhook_id_column;	/* or NULL */
 } KgwWatchRow;
 
 extern const KgwWatch *kgw_watch_cache_lookup(Relation rel);
@@ -110,6 +114,7 @@ extern void kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money
 extern bool kgw_watch_columns_is_virtual(Relation rel, const char *column);
 extern const char *kgw_watch_columns_missing(int i, Jsonb *payload);
 extern Jsonb *kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel);
+extern void kgw_watch_columns_check_payload(const KgwWatchRow *row, Relation rel);
 extern KgwWatch *kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel);
 
 #endif							/* KGW_CAPTURE_WATCH_CACHE_H */

@@ -363,8 +363,9 @@ resolve_shapes(KgwWatch *watch, const KgwWatchRow *row, Relation rel)
 
 	watch->shapes = palloc0((1 + list_length(row->shapes)) * sizeof(KgwShape));
 	watch->shape_count = 1;
-	resolve_shape(watch->shapes, row, rel, row->payload != NULL ? (Jsonb *) row->payload :
-				  kgw_watch_columns_default_payload(row, rel));
+	if (row->payload_column == NULL)
+		resolve_shape(watch->shapes, row, rel, row->payload != NULL ? (Jsonb *) row->payload :
+					  kgw_watch_columns_default_payload(row, rel));
 	foreach(lc, row->shapes)
 	{
 		const KgwShapeRow *named = lfirst(lc);
@@ -376,6 +377,28 @@ resolve_shapes(KgwWatch *watch, const KgwWatchRow *row, Relation rel)
 		shape->name = pstrdup(named->name);
 		resolve_shape(shape, &as_row, rel, (Jsonb *) named->payload);
 	}
+}
+
+/* Refuse a payload's column that could not be sent as it is. */
+void
+kgw_watch_columns_check_payload(const KgwWatchRow *row, Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+
+	if (row->payload_column == NULL)
+		return;
+	if (row->payload != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("payload and payload_column are given both"),
+				 errdetail("The payload is made of columns, or it stands in one."),
+				 errhint("Give one of them only.")));
+	if (get_atttype(relid, get_attnum(relid, row->payload_column)) != JSONBOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" is not of type jsonb", row->payload_column),
+				 errdetail("It was given for payload_column."),
+				 errhint("Make it a column of type jsonb.")));
 }
 
 /*
@@ -394,6 +417,8 @@ kgw_watch_columns_resolve(const KgwWatchRow *row, Relation rel)
 	require_column(&watch->problem, row, rel, row->status_column, &watch->status);
 	require_column(&watch->problem, row, rel, row->url_column, &watch->url);
 	require_column(&watch->problem, row, rel, row->org_column, &watch->org);
+	require_column(&watch->problem, row, rel, row->payload_column, &watch->payload);
+	require_column(&watch->problem, row, rel, row->webhook_id_column, &watch->webhook_id);
 	if (row->source != NULL)
 	{
 		watch->source = pstrdup(row->source);

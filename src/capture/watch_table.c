@@ -134,6 +134,7 @@ check_column(Relation rel, const char *column, const char *argument)
 			 errdetail("It was given, or is the default, for %s.", argument),
 			 strcmp(argument, "payload") == 0 ?
 			 errhint("Map members to columns that the table has, or to $type, $event_id, $occurred_at, $previous_status, $sequence or $org_id.") :
+			 strcmp(argument, "payload_column") == 0 || strcmp(argument, "webhook_id_column") == 0 ||
 			 strcmp(argument, "url_column") == 0 || strcmp(argument, "org_column") == 0 ?
 			 errhint("Pass %s => another column, or NULL if there is none.", argument) :
 			 errhint("Pass %s => the table's own column.", argument)));
@@ -192,8 +193,11 @@ check_row(Relation rel, const KgwWatchRow *row)
 	check_column(rel, row->status_column, "status_column");
 	check_column(rel, row->url_column, "url_column");
 	check_column(rel, row->org_column, "org_column");
+	check_column(rel, row->payload_column, "payload_column");
+	check_column(rel, row->webhook_id_column, "webhook_id_column");
 	if (row->payload != NULL)
 		check_map(rel, (Jsonb *) row->payload);
+	kgw_watch_columns_check_payload(row, rel);
 	watch = kgw_watch_columns_resolve(row, rel);
 	for (int i = 0; i < watch->shapes[0].member_count; i++)
 		check_reserved(watch->shapes[0].members[i].name);
@@ -210,9 +214,9 @@ name_datum(const char *name, char *null)
 static void
 write_row(Oid relid, const KgwWatchRow *row)
 {
-	Oid			types[] = {REGCLASSOID, TEXTOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, JSONBOID, INT2OID, BOOLOID};
-	Datum		args[9];
-	char		nulls[] = "         ";
+	Oid			types[] = {REGCLASSOID, TEXTOID, NAMEOID, NAMEOID, NAMEOID, NAMEOID, JSONBOID, INT2OID, BOOLOID, NAMEOID, NAMEOID};
+	Datum		args[lengthof(types)];
+	char		nulls[] = "           ";
 
 	args[0] = ObjectIdGetDatum(relid);
 	args[1] = CStringGetTextDatum(row->event);
@@ -221,11 +225,15 @@ write_row(Oid relid, const KgwWatchRow *row)
 	args[4] = name_datum(row->url_column, &nulls[4]);
 	args[5] = name_datum(row->org_column, &nulls[5]);
 	args[6] = PointerGetDatum(row->payload);
+	nulls[6] = row->payload == NULL ? 'n' : ' ';
 	args[7] = Int16GetDatum(row->money_digits);
 	args[8] = BoolGetDatum(row->payload_is_default);
+	args[9] = name_datum(row->payload_column, &nulls[9]);
+	args[10] = name_datum(row->webhook_id_column, &nulls[10]);
 	if (SPI_execute_with_args("INSERT INTO kgwebhook.watch (relation, event, id_column, status_column,"
-							  " url_column, org_column, payload, money_digits, payload_is_default)"
-							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+							  " url_column, org_column, payload, money_digits, payload_is_default,"
+							  " payload_column, webhook_id_column)"
+							  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 							  " ON CONFLICT (relation) DO UPDATE SET event = excluded.event,"
 							  " id_column = excluded.id_column,"
 							  " status_column = excluded.status_column,"
@@ -234,9 +242,11 @@ write_row(Oid relid, const KgwWatchRow *row)
 							  " payload = excluded.payload,"
 							  " money_digits = excluded.money_digits,"
 							  " payload_is_default = excluded.payload_is_default,"
+							  " payload_column = excluded.payload_column,"
+							  " webhook_id_column = excluded.webhook_id_column,"
 							  " column_numbers = excluded.column_numbers,"
 							  " numbered_for = excluded.numbered_for",
-							  9, types, args, nulls, false, 0) != SPI_OK_INSERT)
+							  lengthof(types), types, args, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write kgwebhook.watch");
 }
 
@@ -360,7 +370,7 @@ kgw_watch_table_begin(Oid relid, const KgwWatchRow *row)
 	KgwOwnerSection section;
 
 	full.money_digits = kgw_column_value_money_digits();
-	full.payload_is_default = row->payload == NULL;
+	full.payload_is_default = row->payload == NULL && row->payload_column == NULL;
 	check_row(rel, &full);
 	if (full.payload_is_default)
 		full.payload = (struct varlena *) kgw_watch_columns_default_payload(&full, rel);
@@ -482,8 +492,7 @@ kgw_watch_table_end(Oid relid)
 				 errdetail("What the source commits would go on arriving here, and would be no event."),
 				 errhint("Call kg_unfollow('%s') first.", source)));
 	if (OidIsValid(get_trigger_oid(relid, KGW_ENQUEUE_TRIGGER, true)))
-		SPI_execute(psprintf("DROP TRIGGER %s ON %s", KGW_ENQUEUE_TRIGGER,
-							 qualified_name(relid)), false, 0);
+		SPI_execute(psprintf("DROP TRIGGER %s ON %s", KGW_ENQUEUE_TRIGGER, qualified_name(relid)), false, 0);
 	SPI_finish();
 	CacheInvalidateRelcacheByRelid(kgw_extension_relation("watch"));
 	kgw_extension_owner_end(&section);

@@ -102,6 +102,7 @@ static void
 append_body(KgwPage *page)
 {
 	kgw_findings_draw(page);
+	(void) kgw_page_part_draw(page, kgw_sources_draw, "Sources");
 	(void) kgw_page_part_draw(page, kgw_traffic_draw, "Traffic");
 	(void) kgw_page_part_draw(page, kgw_destinations_draw, "Destinations");
 	appendStringInfoString(&page->out,

@@ -85,6 +85,9 @@ extern void kgw_traffic_draw(KgwPage *page);
 /* destinations.c */
 extern void kgw_destinations_draw(KgwPage *page);
 
+/* sources.c */
+extern void kgw_sources_draw(KgwPage *page);
+
 /* deliveries.c */
 extern void kgw_deliveries_draw_failures(KgwPage *page);
 extern void kgw_deliveries_draw(KgwPage *page);

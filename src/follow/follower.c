@@ -33,6 +33,7 @@
 #include "utils/memutils.h"
 
 #include "follow/follower.h"
+#include "follow/source_connection.h"
 #include "pg/error_recovery.h"
 #include "pg/extension.h"
 #include "pg/transaction.h"
@@ -40,6 +41,9 @@
 
 /* After a turn that could not be, the next one comes so much later. */
 #define TROUBLE_PAUSE 5000
+
+/* So long a source may take to answer; it gives up itself after 5 seconds. */
+#define ANSWER_PATIENCE 15000
 
 /* A number that stands for "there is nothing to follow". */
 #define NOTHING (-1)
@@ -154,6 +158,7 @@ kgw_follower_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	apply_follower_settings();
 	kgw_follower_latch_attach();
+	kgw_source_connection_keep(ANSWER_PATIENCE);
 	context = AllocSetContextCreate(TopMemoryContext, "kgwebhook follower",
 									ALLOCSET_DEFAULT_SIZES);
 	for (;;)

@@ -15,7 +15,8 @@
  *
  * A connection is one for replication, as the subscription's own is: the role needs no
  * other rights, and slots can be created with their snapshots.  It lives until the end
- * of the transaction.  libpq is used directly, because the callbacks at a
+ * of the transaction; the follower, which has a turn every few seconds, keeps its own as
+ * long as they are good.  libpq is used directly, because the callbacks at a
  * transaction's end have no place for errors, catalogs or result descriptors.
  *
  * What libpq says of a string that it can't parse quotes it, password and all: that is
@@ -61,12 +62,16 @@ typedef struct KgwSourceConnection
 	char	   *conninfo;
 	PGconn	   *conn;
 	List	   *deeds;
+	bool		used;			/* in this transaction */
+	MemoryContext memory;		/* holds all of it */
 } KgwSourceConnection;
 
-/* Of this transaction, in TopMemoryContext's child below. */
-static List *connections;
-static MemoryContext transaction_memory;
+static List *connections;		/* in TopMemoryContext */
 static bool registered;
+
+/* Of the follower: connections outlive a transaction, and a source has to answer by then. */
+static bool keeps;
+static int	patience;			/* milliseconds */
 
 /*
  * Carry out a command when nothing may fail any more; false if it could not be.  It may
@@ -87,20 +92,39 @@ carry_out(KgwSourceConnection *c, const char *command)
 }
 
 static void
-close_all(void)
+close_connection(KgwSourceConnection *c)
 {
+	connections = list_delete_ptr(connections, c);
+	PQfinish(c->conn);
+	ReleaseExternalFD();
+	MemoryContextDelete(c->memory);
+}
+
+/* Whether a connection could be used by another transaction. */
+static bool
+is_idle(KgwSourceConnection *c)
+{
+	return PQconsumeInput(c->conn) && PQstatus(c->conn) == CONNECTION_OK &&
+		PQtransactionStatus(c->conn) == PQTRANS_IDLE;
+}
+
+/* At the end of a transaction; what it has not used is of a source that is followed no more. */
+static void
+close_connections(bool committed)
+{
+	List	   *all = list_copy(connections);
 	ListCell   *lc;
 
-	foreach(lc, connections)
+	foreach(lc, all)
 	{
 		KgwSourceConnection *c = lfirst(lc);
 
-		PQfinish(c->conn);
-		ReleaseExternalFD();
+		if (keeps && committed && c->used && c->deeds == NIL && is_idle(c))
+			c->used = false;
+		else
+			close_connection(c);
 	}
-	connections = NIL;
-	MemoryContextDelete(transaction_memory);
-	transaction_memory = NULL;
+	list_free(all);
 }
 
 static void
@@ -141,7 +165,7 @@ at_transaction_end(XactEvent event, void *arg)
 				tell_of_failure(c, deed);
 		}
 	}
-	close_all();
+	close_connections(event == XACT_EVENT_COMMIT);
 }
 
 static void
@@ -283,6 +307,7 @@ kgw_source_connection_open(const char *source, const char *conninfo)
 {
 	KgwSourceConnection *c;
 	MemoryContext caller;
+	MemoryContext memory;
 	PGconn	   *conn;
 
 	if (!registered)
@@ -307,14 +332,15 @@ kgw_source_connection_open(const char *source, const char *conninfo)
 				 errmsg("source \"%s\" cannot be reached", source),
 				 errdetail("%s", why)));
 	}
-	if (transaction_memory == NULL)
-		transaction_memory = AllocSetContextCreate(TopMemoryContext, "kgwebhook sources",
-									   ALLOCSET_SMALL_SIZES);
-	caller = MemoryContextSwitchTo(transaction_memory);
+	memory = AllocSetContextCreate(TopMemoryContext, "kgwebhook source", ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(memory);
 	c = palloc0(sizeof(KgwSourceConnection));
 	c->source = pstrdup(source);
 	c->conninfo = pstrdup(conninfo);
 	c->conn = conn;
+	c->used = true;
+	c->memory = memory;
+	MemoryContextSwitchTo(TopMemoryContext);
 	connections = lappend(connections, c);
 	MemoryContextSwitchTo(caller);
 }
@@ -349,12 +375,30 @@ string_of_subscription(const char *source)
 	return conninfo;
 }
 
+/* One that was kept is used if the source is still there, and still where it was. */
 static KgwSourceConnection *
 find_or_open(const char *source)
 {
-	if (find(source) == NULL)
+	KgwSourceConnection *c = find(source);
+
+	if (c != NULL && !c->used && (!is_idle(c) || strcmp(string_of_subscription(source), c->conninfo) != 0))
+	{
+		close_connection(c);
+		c = NULL;
+	}
+	if (c == NULL)
 		kgw_source_connection_open(source, string_of_subscription(source));
+	else
+		c->used = true;
 	return find(source);
+}
+
+/* From now on connections are kept for the next transaction, and a query has so many milliseconds. */
+void
+kgw_source_connection_keep(int milliseconds)
+{
+	keeps = true;
+	patience = milliseconds;
 }
 
 /* The string that a source is connected by, in the caller's hands. */
@@ -366,7 +410,7 @@ kgw_source_connection_string(const char *source)
 
 /*
  * Run a query at the source, which returns one column; its values as text, in the
- * current transaction_memory context: a list of C strings, NULL for null.
+ * current memory context: a list of C strings, NULL for null.
  */
 List *
 kgw_source_connection_query(const char *source, const char *query)
@@ -375,12 +419,15 @@ kgw_source_connection_query(const char *source, const char *query)
 	PGresult   *volatile result = NULL;
 	PGresult   *next;
 	List	   *values = NIL;
+	TimestampTz until = patience == 0 ? DT_NOEND :
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), patience);
+	bool		late = false;
 
 	if (!PQsendQuery(c->conn, query))
 		raise_error(source, c->conn, NULL);
 	PG_TRY();
 	{
-		while ((next = kgw_source_query_next(c->conn)) != NULL)
+		while ((next = kgw_source_query_next(c->conn, until, &late)) != NULL)
 		{
 			PQclear(result);
 			result = next;
@@ -397,6 +444,16 @@ kgw_source_connection_query(const char *source, const char *query)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	if (late)
+	{
+		/* asking it to cancel could wait as long */
+		PQclear(result);
+		close_connection(c);
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("source \"%s\" does not answer", source),
+				 errdetail("There was no answer within %d ms.", patience)));
+	}
 	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
 		raise_error(source, c->conn, result);
 	for (int i = 0; i < PQntuples(result); i++)
@@ -414,7 +471,7 @@ static void
 add_deed(const char *source, const char *command, const char *by_hand, bool at_commit)
 {
 	KgwSourceConnection *c = find_or_open(source);
-	MemoryContext caller = MemoryContextSwitchTo(transaction_memory);
+	MemoryContext caller = MemoryContextSwitchTo(c->memory);
 	KgwDeed    *deed = palloc0(sizeof(KgwDeed));
 
 	deed->command = pstrdup(command);

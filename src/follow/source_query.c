@@ -4,7 +4,8 @@
  *	  Waiting for what a source answers.
  *
  * In a query of the caller's, a cancellation is heard at any time.  At the end of a
- * transaction nothing is: so there the wait has an end.
+ * transaction nothing is: so there the wait has an end.  So it has in the follower, which
+ * nobody cancels: a network that is cut, or a source that is stopped, says nothing.
  *
  * src/follow/source_query.c
  *
@@ -22,16 +23,25 @@
 
 #include "follow/source_query.h"
 
-/* Wait for the answer of a query without missing a cancellation. */
+/*
+ * Wait for the answer of a query without missing a cancellation.  NULL at the end, when
+ * the connection is lost, and when there is no answer "until" then, which is *late.
+ */
 PGresult *
-kgw_source_query_next(PGconn *conn)
+kgw_source_query_next(PGconn *conn, TimestampTz until, bool *late)
 {
 	while (PQisBusy(conn))
 	{
-		int			events = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE |
-											   WL_EXIT_ON_PM_DEATH, PQsocket(conn), -1L,
-											   PG_WAIT_EXTENSION);
+		long		left = TIMESTAMP_IS_NOEND(until) ? -1L :
+			TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		int			events;
 
+		*late = left == 0;
+		if (*late)
+			return NULL;
+		events = WaitLatchOrSocket(MyLatch, WL_LATCH_SET | WL_SOCKET_READABLE | WL_EXIT_ON_PM_DEATH |
+								   (left > 0 ? WL_TIMEOUT : 0), PQsocket(conn), left,
+								   PG_WAIT_EXTENSION);
 		if (events & WL_LATCH_SET)
 		{
 			ResetLatch(MyLatch);

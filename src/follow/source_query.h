@@ -13,7 +13,7 @@
 #include "libpq-fe.h"
 #include "utils/timestamp.h"
 
-extern PGresult *kgw_source_query_next(PGconn *conn);
+extern PGresult *kgw_source_query_next(PGconn *conn, TimestampTz until, bool *late);
 extern void kgw_source_query_cancel(PGconn *conn);
 extern bool kgw_source_query_finish(PGconn *conn, TimestampTz until);
 

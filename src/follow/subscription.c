@@ -72,14 +72,14 @@ warn_of_log(const char *conninfo)
 }
 
 /*
- * kg_follow(source, conninfo, relation, node, publication, announce_since)
+ * kg_follow(source, conninfo, relation, node, publication, announce_since, two_phase)
  */
 Datum
 kg_follow(PG_FUNCTION_ARGS)
 {
 	static const char query[] =
-	"SELECT kgwebhook.follow($1, $2, $3, $4, $5, $6)";
-	Oid			types[] = {TEXTOID, TEXTOID, REGCLASSOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	"SELECT kgwebhook.follow($1, $2, $3, $4, $5, $6, $7)";
+	Oid			types[] = {TEXTOID, TEXTOID, REGCLASSOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID};
 	Datum		args[lengthof(types)];
 	char		nulls[lengthof(types) + 1] = "";
 	KgwDiscretion discretion;
@@ -90,7 +90,7 @@ kg_follow(PG_FUNCTION_ARGS)
 	{
 		args[i] = PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-		if (PG_ARGISNULL(i) && i < lengthof(types) - 1)
+		if (PG_ARGISNULL(i) && types[i] != TIMESTAMPTZOID)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("only announce_since may be null")));

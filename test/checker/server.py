@@ -111,7 +111,7 @@ def signal_process(pid, number):
 class Server:
     """A server of the checker's own, with the extension in its database."""
 
-    def __init__(self, bindir, directory):
+    def __init__(self, bindir, directory, more=""):
         self.bindir = Path(bindir)
         self.directory = Path(directory)
         self.data = self.directory / "data"
@@ -124,7 +124,7 @@ class Server:
                                             in_flight=IN_FLIGHT,
                                             max_hold=MAX_HOLD,
                                             schedule=",".join(
-                                                f"{s * 1000:.0f}ms" for s in SCHEDULE)))
+                                                f"{s * 1000:.0f}ms" for s in SCHEDULE)) + more)
 
     def _run(self, program, *arguments, seconds=120):
         # Output goes to a file: a pipe would be inherited by the server.

@@ -34,8 +34,11 @@ LIMITING = ["limit-0", "limit-past", "limit-1", "limit-date"]
 # What Retry-After is at least, in seconds.
 RETRY_AFTER = {"limit-1": 1, "limit-date": 1}
 
-COMMON = """
+EXTENSION = """
 CREATE EXTENSION kgwebhook CASCADE;
+"""
+
+COMMON = """
 CREATE SCHEMA checker;
 CREATE TABLE checker.audit (
     kind text NOT NULL,
@@ -57,8 +60,6 @@ BEGIN
 END $$;
 """
 
-# The first of a statement's rows to fire "again" changes all of them once more, before
-# the triggers of the others have fired.
 TABLE = """
 CREATE TABLE {table} (
     org text NOT NULL,
@@ -67,12 +68,21 @@ CREATE TABLE {table} (
     version int NOT NULL,
     url text,
     batch text,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (org, id));
+"""
+
+# The first of a statement's rows to fire "again" changes all of them once more, before
+# the triggers of the others have fired.
+TRIGGERS = """
 CREATE INDEX ON {table} (batch) WHERE batch IS NOT NULL;
 CREATE TRIGGER {again} AFTER UPDATE ON {table}
     FOR EACH ROW WHEN (NEW.batch IS NOT NULL) EXECUTE FUNCTION checker.again();
 CREATE TRIGGER note AFTER INSERT OR UPDATE ON {table}
     FOR EACH ROW EXECUTE FUNCTION checker.note('{kind}');
+"""
+
+WATCH = """
 SELECT kg_watch('{table}', '{kind}', 'id', 'status', 'url', 'org',
                 '{{"object": "id", "status": "status", "org": "org"}}');
 """
@@ -145,13 +155,20 @@ class World:
             ("gamma", f"{self.bases[2]}404/gamma", ["payout"]),
         ]
 
-    def setup(self):
-        """The statements that make it."""
-        parts = [COMMON]
+    def _tables(self, *what):
+        parts = []
         for kind, table in TABLES.items():
             # before ours and after ours, as triggers go by name
             again = "zz_again" if kind == "payout" else "again"
-            parts.append(TABLE.format(kind=kind, table=table, again=again))
+            parts.append("".join(what).format(kind=kind, table=table, again=again))
+        return "".join(parts)
+
+    def setup(self):
+        """The statements that make it."""
+        return EXTENSION + COMMON + self._tables(TABLE, TRIGGERS, WATCH) + self._receivers()
+
+    def _receivers(self):
+        parts = []
         for org, secret in FIRST_SECRETS.items():
             parts.append(f"SELECT kg_set_secret('{org}', '{secret}');")
         for org, url, kinds in self.subscriptions:
@@ -208,3 +225,29 @@ class World:
     def is_down(self, url):
         """Whether nobody answers there, also at the end."""
         return any(url.startswith(base) for base in self.down)
+
+
+class NodesWorld(World):
+    """The same on two sides, and everyone acknowledges: see nodes.py."""
+
+    def __init__(self, receivers):
+        super().__init__(receivers + receivers[:1], receivers[0], receivers[0])
+        self.subscriptions = [
+            ("alpha", f"{self.bases[0]}sub/alpha", list(TABLES)),
+            ("beta", f"{self.bases[1]}sub/beta", ["payment", "payout"]),
+        ]
+
+    def source_setup(self):
+        """What there is at the source."""
+        return COMMON + self._tables(TABLE, TRIGGERS)
+
+    def node_setup(self):
+        """What there is on each node."""
+        return EXTENSION + "CREATE SCHEMA checker;" + self._tables(TABLE, WATCH) + self._receivers()
+
+    def bad_url(self, rng, org, token):
+        base = rng.choice(self.bases)
+        return self.good_url(rng, org, token, base), base
+
+    def quiet_urls(self, rng, org, token):
+        return self.good_url(rng, org, token), self.good_url(rng, org, token)

@@ -31,6 +31,7 @@ STATES = {
     "wrong_object_type": "42809", "reserved_name": "42939", "undefined_table": "42P01",
     "out_of_memory": "53200", "configuration_limit_exceeded": "53400",
     "program_limit_exceeded": "54000", "object_not_in_prerequisite_state": "55000",
+    "program_limit_exceeded": "54000", "object_in_use": "55006",
     "lock_not_available": "55P03", "config_file_error": "F0000", "no_data_found": "P0002",
     "unique_violation": "23505", "duplicate_table": "42P07", "syntax_error": "42601",
     "internal_error": "XX000", "data_corrupted": "XX001",

@@ -148,6 +148,17 @@ sql(q{
 	SELECT 'msg_' || i, 'default', 'e.new', i, p.destination, p.destination, '{}'
 	  FROM generate_series(1, 3) i, kgwebhook.paused p
 	 WHERE p.destination !~ 'm[0-9]+[.]' OR p.destination = 'https://m30.example:443'});
+
+# Two sources whose subscriptions someone has dropped; an organization of one waits for another node.
+sql(q{
+	INSERT INTO kgwebhook.source (source, node, subscription, slot, publication, joined, beat, beat_at, beat_applied_at, gaps, skipped, differing)
+		VALUES ('src', 'n1', 'gone_1', 's', 'p', true, 7, now() - interval '1 h', now() - interval '1 h', 2, 3, 4),
+		       (U&'\00fc', 'n1', 'gone_2', 's', 'p', true, 7, now(), now(), 0, 0, NULL);
+	INSERT INTO kgwebhook.source_look (source, looked_at, wal_status, safe_wal_size, wal_kept, behind)
+		VALUES ('src', now(), 'extended', 1000, 3000, 500), (U&'\00fc', now(), 'reserved', NULL, 30, 5);
+	INSERT INTO kgwebhook.route (source, org_id, node, previous, released, seq, since) VALUES ('src', 'o1', 'n1', 'n2', false, 1, now() - interval '1 h');
+	INSERT INTO kgwebhook.held (webhook_id, org_id, event, object_id, url, destination, payload, source)
+		SELECT 'msg_h' || i, 'o1', 'e.new', 'h', 'https://h.example/', 'https://h.example:443', '{}', 'src' FROM generate_series(1, 3) i});
 $node->poll_query_until('postgres', qq{
 	SELECT (SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id !~ 'down') = 9
 	   AND (SELECT state = 'backing_off' AND in_flight = 0 FROM kgwebhook.destinations
@@ -183,6 +194,13 @@ my $expected_sql = q{
 	  FROM (VALUES ('ok', 4), ('failing', 3), ('paused', 2), ('disabled', 1)) v (s, n)
 	UNION ALL SELECT 'kgwebhook_subscriptions_pending', NULL, format('state="%s"', s), NULL, NULL, n
 	  FROM (VALUES ('ok', 0), ('failing', 0), ('paused', 2), ('disabled', 0)) v (s, n)
+	UNION ALL SELECT 'kgwebhook_source_info', NULL, 'source="src"', 'state="broken"', 'wal_status="extended"', 1
+	UNION ALL SELECT 'kgwebhook_source_info', NULL, 'source="?"', 'state="broken"', 'wal_status="reserved"', 1
+	UNION ALL SELECT 'kgwebhook_source_stream_' || n, NULL, 'source="src"', NULL, NULL, v
+	  FROM (VALUES ('lag_bytes', 500), ('wal_kept_bytes', 3000), ('safe_wal_bytes', 1000), ('heartbeat_gaps', 2),
+	               ('updates_missing', 0), ('differing_objects', 4), ('skipped', 3)) v (n, v)
+	UNION ALL SELECT 'kgwebhook_routes_held', NULL, 'source="src"', NULL, NULL, 1
+	UNION ALL SELECT 'kgwebhook_routes_held_deliveries', NULL, 'source="src"', NULL, NULL, 3
 	UNION ALL SELECT 'kgwebhook_backing_off_destination_pending', NULL, 'destination="DOWN"', 'state="backing_off"', NULL, 12
 	UNION ALL SELECT 'kgwebhook_backing_off_destination_pending', NULL, 'destination="https://m30.example:443"', 'state="paused"', NULL, 3
 	UNION ALL SELECT 'kgwebhook_backing_off_destination_pending', NULL, 'destination="https://?"', 'state="paused"', NULL, 6
@@ -246,6 +264,10 @@ about('kgwebhook_start_timestamp_seconds{datname="postgres"}', sql('SELECT extra
 about(qq(kgwebhook_pending_oldest_seconds{datname="postgres",waits_for="$_"}), $age) foreach qw(secret resume destination retry older window turn);
 about(qq(kgwebhook_pending_overdue_seconds{datname="postgres",waits_for="turn"}), 0);
 about(qq(kgwebhook_backing_off_destination_oldest_pending_age_seconds{datname="postgres",destination="$destination",state="backing_off"}), $age);
+about('kgwebhook_source_stream_lag_seconds{datname="postgres",source="src"}', 3600);
+about('kgwebhook_source_stream_seen_seconds{datname="postgres",source="src"}', 0);
+about('kgwebhook_routes_held_seconds{datname="postgres",source="src"}', 3600);
+is($samples->{'kgwebhook_source_stream_safe_wal_bytes{datname="postgres",source="?"}'}, '+Inf', 'a slot without a limit');
 about(qq(kgwebhook_unacknowledged_oldest_seconds{datname="postgres",state="$_"}), $age) foreach qw(retrying dead);
 my $ok = $receiver->destination;
 foreach my $percentile (50, 95, 99)

@@ -154,6 +154,21 @@ my (undef, undef, $stderr) = $node->psql('postgres', 'SELECT * FROM kg_skip()');
 like($stderr, qr/source "src" does not stand still at a transaction/, 'there is nothing to skip now');
 
 #
+# While kg_resync() waits for the source, other subscriptions go on
+#
+my $locker = $source->background_psql('postgres');
+$locker->query_safe('BEGIN; LOCK TABLE orders');
+my ($out, $err) = ('', '');
+my $resync = IPC::Run::start([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', 'SELECT * FROM kg_resync()' ], '>', \$out, '2>', \$err);
+wait_for_row($source, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walsender' AND wait_event_type = 'Lock')}, 'kg_resync() to wait');
+is($node->safe_psql('postgres', q{SET lock_timeout = '1s'; SELECT count(*) FROM pg_subscription}), 1, 'kg_resync() does not hold pg_subscription while it reads the source');
+$locker->query_safe('COMMIT');
+$locker->quit;
+$resync->finish;
+like($out, qr/1 row/, 'and goes on then') or diag($err);
+wait_for_state($node, 'streaming');
+
+#
 # What a control node has changed is noticed: secrets that arrive by replication
 #
 my $control = new_node('control', 'wal_level' => 'logical', 'max_wal_senders' => 5, 'kgwebhook.enabled' => 'off');

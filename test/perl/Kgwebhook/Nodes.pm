@@ -22,7 +22,7 @@ use Kgwebhook;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(orders_table new_source prepare_source new_delivery_node follow wait_for_state wait_for_row);
+our @EXPORT = qw(orders_table new_source prepare_source new_delivery_node start_delivery_node follow wait_for_state wait_for_row);
 
 my $table = q{
 	CREATE TABLE orders (id text PRIMARY KEY, org_id text NOT NULL DEFAULT 'default', status text,
@@ -34,7 +34,8 @@ sub orders_table
 	return $table;
 }
 
-# A server with the table and its audit, started; further settings as in postgresql.conf.
+# A server with the table and its audit, started; further settings as in postgresql.conf,
+# and initdb's wal_segsize.
 sub new_source
 {
 	my ($name, %conf) = @_;
@@ -43,7 +44,8 @@ sub new_source
 	%conf = (
 		'max_prepared_transactions' => 10, 'max_connections' => 30, 'max_wal_senders' => 20,
 		'max_replication_slots' => 20, 'wal_sender_timeout' => "'20s'", %conf);
-	$source->init(allows_streaming => 'logical');
+	my $segments = delete $conf{wal_segsize};
+	$source->init(allows_streaming => 'logical', extra => [ $segments ? "--wal-segsize=$segments" : () ]);
 	$source->append_conf('postgresql.conf', join "\n", map { "$_ = $conf{$_}" } sort keys %conf);
 	$source->start;
 	$source->safe_psql(
@@ -82,15 +84,26 @@ sub prepare_source
 sub new_delivery_node
 {
 	my ($name, $secret, %conf) = @_;
-	my $node = new_node($name, 'wal_retrieve_retry_interval' => "'500ms'", 'max_worker_processes' => 20, %conf);
+	my $node = init_node($name, 'wal_retrieve_retry_interval' => "'500ms'", 'max_worker_processes' => 20, %conf);
 
+	start_delivery_node($node, $secret);
+	return $node;
+}
+
+# Starts a server that has our settings, and makes it such a node.
+sub start_delivery_node
+{
+	my ($node, $secret) = @_;
+
+	$node->start;
+	$node->safe_psql('postgres', 'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
 	$node->safe_psql(
 		'postgres', "$table
 		SELECT kg_set_secret(o, '$secret') FROM unnest('{default,o1,o2,o3,o4,o5}'::text[]) o;
 		SELECT count(*) FROM kg_watch('orders', 'order', 'id', 'status', 'callback_url', 'org_id',
 			'{\"id\": \"id\", \"status\": \"status\", \"version\": \"version\", \"org_id\": \"org_id\",
 			  \"at\": \"\$occurred_at\", \"sequence\": \"\$sequence\"}')");
-	return $node;
+	return;
 }
 
 # Has a node follow the source as "src".

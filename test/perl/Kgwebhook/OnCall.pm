@@ -123,7 +123,7 @@ Types what of a remedy is to be typed: the statements in it, one by one.
 sub types
 {
 	my ($self, $remedy) = @_;
-	my @statements = $remedy =~ /\b((?:SELECT|ALTER SYSTEM SET|UPDATE) (?:'[^']*'|[^';])*;)/g;
+	my @statements = $remedy =~ /\b((?:SELECT|ALTER SYSTEM SET|ALTER SUBSCRIPTION|UPDATE) (?:'[^']*'|[^';])*;)/g;
 
 	@statements or die "nothing to type in: $remedy";
 	$self->sql($_) foreach @statements;

@@ -1,0 +1,169 @@
+#-------------------------------------------------------------------------
+#
+# test/t/107_nodes_failover.pl
+#	  A copy of a node that took its slot, and a source that fails over: what is
+#	  missing is found, repaired, and sent under the webhook-id that it had.  From
+#	  PostgreSQL 17 on the slot survives, and nothing is sent that the promoted server
+#	  does not have.
+#
+#-------------------------------------------------------------------------
+use strict;
+use warnings;
+
+use Kgwebhook;
+use Kgwebhook::Nodes;
+use Kgwebhook::OnCall;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $secret = 'whsec_' . 'f' x 32;
+my $source = new_source('source');
+my $receiver = start_receiver(secret => $secret);
+my $url = $receiver->url('/ok');
+my $requests = 0;
+
+prepare_source($source);
+my $node = new_delivery_node('node', $secret);
+follow($node, $source, 'n1');
+my $on_call = Kgwebhook::OnCall->new($node);
+
+sub committed { return $source->safe_psql('postgres', $_[0]); }
+sub here { return $node->safe_psql('postgres', $_[0]); }
+sub arrived
+{
+	my ($n) = @_;
+	my @got = $receiver->wait_for_requests($requests += $n // 1);
+
+	return map { "$_->{json}{id}:$_->{json}{status}" } sort { $a->{json}{id} cmp $b->{json}{id} } @got[ $requests - ($n // 1) .. $requests - 1 ];
+}
+
+# Its next heartbeat goes at once.
+sub beats
+{
+	my ($server) = @_;
+	my $before = $server->safe_psql('postgres', 'SELECT coalesce(beat, 0) FROM kgwebhook.source');
+
+	$server->safe_psql('postgres', 'UPDATE kgwebhook.source_look SET beat_sent_at = NULL, looked_at = looked_at - interval \'1 min\'');
+	$server->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'kgwebhook follower'});
+	wait_for_row($server, "SELECT beat > $before FROM kgwebhook.source", 'a heartbeat');
+	return;
+}
+
+#
+# A copy of the node, while the node is away
+#
+committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('a', 'new', '$url')});
+is_deeply([ arrived() ], ['a:new'], 'the node sends');
+beats($node);
+wait_until_settled($node);
+$node->stop;
+$node->backup_fs_cold('copy');
+my $clone = PostgreSQL::Test::Cluster->new('clone');
+$clone->init_from_backup($node, 'copy');
+$clone->start;
+committed(q{UPDATE orders SET status = 'taken' WHERE id = 'a'});
+is_deeply([ arrived() ], ['a:taken'], 'a copy of it takes its slot, and sends');
+my $taken = ($receiver->requests)[-1]{headers}{'webhook-id'};
+beats($clone);
+$clone->stop;
+$node->start;
+committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('b', 'new', '$url')});
+is_deeply([ arrived() ], ['b:new'], 'the node goes on, and has not seen that');
+beats($node);
+my $row = $on_call->finds(qr/^changes of source "src" are missing$/, 'warning');
+like($row->{detail}, qr/Heartbeats were missing once: .*a copy of this node has used it/, 'it is found by the heartbeats that the copy has had');
+is(here(q{SELECT object_id FROM kg_compare('src')}), 'a', 'kg_compare() names the object');
+$on_call->types($row->{remedy});
+is_deeply([ arrived() ], ['a:taken'], 'kg_resync() sends it');
+is(($receiver->requests)[-1]{headers}{'webhook-id'}, $taken, 'under the webhook-id that the receiver has had');
+wait_for_state($node, 'streaming');
+$on_call->finds_all_well('and that was all');
+
+#
+# The source fails over to a standby that has not got all of it, and has no slots
+#
+sub start_standby
+{
+	my ($name, %conf) = @_;
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+
+	$source->backup("for_$name");
+	$standby->init_from_backup($source, "for_$name", has_streaming => 1);
+	$standby->append_conf('postgresql.conf', join "\n", map { "$_ = $conf{$_}" } sort keys %conf);
+	$standby->start;
+	$source->wait_for_catchup($standby, 'replay');
+	return $standby;
+}
+
+# Its walreceiver hears nothing any more, until it is promoted.
+sub deafen
+{
+	my ($standby) = @_;
+	my $pid = $standby->safe_psql('postgres', 'SELECT pid FROM pg_stat_wal_receiver');
+
+	kill STOP => $pid or die "no walreceiver: $!";
+	return $pid;
+}
+
+sub fail_over_to
+{
+	my ($standby, $walreceiver) = @_;
+
+	$source->stop('immediate');
+	kill CONT => $walreceiver;
+	$standby->promote;
+	$source = $standby;
+	here('ALTER SUBSCRIPTION ' . here('SELECT subscription FROM kgwebhook.source') . " CONNECTION '@{[ $source->connstr ]} dbname=postgres'");
+	return;
+}
+my $standby = start_standby('standby');
+my $pid = deafen($standby);
+committed(q{UPDATE orders SET status = 'phantom' WHERE id = 'b'});
+committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('c', 'gone', '$url')});
+is_deeply([ arrived(2) ], [ 'b:phantom', 'c:gone' ], 'what the standby has not got is sent');
+wait_until_settled($node);
+fail_over_to($standby, $pid);
+committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('d', 'between', '$url')});
+$row = $on_call->finds(qr/^Nothing arrives: the source "src" has lost the slot$/, 'critical');
+is(here(q{SELECT string_agg(object_id, ' ' ORDER BY object_id) FROM kg_compare()}), 'b c d', 'kg_compare() lists what differs');
+$on_call->types($row->{remedy});
+is_deeply([ arrived(2) ], [ 'b:new', 'd:between' ], 'kg_resync() sends what the promoted server has');
+wait_for_state($node, 'streaming');
+is(here(q{SELECT count(*) FROM kg_compare()}), 0, 'nothing differs');
+is(here(q{SELECT string_agg(id, ' ' ORDER BY id) FROM orders}), 'a b d', 'what it has lost is gone here');
+committed(q{UPDATE orders SET status = 'on' WHERE id = 'd'});
+is_deeply([ arrived() ], ['d:on'], 'and it goes on');
+
+#
+# With failover slots
+#
+SKIP:
+{
+	skip 'failover slots came with PostgreSQL 17', 5 if $source->pg_version < 17;
+	committed(q{SELECT pg_create_physical_replication_slot('physical', true)});
+	$standby = start_standby('second', 'sync_replication_slots' => 'on', 'hot_standby_feedback' => 'on', 'primary_slot_name' => q{'physical'},
+		'primary_conninfo' => q{'} . $source->connstr('postgres') . q{'}, 'synchronized_standby_slots' => q{''});
+	committed(q{ALTER SYSTEM SET synchronized_standby_slots = 'physical'});
+	$source->reload;
+	my $slot = here('SELECT slot FROM kgwebhook.source');
+	wait_for_row($standby, "SELECT synced AND NOT temporary FROM pg_replication_slots WHERE slot_name = '$slot'", 'the slot on the standby');
+	committed(q{UPDATE orders SET status = 'both' WHERE id = 'd'});
+	is_deeply([ arrived() ], ['d:both'], 'what the standby has is sent');
+	wait_for_row($standby, "SELECT confirmed_flush_lsn >= (SELECT s.received_lsn FROM (SELECT pg_last_wal_replay_lsn() AS received_lsn) s) - 8192 FROM pg_replication_slots WHERE slot_name = '$slot'");
+	$pid = deafen($standby);
+	committed(q{UPDATE orders SET status = 'phantom' WHERE id = 'd'});
+	wait_for_row($source, qq{SELECT wait_event = 'WaitForStandbyConfirmation' FROM pg_stat_activity WHERE pid = (SELECT active_pid FROM pg_replication_slots WHERE slot_name = '$slot')}, 'the walsender to wait for the standby');
+	is(here(q{SELECT status FROM orders WHERE id = 'd'}), 'both', 'what the standby has not got does not arrive');
+	fail_over_to($standby, $pid);
+	committed(q{ALTER SYSTEM RESET synchronized_standby_slots});
+	$source->reload;
+	committed(q{UPDATE orders SET status = 'next' WHERE id = 'd'});
+	is_deeply([ arrived() ], ['d:next'], 'the slot has survived: the stream goes on, without a resync');
+	is(here(q{SELECT count(*) FROM kg_compare()}), 0, 'nothing differs');
+	is(scalar(grep { ($_->{json}{status} // '') eq 'phantom' && $_->{json}{id} eq 'd' } $receiver->requests), 0, 'and the receiver was told of nothing that was lost');
+}
+
+$node->stop;
+$source->stop;
+done_testing();
