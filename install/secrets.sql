@@ -181,4 +181,4 @@ CREATE FUNCTION @extschema@.kg_encrypt_secrets() RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_encrypt_secrets';
 COMMENT ON FUNCTION @extschema@.kg_encrypt_secrets() IS
-  'encrypts all secrets with the first key of kgwebhook.key_file; returns how many holders'' secrets were newly encrypted';
+  'encrypts all secrets with the first key of kgwebhook.key_file; returns how many holders'' secrets, and private keys, were newly encrypted';

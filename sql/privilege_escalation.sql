@@ -247,6 +247,7 @@ INSERT INTO calls VALUES
 	('add_signing_key', $$ kgwebhook.add_signing_key('hijack', '2000-01-01'::pg_catalog.timestamptz) $$),
 	('later_by', $$ kgwebhook.later_by('span', '1 hour'::pg_catalog.interval, '2000-01-01'::pg_catalog.timestamptz) $$),
 	('kg_sign_http', $$ public.kg_sign_http('hijack') $$),
+	('kg_set_client_certificate', $$ public.kg_set_client_certificate('hijack', NULL) $$),
 	('kg_jwks', $$ public.kg_jwks('hijack') $$),
 	('kg_create_payment_intents', $$ public.kg_create_payment_intents('hijack.intents') $$),
 	('kg_create_transfers', $$ public.kg_create_transfers('hijack.moves') $$),

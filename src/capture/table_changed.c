@@ -41,7 +41,8 @@ what_of(Relation table)
 
 	if (relid == kgw_extension_relation("secret") ||
 		relid == kgw_extension_relation("signing_key") ||
-		relid == kgw_extension_relation("http_signature"))
+		relid == kgw_extension_relation("http_signature") ||
+		relid == kgw_extension_relation("client_certificate"))
 		return KGW_CHANGED_SECRETS;
 	if (relid == kgw_extension_relation("subscription"))
 		return KGW_CHANGED_SUBSCRIPTIONS;

@@ -17,6 +17,7 @@
  */
 #include "pure/keyring.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +69,87 @@ kgw_keyring_signs_http(const KgwKeyring *keyring, int64_t subscription_id)
 	return false;
 }
 
+/* A malloc'd copy with a NUL, or NULL when there is no memory. */
+static char *
+duplicate(const char *text, size_t len)
+{
+	char	   *copy = malloc(len + 1);
+
+	if (copy != NULL)
+	{
+		memcpy(copy, text, len);
+		copy[len] = '\0';
+	}
+	return copy;
+}
+
+KgwCertificate *
+kgw_keyring_certificate_new(int64_t subscription_id, const char *certificate,
+							size_t certificate_len, const char *key, size_t key_len)
+{
+	KgwCertificate *made = calloc(1, sizeof(KgwCertificate));
+
+	if (made == NULL)
+		return NULL;
+	made->holders = 1;
+	made->subscription_id = subscription_id;
+	made->certificate_len = certificate_len;
+	made->key_len = key_len;
+	made->certificate = duplicate(certificate, certificate_len);
+	made->key = duplicate(key, key_len);
+	if (made->certificate != NULL && made->key != NULL)
+		return made;
+	kgw_keyring_certificate_release(made);
+	return NULL;
+}
+
+bool
+kgw_keyring_certificate_add(KgwKeyring *keyring, KgwCertificate *certificate)
+{
+	KgwCertificate **grown = certificate == NULL ? NULL :
+		realloc(keyring->certificates, (keyring->certificate_count + 1) * sizeof(KgwCertificate *));
+
+	if (grown == NULL)
+	{
+		kgw_keyring_certificate_release(certificate);
+		return false;
+	}
+	keyring->certificates = grown;
+	keyring->certificates[keyring->certificate_count++] = certificate;
+	return true;
+}
+
+KgwCertificate *
+kgw_keyring_certificate_hold(const KgwKeyring *keyring, int64_t subscription_id)
+{
+	for (int i = 0; i < keyring->certificate_count; i++)
+	{
+		if (keyring->certificates[i]->subscription_id == subscription_id)
+			return kgw_keyring_certificate_share(keyring->certificates[i]);
+	}
+	return NULL;
+}
+
+KgwCertificate *
+kgw_keyring_certificate_share(KgwCertificate *certificate)
+{
+	if (certificate != NULL)
+		certificate->holders++;
+	return certificate;
+}
+
+void
+kgw_keyring_certificate_release(KgwCertificate *certificate)
+{
+	if (certificate == NULL || --certificate->holders > 0)
+		return;
+	if (certificate->key != NULL)
+		OPENSSL_cleanse(certificate->key, certificate->key_len);
+	free(certificate->key);
+	free(certificate->certificate);
+	free(certificate);
+}
+
 void
 kgw_keyring_clear(KgwKeyring *keyring)
 {
@@ -76,5 +158,8 @@ kgw_keyring_clear(KgwKeyring *keyring)
 	kgw_signing_key_free(keyring->key);
 	kgw_signing_key_free(keyring->next_key);
 	free(keyring->http_signed);
+	for (int i = 0; i < keyring->certificate_count; i++)
+		kgw_keyring_certificate_release(keyring->certificates[i]);
+	free(keyring->certificates);
 	memset(keyring, 0, sizeof(*keyring));
 }

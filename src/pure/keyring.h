@@ -30,6 +30,20 @@
 /* Signatures that a header can have. */
 #define KGW_KEYRING_MAX 2
 
+/*
+ * What a receiver is shown that demands a client certificate.  It is shared: each that keeps it
+ * holds it, and the last one wipes it.
+ */
+typedef struct KgwCertificate
+{
+	int			holders;
+	int64_t		subscription_id;	/* 0: the objects' own URLs */
+	size_t		certificate_len;
+	size_t		key_len;
+	char	   *certificate;	/* PEM, with a line before it that no other endpoint's has */
+	char	   *key;			/* PEM */
+} KgwCertificate;
+
 typedef struct KgwKeyring
 {
 	const char *fault;			/* why there is nothing to sign with, or NULL */
@@ -44,6 +58,8 @@ typedef struct KgwKeyring
 	int64_t    *http_signed;	/* subscriptions whose requests are signed by RFC 9421 as well, and 0
 								 * for own URLs; malloc'd */
 	int			http_signed_count;
+	KgwCertificate **certificates;	/* malloc'd, as are they */
+	int			certificate_count;
 } KgwKeyring;
 
 /*
@@ -72,6 +88,24 @@ extern bool kgw_keyring_key_retired(const KgwKeyring *keyring, int64_t now);
  * object's own URL.
  */
 extern bool kgw_keyring_signs_http(const KgwKeyring *keyring, int64_t subscription_id);
+
+/* A copy of these, held by the caller; NULL when there is no memory. */
+extern KgwCertificate *kgw_keyring_certificate_new(int64_t subscription_id, const char *certificate,
+												   size_t certificate_len, const char *key,
+												   size_t key_len);
+
+/* Give a certificate to the keyring; NULL is none.  False when there is no memory. */
+extern bool kgw_keyring_certificate_add(KgwKeyring *keyring, KgwCertificate *certificate);
+
+/*
+ * What a request shows, of that subscription, or, by 0, to an object's own URL; NULL is
+ * none.  The caller holds it, too.
+ */
+extern KgwCertificate *kgw_keyring_certificate_hold(const KgwKeyring *keyring, int64_t subscription_id);
+
+/* Hold a certificate for someone else as well, or let go of it; NULL is allowed. */
+extern KgwCertificate *kgw_keyring_certificate_share(KgwCertificate *certificate);
+extern void kgw_keyring_certificate_release(KgwCertificate *certificate);
 
 /* Frees signers and signing keys and wipes what they hold; the keyring is empty afterwards. */
 extern void kgw_keyring_clear(KgwKeyring *keyring);

@@ -39,6 +39,7 @@
 #include "pg/clock.h"
 #include "pg/error_recovery.h"
 #include "pure/limits.h"
+#include "secrets/client_certificate.h"
 #include "secrets/encryption.h"
 #include "secrets/secret_cache.h"
 #include "secrets/signing_keys.h"
@@ -160,6 +161,7 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 			fill_keyring(DatumGetTextPP(args[0]), table->vals[0], table->tupdesc, keyring);
 			if (kgw_signing_keys_load(args[0], keyring))
 				retired = true;
+			kgw_client_certificate_load(args[0], keyring);
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 	}

@@ -3,7 +3,7 @@
  * secret_maintenance.c
  *	  Keeping the table of secrets in order.
  *
- * Two things happen to secrets and signing keys without anyone's asking: the old one of a
+ * Two things happen to secrets and private keys without anyone's asking: the old one of a
  * rotation that has ended is taken out, and once kgwebhook.key_file is set,
  * what is still in the clear is encrypted.  The worker does both when it starts
  * over from the tables, so at a reload, and the first also at the time itself:
@@ -185,32 +185,32 @@ remove_retired_keys(TimestampTz now)
 		elog(ERROR, "could not write kgwebhook.signing_key");
 }
 
-/* Write a private key that has just been encrypted. */
+/* Write a private key that has just been encrypted, in the row that a pass has locked. */
 static void
-write_key(Datum key_id, text *private_key)
+write_key(const char *table_name, Datum ctid, text *private_key)
 {
-	Oid			types[] = {TEXTOID, TEXTOID};
+	Oid			types[] = {TIDOID, TEXTOID};
 	Datum		args[2];
 
-	args[0] = key_id;
+	args[0] = ctid;
 	args[1] = PointerGetDatum(private_key);
-	if (SPI_execute_with_args("UPDATE kgwebhook.signing_key SET private_key = $2, encrypted = true"
-							  " WHERE key_id OPERATOR(pg_catalog.=) $1",
+	if (SPI_execute_with_args(psprintf("UPDATE kgwebhook.%s SET private_key = $2, encrypted = true"
+									   " WHERE ctid OPERATOR(pg_catalog.=) $1", table_name),
 							  2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not write kgwebhook.signing_key");
+		elog(ERROR, "could not write kgwebhook.%s", table_name);
 }
 
-/* Encrypt the signing keys that a pass is about; how many were changed. */
+/* Encrypt the private keys of a table that a pass is about; how many were changed. */
 static int64
-encrypt_keys(KgwPass pass)
+encrypt_keys(const char *table_name, KgwPass pass)
 {
 	SPITupleTable *table;
 	int64		changed = 0;
 
-	if (SPI_execute(psprintf("SELECT key_id, org_id, private_key, encrypted"
-							 " FROM kgwebhook.signing_key%s", key_queries[pass]),
+	if (SPI_execute(psprintf("SELECT ctid, org_id, private_key, encrypted"
+							 " FROM kgwebhook.%s%s", table_name, key_queries[pass]),
 					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kgwebhook.signing_key");
+		elog(ERROR, "could not read kgwebhook.%s", table_name);
 	table = SPI_tuptable;
 	for (uint64 i = 0; i < table->numvals; i++)
 	{
@@ -222,7 +222,7 @@ encrypt_keys(KgwPass pass)
 		row.encrypted = DatumGetBool(SPI_getbinval(tuple, table->tupdesc, 4, &isnull));
 		kept = encrypt(&row, text_column(tuple, table->tupdesc, 3));
 		if (row.changed)
-			write_key(SPI_getbinval(tuple, table->tupdesc, 1, &isnull), kept);
+			write_key(table_name, SPI_getbinval(tuple, table->tupdesc, 1, &isnull), kept);
 		changed += row.changed;
 	}
 	SPI_freetuptable(table);
@@ -263,7 +263,7 @@ make_pass(KgwPass pass)
 	}
 	SPI_freetuptable(table);
 	if (pass != PASS_RETIRED)
-		return changed + encrypt_keys(pass);
+		return changed + encrypt_keys("signing_key", pass) + encrypt_keys("client_certificate", pass);
 	remove_retired_keys(now * USECS_PER_SEC);
 	return changed;
 }

@@ -133,19 +133,15 @@ sign_header_by_keys(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyrin
 	return true;
 }
 
-/*
- * The header with a signature of each signer, then of each of the keyring's keys, space
- * separated.  keys may be NULL.
- */
+/* The header with a signature of each signer, then of each of the keyring's keys, or NULL's none. */
 static bool
 sign_header(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
 			const KgwKeyring *keys, int64 now)
 {
 	char	   *at = begin_header(attempt->headers[2], "webhook-signature");
 
-	StaticAssertStmt(sizeof("webhook-signature: ") + KGW_KEYRING_MAX *
-					 (KGW_SIGNATURE_HEADER_SIZE + KGW_SIGNING_KEY_HEADER_SIZE) <= KGW_HEADER_SIZE,
-					 "all signatures fit into the header");
+	StaticAssertStmt(KGW_KEYRING_MAX * (KGW_SIGNATURE_HEADER_SIZE + KGW_SIGNING_KEY_HEADER_SIZE) + 20 <=
+					 KGW_HEADER_SIZE, "all signatures fit into the header");
 
 	for (int i = 0; i < count; i++)
 	{
@@ -175,9 +171,9 @@ sign_http(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyring *keyring
 	if (!kgw_http_signature_make(keys[0], row->url, row->webhook_id, now, attempt->body,
 								 attempt->body_len, &lines))
 		return false;
-	strlcpy(attempt->headers[5], lines.content_digest, KGW_HEADER_SIZE);
-	strlcpy(attempt->headers[6], lines.signature_input, KGW_HEADER_SIZE);
-	strlcpy(attempt->headers[7], lines.signature, KGW_HEADER_SIZE);
+	memcpy(attempt->headers[5], lines.content_digest, KGW_HTTP_SIGNATURE_LINE);
+	memcpy(attempt->headers[6], lines.signature_input, KGW_HTTP_SIGNATURE_LINE);
+	memcpy(attempt->headers[7], lines.signature, KGW_HTTP_SIGNATURE_LINE);
 	return true;
 }
 
@@ -255,6 +251,8 @@ make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 
 static void
 begin_attempt(KgwAttempt *attempt, const KgwDelivery *row)
 {
+	kgw_keyring_certificate_release(attempt->certificate);
+	attempt->certificate = NULL;
 	memset(&attempt->number, 0, offsetof(KgwAttempt, headers) - offsetof(KgwAttempt, number));
 	memset(&attempt->outcome, 0, sizeof(*attempt) - offsetof(KgwAttempt, outcome));
 	attempt->number = row->attempts + 1;
@@ -274,6 +272,7 @@ kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **
 	const char *fault = find_row_fault(row);
 
 	begin_attempt(attempt, row);
+	attempt->certificate = keys ? kgw_keyring_certificate_hold(keys, row->subscription_id) : NULL;
 	if (fault != NULL)
 		make_invalid(attempt, fault);
 	else if (count == 0)
@@ -315,6 +314,7 @@ kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *row, KgwReques
 	request->body = attempt->body;
 	request->body_len = attempt->body_len;
 	request->fresh = false;
+	request->certificate = attempt->certificate;
 	memset(request->headers, 0, sizeof(request->headers));
 	for (size_t i = 0; i < lengthof(attempt->headers) && attempt->headers[i][0] != '\0'; i++)
 		request->headers[i] = attempt->headers[i];
@@ -473,6 +473,8 @@ kgw_attempt_sign(const KgwAttempt *attempt)
 void
 kgw_attempt_clear(KgwAttempt *attempt)
 {
+	kgw_keyring_certificate_release(attempt->certificate);
+	attempt->certificate = NULL;
 	free(attempt->response_body);
 	free(attempt->error);
 	attempt->response_body = NULL;
@@ -490,6 +492,7 @@ kgw_attempt_clear(KgwAttempt *attempt)
 void
 kgw_attempt_free(KgwAttempt *attempt)
 {
+	kgw_keyring_certificate_release(attempt->certificate);
 	free(attempt->room);
 	free(attempt->response_body);
 	free(attempt->error);

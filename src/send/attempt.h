@@ -32,6 +32,7 @@ typedef struct KgwAttempt
 {
 	char	   *room;			/* where body is; kept for the next attempt */
 	size_t		room_size;
+	KgwCertificate *certificate;	/* to be shown to the receiver; held, or NULL */
 
 	int			number;			/* 1, 2, ... */
 	TimestampTz started_at;

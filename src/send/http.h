@@ -11,6 +11,7 @@
 #define KGW_SEND_HTTP_H
 
 #include "pg/clock.h"
+#include "pure/keyring.h"
 
 #define KGW_HTTP_HEADERS 8
 
@@ -26,6 +27,7 @@ typedef struct KgwRequest
 	size_t		body_len;
 	const char *headers[KGW_HTTP_HEADERS];	/* "name: value"; NULL ends them */
 	bool		fresh;			/* not by a connection that was used before */
+	KgwCertificate *certificate;	/* to be shown, or NULL */
 } KgwRequest;
 
 typedef enum KgwTransport

@@ -43,6 +43,7 @@
 #include "send/http_client.h"
 #include "send/http_multi.h"
 #include "send/http_request.h"
+#include "send/http_result.h"
 #include "send/tls_sessions.h"
 
 #define EVENTS_AT_ONCE 128
@@ -230,7 +231,7 @@ kgw_http_client_send(KgwHttp *http, const KgwRequest *request, void *owner)
 		return false;
 	transfer->owner = owner;
 	transfer->started = kgw_clock_ticks();
-	kgw_tls_sessions_join(http->sessions, transfer, request->destination);
+	kgw_tls_sessions_join(http->sessions, transfer, request->destination, request->certificate);
 	if (!kgw_http_request_prepare(transfer, request) ||
 		!kgw_http_multi_add(multi_of(http, request->destination), transfer))
 	{
@@ -348,7 +349,7 @@ kgw_http_client_next(KgwHttp *http, void **owner, KgwResponse *response)
 	if (transfer == NULL)
 		return NULL;
 	dlist_delete(&transfer->node);
-	kgw_http_request_result(transfer, code, response);
+	kgw_http_result(transfer, code, response);
 	if (transfer->resolving && code == CURLE_OPERATION_TIMEDOUT)
 		http->left_behind = true;
 	*owner = transfer->owner;

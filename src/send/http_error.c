@@ -101,15 +101,21 @@ not_verified(const KgwHttpRequest *transfer)
 	}
 }
 
-static const char needs_certificate[] =
-	"the other side requires a client certificate, and kgwebhook has none";
+static const char *
+certificate_error(const KgwHttpRequest *transfer)
+{
+	return transfer->certificate == NULL ?
+		"the other side requires a client certificate, and kgwebhook has none" :
+		"the other side does not accept the client certificate";
+}
 
 /* As the other side's alert has it. */
 static bool
 wants_certificate(const KgwHttpRequest *transfer)
 {
 	return strstr(transfer->error, "certificate required") != NULL ||
-		strstr(transfer->error, "alert bad certificate") != NULL;
+		strstr(transfer->error, "alert bad certificate") != NULL ||
+		strstr(transfer->error, "alert unknown ca") != NULL;
 }
 
 static const char *
@@ -124,7 +130,9 @@ no_handshake(const KgwHttpRequest *transfer)
 	if (strstr(transfer->error, "no application protocol") != NULL)
 		return "the other side does not speak HTTP/1.1, by its TLS handshake";
 	if (wants_certificate(transfer))
-		return needs_certificate;
+		return certificate_error(transfer);
+	if (transfer->certificate != NULL && strstr(transfer->error, "alert") != NULL)
+		return "the other side refused the TLS handshake: it may not accept the client certificate";
 	if (strstr(transfer->error, "handshake failure") != NULL)
 		return "the other side refused the TLS handshake: it may require a client"
 			" certificate, which kgwebhook has none of, or have no cipher in common";
@@ -150,7 +158,7 @@ static const char *
 broken_off(const KgwHttpRequest *transfer)
 {
 	/* by TLS 1.3 it says so only after the handshake */
-	return wants_certificate(transfer) ? needs_certificate : "the connection broke";
+	return wants_certificate(transfer) ? certificate_error(transfer) : "the connection broke";
 }
 
 /* What the proxy answered instead of a tunnel. */
@@ -241,6 +249,8 @@ kgw_http_error_text(const KgwHttpRequest *transfer, CURLcode code)
 			return not_verified(transfer);
 		case CURLE_SSL_CONNECT_ERROR:
 			return no_handshake(transfer);
+		case CURLE_SSL_CERTPROBLEM:
+			return "the client certificate could not be used";
 		case CURLE_SSL_CACERT_BADFILE:
 			return "the certificate authorities of kgwebhook.ca_file could not be read";
 		case CURLE_GOT_NOTHING:

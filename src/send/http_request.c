@@ -312,6 +312,7 @@ void
 kgw_http_request_free(KgwHttpRequest *transfer)
 {
 	curl_easy_cleanup(transfer->easy);
+	kgw_keyring_certificate_release(transfer->certificate);
 	free(transfer->url);
 	free(transfer->body);
 	free(transfer);
@@ -370,6 +371,28 @@ reserve_body(KgwHttpRequest *transfer)
 	return transfer->body != NULL;
 }
 
+/* Have the handle show a certificate, or none.  It points into what we hold. */
+static void
+show_certificate(KgwHttpRequest *transfer, KgwCertificate *certificate)
+{
+	struct curl_blob pem = {.flags = CURL_BLOB_NOCOPY};
+	struct curl_blob key = {.flags = CURL_BLOB_NOCOPY};
+
+	if (transfer->certificate == certificate)
+		return;
+	if (certificate != NULL)
+	{
+		pem.data = certificate->certificate;
+		pem.len = certificate->certificate_len;
+		key.data = certificate->key;
+		key.len = certificate->key_len;
+	}
+	curl_easy_setopt(transfer->easy, CURLOPT_SSLCERT_BLOB, certificate != NULL ? &pem : NULL);
+	curl_easy_setopt(transfer->easy, CURLOPT_SSLKEY_BLOB, certificate != NULL ? &key : NULL);
+	kgw_keyring_certificate_release(transfer->certificate);
+	transfer->certificate = kgw_keyring_certificate_share(certificate);
+}
+
 /* Through which proxy it goes, and whom it trusts, by the settings of the moment. */
 static void
 set_way(KgwHttpRequest *transfer, const KgwRequest *request)
@@ -380,6 +403,7 @@ set_way(KgwHttpRequest *transfer, const KgwRequest *request)
 		kgw_egress_set_proxy(transfer->easy);
 	transfer->egress = kgw_egress_revision();
 	kgw_ca_file_trust(transfer->easy, CURLOPT_CAINFO, CURLOPT_CAPATH);
+	show_certificate(transfer, request->certificate);
 }
 
 /*
@@ -424,74 +448,4 @@ kgw_http_request_prepare(KgwHttpRequest *transfer, const KgwRequest *request)
 	set_way(transfer, request);
 	set_headers(transfer, request);
 	return reserve_body(transfer) && set_url(transfer, request->url);
-}
-
-/*
- * Whether a kept connection ended under the request before anything of an
- * answer came.  Late is another thing: the receiver may be what is slow.
- */
-static bool
-was_dropped(const KgwHttpRequest *transfer, CURLcode code)
-{
-	if (!transfer->kept || transfer->received > 0 || transfer->blocked != NULL)
-		return false;
-	return transfer->resent || code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR ||
-		code == CURLE_GOT_NOTHING;
-}
-
-static KgwTransport
-transport_of(const KgwHttpRequest *transfer, CURLcode code)
-{
-	if (transfer->blocked != NULL)
-		return KGW_HTTP_BLOCKED;
-
-	/* a connection that the kernel gave up, and not a receiver that is slow */
-	if (transfer->dropped)
-		return KGW_HTTP_UNREACHABLE;
-	return code == CURLE_OPERATION_TIMEDOUT ? KGW_HTTP_TIMED_OUT : KGW_HTTP_UNREACHABLE;
-}
-
-/* What this says of connections that are kept. */
-static void
-judge_kept(const KgwHttpRequest *transfer, const KgwResponse *response)
-{
-	/* what ended one tunnel says nothing of others through the same proxy */
-	if (!transfer->proxied && (response->dropped ||
-		(response->transport == KGW_HTTP_TIMED_OUT && transfer->received == 0)))
-		kgw_connection_doubt(&transfer->peer);
-	else if (response->transport == KGW_HTTP_ANSWERED && transfer->fd >= 0)
-		kgw_connection_callback(transfer->fd)->doubtful = false;
-}
-
-/*
- * What became of the transfer.  The status line and the headers decide; the body
- * is for the log, and one that is cut off, too long or late changes nothing.
- * The response points into the transfer.
- */
-void
-kgw_http_request_result(KgwHttpRequest *transfer, CURLcode code, KgwResponse *response)
-{
-	long		status = 0;
-
-	response->body = transfer->body;
-	response->body_len = transfer->body_len;
-	response->retry_after = transfer->retry_after;
-	response->duration = kgw_clock_ticks() - transfer->started;
-	transfer->dropped = !transfer->headers_done && was_dropped(transfer, code);
-	response->dropped = transfer->dropped;
-	response->reached = transfer->sent;
-	if (transfer->headers_done)
-	{
-		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-		response->transport = KGW_HTTP_ANSWERED;
-		response->error = "";
-	}
-	else
-	{
-		response->transport = transport_of(transfer, code);
-		response->error = kgw_http_error_text(transfer, code);
-	}
-	response->status = (int) status;
-	if (transfer->kept)
-		judge_kept(transfer, response);
 }

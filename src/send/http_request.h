@@ -20,6 +20,5 @@ extern KgwHttpRequest *kgw_http_request_of(CURL *easy);
 extern void kgw_http_request_waits(KgwHttpRequest *transfer, int fd, int what);
 extern void kgw_http_request_sniff(KgwHttpRequest *transfer, int fd);
 extern bool kgw_http_request_prepare(KgwHttpRequest *transfer, const KgwRequest *request);
-extern void kgw_http_request_result(KgwHttpRequest *transfer, CURLcode code, KgwResponse *response);
 
 #endif							/* KGW_SEND_HTTP_REQUEST_H */

@@ -38,6 +38,7 @@ struct KgwHttpRequest
 	bool		shares;			/* its handle has had a share */
 	uint32		egress;			/* the revision of its handle's proxy */
 	bool		proxied;
+	KgwCertificate *certificate;	/* its handle shows this one, held; or NULL */
 	KgwTicks	started;
 	int			fd;				/* of its connection, or -1: not known */
 	uint64		received_before;	/* bytes of that before the body was watched */

@@ -41,12 +41,16 @@
 
 #include "common/hashfn.h"
 
+#include "pure/url.h"
 #include "send/tls_sessions.h"
 
 /* Destinations whose session is kept; one takes about ten kilobytes. */
 #define DESTINATIONS 1024
 
 #define BUCKETS 512
+
+/* A destination, a blank and a number. */
+#define SESSION_NAME_SIZE (KGW_DESTINATION_SIZE + 24)
 
 /* An hour, in microseconds. */
 #define AGE_MAX INT64CONST(3600000000)
@@ -228,22 +232,39 @@ kgw_tls_sessions_on_context(CURL *easy, void *context, void *arg)
 }
 
 /*
+ * What sessions are kept under: the destination, and the client certificate that was shown,
+ * because a session brings back the client that made it.
+ */
+static const char *
+session_name(char name[SESSION_NAME_SIZE], const char *destination, const KgwCertificate *certificate)
+{
+	if (certificate == NULL)
+		return destination;
+	snprintf(name, SESSION_NAME_SIZE, "%s " UINT64_FORMAT, destination,
+			 hash_bytes_extended((const unsigned char *) certificate->certificate,
+								 (int) certificate->certificate_len, 0));
+	return name;
+}
+
+/*
  * Have a transfer that is about to begin resume what its destination has, and keep
  * what it gets.  Without memory it goes without.
  */
 void
 kgw_tls_sessions_join(KgwTlsSessions *sessions, KgwHttpRequest *transfer,
-					  const char *destination)
+					  const char *destination, const KgwCertificate *certificate)
 {
+	char		buffer[SESSION_NAME_SIZE];
+	const char *name = session_name(buffer, destination, certificate);
 	KgwTicks	now = transfer->started;
 	KgwTlsSession *session = NULL;
 
 	Assert(transfer->session == NULL);
 	if (strncmp(destination, "https:", 6) == 0)
 	{
-		session = find_session(sessions, destination, now);
+		session = find_session(sessions, name, now);
 		if (session == NULL)
-			session = add(sessions, destination, now);
+			session = add(sessions, name, now);
 	}
 	if (session != NULL)
 	{

@@ -18,7 +18,7 @@ extern KgwTlsSessions *kgw_tls_sessions_new(void);
 extern void kgw_tls_sessions_free(KgwTlsSessions *sessions);
 extern CURLcode kgw_tls_sessions_on_context(CURL *easy, void *context, void *arg);
 extern void kgw_tls_sessions_join(KgwTlsSessions *sessions, KgwHttpRequest *transfer,
-								  const char *destination);
+								  const char *destination, const KgwCertificate *certificate);
 extern void kgw_tls_sessions_leave(KgwTlsSessions *sessions, KgwHttpRequest *transfer);
 extern void kgw_tls_sessions_forget(KgwTlsSessions *sessions);
 

@@ -35,6 +35,7 @@
  *	  connection    1, 2, ...: which TCP connection it came by; with HTTPS, each
  *	                is one handshake
  *	  peer          the address that it came from
+ *	  client        the name in the client certificate that was shown, or null
  *	  resumed       whether that handshake resumed an older session
  *	  in_flight     requests being served at that moment, this one included
  *	  of_object     those of them that are about the same object and came to the
@@ -130,6 +131,7 @@ function writeDown(request, response, raw) {
 		json: parsed(body),
 		connection: request.socket.number,
 		peer: request.socket.remoteAddress,
+		client: request.socket.getPeerCertificate?.().subject?.CN ?? null,
 		resumed: request.socket.isSessionReused?.() ?? false,
 		in_flight: inFlight,
 		...(judges ? verify(raw, request.headers, secrets(), now()) : {}),
