@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim fuzz bench matrix
+	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim points random-sql fuzz bench matrix
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -62,7 +62,18 @@ model:
 # Worlds from new seeds for ten minutes; make check has some seconds of it.
 sim:
 	@scripts/deps.sh check
-	@KGW_SECONDS=$(or $(SECONDS),600) SEED=$(SEED) scripts/in-scratch.sh scripts/check.sh sim
+	@KGW_SECONDS=$(or $(SECONDS),600) SEED=$(or $(SEED),$(shell date +%s)) scripts/in-scratch.sh scripts/check.sh sim
+
+# Every function with arguments at random for ten minutes; make check has some seconds.
+random-sql:
+	@scripts/deps.sh check
+	@KGW_CASES=1000000 KGW_SECONDS=$(or $(SECONDS),600) SEED=$(or $(SEED),$(shell date +%s)) \
+		scripts/in-scratch.sh scripts/check.sh random_sql
+
+# A worker that dies at each point of death, alone and in pairs; make check has a few.
+points:
+	@scripts/deps.sh check
+	@KGW_DEEP=1 SEED=$(SEED) scripts/in-scratch.sh scripts/check.sh points
 
 # The suites that need a server, with the module under gcc's sanitizers.
 check-sanitized:

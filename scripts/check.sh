@@ -15,6 +15,8 @@
 #	regress    what SQL answers, with the worker off
 #	isolation  what two sessions at once see and wait for
 #	tap        what receivers get, over restarts, clocks, networks and full disks
+#	points     a worker that dies at each step: nothing lost, nothing invented
+#	random_sql every function with arguments at random, by each role
 #	checker    all of it at random, with faults: nothing lost, nothing invented
 #	mutants    the checker finds what each patch breaks (only when named)
 #
@@ -361,11 +363,29 @@ suite_isolation()
 		test/isolation $names
 }
 
-# The data directories stay in the scratch folder; only the logs are brought
-# back.  PostgreSQL 15 goes by TESTDIR, later ones by the two that follow.
+# Runs TAP files on a build: run_tap BINDIR FILE...  The data directories stay in the
+# scratch folder; only the logs are brought back.  PostgreSQL 15 goes by TESTDIR, later
+# ones by the two that follow.
+run_tap()
+{
+	local bin=$1 dir=$KGW_SCRATCH/tap
+
+	shift
+	mkdir -p "$dir/tmp_check/log" "$dir/ports"
+	[ -d "$dir/template" ] ||
+		one_test "initdb" "$bin/initdb" -D "$dir/template" -A trust -N || return 0
+	# One more at a time than compilers: most of a TAP test is waiting.
+	TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" \
+		TESTLOGDIR="$dir/tmp_check/log" PG_TEST_PORT_DIR="$dir/ports" \
+		PATH="$bin:$PATH" PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" \
+		PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress" KGW_TEMPLATE="$dir/template" \
+		tap_tests --jobs="$((jobs + 1))" "$@" ||
+		show_tap_logs "$dir/tmp_check/log"
+}
+
 suite_tap()
 {
-	local files=${TAP:-} dir=$KGW_SCRATCH/tap
+	local files=${TAP:-}
 
 	section "TAP tests"
 	[ -n "$files" ] || files=$(names_in test/t .pl | sed 's/.*/test\/t\/&.pl/')
@@ -373,16 +393,44 @@ suite_tap()
 		say "none yet"
 		return
 	fi
-	mkdir -p "$dir/tmp_check/log" "$dir/ports"
-	one_test "initdb" "$bindir/initdb" -D "$dir/template" -A trust -N || return 0
-	# One more at a time than compilers: most of a TAP test is waiting.
 	# shellcheck disable=SC2086 # a list of words
-	TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" \
-		TESTLOGDIR="$dir/tmp_check/log" PG_TEST_PORT_DIR="$dir/ports" \
-		PATH="$bindir:$PATH" PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" \
-		PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress" KGW_TEMPLATE="$dir/template" \
-		tap_tests --jobs="$((jobs + 1))" $files ||
-		show_tap_logs "$dir/tmp_check/log"
+	run_tap "$bindir" $files
+}
+
+# Only a build with assertions has points of death; all of them by way of make points.
+suite_points()
+{
+	section "a worker that dies at each step of a delivery"
+	if need_asserting; then run_tap "$asserting" test/points/points.pl; fi
+}
+
+# Every function and every table of ours, with arguments at random, on the server with
+# assertions; for longer by way of make random-sql.
+suite_random_sql()
+{
+	local log=$KGW_OUTPUT/random_sql database=kgwebhook_random_sql status=0
+
+	section "random SQL"
+	if ! start_cluster; then
+		count 0 1
+		return
+	fi
+	"$asserting/createdb" -h "$cluster" -U postgres "$database" &&
+		"$asserting/psql" -h "$cluster" -U postgres -d "$database" -XAtq \
+			-c "SET client_min_messages = error" -c "CREATE EXTENSION kgwebhook CASCADE" &&
+		"$asserting/psql" -h "$cluster" -U postgres -d "$database" -X \
+			-v seed="${SEED:-1}" -v cases="${KGW_CASES:-2500}" -v seconds="${KGW_SECONDS:-12}" \
+			-f test/random_sql/random.sql >"$log" 2>&1 || status=$?
+	say "$(grep '^# ' "$log" || true)"
+	if [ "$status" -eq 0 ] && ! grep -qE '^FOUND|ERROR|FATAL' "$log"; then
+		say "ok - no crash, no internal error, nothing seen that a role may not see"
+		count 1 0
+	else
+		say "not ok - random SQL (SEED=${SEED:-1})"
+		show_end "$log" 40
+		show_end "$cluster/server.log" 20
+		count 0 1
+	fi
 }
 
 # For each test that failed, what it logged and what its servers logged.
@@ -488,7 +536,7 @@ finish()
 everything=
 if [ $# -eq 0 ]; then
 	everything=yes
-	set -- unit model sim prose includes exports regress isolation tap checker
+	set -- unit model sim prose includes exports regress isolation random_sql tap points checker
 fi
 
 # These alone need no server and no module.

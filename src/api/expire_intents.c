@@ -52,7 +52,7 @@ PG_FUNCTION_INFO_V1(kg_expire_intents);
 static bool
 find_status(Oid relid, AttrNumber *status, char **source)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	rel = kgw_extension_open_table(relid, AccessShareLock);
 	const KgwWatch *watch = kgw_watch_cache_lookup(rel);
 
 	*status = watch == NULL ? InvalidAttrNumber : watch->status.attnum;
@@ -109,7 +109,7 @@ require_columns(Oid relid)
 static int64
 update_as_owner(Oid relid, const char *statement)
 {
-	Relation	rel = table_open(relid, RowExclusiveLock);
+	Relation	rel = kgw_extension_open_table(relid, RowExclusiveLock);
 	Oid			owner = rel->rd_rel->relowner;
 	bool		step_down = superuser() && owner != GetUserId();
 	KgwOwnerSection section;

@@ -86,7 +86,7 @@ read_present_row(Relation rel, ItemPointer place)
 Datum
 kg_announce_row(PG_FUNCTION_ARGS)
 {
-	Relation	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	rel = kgw_extension_open_table(PG_GETARG_OID(0), AccessShareLock);
 	HeapTuple	row = read_present_row(rel, (ItemPointer) PG_GETARG_POINTER(1));
 
 	if (row != NULL)
@@ -242,7 +242,7 @@ static bool
 put_preview(ReturnSetInfo *result, Oid relid, ItemPointer place, const char *org_id, int64 number,
 			const char *shape)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	rel = kgw_extension_open_table(relid, AccessShareLock);
 	HeapTuple	row = read_present_row(rel, place);
 	KgwNewDelivery event = {.delivery_id = number};
 	bool		wanted = false;
@@ -262,7 +262,7 @@ put_preview(ReturnSetInfo *result, Oid relid, ItemPointer place, const char *org
 static void
 find_rows(Oid relid, KgwLookup *l)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
+	Relation	rel = kgw_extension_open_table(relid, AccessShareLock);
 	ErrorData  *error;
 
 	l->owner = rel->rd_rel->relowner;

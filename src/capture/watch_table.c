@@ -351,7 +351,7 @@ open_checked(Oid relid)
 	Relation	rel;
 
 	check_owner(relid);
-	rel = table_open(relid, ShareRowExclusiveLock);
+	rel = kgw_extension_open_table(relid, ShareRowExclusiveLock);
 	check_owner(relid);
 	check_kind(rel);
 	return rel;
@@ -467,7 +467,7 @@ kgw_watch_table_end(Oid relid)
 	char	   *source;
 
 	check_owner(relid);
-	rel = table_open(relid, ShareRowExclusiveLock);
+	rel = kgw_extension_open_table(relid, ShareRowExclusiveLock);
 	check_owner(relid);
 	args[0] = ObjectIdGetDatum(relid);
 	kgw_extension_owner_begin(&section);

@@ -169,3 +169,19 @@ kgw_extension_relation(const char *name)
 
 	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
+
+/*
+ * A table that the caller named, maybe by a number that no table has any more: that is
+ * no error of the server's (XX000), which table_open() raises.
+ */
+Relation
+kgw_extension_open_table(Oid relid, LOCKMODE mode)
+{
+	Relation	rel = OidIsValid(relid) ? try_table_open(relid, mode) : NULL;
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	return rel;
+}

@@ -10,6 +10,9 @@
 #ifndef KGW_PG_EXTENSION_H
 #define KGW_PG_EXTENSION_H
 
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
 typedef struct KgwOwnerSection
 {
 	Oid			saved_user;
@@ -24,5 +27,6 @@ extern Oid	kgw_extension_relation(const char *name);
 extern Oid	kgw_extension_oid(void);
 extern Oid	kgw_extension_schema(Oid extension);
 extern bool kgw_extension_hold(void);
+extern Relation kgw_extension_open_table(Oid relid, LOCKMODE mode);
 
 #endif							/* KGW_PG_EXTENSION_H */

@@ -51,6 +51,7 @@
 #include "send/http_response.h"
 #include "send/local_addresses.h"
 #include "send/tls_sessions.h"
+#include "shmem/point.h"
 
 StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
 				 "libcurl 7.80.0 or newer is needed for CURLOPT_PREREQFUNCTION");
@@ -184,6 +185,7 @@ before_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int 
 		return CURL_PREREQFUNC_ABORT;
 	}
 	transfer->sent = true;
+	KGW_POINT("connected");
 	return CURL_PREREQFUNC_OK;
 }
 

@@ -35,6 +35,7 @@
 #include "settle/delivery_log.h"
 #include "settle/settle.h"
 #include "settle/subscription_state.h"
+#include "shmem/point.h"
 
 /* An array parameter that is being filled. */
 typedef struct KgwArray
@@ -448,11 +449,13 @@ kgw_settle(KgwSettlement *settlements, int count)
 	fates_are_complete(settlements, count);
 #endif
 	kgw_settle_log(settlements, count);
+	KGW_POINT("logged");
 #ifdef USE_ASSERT_CHECKING
 	all_are_logged(settlements, count);
 #endif
 	settle_done(settlements, count);
 	settle_dead(settlements, count);
 	settle_retries(settlements, count);
+	KGW_POINT("dequeued");
 	kgw_subscription_state_settle(settlements, count);
 }

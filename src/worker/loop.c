@@ -37,6 +37,7 @@
 #include "send/fd_limit.h"
 #include "settle/subscription_state.h"
 #include "shmem/destination_stats.h"
+#include "shmem/point.h"
 #include "shmem/wakeups.h"
 #include "worker/loop_internal.h"
 
@@ -130,6 +131,7 @@ publish(KgwLoop *loop)
 		notice.posted_at = GetCurrentTimestamp();
 		notice.next_try = notice.posted_at + (state.next_try - kgw_clock_ticks());
 		kgw_destination_stats_post(&notice);
+		KGW_POINT("published");
 	}
 }
 
@@ -213,6 +215,8 @@ kgw_loop_turn(KgwLoop *loop)
 		return false;
 	kgw_loop_send_run(loop);
 	kgw_http_client_run(loop->http);
+	if (loop->in_flight > 0)
+		KGW_POINT("sent");
 	kgw_loop_send_collect(loop);
 	if (kgw_loop_settle_ready(loop->outcomes, kgw_clock_ticks(), loop->in_flight == 0))
 		settle_outcomes(loop);

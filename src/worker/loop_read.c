@@ -40,6 +40,7 @@
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
 #include "settle/subscription_state.h"
+#include "shmem/point.h"
 #include "shmem/worker_slots.h"
 #include "worker/error_trap.h"
 #include "worker/loop_internal.h"
@@ -411,7 +412,9 @@ read_queue(void *arg)
 		read_pages(loop);
 		read_rows(loop);
 	}
+	KGW_POINT("read");
 	end_read(loop);
+	KGW_POINT("flushed");
 }
 
 /* Read what there is room for; when that can't be now, start over after a pause. */

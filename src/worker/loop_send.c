@@ -25,6 +25,7 @@
 #include "send/attempt.h"
 #include "settle/overtaken.h"
 #include "settle/subscription_state.h"
+#include "shmem/point.h"
 #include "worker/error_trap.h"
 #include "worker/loop_internal.h"
 
@@ -149,6 +150,7 @@ send_attempt(KgwLoop *loop, KgwJob *job, const KgwKeyring *keyring)
 
 	if (!kgw_attempt_prepare(&job->attempt, job->row, keyring))
 		return false;
+	KGW_POINT("signed");
 	kgw_attempt_request(&job->attempt, job->row, &request);
 	request.fresh = kgw_scheduler_wants_fresh(job->entry);
 	if (kgw_http_client_send(loop->http, &request, job))
@@ -175,6 +177,7 @@ take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 	bool		overtaken = false;
 	KgwJob	   *job;
 
+	KGW_POINT("chosen");
 	if (turn == KGW_TURN_SEND)
 	{
 		/* the refusal first: then how the subscription stands is known */
@@ -227,6 +230,7 @@ kgw_loop_send_collect(KgwLoop *loop)
 	{
 		KgwJob *job = owner;
 
+		KGW_POINT("answered");
 		kgw_attempt_conclude(&job->attempt, &response);
 		kgw_scheduler_answered(job->entry, response.transport == KGW_HTTP_ANSWERED);
 		kgw_http_client_release(loop->http, transfer);

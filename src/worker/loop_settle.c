@@ -37,6 +37,7 @@
 #include "pg/transaction.h"
 #include "settle/retry_policy.h"
 #include "settle/settle.h"
+#include "shmem/point.h"
 #include "shmem/counters.h"
 #include "shmem/wakeups.h"
 #include "worker/error_trap.h"
@@ -341,6 +342,8 @@ kgw_loop_settle_settle(KgwOutcomes *outcomes, KgwScheduler *scheduler)
 	KgwTrapResult	together = try_to_settle(outcomes, settlements, count);
 
 	outcomes->failed = false;
+	if (together == KGW_TRAP_DONE)
+		KGW_POINT("committed");
 	for (int i = 0; i < count; i++)
 	{
 		KgwTrapResult	result = together;

@@ -32,11 +32,13 @@
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
 #include "send/ca_file.h"
+#include "send/egress.h"
 #include "send/fd_limit.h"
 #include "settle/overtaken.h"
 #include "settle/subscription_state.h"
 #include "shmem/counters.h"
 #include "shmem/destination_stats.h"
+#include "shmem/point.h"
 #include "shmem/wakeups.h"
 #include "shmem/worker_slots.h"
 #include "worker/error_trap.h"
@@ -310,6 +312,11 @@ kgw_ca_file_look(void)
 }
 
 void
+kgw_egress_look(void)
+{
+}
+
+void
 kgw_counters_add(KgwOutcome outcome)
 {
 }
@@ -365,6 +372,12 @@ kgw_maintenance_run(KgwMaintenance *maintenance)
 /*
  * The server's
  */
+
+/* Nothing dies here but by a restart of the world's. */
+void
+kgw_point_reached(const char *name)
+{
+}
 
 char *
 get_database_name(Oid dbid)

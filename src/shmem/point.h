@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * point.h
+ *	  Points of death: where a test ends, stops or fails a process.
+ *
+ * Every step between the commit of an event and the end of its delivery has a name.
+ * In a build with assertions a test can have a process die there; in any other this
+ * is nothing at all.
+ *
+ * src/shmem/point.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SHMEM_POINT_H
+#define KGW_SHMEM_POINT_H
+
+#ifdef USE_ASSERT_CHECKING
+extern void kgw_point_reached(const char *name);
+#define KGW_POINT(name) kgw_point_reached(name)
+#else
+#define KGW_POINT(name) ((void) 0)
+#endif
+
+#endif							/* KGW_SHMEM_POINT_H */
