@@ -174,19 +174,21 @@ DECLARE
     new_slot name;
     columns text[];
 BEGIN
-    IF NOT dry_run THEN
-        EXECUTE format('LOCK TABLE kgsource.stream%s IN SHARE ROW EXCLUSIVE MODE',
-                       (SELECT string_agg(', ' || w.relation::text, '' ORDER BY w.relation::text) FROM kgwebhook.watch w
-                         WHERE w.source = kgwebhook.which_source(kg_resync.source)));
-    END IF;
-    SELECT * INTO s FROM kgwebhook.source k WHERE k.source = kgwebhook.which_source(kg_resync.source) FOR UPDATE;
-    there := kgwebhook.describe_source(s.source, s.publication);
+    SELECT * INTO s FROM kgwebhook.source k WHERE k.source = kgwebhook.which_source(kg_resync.source);
+    /* before the lock, which would wait for what they have written here */
     IF s.two_phase AND NOT dry_run
        AND EXISTS (SELECT FROM kgwebhook.at_source(s.source, 'SELECT p.gid FROM pg_catalog.pg_prepared_xacts p WHERE p.database = pg_catalog.current_database()')) THEN
         RAISE EXCEPTION 'source "%" has prepared transactions', s.source
             USING ERRCODE = 'object_in_use', DETAIL = 'Other nodes have applied them where they were prepared, and a new stream brings them where they are committed: with a move between the two, they could be nobody''s.',
                   HINT = 'Commit them or roll them back first: SELECT * FROM pg_prepared_xacts;';
     END IF;
+    IF NOT dry_run THEN
+        EXECUTE format('LOCK TABLE kgsource.stream%s IN SHARE ROW EXCLUSIVE MODE',
+                       (SELECT string_agg(', ' || w.relation::text, '' ORDER BY w.relation::text) FROM kgwebhook.watch w
+                         WHERE w.source = s.source));
+    END IF;
+    PERFORM FROM kgwebhook.source k WHERE k.source = s.source FOR UPDATE;
+    there := kgwebhook.describe_source(s.source, s.publication);
     new_slot := kgwebhook.name_for_source(s.node, format('%s/%s/%s', there ->> 'database_oid', s.node, clock_timestamp()));
     PERFORM kgwebhook.at_source_end(s.source, 'ROLLBACK', false, '');
     PERFORM kgwebhook.at_source(s.source, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
