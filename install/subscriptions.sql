@@ -37,8 +37,9 @@ BEGIN
     FOR member, wanted IN SELECT e.key, CASE jsonb_typeof(e.value) WHEN 'array' THEN e.value ELSE jsonb_build_array(e.value) END
                             FROM jsonb_each(filter) e LOOP
         SELECT jsonb_agg(p.schema) INTO known
-          FROM (SELECT kgwebhook.describe_payload(w, coalesce(h.payload, w.payload), coalesce(h.column_numbers, w.column_numbers),
-                                                  coalesce(h.numbered_for, w.numbered_for), false) -> 'schema' -> 'properties' -> member AS schema
+          FROM (SELECT CASE WHEN h.payload IS NULL AND w.payload IS NULL THEN '{}'    /* a document, of whatever members */
+                            ELSE kgwebhook.describe_payload(w, coalesce(h.payload, w.payload), coalesce(h.column_numbers, w.column_numbers),
+                                                            coalesce(h.numbered_for, w.numbered_for), false) -> 'schema' -> 'properties' -> member END AS schema
                   FROM kgwebhook.watch w
                   LEFT JOIN kgwebhook.shape h ON h.relation = w.relation AND h.shape = check_filter.shape
                  WHERE kgwebhook.concerns_kind(events, w.event)) p
