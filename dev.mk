@@ -13,6 +13,7 @@
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
 	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim points random-sql fuzz bench matrix
+PEOPLE_GOALS += dist
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -95,6 +96,10 @@ check-space:
 bench:
 	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
 		$(addprefix --scale=,$(SCALE))
+
+# A release of what is committed, into dist/; see scripts/dist.sh.
+dist:
+	@scripts/dist.sh dist
 
 # Other Debians, with other versions of PostgreSQL; see scripts/matrix.sh.
 matrix:

@@ -176,6 +176,7 @@ suite_prose()
 	section "prose"
 	one_test "no word that must not come back" test/prose/check.sh || true
 	one_test "every message of the source is in docs/errors.md" test/prose/errors.py || true
+	one_test "the SBOM of a release is what SPDX asks for" test/prose/sbom.py || true
 	one_test "META.json is what PGXN asks for" test/prose/meta.py || true
 }
 
