@@ -13,7 +13,7 @@
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
 	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim points random-sql fuzz bench matrix
-PEOPLE_GOALS += dist
+PEOPLE_GOALS += dist check-arm64
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -96,6 +96,11 @@ check-space:
 bench:
 	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
 		$(addprefix --scale=,$(SCALE))
+
+# src/pure on arm64, cross compiled, under qemu.
+check-arm64:
+	@scripts/deps.sh arm64
+	@scripts/in-scratch.sh scripts/arm64.sh
 
 # A release of what is committed, into dist/; see scripts/dist.sh.
 dist:
