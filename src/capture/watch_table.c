@@ -434,7 +434,7 @@ kgw_watch_table_shape(Oid relid, text *shape, Jsonb *payload)
 	KgwOwnerSection section;
 
 	check_owner(relid);
-	rel = table_open(relid, AccessShareLock);
+	rel = kgw_extension_open_table(relid, AccessShareLock);
 	check_owner(relid);
 	check_watched(rel);
 	check_event(text_to_cstring(shape), "a shape");
