@@ -39,7 +39,10 @@ $origin->safe_psql(
 	ALTER TABLE app.orders DROP COLUMN gone;
 	SELECT kg_watch('app.orders', 'order', 'id', 'state', 'hook', NULL,
 		'{"id": "id", "status": "state", "total": "total"}');
-	SELECT kg_watch_shape('app.orders', 'v2', '{"id": "id", "status": "state", "sum": "total"}')});
+	SELECT kg_watch_shape('app.orders', 'v2', '{"id": "id", "status": "state", "sum": "total"}');
+	SELECT kg_create_signing_key('acme');
+	SELECT kg_sign_http('acme');
+	INSERT INTO kgwebhook.client_certificate VALUES ('acme', 0, 'certificate', 'key')});
 
 # subscriptions: one that is for what happens in the copies, one that is disabled
 $origin->safe_psql(

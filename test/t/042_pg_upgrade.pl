@@ -78,7 +78,11 @@ $old->safe_psql(
 	ALTER TABLE app.orders DROP COLUMN gone;
 	SELECT kg_watch('app.orders', 'order', 'id', 'state', 'hook', NULL,
 		'{"id": "id", "status": "state", "total": "total"}');
+	SELECT kg_watch_shape('app.orders', 'v2', '{"id": "id", "sum": "total"}');
 	ALTER TABLE app.orders RENAME total TO amount;
+	SELECT kg_create_signing_key('rotating');
+	SELECT kg_sign_http('rotating');
+	INSERT INTO kgwebhook.client_certificate VALUES ('rotating', 0, 'certificate', 'key');
 	SELECT kg_create_secret('rotating');
 	SELECT kg_rotate_secret('rotating');
 	SELECT kg_subscribe('default', '$ok?subscribed', '{order.shipped}');

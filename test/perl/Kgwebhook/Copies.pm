@@ -28,6 +28,9 @@ my @contents = (
 	'SELECT relation, event, id_column, status_column, url_column, org_column, payload
 	   FROM kgwebhook.watch ORDER BY event COLLATE "C"',
 	'SELECT relation, shape, payload FROM kgwebhook.shape ORDER BY relation::text COLLATE "C", shape',
+	'SELECT * FROM kgwebhook.signing_key ORDER BY org_id COLLATE "C"',
+	'SELECT * FROM kgwebhook.http_signature',
+	'SELECT * FROM kgwebhook.client_certificate',
 	q{SELECT tableoid::regclass, count(*) FROM kgwebhook.delivery_log
 	   WHERE tableoid <> 'kgwebhook.delivery_log_default'::regclass GROUP BY tableoid ORDER BY tableoid::regclass::text},
 	'SELECT last_value, is_called FROM kgwebhook.delivery_id_seq',
@@ -44,8 +47,8 @@ my @contents = (
 
 =head2 contents($node, $database)
 
-What a copy has to have: a list of texts, table by table.  The first nine are
-the extension's tables, the last two the user's.
+What a copy has to have: a list of texts, table by table.  The last two are
+the user's tables.
 
 =cut
 
