@@ -124,7 +124,7 @@ is_wanted(const KgwNewDelivery *event)
 Datum
 kg_present_event(PG_FUNCTION_ARGS)
 {
-	Relation	rel = table_open(PG_GETARG_OID(0), AccessShareLock);
+	Relation	rel = kgw_extension_open_table(PG_GETARG_OID(0), AccessShareLock);
 	HeapTuple	row = read_present_row(rel, (ItemPointer) PG_GETARG_POINTER(1));
 	KgwNewDelivery event = {0};
 	Datum		values[6] = {0};

@@ -130,6 +130,7 @@ DECLARE
 	role text := random_sql.one_of('postgres', 'postgres', 'postgres', 'kgw_random_merchant', 'kgw_random_merchant', 'kgw_random_gateway',
 		'kgw_random_monitor', 'kgw_random_nobody');
 	it random_sql.target;
+	which int := 1 + floor(random() * (SELECT count(*) FROM random_sql.target));
 	statement text;
 	seen text;
 	code text;
@@ -141,8 +142,7 @@ BEGIN
 	IF clock_timestamp() > until THEN
 		RETURN;
 	END IF;
-	SELECT * INTO it FROM random_sql.target t
-	 WHERE t.n = 1 + floor(random() * (SELECT count(*) FROM random_sql.target))::int;
+	SELECT * INTO STRICT it FROM random_sql.target t WHERE t.n = which;
 	statement := it.called || CASE it.kind WHEN 'f' THEN '(' || coalesce(
 		(SELECT string_agg(random_sql.some_value(u.type), ', ' ORDER BY u.i)
 		   FROM unnest(it.types) WITH ORDINALITY u (type, i)), '') || ')' ELSE '' END;
