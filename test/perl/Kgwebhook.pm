@@ -35,7 +35,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(
-  new_node init_node configure_node start_receiver make_intents_table insert_intent
+  new_node init_node init_cluster configure_node start_receiver make_intents_table insert_intent
   insert_intents make_plain_table set_status open_endpoint wait_for_log_rows wait_until_settled delivery_log
   wait_for_worker worker_pids memory_peak reload build_library sql_error
 );
@@ -74,20 +74,36 @@ sub init_node
 {
 	my ($name, %conf) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	init_cluster($node, !$copied++);
+	configure_node($node, %conf);
+	return $node;
+}
+
+=head2 init_cluster($node, $copy, %options)
+
+What $node->init(%options) does, by copying if that is allowed.
+
+=cut
+
+sub init_cluster
+{
+	my ($node, $copy, %options) = @_;
 	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
 
 	no warnings 'redefine';
 	local *PostgreSQL::Test::Utils::system_or_bail = sub {
 		my ($program, undef, $data) = @_;
 
-		return $run->(@_) if $program ne 'initdb' || $copied++ || !defined $ENV{KGW_TEMPLATE};
+		return $run->(@_) if $program ne 'initdb' || !$copy || !defined $ENV{KGW_TEMPLATE};
 		return $run->('cp', '-RPp', $ENV{KGW_TEMPLATE}, $data);
 	};
 
-	$node->init;
-	configure_node($node, %conf);
-	return $node;
+	$node->init(%options);
+	return;
 }
+
+=pod
 
 =head2 configure_node($node, %conf)
 

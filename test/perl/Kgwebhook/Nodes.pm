@@ -45,7 +45,7 @@ sub new_source
 		'max_prepared_transactions' => 10, 'max_connections' => 30, 'max_wal_senders' => 20,
 		'max_replication_slots' => 20, 'wal_sender_timeout' => "'20s'", %conf);
 	my $segments = delete $conf{wal_segsize};
-	$source->init(allows_streaming => 'logical', extra => [ $segments ? "--wal-segsize=$segments" : () ]);
+	init_cluster($source, !$segments, allows_streaming => 'logical', extra => [ $segments ? "--wal-segsize=$segments" : () ]);
 	$source->append_conf('postgresql.conf', join "\n", map { "$_ = $conf{$_}" } sort keys %conf);
 	$source->start;
 	$source->safe_psql(
