@@ -124,8 +124,8 @@ is_deeply([ map { $_->{client} } $receiver->requests(path => '/once/sub') ], [ (
 set_certificate('default', 'foreign');
 $node->safe_psql('postgres', "SELECT kg_unsubscribe($subscription)");
 my ($strange) = attempts('default', '/ok/own');
-# Node's TLS closes the connection, and sends no alert
-is("$strange->{outcome}: $strange->{error}", 'unreachable: the connection was closed without an answer', 'of another authority');
+# Node's TLS closes the connection, and sends no alert; what we have sent by then makes it a reset
+like("$strange->{outcome}: $strange->{error}", qr/^unreachable: the connection (?:was closed without an answer|broke)$/, 'of another authority');
 is(sql('SELECT count(*) FROM kgwebhook.client_certificate WHERE subscription_id = ' . $subscription), 0, 'what is unsubscribed leaves none behind');
 
 # what cannot be
