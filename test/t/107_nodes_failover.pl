@@ -50,6 +50,17 @@ sub beats
 	return;
 }
 
+# The source knows that all it has written so far was received: it sends that to nobody else any more.
+sub confirmed
+{
+	my ($server) = @_;
+	my $slot = $server->safe_psql('postgres', 'SELECT slot FROM kgwebhook.source');
+	my $end = $source->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
+
+	wait_for_row($source, "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = '$slot'", 'a confirmation');
+	return;
+}
+
 #
 # A copy of the node, while the node is away
 #
@@ -66,6 +77,7 @@ committed(q{UPDATE orders SET status = 'taken' WHERE id = 'a'});
 is_deeply([ arrived() ], ['a:taken'], 'a copy of it takes its slot, and sends');
 my $taken = ($receiver->requests)[-1]{headers}{'webhook-id'};
 beats($clone);
+confirmed($clone);
 $clone->stop;
 $node->start;
 committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('b', 'new', '$url')});
