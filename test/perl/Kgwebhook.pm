@@ -75,20 +75,21 @@ sub init_node
 	my ($name, %conf) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	init_cluster($node, !$copied++);
+	init_cluster($node, 1);
 	configure_node($node, %conf);
 	return $node;
 }
 
-=head2 init_cluster($node, $copy, %options)
+=head2 init_cluster($node, $may_copy, %options)
 
-What $node->init(%options) does, by copying if that is allowed.
+What $node->init(%options) does; the program's first one by copying, if that is allowed.
 
 =cut
 
 sub init_cluster
 {
-	my ($node, $copy, %options) = @_;
+	my ($node, $may_copy, %options) = @_;
+	my $copy = $may_copy && !$copied++;
 	my $run = \&PostgreSQL::Test::Utils::system_or_bail;
 
 	no warnings 'redefine';
