@@ -279,11 +279,27 @@ kgw_secret_maintenance_encrypt_all(void)
 	return make_pass(PASS_ALL);
 }
 
-/* When a secret retires next, if one does; the pass has left what is overdue. */
+/*
+ * When a pass is to be made for a retirement at this time.  One that the pass has left is either
+ * of this very second, whose beginning the clock of seconds tells a little late, or locked by
+ * another transaction: so it is asked for again soon at first, and then seldom.
+ */
+static KgwTicks
+pass_for(TimestampTz when)
+{
+	KgwTicks	now = kgw_clock_ticks();
+	TimestampTz wall = GetCurrentTimestamp();
+	KgwTicks	next = kgw_clock_due(when, wall, now);
+
+	if (next != KGW_OVERDUE)
+		return next;
+	return now + (wall - when < USECS_PER_MINUTE ? (KgwTicks) USECS_PER_SEC : PAUSE_AFTER_FAILURE);
+}
+
+/* When to make a pass for the secret or the signing key that retires next, if one does. */
 static KgwTicks
 next_retirement(void)
 {
-	KgwTicks	now = kgw_clock_ticks();
 	KgwTicks	next;
 	Datum		when;
 	bool		isnull;
@@ -296,10 +312,9 @@ next_retirement(void)
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
 	when = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	next = isnull ? KGW_NEVER :
-		kgw_clock_due(DatumGetTimestampTz(when), GetCurrentTimestamp(), now);
+	next = isnull ? KGW_NEVER : pass_for(DatumGetTimestampTz(when));
 	SPI_freetuptable(SPI_tuptable);
-	return next == KGW_OVERDUE ? now + PAUSE_AFTER_FAILURE : next;
+	return next;
 }
 
 typedef struct KgwPassRun
