@@ -466,7 +466,7 @@ run_checker()
 suite_checker()
 {
 	section "the checker: nothing lost, nothing invented"
-	if need_asserting && run_checker main "$asserting" "${KGW_SECONDS:-100}"; then
+	if need_asserting && run_checker main "$asserting" "${KGW_SECONDS:-45}"; then
 		count 1 0
 	else
 		count 0 1
