@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * keyless.c
- *	  What waits in memory for its organization's signing secret.
+ *	  What waits in memory for a signing secret, its organization's or its subscription's.
  *
  * Such a delivery is due never.  When someone has written the table of secrets, the
- * worker asks which organizations wait (kgw_keyless_organizations), looks which of
- * them can sign now, and what is theirs is due at once (kgw_keyless_release).  What
+ * worker asks whose secrets are waited for (kgw_keyless_holders), looks which of
+ * them are there now, and what waits for those is due at once (kgw_keyless_release).  What
  * others have here, at the same destinations or elsewhere, isn't touched: an
  * organization without a secret may have sixty thousand destinations, and merchants
- * sign up all the time.  What is still in the table is judged when it is read.
+ * sign up all the time; each try would be an attempt of its schedule.  What is still in the table is judged when it is read.
  *
  * src/schedule/keyless.c
  *
@@ -20,6 +20,7 @@
 
 #include "pure/limits.h"
 #include "schedule/scheduler_internal.h"
+#include "secrets/secret_cache.h"
 
 /* An organization, as the name of an object begins with it. */
 static const char *
@@ -28,26 +29,51 @@ organization_of(const KgwEntry *entry)
 	return entry->object->key.name;
 }
 
-/* A set of organizations, empty. */
+/* Whose secret an entry needs.  False when none can be given: the organization's name doesn't fit. */
+static bool
+find_holder_of(const KgwEntry *entry, KgwSecretHolder *holder)
+{
+	if (strlen(organization_of(entry)) > KGW_ORG_ID_MAX)
+		return false;
+	*holder = kgw_secret_cache_holder(organization_of(entry), entry->object->key.subscription_id);
+	return true;
+}
+
+/* A set of holders, empty. */
 static HTAB *
 make_set(void)
 {
-	HASHCTL		ctl = {.keysize = KGW_ORG_ID_MAX + 1, .entrysize = KGW_ORG_ID_MAX + 1};
+	HASHCTL		ctl = {.keysize = sizeof(KgwSecretHolder), .entrysize = sizeof(KgwSecretHolder)};
 
-	return hash_create("kgwebhook organizations", 64, &ctl, HASH_ELEM | HASH_STRINGS);
+	return hash_create("kgwebhook holders of secrets", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+}
+
+/* Add a copy of a holder to the list, unless it has been seen. */
+static List *
+add_holder(List *holders, HTAB *seen, const KgwSecretHolder *holder)
+{
+	KgwSecretHolder *copy;
+	bool		found;
+
+	(void) hash_search(seen, holder, HASH_ENTER, &found);
+	if (found)
+		return holders;
+	copy = palloc(sizeof(KgwSecretHolder));
+	*copy = *holder;
+	return lappend(holders, copy);
 }
 
 /*
- * The organizations that anything waits for in memory, each once, as a list of
- * strings in the current memory context.
+ * Those whose secrets anything in memory waits for, each once, as a list of
+ * KgwSecretHolder in the current memory context.
  */
 List *
-kgw_keyless_organizations(KgwScheduler *s)
+kgw_keyless_holders(KgwScheduler *s)
 {
 	HTAB	   *seen = make_set();
 	HASH_SEQ_STATUS scan;
 	KgwDestination *d;
-	List	   *org_ids = NIL;
+	List	   *holders = NIL;
 
 	hash_seq_init(&scan, s->destinations);
 	while ((d = hash_seq_search(&scan)) != NULL)
@@ -60,23 +86,19 @@ kgw_keyless_organizations(KgwScheduler *s)
 		dlist_foreach(iter, &d->all)
 		{
 			KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
-			const char *org_id = organization_of(entry);
-			bool		found;
+			KgwSecretHolder holder;
 
-			/* what doesn't fit can't be given a secret */
-			if (entry->due != KGW_NEVER || strlen(org_id) > KGW_ORG_ID_MAX)
+			if (entry->due != KGW_NEVER || !find_holder_of(entry, &holder))
 				continue;
 			d->keyless = true;
-			(void) hash_search(seen, org_id, HASH_ENTER, &found);
-			if (!found)
-				org_ids = lappend(org_ids, pstrdup(org_id));
+			holders = add_holder(holders, seen, &holder);
 		}
 	}
 	hash_destroy(seen);
-	return org_ids;
+	return holders;
 }
 
-/* What of a destination waits for the secret of one of these is due. */
+/* What of a destination waits for the secret of one of these holders is due. */
 static void
 release_keyed(KgwScheduler *s, KgwDestination *d, HTAB *able)
 {
@@ -85,9 +107,10 @@ release_keyed(KgwScheduler *s, KgwDestination *d, HTAB *able)
 	dlist_foreach(iter, &d->all)
 	{
 		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
+		KgwSecretHolder holder;
 
-		if (entry->due != KGW_NEVER || strlen(organization_of(entry)) > KGW_ORG_ID_MAX ||
-			hash_search(able, organization_of(entry), HASH_FIND, NULL) == NULL)
+		if (entry->due != KGW_NEVER || !find_holder_of(entry, &holder) ||
+			hash_search(able, &holder, HASH_FIND, NULL) == NULL)
 			continue;
 		if (entry->state == KGW_ENTRY_WAITING)
 		{
@@ -102,19 +125,19 @@ release_keyed(KgwScheduler *s, KgwDestination *d, HTAB *able)
 	kgw_run_queues_place(s, d);
 }
 
-/* What waits for the secret of one of these organizations, which have one now, is due. */
+/* What waits for the secret of one of these holders (KgwSecretHolder), which is there now, is due. */
 void
-kgw_keyless_release(KgwScheduler *s, const List *org_ids)
+kgw_keyless_release(KgwScheduler *s, const List *holders)
 {
 	HTAB	   *able;
 	HASH_SEQ_STATUS scan;
 	KgwDestination *d;
 	ListCell   *lc;
 
-	if (org_ids == NIL)
+	if (holders == NIL)
 		return;
 	able = make_set();
-	foreach(lc, org_ids)
+	foreach(lc, holders)
 		(void) hash_search(able, lfirst(lc), HASH_ENTER, NULL);
 	hash_seq_init(&scan, s->destinations);
 	while ((d = hash_seq_search(&scan)) != NULL)

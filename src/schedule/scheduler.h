@@ -61,8 +61,8 @@ extern int	kgw_backlog_want_rows(KgwScheduler *s, int64 *ids, int room);
 extern void kgw_backlog_rows_end(KgwScheduler *s, const int64 *ids, int count);
 
 /* keyless.c: what waits for a secret */
-extern List *kgw_keyless_organizations(KgwScheduler *s);
-extern void kgw_keyless_release(KgwScheduler *s, const List *org_ids);
+extern List *kgw_keyless_holders(KgwScheduler *s);
+extern void kgw_keyless_release(KgwScheduler *s, const List *holders);
 
 /* scheduler.c: turns */
 extern void kgw_scheduler_tick(KgwScheduler *s, KgwTicks now);

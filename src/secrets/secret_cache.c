@@ -39,7 +39,7 @@
 #include "pg/clock.h"
 #include "pg/error_recovery.h"
 #include "pure/limits.h"
-#include "secrets/client_certificates.h"
+#include "secrets/client_certificate.h"
 #include "secrets/encryption.h"
 #include "secrets/secret_cache.h"
 #include "secrets/signing_keys.h"
@@ -53,13 +53,6 @@ enum
 {
 	SECRET = 1, NEXT_SECRET, ACTIVATES_AT, RETIRES_AT, ENCRYPTED
 };
-
-/* Whose secret: an organization's, or a subscription's where it has one of its own. */
-typedef struct KgwSecretHolder
-{
-	int64		subscription_id;	/* 0: the organization itself */
-	char		org_id[KGW_ORG_ID_MAX + 1]; /* filled up with zeros */
-} KgwSecretHolder;
 
 typedef struct KgwRemembered
 {
@@ -80,7 +73,9 @@ static char complaint[256];		/* what has been logged since the last forgetting *
 static KgwSigner *
 make_signer(text *org_id, Datum secret, bool encrypted)
 {
-	text	   *value = kgw_encryption_open(org_id, DatumGetTextPP(secret), encrypted, NULL);
+	bool		by_first;
+	text	   *value = encrypted ? kgw_encryption_open(org_id, DatumGetTextPP(secret), &by_first) :
+		DatumGetTextPP(secret);
 	KgwSigner  *signer = kgw_signature_signer_new(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 
 	explicit_bzero(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
@@ -159,7 +154,7 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 			fill_keyring(DatumGetTextPP(args[0]), table->vals[0], table->tupdesc, keyring);
 			if (kgw_signing_keys_load(args[0], keyring))
 				retired = true;
-			kgw_client_certificates_load(args[0], keyring);
+			kgw_client_certificate_load(args[0], keyring);
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 	}
@@ -245,11 +240,8 @@ create_secret_cache(void)
 static KgwRemembered *
 find_holder(const char *org_id, int64 subscription_id, HASHACTION action, bool *found)
 {
-	KgwSecretHolder holder;
+	KgwSecretHolder holder = kgw_secret_cache_holder(org_id, subscription_id);
 
-	memset(&holder, 0, sizeof(holder));
-	holder.subscription_id = subscription_id;
-	strlcpy(holder.org_id, org_id, sizeof(holder.org_id));
 	return hash_search(keyrings, &holder, action, found);
 }
 
@@ -319,43 +311,55 @@ kgw_secret_cache_load(const char *org_id, int64 subscription_id)
 	return &load_holder(org_id, 0)->keyring;
 }
 
-/*
- * Those of these organizations that have a secret which can be used, their own or a
- * subscription's, as a list of strings.  Needs SPI to be connected.
- */
-List *
-kgw_secret_cache_can_sign(const List *org_ids)
+/* Those of the holders' organizations for which any secret is there, as a set of strings. */
+static HTAB *
+organizations_with_secrets(const List *holders)
 {
+	HASHCTL		ctl = {.keysize = KGW_ORG_ID_MAX + 1, .entrysize = KGW_ORG_ID_MAX + 1};
+	HTAB	   *found = hash_create("kgwebhook organizations with secrets", 64, &ctl, HASH_ELEM | HASH_STRINGS);
 	Oid			types[] = {TEXTARRAYOID};
 	Datum		args[1];
-	Datum	   *elements = palloc(Max(list_length(org_ids), 1) * sizeof(Datum));
-	List	   *can_sign = NIL;
-	SPITupleTable *table;
-	uint64		count;
+	Datum	   *elements = palloc(list_length(holders) * sizeof(Datum));
 	ListCell   *lc;
 
-	if (org_ids == NIL)
-		return NIL;
-	foreach(lc, org_ids)
-		elements[foreach_current_index(lc)] = CStringGetTextDatum(lfirst(lc));
-	args[0] = PointerGetDatum(construct_array(elements, list_length(org_ids), TEXTOID, -1, false,
+	foreach(lc, holders)
+		elements[foreach_current_index(lc)] = CStringGetTextDatum(((KgwSecretHolder *) lfirst(lc))->org_id);
+	args[0] = PointerGetDatum(construct_array(elements, list_length(holders), TEXTOID, -1, false,
 											  TYPALIGN_INT));
-	if (SPI_execute_with_args("SELECT org_id, subscription_id FROM kgwebhook.secret"
+	if (SPI_execute_with_args("SELECT DISTINCT org_id FROM kgwebhook.secret"
 							  " WHERE org_id OPERATOR(pg_catalog.=) ANY ($1)",
 							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
-	count = SPI_processed;
-	table = SPI_tuptable;
-	for (uint64 i = 0; i < count; i++)
-	{
-		char	   *org_id = SPI_getvalue(table->vals[i], table->tupdesc, 1);
-		bool		isnull;
-		Datum		subscription_id = SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		(void) hash_search(found, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), HASH_ENTER, NULL);
+	SPI_freetuptable(SPI_tuptable);
+	return found;
+}
 
-		if (kgw_secret_cache_load(org_id, DatumGetInt64(subscription_id))->fault == NULL)
-			can_sign = lappend(can_sign, org_id);
+/*
+ * Those of these holders (of type KgwSecretHolder) for which there is a secret that can be used, as
+ * a list of the same pointers.  Each is asked for itself: that a subscription can sign says nothing of
+ * its organization, nor the other way round.  Needs SPI to be connected.
+ */
+List *
+kgw_secret_cache_can_sign(const List *holders)
+{
+	List	   *can_sign = NIL;
+	ListCell   *lc;
+	HTAB	   *found;
+
+	if (holders == NIL)
+		return NIL;
+	found = organizations_with_secrets(holders);
+	foreach(lc, holders)
+	{
+		KgwSecretHolder *holder = lfirst(lc);
+
+		if (hash_search(found, holder->org_id, HASH_FIND, NULL) != NULL &&
+			kgw_secret_cache_load(holder->org_id, holder->subscription_id)->fault == NULL)
+			can_sign = lappend(can_sign, holder);
 	}
-	SPI_freetuptable(table);
+	hash_destroy(found);
 	return can_sign;
 }
 

@@ -81,7 +81,7 @@ reread_secrets(void *arg)
 	if (!loop->there)
 		return;
 	kgw_keyless_release(loop->scheduler,
-						kgw_secret_cache_can_sign(kgw_keyless_organizations(loop->scheduler)));
+						kgw_secret_cache_can_sign(kgw_keyless_holders(loop->scheduler)));
 	kgw_queue_read_end();
 }
 

@@ -155,14 +155,18 @@ kgw_secret_cache_load(const char *org_id, int64 subscription_id)
 }
 
 List *
-kgw_secret_cache_can_sign(const List *org_ids)
+kgw_secret_cache_can_sign(const List *holders)
 {
 	List	   *able = NIL;
 	ListCell   *lc;
 
-	foreach(lc, org_ids)
-		if (sim_org_has_key(sim_org_by_name(lfirst(lc))))
-			able = lappend(able, lfirst(lc));
+	foreach(lc, holders)
+	{
+		KgwSecretHolder *holder = lfirst(lc);
+
+		if (sim_org_has_key(sim_org_by_name(holder->org_id)))
+			able = lappend(able, holder);
+	}
 	return able;
 }
 

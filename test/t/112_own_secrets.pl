@@ -77,6 +77,25 @@ unlike(sql('SELECT secret FROM kgwebhook.secret'), qr/\Q$own\E|\Q$shared\E/, 'en
 both('encrypted');
 is(sql(qq{SET log_statement = 'none'; SET log_min_duration_statement = -1; SELECT fingerprint = kg_fingerprint('$own') FROM kg_fingerprints('acme') WHERE subscription_id = 1}), 't', 'known by its fingerprint');
 
+# an organization that has none of its own waits for it alone, whatever others get: that is no attempt
+sql("INSERT INTO orders VALUES ('none', 'new', '@{[ $shop->url ]}', 'bare')");
+my $bare = start_receiver();
+sql("SELECT kg_subscribe('bare', '@{[ $bare->url ]}')");
+$bare->set_secret(sql('SELECT kg_create_secret(2)'));
+$node->poll_query_until('postgres', q{SELECT NOT isfinite(next_attempt_at) FROM kgwebhook.queue WHERE object_id = 'none'})
+  or die 'waited for a delivery to wait for a secret';
+foreach my $n (1 .. 3)
+{
+	sql("SELECT kg_create_secret('another $n')");
+	sql("INSERT INTO orders VALUES ('after $n', 'new', NULL, 'bare')");
+	$bare->wait_for("order after $n", sub { grep { ($_->{json}{id} // '') eq "after $n" } $bare->requests });
+}
+wait_until_settled($node, "object_id LIKE 'after%'");
+is(sql(q{SELECT attempts || ' ' || (SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id = 'none') FROM kgwebhook.queue WHERE object_id = 'none'}), '1 1', 'that its subscription can sign is no reason to try');
+sql(q{SELECT kg_create_secret('bare')});
+wait_until_settled($node);
+is(sql(q{SELECT max(attempt) FROM kgwebhook.delivery_log WHERE object_id = 'none' AND outcome = 'acknowledged'}), 2, 'its own is');
+
 # its key is lost: it waits, and is never signed by another's
 reload($node, 'kgwebhook.key_file' => "''");
 sql("INSERT INTO orders VALUES ('waits', 'paid', NULL)");
