@@ -110,7 +110,7 @@ BEGIN
            filter = CASE WHEN set_options.filter IS NULL THEN s.filter ELSE nullif(set_options.filter, '{}') END
      WHERE s.subscription_id = set_options.subscription_id
      RETURNING s.* INTO it;
-    IF it.filter IS NOT NULL AND (shape IS NOT NULL OR set_options.filter IS NOT NULL) THEN
+    IF it.filter IS NOT NULL THEN
         PERFORM kgwebhook.check_filter(it.filter, it.shape, it.events);
     END IF;
 END

@@ -130,5 +130,21 @@ SELECT pg_temp.refused($$SELECT kg_update_subscription(1, filter => '{"what": {"
 INSERT INTO outbox VALUES ('1', 'new', 'acme', '{"what": "a"}'), ('2', 'new', 'acme', '{"what": "b"}'), ('3', 'new', 'acme', '{"other": "a"}'), ('4', 'new', 'acme', '{"what": 1.0}');
 SELECT object_id, problem FROM kgwebhook.queue ORDER BY delivery_id;
 DELETE FROM kgwebhook.queue;
+-- nor is its column's content taken for what it no longer is
+ALTER TABLE outbox ALTER document TYPE text USING document::text;
+INSERT INTO outbox VALUES ('5', 'new', 'acme', '{"what": "a"}');
+ALTER TABLE outbox ALTER document TYPE int8 USING 1;
+INSERT INTO outbox VALUES ('6', 'new', 'acme', 7);
+SELECT object_id, payload, problem FROM kgwebhook.queue ORDER BY delivery_id;
+DELETE FROM kgwebhook.queue;
+-- other events have to fit the filter, too
+SELECT pg_temp.refused($$SELECT kg_update_subscription(1, events => '{parcel.*}')$$);
+-- a member of the default whose column is gone keeps nothing from who filters by it
+CREATE TABLE letters (id text, status text, org_id text DEFAULT 'acme', currency text);
+SELECT count(*) FROM kg_watch('letters', 'letter', 'id', 'status', NULL);
+SELECT kg_update_subscription(1, events => '{letter.*}', filter => '{"currency": "EUR"}');
+SELECT pg_temp.who($$INSERT INTO letters VALUES ('1', 'new', 'acme', 'USD')$$);
+ALTER TABLE letters DROP COLUMN currency;
+SELECT pg_temp.who($$INSERT INTO letters VALUES ('2', 'new', 'acme')$$);
 DROP SCHEMA filters CASCADE;
 DELETE FROM kgwebhook.subscription;

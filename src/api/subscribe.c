@@ -155,15 +155,16 @@ refuse_duplicate(Datum org_id, Datum url)
 
 /*
  * Both functions have the same options, from the fourth argument on; what they may be and what
- * they do is install/subscriptions.sql's.  Those that are NULL stay as they are.
+ * they do is install/subscriptions.sql's.  Those that are NULL stay as they are, and are judged again
+ * when what they are about has changed.
  */
 static void
-set_options(FunctionCallInfo fcinfo, int64 subscription_id)
+set_options(FunctionCallInfo fcinfo, int64 subscription_id, bool changed)
 {
 	Oid			types[1 + lengthof(option_types)] = {INT8OID};
 	Datum		args[1 + lengthof(option_types)] = {Int64GetDatum(subscription_id)};
 	char		nulls[1 + lengthof(option_types)] = {' '};
-	bool		given = false;
+	bool		given = changed;
 
 	for (size_t i = 0; i < lengthof(option_types); i++)
 	{
@@ -208,7 +209,7 @@ kg_subscribe(PG_FUNCTION_ARGS)
 					 " ON CONFLICT ON CONSTRAINT subscription_org_id_url_key DO NOTHING"
 					 " RETURNING subscription_id", 5, types, args, nulls, &subscription_id))
 		refuse_duplicate(args[0], args[1]);
-	set_options(fcinfo, subscription_id);
+	set_options(fcinfo, subscription_id, false);
 	SPI_finish();
 	PG_RETURN_INT64(subscription_id);
 }
@@ -319,7 +320,7 @@ kg_update_subscription(PG_FUNCTION_ARGS)
 		elog(ERROR, "could not write kgwebhook.subscription");
 	if (new_url)
 		move_waiting(org_id, &arguments);
-	set_options(fcinfo, PG_GETARG_INT64(0));
+	set_options(fcinfo, PG_GETARG_INT64(0), !PG_ARGISNULL(2));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

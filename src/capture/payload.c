@@ -280,6 +280,12 @@ whole_payload(KgwBuild *b, const KgwColumn *column)
 	Datum		datum = heap_getattr(b->tuple, column->attnum, b->desc, &isnull);
 	Jsonb	   *json;
 
+	/* it was when the table was watched; anything else's bytes must not be taken for it */
+	if (column->type != JSONBOID)
+	{
+		b->problem = "the column that has the payload is no longer of type jsonb";
+		return NULL;
+	}
 	if (isnull)
 	{
 		b->problem = "the column that has the payload is null";
@@ -338,9 +344,10 @@ build_payload(const KgwWatch *watch, const KgwShape *shape, HeapTuple tuple, Tup
 
 /*
  * Give a delivery its receiver's payload: made when the first receiver of that shape is met,
- * so that an event pays only for shapes that have a receiver.
+ * so that an event pays only for shapes that have a receiver.  Whether it has all members that
+ * the receiver may count on.
  */
-void
+bool
 kgw_payload_choose(KgwPayloads *payloads, const char *shape, KgwNewDelivery *delivery)
 {
 	const KgwWatch *watch = payloads->watch;
@@ -357,6 +364,7 @@ kgw_payload_choose(KgwPayloads *payloads, const char *shape, KgwNewDelivery *del
 	}
 	delivery->payload = payloads->made[n].payload;
 	delivery->problem = payloads->made[n].problem;
+	return delivery->problem == NULL && !watch->shapes[n].shrunk;
 }
 
 /*

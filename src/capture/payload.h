@@ -34,6 +34,6 @@ typedef struct KgwPayloads
 extern char *kgw_payload_column_text(const KgwColumn *column, HeapTuple tuple, TupleDesc desc);
 extern const char *kgw_payload_own_webhook_id(const KgwWatch *watch, HeapTuple tuple, TupleDesc desc,
 											char **problem);
-extern void kgw_payload_choose(KgwPayloads *payloads, const char *shape, KgwNewDelivery *delivery);
+extern bool kgw_payload_choose(KgwPayloads *payloads, const char *shape, KgwNewDelivery *delivery);
 
 #endif							/* KGW_CAPTURE_PAYLOAD_H */

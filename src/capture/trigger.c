@@ -241,16 +241,16 @@ enqueue_for_all(KgwPayloads *payloads, KgwNewDelivery *delivery, const char *url
 	delivery->subscription_id = 0;
 	if (url != NULL)
 	{
-		kgw_payload_choose(payloads, NULL, delivery);
+		(void) kgw_payload_choose(payloads, NULL, delivery);
 		first = *last = kgw_enqueue(delivery);
 		delivery->delivery_id = 0;
 	}
 	foreach(lc, subscribers)
 	{
 		const KgwReceiver *receiver = lfirst(lc);
+		bool		whole = kgw_payload_choose(payloads, receiver->shape, delivery);
 
-		kgw_payload_choose(payloads, receiver->shape, delivery);
-		if (!kgw_fanout_wants(receiver, delivery->payload, delivery->problem == NULL))
+		if (!kgw_fanout_wants(receiver, delivery->payload, whole))
 			continue;
 		delivery->url = receiver->url;
 		delivery->subscription_id = receiver->subscription_id;

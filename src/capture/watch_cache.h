@@ -54,6 +54,7 @@ typedef struct KgwShape
 	int			member_count;
 	KgwMember  *members;
 	bool		can_fail;		/* some member is KGW_COLUMN_CONVERTED */
+	bool		shrunk;			/* a column of the default is gone, which is no problem, but may be filtered by */
 	char	   *problem;		/* a column that was named for a member and is gone, or NULL */
 } KgwShape;
 

@@ -326,7 +326,10 @@ add_mapped_members(KgwShape *shape, const KgwWatchRow *row, Relation rel, Jsonb 
 		if (computed != KGW_COMPUTED_NONE)
 			;					/* no column */
 		else if (row->payload_is_default)
+		{
 			resolve_column(rel, row, present_name(row, source), &column);
+			shape->shrunk |= column.attnum == InvalidAttrNumber;
+		}
 		else
 			require_column(&shape->problem, row, rel, source, &column);
 		if (computed != KGW_COMPUTED_NONE || column.attnum != InvalidAttrNumber)
