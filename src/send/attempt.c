@@ -120,7 +120,7 @@ sign_header_by_keys(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyrin
 					int64 now, char *at)
 {
 	KgwSigningKey *keys[KGW_KEYRING_MAX];
-	int			count = keyring != NULL ? kgw_keyring_keys(keyring, now, keys) : 0;
+	int			count = kgw_keyring_keys(keyring, now, keys);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -133,7 +133,7 @@ sign_header_by_keys(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyrin
 	return true;
 }
 
-/* The header with a signature of each signer, then of each of the keyring's keys, or NULL's none. */
+/* The header with a signature of each signer, then of each of the keyring's keys. */
 static bool
 sign_header(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
 			const KgwKeyring *keys, int64 now)
@@ -165,7 +165,7 @@ sign_http(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyring *keyring
 	StaticAssertStmt(KGW_HTTP_SIGNATURE_LINE <= KGW_HEADER_SIZE, "each line fits into a header's");
 	for (int i = 5; i < 8; i++)
 		attempt->headers[i][0] = '\0';
-	if (keyring == NULL || !kgw_keyring_signs_http(keyring, row->subscription_id) ||
+	if (!kgw_keyring_signs_http(keyring, row->subscription_id) ||
 		kgw_keyring_keys(keyring, now, keys) == 0)
 		return true;
 	if (!kgw_http_signature_make(keys[0], row->url, row->webhook_id, now, attempt->body,
@@ -262,17 +262,17 @@ begin_attempt(KgwAttempt *attempt, const KgwDelivery *row)
 
 /*
  * Stamp an attempt with that Unix second, and have these sign it: the first one the body,
- * all of them the header, and the keyring's keys, too, unless that is NULL.  False, as of kgw_attempt_prepare(), also where there
- * is none, for the reason given.
+ * all of them the header, and the keyring's keys, too; its client certificate is shown.  False, as of
+ * kgw_attempt_prepare(), also where there is none, for the reason given.
  */
 bool
 kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
-					   const KgwKeyring *keys, int64 now, const char *unsigned_why)
+					   const KgwKeyring *keyring, int64 now, const char *unsigned_why)
 {
 	const char *fault = find_row_fault(row);
 
 	begin_attempt(attempt, row);
-	attempt->certificate = keys ? kgw_keyring_certificate_hold(keys, row->subscription_id) : NULL;
+	attempt->certificate = kgw_keyring_certificate_hold(keyring, row->subscription_id);
 	if (fault != NULL)
 		make_invalid(attempt, fault);
 	else if (count == 0)
@@ -283,7 +283,7 @@ kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **
 	}
 	else if (make_body(attempt, row, signers[0], now))
 	{
-		if (make_headers(attempt, row, signers, count, keys, now))
+		if (make_headers(attempt, row, signers, count, keyring, now))
 			return true;
 		make_invalid(attempt, "the payload could not be signed");
 	}

@@ -305,11 +305,15 @@ examine(ReturnSetInfo *result, KgwExam *exam, const KgwExamQuestion *question)
 	KgwTest    *test = &tests->test[0];
 	KgwSigner  *signers[KGW_KEYRING_MAX];
 	int			count = choose_signers(exam, question->signing, signers);
+	KgwKeyring	keys = exam->keyring;	/* a view: what is in it stays the exam's */
 
+	/* a sender with another secret has none of the organization's keys, but still has to get in */
+	if (question->signing == KGW_EXAM_FOREIGN)
+		keys.key = keys.next_key = NULL;
 	ask(&exam->row, question);
 	test->row = exam->row;
 	test->prepared = kgw_attempt_prepare_as(&test->attempt, &test->row, signers, count,
-											question->signing == KGW_EXAM_FOREIGN ? NULL : &exam->keyring,
+											&keys,
 											kgw_clock_unix() + question->off_by,
 											exam->keyring.fault);
 	kgw_test_delivery_send(tests);

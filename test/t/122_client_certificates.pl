@@ -120,6 +120,10 @@ attempts('default', '/once/own', 2) foreach 1 .. 3;
 is_deeply([ map { $_->{client} } $receiver->requests(path => '/once/own') ], [ ('own') x 3 ], 'a session that is resumed is its endpoint\'s');
 is_deeply([ map { $_->{client} } $receiver->requests(path => '/once/sub') ], [ ('subscribed') x 3 ], 'the other\'s as well');
 
+# an exam gets in by it with each of its questions, also the one that another secret signs
+is(sql("SELECT string_agg(probe || ': ' || seen, '; ') FROM kg_examine('@{[ $receiver->url('/ok/own') ]}', 'default') WHERE seen ~ 'certificate|not sent'"),
+	'', 'an exam shows it');
+
 # what the receiver does not accept
 set_certificate('default', 'foreign');
 $node->safe_psql('postgres', "SELECT kg_unsubscribe($subscription)");
