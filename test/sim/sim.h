@@ -111,7 +111,7 @@ typedef struct SimEndpoint
 	KgwTicks	acked_at;		/* 0 = never */
 } SimEndpoint;
 
-/* The rows of an object for one receiver, in order. */
+/* The rows of an object for one receiver, in order; where two endpoints have a URL, of both. */
 typedef struct SimChain
 {
 	int64	   *ids;

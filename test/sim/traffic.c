@@ -147,12 +147,21 @@ sim_traffic_plan(void)
 	plan(sim_now + span, EVENT_HEAL, 0);
 }
 
-/* A status change, for its own URL and for a subscription. */
+/*
+ * A status change, for its own URL and for a subscription.  Where that has the same URL, an
+ * event goes there once: as the object's own or, while it had another one, as the
+ * subscription's.  For the oracle, both are one chain.
+ */
 static void
 add_change(SimTransaction *tx, SimObject *object)
 {
 	SimEndpoint *subscriber = sim_subscriber(object->org);
 
+	if (subscriber != NULL && strcmp(subscriber->url, object->own->url) == 0)
+	{
+		tx->ids[tx->count++] = sim_table_insert(object, sim_chance(&source, 50) ? subscriber : object->own, 0);
+		return;
+	}
 	tx->ids[tx->count++] = sim_table_insert(object, object->own, 0);
 	if (subscriber != NULL)
 		tx->ids[tx->count++] = sim_table_insert(object, subscriber, 1);

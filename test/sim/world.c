@@ -5,8 +5,8 @@
  *
  * Made from the scenario's seed.  It has in it what was once mistaken for something
  * else: equal identifiers in several organizations and kinds, the same URL for
- * several organizations (but never twice for one: that is one endpoint), endpoints that
- * fail beside ones that work at one host.
+ * several organizations (never twice for one: that is one endpoint), endpoints that
+ * fail beside ones that work at one host, subscriptions whose URL is that of objects, too.
  *
  * test/sim/world.c
  *
@@ -143,6 +143,43 @@ make_objects(SimRandom *r)
 	free(numbers);
 }
 
+/* Half of the subscriptions are for a URL that is objects' own: one receiver listens there. */
+static void
+share_url(SimRandom *r, SimEndpoint *subscriber, int own_count)
+{
+	int			from = sim_below(r, own_count);
+
+	for (int i = 0; i < own_count; i++)
+	{
+		const SimEndpoint *own = &endpoints[(from + i) % own_count];
+
+		if (own->org != subscriber->org)
+			continue;
+		subscriber->host = own->host;
+		strlcpy(subscriber->url, own->url, sizeof(subscriber->url));
+		subscriber->kind = own->kind;
+		subscriber->period = own->period;
+		subscriber->good = own->good;
+		return;
+	}
+}
+
+static void
+make_subscribers(SimRandom *r)
+{
+	int			own_count = endpoint_count;
+	SimRandom	shares = sim_stream("shares");
+
+	for (int i = 0; i < sim_orgs; i++)
+	{
+		if (!sim_chance(r, 50))
+			continue;
+		subscribers[i] = make_endpoint(r, &sim_host[sim_below(r, sim_hosts)], i, 90 + i, 1 + i);
+		if (sim_chance(&shares, 50))
+			share_url(&shares, subscribers[i], own_count);
+	}
+}
+
 void
 sim_world_make(void)
 {
@@ -167,9 +204,8 @@ sim_world_make(void)
 			make_endpoint(&r, &sim_host[i], made++ % sim_orgs, count <= sim_orgs && sim_chance(&r, 25) ? 0 : j, 0);
 	}
 	make_objects(&r);
-	for (int i = 0; i < sim_orgs && HAS(SUBSCRIPTIONS); i++)
-		if (sim_chance(&r, 50))
-			subscribers[i] = make_endpoint(&r, &sim_host[sim_below(&r, sim_hosts)], i, 90 + i, 1 + i);
+	if (HAS(SUBSCRIPTIONS))
+		make_subscribers(&r);
 }
 
 /* How an endpoint behaves now. */
