@@ -29,7 +29,7 @@ import sys
 FLOORS = [
     ["."],
     ["worker"],
-    ["trial", "api/keys"],
+    ["trial"],
     ["api"],
     ["settle"],
     ["send", "schedule", "capture"],
