@@ -110,6 +110,19 @@ kgw_follower_ensure(void)
 				 errhint("Increase max_worker_processes.")));
 }
 
+/* What is followed no more needs no connection. */
+static void
+close_forgotten(void)
+{
+	List	   *sources = NIL;
+
+	if (SPI_execute("SELECT source FROM kgwebhook.source", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kgwebhook.source");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		sources = lappend(sources, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	kgw_source_connection_retain(sources);
+}
+
 static void
 make_turn(void *arg)
 {
@@ -119,6 +132,7 @@ make_turn(void *arg)
 	*pause = NOTHING;
 	if (!OidIsValid(kgw_extension_relation("source")))
 		return;
+	close_forgotten();
 	if (SPI_execute("SELECT kgwebhook.follow_turn()", false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not call kgwebhook.follow_turn()");
 	*pause = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));

@@ -15,8 +15,8 @@
  *
  * A connection is one for replication, as the subscription's own is: the role needs no
  * other rights, and slots can be created with their snapshots.  It lives until the end
- * of the transaction; the follower, which has a turn every few seconds, keeps its own as
- * long as they are good.  libpq is used directly, because the callbacks at a
+ * of the transaction; the follower, which has a turn every few seconds and not each source in
+ * each, keeps its own as long as they are good and their sources are followed.  libpq is used directly, because the callbacks at a
  * transaction's end have no place for errors, catalogs or result descriptors.
  *
  * What libpq says of a string that it can't parse quotes it, password and all: that is
@@ -42,6 +42,7 @@
 #include "utils/timestamp.h"
 
 #include "follow/source_connection.h"
+#include "follow/source_error.h"
 #include "follow/source_query.h"
 
 /* So long we wait for the source at the end of a transaction, milliseconds. */
@@ -108,9 +109,9 @@ is_idle(KgwSourceConnection *c)
 		PQtransactionStatus(c->conn) == PQTRANS_IDLE;
 }
 
-/* At the end of a transaction; what it has not used is of a source that is followed no more. */
+/* At the end of a transaction, committed or not; one whose query was left running is not kept. */
 static void
-close_connections(bool committed)
+close_connections(void)
 {
 	List	   *all = list_copy(connections);
 	ListCell   *lc;
@@ -119,7 +120,7 @@ close_connections(bool committed)
 	{
 		KgwSourceConnection *c = lfirst(lc);
 
-		if (keeps && committed && c->used && c->deeds == NIL && is_idle(c))
+		if (keeps && c->deeds == NIL && is_idle(c))
 			c->used = false;
 		else
 			close_connection(c);
@@ -165,7 +166,7 @@ at_transaction_end(XactEvent event, void *arg)
 				tell_of_failure(c, deed);
 		}
 	}
-	close_connections(event == XACT_EVENT_COMMIT);
+	close_connections();
 }
 
 static void
@@ -210,52 +211,6 @@ find(const char *source)
 			return lfirst(lc);
 	}
 	return NULL;
-}
-
-/* What libpq or the source says, as text of this database. */
-static char *
-told_by(PGconn *conn, PGresult *result)
-{
-	const char *primary = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
-	char	   *told = pstrdup(primary != NULL ? primary : PQerrorMessage(conn));
-
-	for (char *p = told; *p != '\0'; p++)
-	{
-		if (*p == '\n')
-			*p = ' ';
-	}
-	for (size_t len = strlen(told); len > 0 && told[len - 1] == ' '; len--)
-		told[len - 1] = '\0';
-	return pg_any_to_server(told, strlen(told), PG_UTF8);
-}
-
-/* A field of a result's error, copied; NULL when there is none. */
-static char *
-field_of(PGresult *result, int field)
-{
-	const char *value = PQresultErrorField(result, field);
-
-	return value != NULL ? pg_any_to_server(value, strlen(value), PG_UTF8) : NULL;
-}
-
-/* The source has refused a query: its error becomes ours. */
-static void
-raise_error(const char *source, PGconn *conn, PGresult *result)
-{
-	char	   *message = told_by(conn, result);
-	char	   *detail = result != NULL ? field_of(result, PG_DIAG_MESSAGE_DETAIL) : NULL;
-	char	   *hint = result != NULL ? field_of(result, PG_DIAG_MESSAGE_HINT) : NULL;
-	const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
-	int			code = state != NULL && strlen(state) == 5 ?
-		MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4]) :
-		ERRCODE_CONNECTION_FAILURE;
-
-	PQclear(result);
-	ereport(ERROR,
-			(errcode(code),
-			 errmsg("source \"%s\": %s", source, message),
-			 detail != NULL ? errdetail("%s", detail) : 0,
-			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
 /*
@@ -323,7 +278,7 @@ kgw_source_connection_open(const char *source, const char *conninfo)
 	conn = connect_by(source, conninfo);
 	if (PQstatus(conn) != CONNECTION_OK)
 	{
-		char	   *why = told_by(conn, NULL);
+		char	   *why = kgw_source_error_text(conn, NULL);
 
 		PQfinish(conn);
 		ReleaseExternalFD();
@@ -401,6 +356,27 @@ kgw_source_connection_keep(int milliseconds)
 	patience = milliseconds;
 }
 
+/* Close those that were kept of sources that are followed no more; "sources" are names. */
+void
+kgw_source_connection_retain(List *sources)
+{
+	List	   *all = list_copy(connections);
+	ListCell   *lc;
+	ListCell   *ls;
+
+	foreach(lc, all)
+	{
+		KgwSourceConnection *c = lfirst(lc);
+		bool		followed = false;
+
+		foreach(ls, sources)
+			followed = followed || strcmp(c->source, lfirst(ls)) == 0;
+		if (!followed)
+			close_connection(c);
+	}
+	list_free(all);
+}
+
 /* The string that a source is connected by, in the caller's hands. */
 const char *
 kgw_source_connection_string(const char *source)
@@ -424,7 +400,7 @@ kgw_source_connection_query(const char *source, const char *query)
 	bool		late = false;
 
 	if (!PQsendQuery(c->conn, query))
-		raise_error(source, c->conn, NULL);
+		kgw_source_error_raise(source, c->conn, NULL);
 	PG_TRY();
 	{
 		while ((next = kgw_source_query_next(c->conn, until, &late)) != NULL)
@@ -455,7 +431,7 @@ kgw_source_connection_query(const char *source, const char *query)
 				 errdetail("There was no answer within %d ms.", patience)));
 	}
 	if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK)
-		raise_error(source, c->conn, result);
+		kgw_source_error_raise(source, c->conn, result);
 	for (int i = 0; i < PQntuples(result); i++)
 	{
 		char	   *value = PQgetvalue(result, i, 0);

@@ -16,6 +16,7 @@
 extern void kgw_source_connection_open(const char *source, const char *conninfo);
 extern const char *kgw_source_connection_string(const char *source);
 extern void kgw_source_connection_keep(int milliseconds);
+extern void kgw_source_connection_retain(List *sources);
 extern List *kgw_source_connection_query(const char *source, const char *query);
 extern void kgw_source_connection_at_abort(const char *source, const char *command);
 extern void kgw_source_connection_at_commit(const char *source, const char *command,

@@ -56,13 +56,19 @@ is( $node{n2}->safe_psql('postgres', q{
 		SELECT held_deliveries, (SELECT count(*) FROM kgwebhook.queue), (SELECT count(*) FROM kgwebhook.delivery_log WHERE object_id = 'stuck')
 		  FROM kgwebhook.routes WHERE org_id = 'o3'}),
 	'1|0|0', 'the new node holds what is its own');
-# What a session has opened for a moment, as kg_hand_over() does, has no heartbeat's setting.
-my $followers = q{SELECT string_agg(pid::text, ' ' ORDER BY pid) FROM pg_stat_activity
-	WHERE application_name = 'kgwebhook' AND backend_type = 'walsender' AND query !~ 'hand_over'};
-my ($before, $seen) = ($source->safe_psql('postgres', $followers), $node{n1}->safe_psql('postgres', 'SELECT looked_at FROM kgwebhook.source_look'));
+# The sessions whose last query is a follower's look; those of kg_follow() and kg_hand_over() end by themselves.
+my $followers = q{SELECT pid FROM pg_stat_activity
+	WHERE application_name = 'kgwebhook' AND backend_type = 'walsender' AND state = 'idle' AND query ~ 'pg_replication_slots.*heartbeat'};
+my @before;
+until (@before == 2)
+{
+	wait_for_row($source, "SELECT count(*) = 2 FROM ($followers) f", 'a follower of each node');
+	@before = split /\n/, $source->safe_psql('postgres', $followers);
+}
+my $seen = $node{n1}->safe_psql('postgres', 'SELECT looked_at FROM kgwebhook.source_look');
 wait_for_row($node{n1}, "SELECT looked_at > '$seen' FROM kgwebhook.source_look", 'a turn of the follower');
-my %after = map { $_ => 1 } split / /, $source->safe_psql('postgres', $followers);
-is(join(' ', grep { !$after{$_} } split / /, $before), '', 'a follower keeps its connection from turn to turn');
+my %after = map { $_ => 1 } split /\n/, $source->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
+is(join(' ', grep { !$after{$_} } @before), '', 'a follower keeps its connection, in turns that have no use for it, too');
 my (undef, undef, $stderr) = $source->psql('postgres', q{UPDATE kgsource.route SET node = 'n1' WHERE org_id = 'o3' AND NOT released});
 like($stderr, qr/organization "o3" is still on its way to node "n2"/, 'a move that is not over is followed by none');
 $receiver->release('silent');
