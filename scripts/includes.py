@@ -29,7 +29,7 @@ import sys
 FLOORS = [
     ["."],
     ["worker"],
-    ["trial"],
+    ["trial", "api/keys"],
     ["api"],
     ["settle"],
     ["send", "schedule", "capture"],

@@ -69,20 +69,6 @@ kgw_keyring_signs_http(const KgwKeyring *keyring, int64_t subscription_id)
 	return false;
 }
 
-/* A malloc'd copy with a NUL, or NULL when there is no memory. */
-static char *
-duplicate(const char *text, size_t len)
-{
-	char	   *copy = malloc(len + 1);
-
-	if (copy != NULL)
-	{
-		memcpy(copy, text, len);
-		copy[len] = '\0';
-	}
-	return copy;
-}
-
 KgwCertificate *
 kgw_keyring_certificate_new(int64_t subscription_id, const char *certificate,
 							size_t certificate_len, const char *key, size_t key_len)
@@ -93,10 +79,10 @@ kgw_keyring_certificate_new(int64_t subscription_id, const char *certificate,
 		return NULL;
 	made->holders = 1;
 	made->subscription_id = subscription_id;
-	made->certificate_len = certificate_len;
-	made->key_len = key_len;
-	made->certificate = duplicate(certificate, certificate_len);
-	made->key = duplicate(key, key_len);
+	made->certificate = strndup(certificate, certificate_len);
+	made->key = strndup(key, key_len);
+	made->certificate_len = made->certificate != NULL ? strlen(made->certificate) : 0;
+	made->key_len = made->key != NULL ? strlen(made->key) : 0;
 	if (made->certificate != NULL && made->key != NULL)
 		return made;
 	kgw_keyring_certificate_release(made);

@@ -261,13 +261,8 @@ refuse_secret(text *org_id, const char *detail, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/*
- * The secret behind what is kept; the caller has to wipe it.  *by_first tells
- * whether it is encrypted with the file's first key.  An error when the key file
- * can't be used or doesn't have the key.
- */
-text *
-kgw_encryption_open(text *org_id, text *sealed, bool *by_first)
+static text *
+open_sealed(text *org_id, text *sealed, bool *by_first)
 {
 	KgwKeys		keys;
 	text	   *volatile secret = NULL;
@@ -289,5 +284,21 @@ kgw_encryption_open(text *org_id, text *sealed, bool *by_first)
 		refuse_secret(org_id, "None of the keys in the file of \"kgwebhook.key_file\" is the one that it was"
 			   " encrypted with, or it was made for another organization.",
 			   "Add the key to the file as a further line, and reload.");
+	return secret;
+}
+
+/*
+ * The secret behind what is kept, which is that itself where it isn't encrypted; the caller
+ * has to wipe it.  *by_first, unless NULL, tells whether it is encrypted with the file's first
+ * key.  An error when the key file can't be used or doesn't have the key.
+ */
+text *
+kgw_encryption_open(text *org_id, text *kept, bool encrypted, bool *by_first)
+{
+	bool		first = false;
+	text	   *secret = encrypted ? open_sealed(org_id, kept, &first) : kept;
+
+	if (by_first != NULL)
+		*by_first = first;
 	return secret;
 }

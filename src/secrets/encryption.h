@@ -11,6 +11,6 @@
 #define KGW_SECRETS_ENCRYPTION_H
 
 extern text *kgw_encryption_seal(text *org_id, text *secret);
-extern text *kgw_encryption_open(text *org_id, text *sealed, bool *by_first);
+extern text *kgw_encryption_open(text *org_id, text *kept, bool encrypted, bool *by_first);
 
 #endif							/* KGW_SECRETS_ENCRYPTION_H */

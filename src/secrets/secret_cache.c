@@ -39,7 +39,7 @@
 #include "pg/clock.h"
 #include "pg/error_recovery.h"
 #include "pure/limits.h"
-#include "secrets/client_certificate.h"
+#include "secrets/client_certificates.h"
 #include "secrets/encryption.h"
 #include "secrets/secret_cache.h"
 #include "secrets/signing_keys.h"
@@ -73,9 +73,7 @@ static char complaint[256];		/* what has been logged since the last forgetting *
 static KgwSigner *
 make_signer(text *org_id, Datum secret, bool encrypted)
 {
-	bool		by_first;
-	text	   *value = encrypted ? kgw_encryption_open(org_id, DatumGetTextPP(secret), &by_first) :
-		DatumGetTextPP(secret);
+	text	   *value = kgw_encryption_open(org_id, DatumGetTextPP(secret), encrypted, NULL);
 	KgwSigner  *signer = kgw_signature_signer_new(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 
 	explicit_bzero(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
@@ -154,7 +152,7 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 			fill_keyring(DatumGetTextPP(args[0]), table->vals[0], table->tupdesc, keyring);
 			if (kgw_signing_keys_load(args[0], keyring))
 				retired = true;
-			kgw_client_certificate_load(args[0], keyring);
+			kgw_client_certificates_load(args[0], keyring);
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 	}

@@ -82,13 +82,13 @@ typedef struct KgwCustody
 static text *
 encrypt(KgwCustody *row, text *secret)
 {
-	bool		by_first = false;
+	bool		by_first;
 	text	   *clear;
 	text	   *sealed;
 
 	if (secret == NULL)
 		return NULL;
-	clear = row->encrypted ? kgw_encryption_open(row->org_id, secret, &by_first) : secret;
+	clear = kgw_encryption_open(row->org_id, secret, row->encrypted, &by_first);
 	if (!by_first)
 	{
 		sealed = kgw_encryption_seal(row->org_id, clear);

@@ -30,9 +30,7 @@ enum
 static KgwSigningKey *
 open_key(text *org_id, Datum kept, bool encrypted)
 {
-	bool		by_first;
-	text	   *value = encrypted ? kgw_encryption_open(org_id, DatumGetTextPP(kept), &by_first) :
-		DatumGetTextPP(kept);
+	text	   *value = kgw_encryption_open(org_id, DatumGetTextPP(kept), encrypted, NULL);
 	KgwSigningKey *key = kgw_signing_key_new(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 
 	explicit_bzero(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));

@@ -9,7 +9,7 @@
  * is to become of the organization's other key is no secret, and decided in SQL
  * (install/signing_keys.sql).
  *
- * src/api/signing_key.c
+ * src/api/keys/signing_key.c
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "api/arguments.h"
-#include "api/secrets.h"
+#include "api/keys/secrets.h"
 #include "pure/ed25519/signing_key.h"
 #include "secrets/key_file.h"
 #include "secrets/statement_redaction.h"

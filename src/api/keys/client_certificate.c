@@ -1,18 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * client_certificate.c
- *	  Client certificates, by endpoint: how they get into their table, and out of it.
+ *	  kg_set_client_certificate(): what an endpoint is shown that demands a client certificate.
  *
- * Some receivers let only those in who show a certificate of their own authority.  Such a
- * certificate is the endpoint's and no one else's: a connection or a TLS session that was made
- * with it must never serve another one.  libcurl compares the certificates of
- * connections byte by byte, so each endpoint's begins with a line that names it, which is no
- * part of the certificate, and two endpoints never have the same.
- *
+ * Some receivers let only those in who show a certificate of their own authority.
  * The private key is kept as secrets are: encrypted when these are, and wiped after use.
  * What cannot work is refused when it is set, not found out by a payment.
  *
- * src/secrets/client_certificate.c
+ * src/api/keys/client_certificate.c
  *
  *-------------------------------------------------------------------------
  */
@@ -27,9 +22,8 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "pure/limits.h"
-#include "secrets/client_certificate.h"
-#include "secrets/encryption.h"
+#include "api/arguments.h"
+#include "api/keys/secrets.h"
 #include "secrets/key_file.h"
 #include "secrets/statement_redaction.h"
 
@@ -39,19 +33,16 @@ PG_FUNCTION_INFO_V1(kg_set_client_certificate);
 #define PEM_MAX (64 * 1024)
 
 static text *
-named_argument(FunctionCallInfo fcinfo, int n, const char *name, int most)
+pem_argument(FunctionCallInfo fcinfo, int n, const char *name)
 {
-	text	   *value;
+	text	   *value = kgw_arguments_text(fcinfo, n, name);
+	size_t		len = VARSIZE_ANY_EXHDR(value);
 
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-	value = PG_GETARG_TEXT_PP(n);
-	if (VARSIZE_ANY_EXHDR(value) == 0 || VARSIZE_ANY_EXHDR(value) > (size_t) most)
+	if (len == 0 || len > PEM_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is %s", name, VARSIZE_ANY_EXHDR(value) == 0 ? "empty" : "too long")));
+				 errmsg("%s is %s", name, len == 0 ? "empty" : "too long"),
+				 errdetail("A certificate with its chain, and a private key, have 1 to %d bytes each.", PEM_MAX)));
 	return value;
 }
 
@@ -123,7 +114,7 @@ store_certificate(text *org_id, int64 subscription_id, text *certificate, text *
 	args[0] = PointerGetDatum(org_id);
 	args[1] = Int64GetDatum(subscription_id);
 	args[2] = PointerGetDatum(certificate);
-	args[3] = PointerGetDatum(kgw_key_file_set() ? kgw_encryption_seal(org_id, private_key) : private_key);
+	args[3] = PointerGetDatum(kgw_secrets_as_kept(org_id, private_key));
 	args[4] = BoolGetDatum(kgw_key_file_set());
 	if (SPI_execute_with_args("INSERT INTO kgwebhook.client_certificate"
 							  " (org_id, subscription_id, certificate, private_key, encrypted)"
@@ -148,22 +139,6 @@ remove_certificate(text *org_id, int64 subscription_id)
 		elog(ERROR, "could not write kgwebhook.client_certificate");
 }
 
-/* Tell the caller what will have been put into the server's log. */
-static void
-warn_of_log_with_key(void)
-{
-	const char *recorder = kgw_statement_redaction_recorder();
-
-	if (recorder == NULL)
-		return;
-	ereport(WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg("the private key may be in the server's log"),
-			 errdetail("The setting \"%s\" makes the server log statements as they are written.", recorder),
-			 errhint("Have another certificate made.  Before you set one, turn off statement logging:"
-					 " SET log_statement = 'none'; SET log_min_duration_statement = -1.")));
-}
-
 /*
  * kg_set_client_certificate(org_id text, certificate text, private_key text, subscription_id bigint)
  */
@@ -176,7 +151,7 @@ kg_set_client_certificate(PG_FUNCTION_ARGS)
 
 	/* first of all: an argument that is refused is in a statement with the key */
 	kgw_statement_redaction_begin(&discretion, "SELECT kg_set_client_certificate(...)");
-	org_id = named_argument(fcinfo, 0, "org_id", KGW_ORG_ID_MAX);
+	org_id = kgw_arguments_org_id(fcinfo, 0);
 	SPI_connect();
 	if (!PG_ARGISNULL(3))
 		check_subscription(org_id, subscription_id);
@@ -184,62 +159,11 @@ kg_set_client_certificate(PG_FUNCTION_ARGS)
 		remove_certificate(org_id, subscription_id);
 	else
 	{
-		store_certificate(org_id, subscription_id, named_argument(fcinfo, 1, "certificate", PEM_MAX),
-						  named_argument(fcinfo, 2, "private_key", PEM_MAX));
-		warn_of_log_with_key();
+		store_certificate(org_id, subscription_id, pem_argument(fcinfo, 1, "certificate"),
+						  pem_argument(fcinfo, 2, "private_key"));
+		kgw_secrets_warn_of_log("the private key", "Have another certificate made.");
 	}
 	SPI_finish();
 	kgw_statement_redaction_end(&discretion);
 	PG_RETURN_VOID();
-}
-
-/* Columns of the query below, from 1. */
-enum
-{
-	SUBSCRIPTION_ID = 1, CERTIFICATE, PRIVATE_KEY, ENCRYPTED
-};
-
-static KgwCertificate *
-load_one(text *org_id, HeapTuple row, TupleDesc desc)
-{
-	bool		isnull;
-	bool		by_first;
-	int64		subscription_id = DatumGetInt64(SPI_getbinval(row, desc, SUBSCRIPTION_ID, &isnull));
-	char	   *certificate = psprintf("endpoint " INT64_FORMAT " of %s\n%s", subscription_id,
-									   text_to_cstring(org_id), SPI_getvalue(row, desc, CERTIFICATE));
-	text	   *key = DatumGetTextPP(SPI_getbinval(row, desc, PRIVATE_KEY, &isnull));
-	KgwCertificate *loaded;
-
-	if (DatumGetBool(SPI_getbinval(row, desc, ENCRYPTED, &isnull)))
-		key = kgw_encryption_open(org_id, key, &by_first);
-	loaded = kgw_keyring_certificate_new(subscription_id, certificate, strlen(certificate),
-										 VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
-	explicit_bzero(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
-	return loaded;
-}
-
-/*
- * Put the organization's client certificates into its keyring.  Needs SPI to be connected.
- * An error when a key cannot be decrypted.
- */
-void
-kgw_client_certificate_load(Datum org_id, KgwKeyring *keyring)
-{
-	Oid			types[] = {TEXTOID};
-	SPITupleTable *table;
-	bool		added = true;
-
-	if (SPI_execute_with_args("SELECT subscription_id, certificate, private_key, encrypted"
-							  " FROM kgwebhook.client_certificate WHERE org_id OPERATOR(pg_catalog.=) $1",
-							  1, types, &org_id, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kgwebhook.client_certificate");
-	table = SPI_tuptable;
-	for (uint64 i = 0; added && i < table->numvals; i++)
-		added = kgw_keyring_certificate_add(keyring, load_one(DatumGetTextPP(org_id), table->vals[i],
-															  table->tupdesc));
-	if (!added)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
-	SPI_freetuptable(table);
 }

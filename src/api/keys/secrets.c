@@ -13,7 +13,7 @@
  * and its receiver knows no other.  So nothing here replaces such a secret, unless
  * the caller says in so many words that it may be lost.
  *
- * src/api/secrets.c
+ * src/api/keys/secrets.c
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@
 
 #include "api/arguments.h"
 #include "api/caller.h"
-#include "api/secrets.h"
+#include "api/keys/secrets.h"
 #include "api/subscribe.h"
 #include "pg/error_recovery.h"
 #include "secrets/encryption.h"
@@ -183,9 +183,9 @@ kg_create_subscription_secret(PG_FUNCTION_ARGS)
 	return create(fcinfo, true);
 }
 
-/* Tell the caller what will have been put into the server's log. */
+/* Tell the caller what will have been put into the server's log, and what to do about it. */
 void
-kgw_secrets_warn_of_log(void)
+kgw_secrets_warn_of_log(const char *what, const char *remedy)
 {
 	const char *recorder = kgw_statement_redaction_recorder();
 
@@ -193,10 +193,10 @@ kgw_secrets_warn_of_log(void)
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
-			 errmsg("the secret may be in the server's log"),
+			 errmsg("%s may be in the server's log", what),
 			 errdetail("The setting \"%s\" makes the server log statements as they are written.", recorder),
-			 errhint("Replace it with kg_rotate_secret().  Before you set a secret, turn off statement logging:"
-					 " SET log_statement = 'none'; SET log_min_duration_statement = -1.")));
+			 errhint("%s  Before you set another, turn off statement logging:"
+					 " SET log_statement = 'none'; SET log_min_duration_statement = -1.", remedy)));
 }
 
 typedef struct KgwSealed
@@ -209,8 +209,7 @@ static void
 try_to_decrypt(void *arg)
 {
 	KgwSealed  *s = arg;
-	bool		by_first;
-	text	   *clear = kgw_encryption_open(s->org_id, s->sealed, &by_first);
+	text	   *clear = kgw_encryption_open(s->org_id, s->sealed, true, NULL);
 
 	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
 }
@@ -303,7 +302,7 @@ kg_set_secret(PG_FUNCTION_ARGS)
 
 	kgw_statement_redaction_begin(&discretion, "SELECT kg_set_secret(...)");
 	set_secret(fcinfo, PG_NARGS() == 3 && !PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
-	kgw_secrets_warn_of_log();
+	kgw_secrets_warn_of_log("the secret", "Replace it with kg_rotate_secret().");
 	kgw_statement_redaction_end(&discretion);
 	PG_RETURN_VOID();
 }

@@ -11,7 +11,7 @@
  * exist).  So the same secret has the same fingerprint in all databases of a
  * server and on its standbys, and another one elsewhere, after pg_upgrade, too.
  *
- * src/api/secret_fingerprint.c
+ * src/api/keys/secret_fingerprint.c
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,7 @@
 #include "utils/memutils.h"
 
 #include "api/arguments.h"
-#include "api/secrets.h"
+#include "api/keys/secrets.h"
 #include "pg/compat.h"
 #include "pg/error_recovery.h"
 #include "secrets/encryption.h"
@@ -75,7 +75,7 @@ kg_fingerprint(PG_FUNCTION_ARGS)
 
 	kgw_statement_redaction_begin(&discretion, "SELECT kg_fingerprint(...)");
 	result = fingerprint(kgw_arguments_text(fcinfo, 0, "secret"));
-	kgw_secrets_warn_of_log();
+	kgw_secrets_warn_of_log("the secret", "Replace it with kg_rotate_secret().");
 	kgw_statement_redaction_end(&discretion);
 	PG_RETURN_TEXT_P(result);
 }
@@ -91,8 +91,7 @@ static void
 fingerprint_encrypted(void *arg)
 {
 	KgwKept    *k = arg;
-	bool		by_first;
-	text	   *clear = kgw_encryption_open(k->org_id, k->kept, &by_first);
+	text	   *clear = kgw_encryption_open(k->org_id, k->kept, true, NULL);
 
 	k->result = fingerprint(clear);
 	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));

@@ -14,7 +14,7 @@
  * It can be taken back for as long as there is something to go back to, which is
  * until the old secret retires.
  *
- * src/api/secret_rotation.c
+ * src/api/keys/secret_rotation.c
  *
  *-------------------------------------------------------------------------
  */
@@ -27,7 +27,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
-#include "api/secrets.h"
+#include "api/keys/secrets.h"
 #include "secrets/encryption.h"
 #include "secrets/key_file.h"
 #include "secrets/statement_redaction.h"
@@ -108,14 +108,13 @@ lock_present(const KgwSecretOf *of, TimestampTz now, KgwPresent *present)
 static text *
 keep_old_as(text *org_id, const KgwPresent *present)
 {
-	bool		by_first;
 	text	   *clear;
 
 	if (!present->encrypted)
 		return kgw_secrets_as_kept(org_id, present->secret);
 
 	/* it has to sign: if it can't, this is the time to say so */
-	clear = kgw_encryption_open(org_id, present->secret, &by_first);
+	clear = kgw_encryption_open(org_id, present->secret, true, NULL);
 	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
 	return present->secret;
 }

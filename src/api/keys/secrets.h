@@ -3,12 +3,12 @@
  * secrets.h
  *	  Giving an organization, or one of its subscriptions, a signing secret.
  *
- * src/api/secrets.h
+ * src/api/keys/secrets.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_API_SECRETS_H
-#define KGW_API_SECRETS_H
+#ifndef KGW_API_KEYS_SECRETS_H
+#define KGW_API_KEYS_SECRETS_H
 
 #include "fmgr.h"
 
@@ -23,6 +23,6 @@ extern void kgw_secrets_find(FunctionCallInfo fcinfo, bool of_subscription, KgwS
 extern char *kgw_secrets_holder(const KgwSecretOf *of);
 extern text *kgw_secrets_make(void);
 extern text *kgw_secrets_as_kept(text *org_id, text *secret);
-extern void kgw_secrets_warn_of_log(void);
+extern void kgw_secrets_warn_of_log(const char *what, const char *remedy);
 
-#endif							/* KGW_API_SECRETS_H */
+#endif							/* KGW_API_KEYS_SECRETS_H */

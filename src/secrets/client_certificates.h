@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * client_certificates.h
+ *	  The client certificates of an organization: from their table into its keyring.
+ *
+ * src/secrets/client_certificates.h
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef KGW_SECRETS_CLIENT_CERTIFICATES_H
+#define KGW_SECRETS_CLIENT_CERTIFICATES_H
+
+#include "pure/keyring.h"
+
+extern void kgw_client_certificates_load(Datum org_id, KgwKeyring *keyring);
+
+#endif							/* KGW_SECRETS_CLIENT_CERTIFICATES_H */
