@@ -27,6 +27,7 @@ CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regproce
         '%s.kg_drop_secret(bigint)',
         '%s.kg_jwks(text)',
         '%s.kg_sign_http(text, bigint, boolean)',
+        '%s.kg_set_headers(bigint, jsonb, text, text, text)',
         '%s.kg_dashboard(text)',
         '%s.kg_event_catalog()',
         '%s.kg_update_subscription(bigint, text, text[], text, text, jsonb)',

@@ -30,6 +30,7 @@ CREATE TABLE kgwebhook.subscription (
     shape            pg_catalog.text COLLATE pg_catalog."C",
     own_secret       pg_catalog.bool NOT NULL DEFAULT false,
     filter           pg_catalog.jsonb,
+    header_names     pg_catalog.text[],
     CONSTRAINT subscription_pkey PRIMARY KEY (subscription_id),
     CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url)
 );
@@ -50,4 +51,5 @@ COMMENT ON COLUMN kgwebhook.subscription.resumed_at IS 'when it was last resumed
 COMMENT ON COLUMN kgwebhook.subscription.told_at IS 'when it was told that the receiver is failing (endpoint.failing, endpoint.disabled); NULL: it is not, or not for long';
 COMMENT ON COLUMN kgwebhook.subscription.shape IS 'which payload it gets of the tables that have one of that name; NULL: each table''s own';
 COMMENT ON COLUMN kgwebhook.subscription.own_secret IS 'whether kgwebhook.secret has one of its own, which signs instead of the organization''s';
+COMMENT ON COLUMN kgwebhook.subscription.header_names IS 'names of the headers that its requests have besides kgwebhook''s; NULL: none';
 COMMENT ON COLUMN kgwebhook.subscription.filter IS 'values that members of the payload must have for it to be sent: a value or a list of values each; NULL: any';

@@ -19,7 +19,8 @@ CREATE VIEW kgwebhook.subscriptions WITH (security_barrier) AS
            s.created_at,
            s.shape,
            s.own_secret,
-           s.filter
+           s.filter,
+           s.header_names
       FROM (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 AS restricted, pg_catalog.min(o.org_id) AS org_id
               FROM kgwebhook.my_organization o) m
       JOIN kgwebhook.subscription s ON NOT m.restricted OR s.org_id OPERATOR(pg_catalog.=) m.org_id;
@@ -39,3 +40,4 @@ COMMENT ON COLUMN kgwebhook.subscriptions.created_at IS 'when kg_subscribe() was
 COMMENT ON COLUMN kgwebhook.subscriptions.shape IS 'which payload it gets of the tables that have one of that name; NULL: each table''s own';
 COMMENT ON COLUMN kgwebhook.subscriptions.own_secret IS 'whether it has a secret of its own, which signs instead of the organization''s';
 COMMENT ON COLUMN kgwebhook.subscriptions.filter IS 'values that members of the payload must have for it to be sent: a value or a list of values each; NULL: any';
+COMMENT ON COLUMN kgwebhook.subscriptions.header_names IS 'names of the headers that its requests have besides kgwebhook''s; NULL: none';

@@ -59,6 +59,52 @@ SELECT kg_set_secret('acme', :'rivals');
 SELECT pg_temp.signed_by('acme', 1, ARRAY[:'rivals', :'own']) AS first, pg_temp.signed_by('acme', 2, ARRAY[:'rivals', :'own']) AS second;
 
 --
+-- Headers of its own: which are refused, and that no value is repeated by it
+--
+CREATE FUNCTION pg_temp.headers(headers jsonb, others text DEFAULT '') RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT pg_temp.refused(format('SELECT kg_set_headers(2, %L %s)', headers, others)) $$;
+SELECT h, pg_temp.headers(h) FROM unnest(ARRAY['[]', '"x"', '{"Host": "hidden"}', '{"webhook_id": "hidden"}', '{"hidden value": "X"}',
+	'{"X": 1}', '{"X": null}', '{"X": {"y": "hidden"}}', '{"X": "hid\r\nHost: den"}', '{"X": "hidden\u00e9"}', '{"X": ""}',
+	'{"X-A": "hidden", "x-a": "hidden"}']::jsonb[]) h;
+SELECT pg_temp.headers((SELECT jsonb_object_agg('X-' || n, 'v') FROM generate_series(1, 21) n));
+SELECT pg_temp.headers(jsonb_build_object('X', repeat('v', 4093)));
+SELECT pg_temp.headers(NULL, $$, username => 'hidden'$$);
+SELECT pg_temp.headers(NULL, $$, password => 'hidden'$$);
+SELECT pg_temp.headers(NULL, $$, username => 'hid:den', password => ''$$);
+SELECT pg_temp.headers(NULL, $$, bearer_token => 'hid den'$$);
+SELECT pg_temp.headers(NULL, $$, bearer_token => ''$$);
+SELECT pg_temp.headers(NULL, $$, bearer_token => repeat('x', 5000)$$);
+SELECT pg_temp.headers('{"authorization": "hidden"}', $$, bearer_token => 'hidden'$$);
+SELECT pg_temp.headers(NULL, $$, username => 'u', password => 'hidden', bearer_token => 'hidden'$$);
+SELECT pg_temp.refused('SELECT kg_set_headers(NULL)');
+SELECT pg_temp.refused('SELECT kg_set_headers(99)');
+SELECT header_names FROM kgwebhook.subscriptions ORDER BY subscription_id;
+-- as many and as long as may be; credentials in whatever characters, and without the line ends that encode() has
+SELECT kg_set_headers(1, (SELECT jsonb_object_agg('X-' || n, repeat('v', 195)) FROM generate_series(1, 20) n));
+SELECT cardinality(header_names) FROM kgwebhook.subscriptions WHERE subscription_id = 1;
+SELECT kg_set_headers(1, NULL, repeat('u', 100), repeat('é', 100));
+SELECT lines = 'Authorization: Basic ' || replace(encode(convert_to(repeat('u', 100) || ':' || repeat('é', 100), 'UTF8'), 'base64'), E'\n', '') || E'\n' AS basic, header_names
+  FROM kgwebhook.request_header JOIN kgwebhook.subscription USING (subscription_id);
+SELECT kg_set_headers(1, '{"X-Tenant": "acme"}', bearer_token => 'token');
+SELECT subscription_id, destination, lines FROM kgwebhook.request_header;
+-- an object's own URL that is the subscription's gets the event once, with the headers
+DELETE FROM kgwebhook.queue;
+INSERT INTO orders VALUES ('headers', 'paid', 'https://shared.example/');
+SELECT subscription_id, url FROM kgwebhook.queue ORDER BY delivery_id;
+-- they stay at their host, and go with it
+SELECT kg_update_subscription(1, 'https://shared.example/other', '{order.*}');
+SELECT header_names FROM kgwebhook.subscriptions WHERE subscription_id = 1;
+RESET client_min_messages;
+SELECT kg_update_subscription(1, 'http://shared.example/other');
+SELECT kg_set_headers(1, '{"X-Tenant": "acme"}');
+SELECT kg_update_subscription(1, 'https://shared.example/');
+SET client_min_messages = warning;
+SELECT s.header_names, count(h.lines) FROM kgwebhook.subscription s LEFT JOIN kgwebhook.request_header h USING (subscription_id) WHERE subscription_id = 1 GROUP BY 1;
+SELECT kg_set_headers(1, '{"X-Tenant": "acme"}'), kg_set_headers(1);
+SELECT count(*) FROM kgwebhook.request_header;
+SELECT count(kg_set_headers(n, '{"X-Tenant": "acme"}')) FROM unnest(ARRAY[2, 3]) n;
+
+--
 -- An object's own URL that is the subscription's gets the event once, as the subscription does
 --
 DELETE FROM kgwebhook.queue;
@@ -77,8 +123,11 @@ SELECT public.kg_cancel_rotation(1), public.kg_drop_secret(1);
 SELECT subscription_id, own_secret FROM kgwebhook.subscriptions ORDER BY 1;
 SELECT call, pg_temp.refused(format('SELECT public.%s', call)) FROM unnest(ARRAY[
 	'kg_create_secret(3)', 'kg_create_secret(98)', 'kg_rotate_secret(3)', 'kg_cancel_rotation(3)', 'kg_drop_secret(3)', 'kg_drop_secret(98)',
-	'kg_create_secret(''rival'')', 'kg_fingerprints()']) call;
+	'kg_create_secret(''rival'')', 'kg_fingerprints()', 'kg_set_headers(3)', 'kg_set_headers(98)']) call;
+SELECT public.kg_set_headers(2, '{"X-Mine": "yes"}');
+SELECT subscription_id, header_names FROM kgwebhook.subscriptions ORDER BY 1;
 SELECT pg_temp.refused('TABLE kgwebhook.secret');
+SELECT pg_temp.refused('TABLE kgwebhook.request_header');
 SELECT kgw.own FROM (SELECT count(*) AS own FROM kgwebhook.subscriptions) kgw;
 RESET ROLE;
 SELECT kg_revoke_org('kgw_owner', 'acme');
@@ -91,6 +140,7 @@ DROP ROLE kgw_owner;
 SELECT kg_create_secret(1) IS NOT NULL AS made;
 SELECT kg_drop_secret(1), kg_unsubscribe(2);
 SELECT org_id, subscription_id FROM kgwebhook.secret ORDER BY 1, 2;
+SELECT org_id, subscription_id FROM kgwebhook.request_header ORDER BY 1, 2;
 SELECT kg_subscribe('acme', 'https://again.example/') AS another, kg_create_secret('loner') IS NOT NULL AS x \gset
 SELECT kg_create_secret(:another) IS NOT NULL AS made;
 DELETE FROM kgwebhook.subscription;

@@ -248,6 +248,7 @@ INSERT INTO calls VALUES
 	('later_by', $$ kgwebhook.later_by('span', '1 hour'::pg_catalog.interval, '2000-01-01'::pg_catalog.timestamptz) $$),
 	('kg_sign_http', $$ public.kg_sign_http('hijack') $$),
 	('kg_set_client_certificate', $$ public.kg_set_client_certificate('hijack', NULL) $$),
+	('kg_set_headers', $$ public.kg_set_headers((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions), '{"X-A": "b"}') $$),
 	('kg_jwks', $$ public.kg_jwks('hijack') $$),
 	('kg_create_payment_intents', $$ public.kg_create_payment_intents('hijack.intents') $$),
 	('kg_create_transfers', $$ public.kg_create_transfers('hijack.moves') $$),

@@ -166,16 +166,17 @@ filter_of(HeapTuple tuple, TupleDesc desc)
 	return isnull ? NULL : (Jsonb *) PG_DETOAST_DATUM_COPY(value);
 }
 
+/* Whether an option is neither NULL nor, a boolean, false. */
 static bool
-has_own_secret(HeapTuple tuple, TupleDesc desc)
+is_chosen(HeapTuple tuple, TupleDesc desc, const char *column)
 {
-	int			number = SPI_fnumber(desc, "own_secret");
+	int			number = SPI_fnumber(desc, column);
 	bool		isnull = true;
 	Datum		value = (Datum) 0;
 
 	if (number > 0)
 		value = heap_getattr(tuple, number, desc, &isnull);
-	return !isnull && DatumGetBool(value);
+	return !isnull && (SPI_gettypeid(desc, number) != BOOLOID || DatumGetBool(value));
 }
 
 static KgwSubscription *
@@ -190,7 +191,8 @@ make_subscription(HeapTuple tuple, TupleDesc desc)
 		TextDatumGetCString(heap_getattr(tuple, SUBSCRIPTION_URL, desc, &isnull));
 	subscription->receiver.shape = option_of(tuple, desc, "shape");
 	subscription->receiver.filter = filter_of(tuple, desc);
-	subscription->differs = subscription->receiver.shape != NULL || has_own_secret(tuple, desc);
+	subscription->differs = subscription->receiver.shape != NULL ||
+		is_chosen(tuple, desc, "own_secret") || is_chosen(tuple, desc, "header_names");
 	take_patterns(subscription,
 				  DatumGetArrayTypeP(heap_getattr(tuple, SUBSCRIPTION_EVENTS, desc, &isnull)));
 	return subscription;

@@ -42,7 +42,8 @@ what_of(Relation table)
 	if (relid == kgw_extension_relation("secret") ||
 		relid == kgw_extension_relation("signing_key") ||
 		relid == kgw_extension_relation("http_signature") ||
-		relid == kgw_extension_relation("client_certificate"))
+		relid == kgw_extension_relation("client_certificate") ||
+		relid == kgw_extension_relation("request_header"))
 		return KGW_CHANGED_SECRETS;
 	if (relid == kgw_extension_relation("subscription"))
 		return KGW_CHANGED_SUBSCRIPTIONS;

@@ -136,6 +136,34 @@ kgw_keyring_certificate_release(KgwCertificate *certificate)
 	free(certificate);
 }
 
+bool
+kgw_keyring_headers_add(KgwKeyring *keyring, KgwHeaders *headers)
+{
+	KgwHeaders **grown = headers == NULL ? NULL :
+		realloc(keyring->headers, (keyring->headers_count + 1) * sizeof(KgwHeaders *));
+
+	if (grown == NULL)
+	{
+		kgw_request_headers_release(headers);
+		return false;
+	}
+	keyring->headers = grown;
+	keyring->headers[keyring->headers_count++] = headers;
+	return true;
+}
+
+KgwHeaders *
+kgw_keyring_headers_hold(const KgwKeyring *keyring, int64_t subscription_id, const char *destination)
+{
+	for (int i = 0; i < keyring->headers_count; i++)
+	{
+		if (keyring->headers[i]->subscription_id == subscription_id)
+			return strcmp(keyring->headers[i]->destination, destination) != 0 ? NULL :
+				kgw_request_headers_share(keyring->headers[i]);
+	}
+	return NULL;
+}
+
 void
 kgw_keyring_clear(KgwKeyring *keyring)
 {
@@ -147,5 +175,8 @@ kgw_keyring_clear(KgwKeyring *keyring)
 	for (int i = 0; i < keyring->certificate_count; i++)
 		kgw_keyring_certificate_release(keyring->certificates[i]);
 	free(keyring->certificates);
+	for (int i = 0; i < keyring->headers_count; i++)
+		kgw_request_headers_release(keyring->headers[i]);
+	free(keyring->headers);
 	memset(keyring, 0, sizeof(*keyring));
 }

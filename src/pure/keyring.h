@@ -25,6 +25,7 @@
 #define KGW_PURE_KEYRING_H
 
 #include "pure/ed25519/signing_key.h"
+#include "pure/request_headers.h"
 #include "pure/signature.h"
 
 /* Signatures that a header can have. */
@@ -60,6 +61,8 @@ typedef struct KgwKeyring
 	int			http_signed_count;
 	KgwCertificate **certificates;	/* malloc'd, as are they */
 	int			certificate_count;
+	KgwHeaders **headers;		/* malloc'd, held */
+	int			headers_count;
 } KgwKeyring;
 
 /*
@@ -106,6 +109,16 @@ extern KgwCertificate *kgw_keyring_certificate_hold(const KgwKeyring *keyring, i
 /* Hold a certificate for someone else as well, or let go of it; NULL is allowed. */
 extern KgwCertificate *kgw_keyring_certificate_share(KgwCertificate *certificate);
 extern void kgw_keyring_certificate_release(KgwCertificate *certificate);
+
+/* Give an endpoint's headers to the keyring; NULL is none.  False when there is no memory. */
+extern bool kgw_keyring_headers_add(KgwKeyring *keyring, KgwHeaders *headers);
+
+/*
+ * The headers that a request of that subscription has besides ours, if it goes to where
+ * they are for; NULL is none.  The caller holds them, too.
+ */
+extern KgwHeaders *kgw_keyring_headers_hold(const KgwKeyring *keyring, int64_t subscription_id,
+											const char *destination);
 
 /* Frees signers and signing keys and wipes what they hold; the keyring is empty afterwards. */
 extern void kgw_keyring_clear(KgwKeyring *keyring);

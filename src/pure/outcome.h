@@ -10,6 +10,8 @@
 #ifndef KGW_PURE_OUTCOME_H
 #define KGW_PURE_OUTCOME_H
 
+#include "pure/circuit_breaker.h"
+
 /* The order is that of kgwebhook.worker_stats(). */
 typedef enum KgwOutcome
 {
@@ -24,5 +26,6 @@ typedef enum KgwOutcome
 } KgwOutcome;
 
 extern const char *kgw_outcome_name(KgwOutcome outcome);
+extern KgwSign kgw_outcome_sign(int status);
 
 #endif							/* KGW_PURE_OUTCOME_H */

@@ -41,6 +41,7 @@
 #include "pure/limits.h"
 #include "secrets/client_certificates.h"
 #include "secrets/encryption.h"
+#include "secrets/endpoint_headers.h"
 #include "secrets/secret_cache.h"
 #include "secrets/signing_keys.h"
 #include "shmem/counters.h"
@@ -153,6 +154,7 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 			if (kgw_signing_keys_load(args[0], keyring))
 				retired = true;
 			kgw_client_certificates_load(args[0], keyring);
+			kgw_endpoint_headers_load(args[0], args[1], keyring);
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 	}

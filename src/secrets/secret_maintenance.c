@@ -185,30 +185,30 @@ remove_retired_keys(TimestampTz now)
 		elog(ERROR, "could not write kgwebhook.signing_key");
 }
 
-/* Write a private key that has just been encrypted, in the row that a pass has locked. */
+/* Write what has just been encrypted, in the row that a pass has locked. */
 static void
-write_key(const char *table_name, Datum ctid, text *private_key)
+write_key(const char *table_name, const char *column, Datum ctid, text *private_key)
 {
 	Oid			types[] = {TIDOID, TEXTOID};
 	Datum		args[2];
 
 	args[0] = ctid;
 	args[1] = PointerGetDatum(private_key);
-	if (SPI_execute_with_args(psprintf("UPDATE kgwebhook.%s SET private_key = $2, encrypted = true"
-									   " WHERE ctid OPERATOR(pg_catalog.=) $1", table_name),
+	if (SPI_execute_with_args(psprintf("UPDATE kgwebhook.%s SET %s = $2, encrypted = true"
+									   " WHERE ctid OPERATOR(pg_catalog.=) $1", table_name, column),
 							  2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write kgwebhook.%s", table_name);
 }
 
-/* Encrypt the private keys of a table that a pass is about; how many were changed. */
+/* Encrypt what a column of a table keeps secret, in rows that a pass is about; how many were changed. */
 static int64
-encrypt_keys(const char *table_name, KgwPass pass)
+encrypt_keys(const char *table_name, const char *column, KgwPass pass)
 {
 	SPITupleTable *table;
 	int64		changed = 0;
 
-	if (SPI_execute(psprintf("SELECT ctid, org_id, private_key, encrypted"
-							 " FROM kgwebhook.%s%s", table_name, key_queries[pass]),
+	if (SPI_execute(psprintf("SELECT ctid, org_id, %s, encrypted"
+							 " FROM kgwebhook.%s%s", column, table_name, key_queries[pass]),
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.%s", table_name);
 	table = SPI_tuptable;
@@ -222,7 +222,7 @@ encrypt_keys(const char *table_name, KgwPass pass)
 		row.encrypted = DatumGetBool(SPI_getbinval(tuple, table->tupdesc, 4, &isnull));
 		kept = encrypt(&row, text_column(tuple, table->tupdesc, 3));
 		if (row.changed)
-			write_key(table_name, SPI_getbinval(tuple, table->tupdesc, 1, &isnull), kept);
+			write_key(table_name, column, SPI_getbinval(tuple, table->tupdesc, 1, &isnull), kept);
 		changed += row.changed;
 	}
 	SPI_freetuptable(table);
@@ -263,7 +263,8 @@ make_pass(KgwPass pass)
 	}
 	SPI_freetuptable(table);
 	if (pass != PASS_RETIRED)
-		return changed + encrypt_keys("signing_key", pass) + encrypt_keys("client_certificate", pass);
+		return changed + encrypt_keys("signing_key", "private_key", pass) +
+			encrypt_keys("client_certificate", "private_key", pass) + encrypt_keys("request_header", "lines", pass);
 	remove_retired_keys(now * USECS_PER_SEC);
 	return changed;
 }

@@ -247,12 +247,21 @@ make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 
 	return false;
 }
 
+/* Let go of what is the endpoint's. */
+static void
+release_held(KgwAttempt *attempt)
+{
+	kgw_keyring_certificate_release(attempt->certificate);
+	kgw_request_headers_release(attempt->extra);
+	attempt->certificate = NULL;
+	attempt->extra = NULL;
+}
+
 /* An attempt that nothing is known of yet; the headers are left as they are. */
 static void
 begin_attempt(KgwAttempt *attempt, const KgwDelivery *row)
 {
-	kgw_keyring_certificate_release(attempt->certificate);
-	attempt->certificate = NULL;
+	release_held(attempt);
 	memset(&attempt->number, 0, offsetof(KgwAttempt, headers) - offsetof(KgwAttempt, number));
 	memset(&attempt->outcome, 0, sizeof(*attempt) - offsetof(KgwAttempt, outcome));
 	attempt->number = row->attempts + 1;
@@ -262,8 +271,9 @@ begin_attempt(KgwAttempt *attempt, const KgwDelivery *row)
 
 /*
  * Stamp an attempt with that Unix second, and have these sign it: the first one the body,
- * all of them the header, and the keyring's keys, too; its client certificate is shown.  False, as of
- * kgw_attempt_prepare(), also where there is none, for the reason given.
+ * all of them the header, and the keyring's keys, too; its client certificate is shown, and its
+ * headers are sent.  False, as of kgw_attempt_prepare(), also where there is none, for the reason
+ * given.
  */
 bool
 kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
@@ -273,6 +283,7 @@ kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **
 
 	begin_attempt(attempt, row);
 	attempt->certificate = kgw_keyring_certificate_hold(keyring, row->subscription_id);
+	attempt->extra = kgw_keyring_headers_hold(keyring, row->subscription_id, row->destination);
 	if (fault != NULL)
 		make_invalid(attempt, fault);
 	else if (count == 0)
@@ -315,6 +326,7 @@ kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *row, KgwReques
 	request->body_len = attempt->body_len;
 	request->fresh = false;
 	request->certificate = attempt->certificate;
+	request->extra = attempt->extra;
 	memset(request->headers, 0, sizeof(request->headers));
 	for (size_t i = 0; i < lengthof(attempt->headers) && attempt->headers[i][0] != '\0'; i++)
 		request->headers[i] = attempt->headers[i];
@@ -420,33 +432,6 @@ kgw_attempt_withhold(KgwAttempt *attempt, const KgwDelivery *row, const char *re
 	attempt->withheld = true;
 }
 
-/* What an answer that doesn't acknowledge says about whom it was sent to. */
-static KgwSign
-sign_of_status(int status)
-{
-	/* the end of that delivery, and of its subscription */
-	if (status == 410)
-		return KGW_SIGN_NONE;
-	if (status < 400 || status > 499)
-		return KGW_SIGN_FAILED;
-	switch (status)
-	{
-		case 401:				/* who asks, where, how or how often is not accepted: */
-		case 403:				/* so it will be for the next delivery */
-		case 404:
-		case 405:
-		case 407:
-		case 408:
-		case 421:
-		case 425:
-		case 426:
-		case 429:
-			return KGW_SIGN_FAILED;
-		default:
-			return KGW_SIGN_REFUSED;
-	}
-}
-
 /* What the attempt says about whom it was sent to. */
 KgwSign
 kgw_attempt_sign(const KgwAttempt *attempt)
@@ -458,7 +443,7 @@ kgw_attempt_sign(const KgwAttempt *attempt)
 		case KGW_ACKNOWLEDGED:
 			return KGW_SIGN_SUCCESS;
 		case KGW_REJECTED:
-			return sign_of_status(attempt->response_status);
+			return kgw_outcome_sign(attempt->response_status);
 		case KGW_TIMED_OUT:
 		case KGW_UNREACHABLE:
 			return attempt->reached ? KGW_SIGN_FAILED : KGW_SIGN_DOWN;
@@ -473,8 +458,7 @@ kgw_attempt_sign(const KgwAttempt *attempt)
 void
 kgw_attempt_clear(KgwAttempt *attempt)
 {
-	kgw_keyring_certificate_release(attempt->certificate);
-	attempt->certificate = NULL;
+	release_held(attempt);
 	free(attempt->response_body);
 	free(attempt->error);
 	attempt->response_body = NULL;
@@ -492,7 +476,7 @@ kgw_attempt_clear(KgwAttempt *attempt)
 void
 kgw_attempt_free(KgwAttempt *attempt)
 {
-	kgw_keyring_certificate_release(attempt->certificate);
+	release_held(attempt);
 	free(attempt->room);
 	free(attempt->response_body);
 	free(attempt->error);

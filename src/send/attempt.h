@@ -33,6 +33,7 @@ typedef struct KgwAttempt
 	char	   *room;			/* where body is; kept for the next attempt */
 	size_t		room_size;
 	KgwCertificate *certificate;	/* to be shown to the receiver; held, or NULL */
+	KgwHeaders *extra;			/* headers that the receiver wants besides; held, or NULL */
 
 	int			number;			/* 1, 2, ... */
 	TimestampTz started_at;

@@ -17,7 +17,7 @@
 
 /*
  * One POST.  URL, destination and body belong to the caller and have to stay until the
- * response has been released; headers are copied.
+ * response has been released, and so have headers.
  */
 typedef struct KgwRequest
 {
@@ -28,6 +28,7 @@ typedef struct KgwRequest
 	const char *headers[KGW_HTTP_HEADERS];	/* "name: value"; NULL ends them */
 	bool		fresh;			/* not by a connection that was used before */
 	KgwCertificate *certificate;	/* to be shown, or NULL */
+	KgwHeaders *extra;			/* headers besides, or NULL */
 } KgwRequest;
 
 typedef enum KgwTransport

@@ -364,6 +364,7 @@ kgw_http_client_release(KgwHttp *http, KgwHttpRequest *transfer)
 		free_retired(http);
 	transfer->multi = NULL;
 	kgw_tls_sessions_leave(http->sessions, transfer);
+	kgw_http_request_forget(transfer);
 	dlist_push_head(&http->unused, &transfer->node);
 }
 

@@ -343,8 +343,21 @@ set_headers(KgwHttpRequest *transfer, const KgwRequest *request)
 		node->next = node + 1;
 		(++node)->data = unconstify(char *, request->headers[i]);
 	}
+	for (int i = 0; request->extra != NULL && i < request->extra->count; i++)
+	{
+		node->next = node + 1;
+		(++node)->data = request->extra->lines[i];
+	}
 	node->next = NULL;
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
+}
+
+/* The request is over: its handle waits for the next one, and has none of this one's lines. */
+void
+kgw_http_request_forget(KgwHttpRequest *transfer)
+{
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
+	memset(transfer->headers, 0, sizeof(transfer->headers));
 }
 
 /* False when there is no memory. */

@@ -31,7 +31,7 @@ struct KgwHttpRequest
 	dlist_node	node;			/* in the client's list of used or unused ones */
 	CURL	   *easy;
 	char	   *url;			/* the one the handle has; malloc'd */
-	struct curl_slist headers[KGW_HTTP_HEADERS + 2];
+	struct curl_slist headers[KGW_HTTP_HEADERS + 2 + KGW_REQUEST_HEADERS_MAX];
 	void	   *owner;			/* the caller's */
 	struct KgwMulti *multi;		/* by which it goes */
 	struct KgwTlsSession *session;	/* of its destination, while it lasts; or NULL */

@@ -86,6 +86,7 @@ $old->safe_psql(
 	SELECT kg_create_secret('rotating');
 	SELECT kg_rotate_secret('rotating');
 	SELECT kg_subscribe('default', '$ok?subscribed', '{order.shipped}');
+	SELECT kg_set_headers(1, '{"X-Tenant": "shop"}');
 	SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - 40);
 	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url,
 		destination, attempt, outcome, final, started_at)

@@ -103,6 +103,12 @@ like($error, qr/secret is too long/, 'by EXECUTE');
 	"CREATE FUNCTION wrapped() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM kg_set_secret(''a'', repeat(''x'', 600)); END'");
 (undef, undef, $error) = $node->psql('postgres', 'SELECT wrapped()');
 unlike($error, qr/PERFORM|wrapped/, 'a caller in PL/pgSQL is not quoted');
+$node->safe_psql('postgres', q{SELECT kg_subscribe('a', 'https://merchant.example/')});
+(undef, undef, $error) = $node->psql('postgres', qq{SELECT kg_set_headers(1, '{"X-Key": "$marker"}', 'me', '$marker')});
+is($error, '', 'headers');
+(undef, undef, $error) = $node->psql('postgres', qq{SELECT kg_set_headers(1, '{"X-Key": "$marker", "Host": "$marker"}', 'me', '$marker')});
+like($error, qr/header "Host" cannot be set/, 'headers that are refused');
+like(slurp_file($node->logfile), qr/STATEMENT:  SELECT kg_set_headers\(\.\.\.\)/, 'are logged without them');
 my $script = PostgreSQL::Test::Utils::tempdir('pgbench') . '/script';
 append_to_file($script, "SELECT kg_set_secret('a', :secret);\n");
 $node->command_checks_all(

@@ -3,13 +3,14 @@
 # test/t/112_own_secrets.pl
 #	  A subscription's own secret signs what its receiver gets, body and headers, and
 #	  nobody else's: delivered, tested and examined; rotated, encrypted, with its key
-#	  lost and found again, and dropped.
+#	  lost and found again, and dropped.  So do the headers that it wants besides.
 #
 #-------------------------------------------------------------------------
 use strict;
 use warnings;
 
 use Kgwebhook;
+use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -111,5 +112,78 @@ sql('SELECT kg_drop_secret(1)');
 $partner->set_secret($shared);
 both('dropped');
 
-unlike(slurp_file($node->logfile), qr/\Q$own\E|\Q$new\E/, 'no secret in the log');
+#
+# Headers of its own
+#
+sub set_headers { return sql("SET log_statement = 'none'; SELECT kg_set_headers($_[0])") }
+sub headers_of { return join ' ', map { $_[0]{headers}{$_} // '-' } qw(x-api-key authorization) }
+my @parts = ('the first value', 'the second value', 'a pässword', 'a-token-of-many');
+
+set_headers(qq{1, '{"X-Api-Key": "$parts[0]"}', 'shop', '$parts[2]'});
+my $basic = 'Basic ' . encode_base64("shop:$parts[2]", '');
+sql("SELECT kg_create_secret('beta')");
+sql("SELECT kg_subscribe('beta', '@{[ $partner->url('/ok/beta') ]}')");
+sql("INSERT INTO orders VALUES ('b', 'paid', NULL, 'beta')");
+is(headers_of(both('with headers')), "$parts[0] $basic", 'the receiver gets both');
+is(headers_of(($shop->requests)[-1]), '- -', 'an object\'s own URL gets none of them');
+$partner->wait_for('beta', sub { $partner->requests(path => '/ok/beta') });
+is(headers_of(($partner->requests(path => '/ok/beta'))[0]), '- -', 'nor does another organization at the same host');
+is(($partner->requests)[0]{headers}{$_}, ($partner->requests)[-1]{headers}{$_}, "$_ is ours, as it was") foreach qw(host user-agent content-type);
+
+# where the object's own URL is the subscription's
+sql("INSERT INTO orders VALUES ('same', 'paid', '@{[ $partner->url ]}')");
+wait_until_settled($node);
+is(join(', ', map { headers_of($_) } grep { ($_->{json}{id} // '') eq 'same' } $partner->requests), "$parts[0] $basic", 'sent once, with them');
+
+# a test and an exam, the forged requests, too
+my $before = () = $partner->requests;
+sql("SELECT kg_send_test('@{[ $partner->url ]}', 'acme')");
+sql("SELECT kg_examine('@{[ $partner->url ]}', 'acme')");
+my %asked = map { headers_of($_) => 1 } ($partner->requests)[ $before .. scalar(() = $partner->requests) - 1 ];
+is_deeply([ keys %asked ], ["$parts[0] $basic"], 'tested and examined with them');
+sql("SELECT kg_send_test('@{[ $partner->url('/ok/else') ]}', 'acme')");
+is(headers_of(($partner->requests)[-1]), '- -', 'a test to another URL has none');
+
+# encrypted at once where secrets are, and later where they were not
+unlike(sql('SELECT lines FROM kgwebhook.request_header'), qr/\Q$parts[0]\E|Basic/, 'encrypted');
+reload($node, 'kgwebhook.key_file' => "''");
+set_headers(qq{1, bearer_token => '$parts[3]'});
+is(sql('SELECT lines FROM kgwebhook.request_header'), "Authorization: Bearer $parts[3]\n", 'in the clear without a key');
+reload($node, 'kgwebhook.key_file' => "'$dir/key'");
+$node->poll_query_until('postgres', 'SELECT encrypted FROM kgwebhook.request_header') or die 'waited for headers to be encrypted';
+unlike(sql('SELECT lines FROM kgwebhook.request_header'), qr/\Q$parts[3]\E/, 'encrypted by the worker');
+is(headers_of(both('encrypted headers')), "- Bearer $parts[3]", 'the latest are all there is, and sent');
+append_to_file("$dir/new", "$key that is newer\n$key\n");
+chmod 0600, "$dir/new";
+reload($node, 'kgwebhook.key_file' => "'$dir/new'");
+my $sealed = sql('SELECT lines FROM kgwebhook.request_header');
+sql('SELECT kg_encrypt_secrets()');
+isnt(sql('SELECT lines FROM kgwebhook.request_header'), $sealed, 'with a new key by kg_encrypt_secrets()');
+
+# a retry has what is set by then; and after a restart
+reload($node, 'kgwebhook.retry_schedule' => "'1h'");
+sql("SELECT kg_update_subscription(1, '@{[ $partner->url('/fail/1/ok') ]}')");
+sql("INSERT INTO orders VALUES ('again', 'paid', NULL)");
+wait_for_log_rows($node, 1, q{object_id = 'again'});
+set_headers(qq{1, '{"X-Api-Key": "$parts[1]"}'});
+$node->restart;
+sql(q{SELECT kg_redeliver_object('again')});
+wait_until_settled($node);
+is(join(', ', map { headers_of($_) } grep { ($_->{json}{id} // '') eq 'again' } $partner->requests), "- Bearer $parts[3], $parts[1] -", 'each attempt has those of its time');
+
+# another host's: not even a request that was queued before
+my $other = start_receiver(secret => $shared);
+$node->psql('postgres', "SELECT kg_pause_subscription(1)");
+sql("INSERT INTO orders VALUES ('moved', 'paid', NULL)");
+my (undef, undef, $notice) = $node->psql('postgres', "SELECT kg_update_subscription(1, '@{[ $other->url ]}'), kg_resume_subscription(1)");
+like($notice, qr/NOTICE:  the headers of subscription 1 were removed/, 'told');
+$other->wait_for('what moved', sub { $other->requests });
+is(headers_of(($other->requests)[0]), '- -', 'they stay behind');
+is(sql('SELECT count(*) FROM kgwebhook.request_header'), 0, 'nowhere');
+
+my $warning = qr/WARNING:  the headers' values may be in the server's log/;
+like(($node->psql('postgres', qq{SELECT kg_set_headers(1, '{"X-Warned": "x"}')}))[2], $warning, 'statement logging is told of');
+my $log = slurp_file($node->logfile);
+unlike($log, qr/\Q$own\E|\Q$new\E/, 'no secret in the log');
+is_deeply([ grep { index($log, $_) >= 0 } @parts, encode_base64("shop:$parts[2]", '') ], [], 'and no header\'s value');
 done_testing();
