@@ -82,8 +82,11 @@ BEGIN
     /* of what was not applied but made here, as by kg_resync(), it is this server's own */
     SELECT o.timestamp INTO committed FROM pg_xact_commit_timestamp_origin(xid::xid) o WHERE o.roident <> 0;
     /* what was prepared was applied before; and clocks differ */
-    RETURN format('It was committed at the source at %s%s.', to_char(committed, 'YYYY-MM-DD HH24:MI:SS.MS'),
-                  CASE WHEN applied_at >= committed THEN format(', and applied here %s ms later', round((extract(epoch FROM applied_at - committed) * 1000)::numeric)) ELSE '' END);
+    IF committed IS NULL OR applied_at < committed THEN
+        RETURN NULL;
+    END IF;
+    RETURN format('It was committed at the source at %s, and applied here %s ms later.', to_char(committed, 'YYYY-MM-DD HH24:MI:SS.MS'),
+                  round((extract(epoch FROM applied_at - committed) * 1000)::numeric));
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.explain_commit(pg_catalog.text, pg_catalog.xid8, pg_catalog.timestamptz) IS

@@ -88,6 +88,7 @@ DECLARE
     differs text;
     mine text;
     added int8;
+    ordered text := '';
     all_of_them text := CASE WHEN whole THEN 'true' ELSE 'false' END;
     list text := (SELECT string_agg(quote_ident(c), ', ') FROM unnest(columns) c);
     /* an identity column that is always generated may be inserted, but never updated */
@@ -105,6 +106,15 @@ BEGIN
                    CASE WHEN w.org_column IS NULL THEN '''default''' ELSE format('coalesce(format(''%%s'', s.%I), ''default'')', w.org_column) END);
     EXECUTE format('SELECT count(*) FROM pg_temp.kgwebhook_there s LEFT JOIN %1$s t ON %2$s WHERE s.%3$I IS NOT NULL AND format(''%%s'', t.%3$I) IS DISTINCT FROM format(''%%s'', s.%3$I) AND %4$s',
                    relation, same, w.status_column, mine) INTO events;
+    /* rows of an outbox are events, and a key that is one number is their order; else their times are */
+    IF w.webhook_id_column IS NOT NULL THEN
+        SELECT 'ORDER BY ' || concat_ws(', ', CASE WHEN w.version_column IS NOT NULL AND NOT (count(*) = 1 AND bool_and(a.atttypid IN ('int8'::regtype, 'int4'::regtype, 'int2'::regtype)))
+                                                   THEN format('s.%I', coalesce(w.version_column, '')) END,
+                                        string_agg(format('s.%I', a.attname), ', ' ORDER BY array_position(x.indkey::int2[], a.attnum))) INTO ordered
+          FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[])
+         WHERE x.indrelid = relation AND x.indisvalid AND (x.indisprimary OR x.indisreplident AND NOT EXISTS
+               (SELECT FROM pg_index y WHERE y.indrelid = relation AND y.indisprimary));
+    END IF;
     IF dry_run THEN
         EXECUTE format('SELECT count(*) FROM pg_temp.kgwebhook_there s LEFT JOIN %1$s t ON %2$s WHERE t IS NULL OR %3$s', relation, same, differs) INTO changed;
         EXECUTE format('SELECT count(*) FROM %1$s t WHERE %3$s AND NOT EXISTS (SELECT FROM pg_temp.kgwebhook_there s WHERE %2$s)', relation, same, all_of_them) INTO gone;
@@ -114,7 +124,7 @@ BEGIN
                    (SELECT string_agg(quote_ident(c), ', ') FROM unnest(settable) c),
                    (SELECT string_agg(format('s.%1$I', c), ', ') FROM unnest(settable) c));
     GET DIAGNOSTICS changed = ROW_COUNT;
-    EXECUTE format('INSERT INTO %1$s (%3$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM pg_temp.kgwebhook_there s WHERE NOT EXISTS (SELECT FROM %1$s t WHERE %2$s)', relation, same, list);
+    EXECUTE format('INSERT INTO %1$s (%3$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM pg_temp.kgwebhook_there s WHERE NOT EXISTS (SELECT FROM %1$s t WHERE %2$s) %4$s', relation, same, list, ordered);
     GET DIAGNOSTICS added = ROW_COUNT;
     changed := changed + added;
     EXECUTE format('DELETE FROM %1$s t WHERE %3$s AND NOT EXISTS (SELECT FROM pg_temp.kgwebhook_there s WHERE %2$s)', relation, same, all_of_them);
@@ -173,6 +183,7 @@ DECLARE
     there jsonb;
     new_slot name;
     columns text[];
+    gid text;
 BEGIN
     SELECT * INTO s FROM kgwebhook.source k WHERE k.source = kgwebhook.which_source(kg_resync.source);
     /* before the lock, which would wait for what they have written here */
@@ -181,6 +192,14 @@ BEGIN
         RAISE EXCEPTION 'source "%" has prepared transactions', s.source
             USING ERRCODE = 'object_in_use', DETAIL = 'Other nodes have applied them where they were prepared, and a new stream brings them where they are committed: with a move between the two, they could be nobody''s.',
                   HINT = 'Commit them or roll them back first: SELECT * FROM pg_prepared_xacts;';
+    END IF;
+    /* of a slot that is gone: nothing ends them any more, and the lock would wait for ever */
+    SELECT p.gid INTO gid FROM pg_prepared_xacts p JOIN pg_subscription b ON p.gid LIKE format('pg\_gid\_%s\_%%', b.oid)
+     WHERE b.subname = s.subscription AND p.database = current_database() ORDER BY p.prepared LIMIT 1;
+    IF FOUND AND NOT dry_run THEN
+        RAISE EXCEPTION 'transactions of source "%" are still prepared here', s.source
+            USING ERRCODE = 'object_in_use', DETAIL = 'Without the slot their end never arrives, and they hold locks until then.  At the source none is prepared any more: what they have come to is taken over from there.',
+                  HINT = format('ROLLBACK PREPARED %L; and the same for each in pg_prepared_xacts whose gid begins like it.  Then call kg_resync() again.', gid);
     END IF;
     IF NOT dry_run THEN
         EXECUTE format('LOCK TABLE kgsource.stream%s IN SHARE ROW EXCLUSIVE MODE',

@@ -67,6 +67,10 @@ $source->safe_psql('postgres', q{
 is((prepare_source($source))[0], 0, 'a partitioned table is prepared');
 like(($source->psql('postgres', 'ALTER TABLE orders DROP COLUMN updated_at'))[2],
 	qr/other objects depend on .*trigger zz_kgsource_version on table orders/s, 'the column of the version cannot be dropped');
+is($source->safe_psql('postgres', q{BEGIN; INSERT INTO orders (id, status, updated_at) VALUES ('r', 'new', '2026-01-01'); ALTER TABLE orders RENAME COLUMN updated_at TO changed_at;
+	UPDATE orders SET status = 'paid' WHERE id = 'r'; UPDATE orders SET status = 'odd', changed_at = '2026-02-01' WHERE id = 'r' RETURNING changed_at::date;
+	INSERT INTO orders (id, changed_at) VALUES ('s', NULL) RETURNING changed_at > '2026-03-01'; UPDATE orders SET status = 'on' WHERE id = 'r' RETURNING changed_at > '2026-03-01'; ROLLBACK}),
+	"2026-02-01\nt\nt", 'when it is renamed, changes go on, with a version each');
 my $node = new_delivery_node('node', $secret);
 $node->safe_psql('postgres', q{
 	ALTER TABLE orders ADD COLUMN day int NOT NULL DEFAULT 1, ADD COLUMN big text, ADD COLUMN number int8 GENERATED ALWAYS AS IDENTITY, DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (id, day);

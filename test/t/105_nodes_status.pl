@@ -195,6 +195,13 @@ committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('paused', 'ne
 wait_for_row($node, q{SELECT EXISTS (SELECT FROM kgwebhook.queue)});
 like(here(q{SELECT kg_explain(delivery_id) FROM kgwebhook.queue}), qr/^It was committed at the source at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}, and applied here \d+ ms later\.$/m,
 	'kg_explain() says when it was committed');
+here(q{ALTER TABLE orders DISABLE TRIGGER kgwebhook_enqueue});
+committed(qq{INSERT INTO orders (id, status, callback_url) VALUES ('taken', 'new', '$url')});
+wait_for_row($node, q{SELECT EXISTS (SELECT FROM orders WHERE id = 'taken')});
+here(q{ALTER TABLE orders ENABLE ALWAYS TRIGGER kgwebhook_enqueue; SET session_replication_role = replica; DELETE FROM orders WHERE id = 'taken'});
+is(here('SELECT events FROM kg_resync()'), 1, 'what kg_resync() has taken over');
+unlike(here(q{SELECT kg_explain(delivery_id) FROM kgwebhook.queue WHERE object_id = 'taken'}), qr/committed at the source/, 'has no time at the source');
+$events++;
 here(q{SELECT kg_resume()});
 $receiver->wait_for_requests(++$events);
 

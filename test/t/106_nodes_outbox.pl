@@ -31,16 +31,28 @@ sub here { return $node->safe_psql('postgres', $_[0]); }
 #
 committed(q{
 	CREATE ROLE app LOGIN;
-	CREATE TABLE payments (id text, org_id text, status text, amount numeric, big int8, small int, at timestamptz DEFAULT '2026-01-02 03:04:05.5+00',
+	CREATE ROLE kg_node LOGIN REPLICATION;
+	CREATE DOMAIN whole AS int; CREATE DOMAIN positive AS whole CHECK (VALUE > 0);
+	CREATE TABLE payments (id text, org_id text, status text, amount numeric, big int8, small positive, fee money, at timestamptz DEFAULT '2026-01-02 03:04:05.5+00',
 		data json, url text, day int NOT NULL DEFAULT 1) PARTITION BY LIST (day);
 	CREATE TABLE payments_1 PARTITION OF payments FOR VALUES IN (1);
 	CREATE TABLE payments_2 PARTITION OF payments FOR VALUES IN (2);
+	CREATE FUNCTION a_user() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		UPDATE payments SET status = 'paid' WHERE id = NEW.id;
+		RETURN NULL;
+	END $$;
+	CREATE TRIGGER a_user AFTER INSERT ON payments FOR EACH ROW WHEN (NEW.id = 'auto') EXECUTE FUNCTION a_user();
+	CREATE SCHEMA b;
+	CREATE TABLE b.payments (LIKE payments);
 	GRANT INSERT, UPDATE, SELECT, DELETE ON payments TO app});
 my %outbox = (tables => 'payments', outbox => 'on', event => 'shop.payment', id_column => 'id', url_column => 'url');
 like((prepare_source($source, %outbox, id_column => 'nothing'))[2], qr/column "nothing" of table (public\.)?payments does not exist/, 'a column that is not there');
 like((prepare_source($source, %outbox, payload => '{"timestamp": "at"}'))[2], qr/a payload cannot have the members timestamp and signature/, 'a member that is reserved');
 is((prepare_source($source, %outbox))[0], 0, 'the source is prepared');
-is((prepare_source($source, %outbox))[0], 0, 'and once more');
+is((prepare_source($source, %outbox, node_role => 'kg_node'))[0], 0, 'and once more, for a role');
+like((prepare_source($source, %outbox, tables => 'b.payments'))[2], qr/table public\.payments writes its events into kgsource\.payments_outbox.*Those of table b\.payments .*ALTER TABLE b\.payments RENAME TO/s,
+	'a table of the same name has no outbox of its own');
 is(committed(q{SELECT string_agg(tablename, ' ' ORDER BY tablename) FROM pg_publication_tables WHERE pubname = 'kgwebhook'}), 'payments_outbox stream', 'its outbox is published');
 committed(qq{INSERT INTO payments (id, status, url) VALUES ('before', 'new', '$url')});
 here(qq{
@@ -67,7 +79,7 @@ sub arrived
 	return $got[ $requests - 1 ];
 }
 is(arrived()->{json}{id}, 'before', 'announce_since covers what was there before');
-committed(qq{SET ROLE app; INSERT INTO payments (id, org_id, status, amount, big, small, data, url) VALUES ('p1', 'o1', 'new', 300.0, 9007199254740993, 5, '{"b": [1.50], "a": null}', '$url')});
+committed(qq{SET ROLE app; INSERT INTO payments (id, org_id, status, amount, big, small, fee, data, url) VALUES ('p1', 'o1', 'new', 300.0, 9007199254740993, 5, 1.5, '{"b": [1.50], "a": null}', '$url')});
 my $got = arrived();
 my $stored = committed(q{SELECT webhook_id FROM kgsource.payments_outbox WHERE object_id = 'p1'});
 is($got->{headers}{'webhook-id'}, $stored, 'the webhook-id is the outbox\'s');
@@ -75,7 +87,7 @@ is($got->{headers}{'webhook-event'}, 'shop.payment.new', 'the event\'s name');
 ok($got->{valid}, 'it is signed');
 my %json = %{ $got->{json} };
 delete @json{qw(timestamp signature occurred_at)};
-is_deeply(\%json, { id => 'p1', status => 'new', amount => '300.0', big => '9007199254740993', small => 5, at => '2026-01-02T03:04:05.5Z',
+is_deeply(\%json, { id => 'p1', status => 'new', amount => '300.0', big => '9007199254740993', small => 5, fee => '1.50', at => '2026-01-02T03:04:05.5Z',
 		data => { b => [1.5], a => undef }, url => $url, day => 1, type => 'shop.payment.new', event_id => $stored },
 	'the payload is that of kg_watch() for such a table');
 committed(q{UPDATE payments SET day = 2 WHERE id = 'p1'});
@@ -85,6 +97,49 @@ committed(qq{BEGIN; INSERT INTO payments (id, status, url) VALUES ('undone', 'ne
 committed(qq{INSERT INTO payments (id, status, data, url) VALUES ('odd', 'new', '{"a": "\\u0000"}', '$url')});
 wait_for_row($node, q{SELECT EXISTS (SELECT FROM kgwebhook.dead_letter WHERE object_id = 'odd')});
 is(here(q{SELECT reason FROM kgwebhook.dead_letter}), 'invalid: the column that has the payload is null', 'what cannot be a payload is invalid, and the payment has committed');
+is(committed(q{BEGIN; INSERT INTO payments (id, status) SELECT g::text, 's' FROM generate_series(1, 50) g;
+	SELECT bool_and(payload ->> 'occurred_at' ~ '[.]\d{6}Z$') FROM kgsource.payments_outbox; ROLLBACK}), 't', 'a time of ours has six decimals');
+committed(qq{INSERT INTO payments (id, status, url) VALUES ('auto', 'new', '$url')});
+is(join(' ', map { arrived()->{json}{status} } 1 .. 2), 'new paid', 'a trigger that moves the row on comes after ours');
+
+#
+# A row that goes and comes back: whose it is, and what cannot be made JSON
+#
+committed(q{UPDATE payments SET day = 2 WHERE id = 'odd'; DELETE FROM payments WHERE id = 'odd'});
+committed(qq{INSERT INTO payments (id, org_id, status, url) VALUES ('7', 'default', 'new', '$url')});
+is(arrived()->{json}{id}, '7', 'an object of one organization');
+committed(qq{BEGIN; DELETE FROM payments WHERE id = '7'; INSERT INTO payments (id, org_id, status, url) VALUES ('7', 'o1', 'new', '$url'); COMMIT});
+is(arrived()->{json}{id}, '7', 'does not take that of another along');
+is(committed(q{SELECT string_agg(org_id, ' ' ORDER BY seq) FROM kgsource.payments_outbox WHERE object_id IN ('7', 'odd')}), 'default default o1', 'and a move is no event');
+
+#
+# Columns that are renamed or dropped fail no payment
+#
+like(($source->psql('postgres', "ALTER TABLE payments DROP COLUMN $_"))[2], qr/other objects depend on .*trigger 0_kgsource_outbox on table payments/s, "column $_ cannot be dropped")
+	foreach qw(id status org_id url);
+committed(q{ALTER TABLE payments RENAME COLUMN id TO number; ALTER TABLE payments RENAME COLUMN status TO state; ALTER TABLE payments RENAME COLUMN org_id TO org;
+	ALTER TABLE payments RENAME COLUMN url TO target});
+my ($code, undef, $stderr) = $source->psql('postgres', qq{SET ROLE app; INSERT INTO payments (number, org, state, target) VALUES ('renamed', 'o1', 'new', '$url');
+	UPDATE payments SET state = 'paid' WHERE number = 'renamed'; UPDATE payments SET amount = 1, day = 2 WHERE number = 'renamed'});
+is($code, 0, 'they commit');
+like($stderr, qr/WARNING:  columns of table public\.payments_1 are not what they were.*Run kgwebhook-source\.sql again/s, 'with a warning');
+is(committed(q{SELECT string_agg(concat_ws(' ', org_id, status, payload IS NULL), ', ' ORDER BY seq) FROM kgsource.payments_outbox WHERE object_id = 'renamed' AND url IS NOT NULL}),
+	'o1 new t, o1 paid t', 'and their events are written, by the numbers of the columns');
+committed(q{ALTER TABLE payments RENAME COLUMN number TO id; ALTER TABLE payments RENAME COLUMN state TO status; ALTER TABLE payments RENAME COLUMN org TO org_id;
+	ALTER TABLE payments RENAME COLUMN target TO url});
+wait_for_row($node, q{SELECT count(*) = 2 FROM kgwebhook.dead_letter WHERE object_id = 'renamed'}, 'what has no payload');
+
+#
+# Nobody writes events by the trigger of another table
+#
+my $function = committed(q{SELECT tgfoid::regproc FROM pg_trigger WHERE tgname = '0_kgsource_outbox' AND tgparentid = 0});
+my $forged = "CREATE TEMP TABLE forged (id text, org_id text, status text, url text); CREATE TRIGGER t AFTER INSERT ON forged FOR EACH ROW EXECUTE FUNCTION $function();
+	INSERT INTO forged (id, org_id, status) VALUES ('forged', 'o1', 'new')";
+like(sql_error($source, "SET ROLE kg_node; $forged"), qr/42501: permission denied for function kgsource\.enqueue_/, 'the node\'s role cannot');
+like(($source->psql('postgres', $forged))[2], qr/WARNING:  table forged has the trigger of another/, 'nor does the owner by mistake');
+is(committed(q{SELECT count(*) FROM kgsource.payments_outbox WHERE object_id = 'forged'}), 0, 'no event is written');
+is(committed(q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p WHERE p.pronamespace = 'kgsource'::regnamespace AND has_function_privilege('kg_node', p.oid, 'EXECUTE')}),
+	'beat enroll hand_over leave owner_of release', 'it may call what nodes call');
 
 #
 # A lost slot loses no status
@@ -95,15 +150,16 @@ here("ALTER SUBSCRIPTION $subscription DISABLE");
 wait_for_row($source, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = '$slot'");
 committed(qq{INSERT INTO payments (id, status, url) VALUES ('lost', 's1', '$url')});
 committed(qq{UPDATE payments SET status = 's$_' WHERE id = 'lost'}) foreach 2 .. 4;
+committed(q{CREATE INDEX backward ON kgsource.payments_outbox (seq DESC); CLUSTER kgsource.payments_outbox USING backward; DROP INDEX kgsource.backward});
 committed("SELECT pg_drop_replication_slot('$slot')");
 here("ALTER SUBSCRIPTION $subscription ENABLE");
 wait_for_state($node, 'slot lost');
 is(here('SELECT count(*) FROM kg_compare()'), 4, 'kg_compare() lists what is missing, event by event');
 is(here('SELECT events FROM kg_resync()'), 4, 'kg_resync() takes it over');
-is(join(' ', map { arrived()->{json}{status} } 1 .. 4), 's1 s2 s3 s4', 'each status is sent, in order');
+is(join(' ', map { arrived()->{json}{status} } 1 .. 4), 's1 s2 s3 s4', 'each status is sent, in order, wherever its row lies');
 wait_for_state($node, 'streaming');
 is(here('SELECT count(*) FROM kg_compare()'), 0, 'nothing differs any more');
-is(here('SELECT count(*) FROM kg_reconcile()'), 1, 'and nothing is open but the dead letter');
+is(here('SELECT count(*) FROM kg_reconcile()'), 2, 'and nothing is open but the dead letters');
 committed(q{SELECT kgsource.purge_outbox('0')});
 wait_for_row($node, q{SELECT NOT EXISTS (SELECT FROM kgsource.payments_outbox)}, 'the node to delete what the source has deleted');
 committed(q{UPDATE payments SET status = 'after' WHERE id = 'lost'});
@@ -134,6 +190,7 @@ foreach my $table ('payment_intents', 'transfers')
 
 	committed(qq{CREATE TABLE $table ($key text PRIMARY KEY, status text NOT NULL DEFAULT 'pending', order_data jsonb, callback_url text, updated_at timestamptz NOT NULL DEFAULT now())});
 	is((prepare_source($source, tables => $table, publication => $table, door => $table eq 'transfers' ? 'transfer' : 'payment_intent'))[0], 0, "$table gets its door");
+	committed(qq{GRANT INSERT ON $table TO app; SET ROLE app; INSERT INTO $table ($key, order_data, callback_url) VALUES ('app', '{"n": 1}', 'https://m.example/')});
 }
 my $refused = q{
 	CREATE FUNCTION pg_temp.refused(command text) RETURNS text LANGUAGE plpgsql AS $$

@@ -83,6 +83,24 @@ $second->safe_psql('postgres', 'SELECT * FROM kg_resync()');
 wait_for_state($second, 'streaming');
 wait_for_row($second, q{SELECT subtwophasestate = 'e' FROM pg_subscription}, 'two_phase after a resync');
 
+#
+# A slot that is lost between PREPARE and its end
+#
+my $slot = $second->safe_psql('postgres', 'SELECT slot FROM kgwebhook.source');
+my $subscription = $second->safe_psql('postgres', 'SELECT subscription FROM kgwebhook.source');
+committed(qq{BEGIN; INSERT INTO orders (id, org_id, status, callback_url) VALUES ('orphan', 'o1', 'new', '$url'); PREPARE TRANSACTION 'd'});
+wait_for_row($second, 'SELECT count(*) = 1 FROM pg_prepared_xacts', 'what is prepared');
+$second->safe_psql('postgres', "ALTER SUBSCRIPTION $subscription DISABLE");
+wait_for_row($source, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = '$slot'");
+committed("SELECT pg_drop_replication_slot('$slot')");
+committed(q{COMMIT PREPARED 'd'});
+my $error = sql_error($second, q{SET lock_timeout = '5s'; SELECT * FROM kg_resync()});
+like($error, qr/55006: transactions of source "src" are still prepared here.*ROLLBACK PREPARED 'pg_gid_\d+_\d+'/s, 'kg_resync() does not wait for what nobody ends');
+is($second->safe_psql('postgres', q{SELECT events FROM kg_resync(dry_run => true)}), 1, 'a dry run counts');
+$second->safe_psql('postgres', $error =~ /(ROLLBACK PREPARED '\w+')/);
+is($second->safe_psql('postgres', q{SELECT events FROM kg_resync()}), 1, 'and takes over what it has come to');
+is(arrived(), 'orphan:new', 'which is sent');
+
 $first->stop;
 $second->stop;
 $source->stop;
