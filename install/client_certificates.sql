@@ -43,19 +43,3 @@ CREATE FUNCTION @extschema@.kg_set_client_certificate(
     AS 'MODULE_PATHNAME', 'kg_set_client_certificate';
 COMMENT ON FUNCTION @extschema@.kg_set_client_certificate(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.int8) IS
   'sets the client certificate for a subscription''s receiver, or for the objects'' own URLs; NULL removes it';
-
-CREATE FUNCTION kgwebhook.forget_client_certificate() RETURNS pg_catalog.trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-BEGIN
-    DELETE FROM kgwebhook.client_certificate c WHERE c.org_id = OLD.org_id AND c.subscription_id = OLD.subscription_id;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION kgwebhook.forget_client_certificate() IS
-  'trigger of kgwebhook.subscription: removes the certificate of one that is deleted';
-
-CREATE TRIGGER forget_client_certificate
-    AFTER DELETE ON kgwebhook.subscription
-    FOR EACH ROW EXECUTE FUNCTION kgwebhook.forget_client_certificate();
-COMMENT ON TRIGGER forget_client_certificate ON kgwebhook.subscription IS 'removes the certificate of a subscription with it';

@@ -34,9 +34,10 @@ CREATE FUNCTION kgwebhook.kg_sign_http(
     AS $$
 BEGIN
     PERFORM kgwebhook.check_organization(org_id);
-    IF subscription_id IS NOT NULL AND NOT EXISTS (
-        SELECT FROM kgwebhook.subscription s
-         WHERE s.subscription_id = kg_sign_http.subscription_id AND s.org_id = kg_sign_http.org_id) THEN
+    /* locked: one that is being removed leaves nothing behind */
+    PERFORM FROM kgwebhook.subscription s
+      WHERE s.subscription_id = kg_sign_http.subscription_id AND s.org_id = kg_sign_http.org_id FOR KEY SHARE;
+    IF NOT FOUND AND subscription_id IS NOT NULL THEN
         RAISE EXCEPTION 'organization "%" has no subscription %', org_id, subscription_id
             USING ERRCODE = 'no_data_found',
                   HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
@@ -67,19 +68,3 @@ CREATE FUNCTION @extschema@.kg_sign_http(
     AS 'MODULE_PATHNAME', 'kg_for_caller';
 COMMENT ON FUNCTION @extschema@.kg_sign_http(pg_catalog.text, pg_catalog.int8, pg_catalog.bool) IS
   'has the requests of a subscription, or those to the objects'' own URLs, signed by RFC 9421 as well; or ends it';
-
-CREATE FUNCTION kgwebhook.forget_http_signature() RETURNS pg_catalog.trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-BEGIN
-    DELETE FROM kgwebhook.http_signature h WHERE h.org_id = OLD.org_id AND h.subscription_id = OLD.subscription_id;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION kgwebhook.forget_http_signature() IS
-  'trigger of kgwebhook.subscription: removes the options of one that is deleted';
-
-CREATE TRIGGER forget_http_signature
-    AFTER DELETE ON kgwebhook.subscription
-    FOR EACH ROW EXECUTE FUNCTION kgwebhook.forget_http_signature();
-COMMENT ON TRIGGER forget_http_signature ON kgwebhook.subscription IS 'removes the options of a subscription with it';

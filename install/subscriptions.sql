@@ -256,22 +256,34 @@ CREATE FUNCTION @extschema@.kg_resume_subscription(subscription_id pg_catalog.in
 COMMENT ON FUNCTION @extschema@.kg_resume_subscription(pg_catalog.int8) IS
   'undoes kg_pause_subscription(), and enables a subscription that was disabled';
 
-/* A secret of its own goes with its subscription, however that is removed. */
-CREATE FUNCTION kgwebhook.forget_own_secret() RETURNS pg_catalog.trigger
+/*
+ * What is an endpoint's own goes with its subscription, however that is removed.  Where
+ * there is nothing of a table it is not touched: it would have all workers forget all keys.
+ */
+CREATE FUNCTION kgwebhook.forget_endpoint() RETURNS pg_catalog.trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
-    DELETE FROM kgwebhook.secret s WHERE s.org_id = OLD.org_id AND s.subscription_id = OLD.subscription_id;
+    IF OLD.own_secret THEN
+        DELETE FROM kgwebhook.secret s WHERE s.org_id = OLD.org_id AND s.subscription_id = OLD.subscription_id;
+    END IF;
+    IF EXISTS (SELECT FROM kgwebhook.http_signature h WHERE h.org_id = OLD.org_id AND h.subscription_id = OLD.subscription_id) THEN
+        DELETE FROM kgwebhook.http_signature h WHERE h.org_id = OLD.org_id AND h.subscription_id = OLD.subscription_id;
+    END IF;
+    IF EXISTS (SELECT FROM kgwebhook.client_certificate c WHERE c.org_id = OLD.org_id AND c.subscription_id = OLD.subscription_id) THEN
+        DELETE FROM kgwebhook.client_certificate c WHERE c.org_id = OLD.org_id AND c.subscription_id = OLD.subscription_id;
+    END IF;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.forget_own_secret() IS
-  'trigger of kgwebhook.subscription: removes the secret of a subscription that is deleted';
+COMMENT ON FUNCTION kgwebhook.forget_endpoint() IS
+  'trigger of kgwebhook.subscription: removes the secret, the certificate and the options of one that is deleted';
 
-CREATE TRIGGER forget_own_secret
+CREATE TRIGGER forget_endpoint
     AFTER DELETE ON kgwebhook.subscription
-    FOR EACH ROW WHEN (OLD.own_secret) EXECUTE FUNCTION kgwebhook.forget_own_secret();
-COMMENT ON TRIGGER forget_own_secret ON kgwebhook.subscription IS 'removes the secret of a subscription that is deleted';
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.forget_endpoint();
+COMMENT ON TRIGGER forget_endpoint ON kgwebhook.subscription IS
+  'removes the secret, the certificate and the options of a subscription with it';
 
 CREATE FUNCTION kgwebhook.kg_drop_secret(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

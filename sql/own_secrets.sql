@@ -145,6 +145,18 @@ SELECT kg_subscribe('acme', 'https://again.example/') AS another, kg_create_secr
 SELECT kg_create_secret(:another) IS NOT NULL AS made;
 DELETE FROM kgwebhook.subscription;
 SELECT org_id, subscription_id FROM kgwebhook.secret ORDER BY 1, 2;
+-- what has nothing of its own touches no table of keys, which would have all workers forget them
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'touched: %', TG_TABLE_NAME; RETURN NULL; END $$;
+CREATE TRIGGER tell AFTER DELETE ON kgwebhook.secret FOR EACH STATEMENT EXECUTE FUNCTION tell();
+CREATE TRIGGER tell AFTER DELETE ON kgwebhook.http_signature FOR EACH STATEMENT EXECUTE FUNCTION tell();
+CREATE TRIGGER tell AFTER DELETE ON kgwebhook.client_certificate FOR EACH STATEMENT EXECUTE FUNCTION tell();
+SELECT kg_create_signing_key('loner') IS NOT NULL AS made;
+SELECT kg_subscribe('loner', 'https://loner.example/') AS bare, kg_subscribe('loner', 'https://signed.example/') AS signed \gset
+SELECT kg_sign_http('loner', :signed);
+SELECT kg_unsubscribe(:bare);
+SELECT kg_unsubscribe(:signed);
+SELECT count(*) FROM kgwebhook.http_signature;
+DELETE FROM kgwebhook.signing_key;
 DROP SCHEMA own_secrets CASCADE;
 DELETE FROM kgwebhook.queue;
 DELETE FROM kgwebhook.secret;

@@ -79,8 +79,9 @@ find_fault(const text *certificate, const text *private_key)
 	return fault;
 }
 
+/* Locked: where it is being removed, nothing must be left behind. */
 static void
-check_subscription(text *org_id, int64 subscription_id)
+lock_subscription(text *org_id, int64 subscription_id)
 {
 	Oid			types[] = {TEXTOID, INT8OID};
 	Datum		args[2];
@@ -88,8 +89,8 @@ check_subscription(text *org_id, int64 subscription_id)
 	args[0] = PointerGetDatum(org_id);
 	args[1] = Int64GetDatum(subscription_id);
 	if (SPI_execute_with_args("SELECT FROM kgwebhook.subscription WHERE org_id OPERATOR(pg_catalog.=) $1"
-							  " AND subscription_id OPERATOR(pg_catalog.=) $2",
-							  2, types, args, NULL, true, 1) != SPI_OK_SELECT)
+							  " AND subscription_id OPERATOR(pg_catalog.=) $2 FOR KEY SHARE",
+							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.subscription");
 	if (SPI_processed == 0)
 		ereport(ERROR,
@@ -154,7 +155,7 @@ kg_set_client_certificate(PG_FUNCTION_ARGS)
 	org_id = kgw_arguments_org_id(fcinfo, 0);
 	SPI_connect();
 	if (!PG_ARGISNULL(3))
-		check_subscription(org_id, subscription_id);
+		lock_subscription(org_id, subscription_id);
 	if (PG_ARGISNULL(1))
 		remove_certificate(org_id, subscription_id);
 	else
