@@ -34,6 +34,9 @@ CREATE FUNCTION kgwebhook.egress_findings() RETURNS SETOF kgwebhook.finding
                 THEN 'Correct the file of kgwebhook.proxy_credentials_file, then SELECT pg_reload_conf();'
                 WHEN f.text ~ 'not allowed'
                 THEN 'Add the network of the proxy to kgwebhook.allowed_networks by ALTER SYSTEM, and SELECT pg_reload_conf();'
+                WHEN f.text ~ 'certificate of kgwebhook[.]proxy'
+                THEN format('Put the authority that has issued the certificate of %s into the file of kgwebhook.ca_file, then SELECT pg_reload_conf();',
+                            current_setting('kgwebhook.proxy'))
                 ELSE format('Start the proxy at %s, or ALTER SYSTEM SET kgwebhook.proxy to one that answers, and SELECT pg_reload_conf();',
                             current_setting('kgwebhook.proxy')) END
       FROM fault f, kgwebhook.worker_stats() w

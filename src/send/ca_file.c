@@ -42,6 +42,7 @@ typedef struct KgwFileState
 
 static char looked_at[MAXPGPATH];
 static KgwFileState seen;
+static bool alone;				/* no folder is believed beside the file */
 static uint32 generation;
 static char spelled[MAXPGPATH + 64];
 
@@ -116,10 +117,12 @@ kgw_ca_file_look(void)
 	if (path == NULL)
 		path = "";
 	now = state_of(path);
-	if (strcmp(path, looked_at) != 0 || !same_state(&now, &seen))
+	if (strcmp(path, looked_at) != 0 || !same_state(&now, &seen) ||
+		alone != (kgw_settings.ca_file[0] != '\0'))
 		generation++;
 	strlcpy(looked_at, path, sizeof(looked_at));
 	seen = now;
+	alone = kgw_settings.ca_file[0] != '\0';
 	spell(path);
 	if (!now.known && kgw_settings.ca_file[0] != '\0')
 		ereport(WARNING,
@@ -127,6 +130,13 @@ kgw_ca_file_look(void)
 				 errmsg("kgwebhook could not read file \"%s\": %m", path),
 				 errdetail("No receiver's certificate can be verified."),
 				 errhint("Set \"kgwebhook.ca_file\" to a file that the server may read and reload the configuration.")));
+}
+
+/* Another one whenever the last look has found other authorities to be believed. */
+uint32
+kgw_ca_file_generation(void)
+{
+	return generation;
 }
 
 /*
@@ -140,6 +150,6 @@ kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder)
 {
 	if (spelled[0] != '\0')
 		curl_easy_setopt(easy, file, spelled);
-	if (kgw_settings.ca_file[0] != '\0')
+	if (alone)
 		curl_easy_setopt(easy, folder, NULL);
 }

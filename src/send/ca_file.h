@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 
 extern void kgw_ca_file_look(void);
+extern uint32 kgw_ca_file_generation(void);
 extern void kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder);
 
 #endif							/* KGW_SEND_CA_FILE_H */

@@ -43,6 +43,7 @@ static KgwProxy proxy;
 static char credentials[CREDENTIALS_MAX + 1];	/* user, NUL, password */
 static const char *password;	/* in there, or NULL: none are sent */
 static const char *fault;		/* why no request can leave, or NULL */
+static uint32 trust;			/* the CA file's generation */
 static uint32 revision;
 
 /* Take user:password out of the file's text; a sentence on what is wrong, or NULL. */
@@ -64,6 +65,17 @@ parse_credentials(char *text, size_t len)
 	return NULL;
 }
 
+/*
+ * Wipe the proxy's credentials.  A worker keeps them; another process that has looked has no
+ * use for them once its requests are over.
+ */
+void
+kgw_egress_forget(void)
+{
+	explicit_bzero(credentials, sizeof(credentials));
+	password = NULL;
+}
+
 /* Read the file, if one is set.  A sentence on what is wrong with it, or NULL. */
 static const char *
 read_credentials(void)
@@ -72,8 +84,7 @@ read_credentials(void)
 	const char *problem;
 	size_t		len;
 
-	explicit_bzero(credentials, sizeof(credentials));
-	password = NULL;
+	kgw_egress_forget();
 	if (kgw_settings.proxy->url[0] == '\0' || path == NULL || path[0] == '\0')
 		return NULL;
 	problem = kgw_private_file_read(path, credentials, CREDENTIALS_MAX, &len);
@@ -81,8 +92,7 @@ read_credentials(void)
 		problem = parse_credentials(credentials, len);
 	if (problem == NULL)
 		return NULL;
-	explicit_bzero(credentials, sizeof(credentials));
-	password = NULL;
+	kgw_egress_forget();
 	return problem;
 }
 
@@ -99,17 +109,19 @@ look(void)
 	fault = problem != NULL ? "the file of kgwebhook.proxy_credentials_file cannot be used" : NULL;
 	if (memcmp(before, credentials, sizeof(before)) != 0 || fault != fault_before ||
 		memcmp(&source, kgw_settings.source, sizeof(source)) != 0 ||
-		memcmp(&proxy, kgw_settings.proxy, sizeof(proxy)) != 0)
+		memcmp(&proxy, kgw_settings.proxy, sizeof(proxy)) != 0 ||
+		(kgw_settings.proxy->https && trust != kgw_ca_file_generation()))
 		revision++;
 	explicit_bzero(before, sizeof(before));
 	source = *kgw_settings.source;
 	proxy = *kgw_settings.proxy;
+	trust = kgw_ca_file_generation();
 	return problem;
 }
 
 /*
  * Take the settings over, and read the file of credentials again.  To be called before the
- * first request, and after each reload; the log is told what keeps requests from leaving.
+ * first request, and after each reload, when kgw_ca_file_look() has been; the log is told what keeps requests from leaving.
  */
 void
 kgw_egress_look(void)
@@ -229,11 +241,18 @@ kgw_egress_no_source(void)
 	return reason;
 }
 
-/* What is wrong with how requests leave at this moment, or NULL; nothing is logged. */
+/*
+ * What is wrong with how requests leave at this moment, or NULL; nothing is logged, and
+ * credentials are held afterwards only where they were before.
+ */
 const char *
 kgw_egress_try(void)
 {
+	bool		held = password != NULL;
+
 	(void) look();
+	if (!held)
+		kgw_egress_forget();
 	return fault != NULL ? fault : kgw_egress_no_source();
 }
 

@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 
 extern void kgw_egress_look(void);
+extern void kgw_egress_forget(void);
 extern uint32 kgw_egress_revision(void);
 extern bool kgw_egress_proxied(void);
 extern const char *kgw_egress_bind(int fd, int family);

@@ -352,14 +352,6 @@ set_headers(KgwHttpRequest *transfer, const KgwRequest *request)
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
 }
 
-/* The request is over: its handle waits for the next one, and has none of this one's lines. */
-void
-kgw_http_request_forget(KgwHttpRequest *transfer)
-{
-	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
-	memset(transfer->headers, 0, sizeof(transfer->headers));
-}
-
 /* False when there is no memory. */
 static bool
 set_url(KgwHttpRequest *transfer, const char *url)
@@ -408,13 +400,26 @@ show_certificate(KgwHttpRequest *transfer, KgwCertificate *certificate)
 	transfer->certificate = kgw_keyring_certificate_share(certificate);
 }
 
+/*
+ * The request is over: its handle waits for the next one, and has none of this one's lines
+ * nor anyone's private key.  What a kept connection was made with is in OpenSSL's memory for as
+ * long as that lasts.
+ */
+void
+kgw_http_request_forget(KgwHttpRequest *transfer)
+{
+	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
+	memset(transfer->headers, 0, sizeof(transfer->headers));
+	show_certificate(transfer, NULL);
+}
+
 /* Through which proxy it goes, and whom it trusts, by the settings of the moment. */
 static void
 set_way(KgwHttpRequest *transfer, const KgwRequest *request)
 {
 	transfer->proxied = kgw_egress_proxied();
 	transfer->forbidden = transfer->proxied ? kgw_egress_judge(request->url) : NULL;
-	if (transfer->proxied || transfer->egress != kgw_egress_revision())
+	if (transfer->egress != kgw_egress_revision())
 		kgw_egress_set_proxy(transfer->easy);
 	transfer->egress = kgw_egress_revision();
 	kgw_ca_file_trust(transfer->easy, CURLOPT_CAINFO, CURLOPT_CAPATH);

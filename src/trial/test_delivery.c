@@ -132,20 +132,22 @@ exchange(KgwHttp *http, KgwTests *tests)
 void
 kgw_test_delivery_send(KgwTests *tests)
 {
-	KgwHttp    *http;
+	KgwHttp    *volatile http = NULL;
 
 	kgw_http_client_init();
 	kgw_ca_file_look();
-	kgw_egress_look();
-	http = kgw_http_client_new();
 	PG_TRY();
 	{
+		kgw_egress_look();
+		http = kgw_http_client_new();
 		kgw_http_client_limit(http, 1, 1);
 		exchange(http, tests);
 	}
 	PG_FINALLY();
 	{
-		kgw_http_client_free(http);
+		if (http != NULL)
+			kgw_http_client_free(http);
+		kgw_egress_forget();
 	}
 	PG_END_TRY();
 }

@@ -36,8 +36,8 @@ use PostgreSQL::Test::Utils;
 
 our @EXPORT = qw(
   new_node init_node init_cluster configure_node start_receiver make_intents_table insert_intent
-  insert_intents make_plain_table set_status open_endpoint wait_for_log_rows wait_until_settled delivery_log
-  wait_for_worker worker_pids memory_peak reload build_library sql_error
+  insert_intents make_plain_table set_status open_endpoint wait_for_log_rows attempt_at wait_until_settled
+  delivery_log wait_for_worker worker_pids memory_peak memory_has reload build_library sql_error
 );
 
 # How many nodes are copies of the one cluster, one at most.
@@ -273,6 +273,23 @@ sub wait_for_log_rows
 	return delivery_log($node, $where);
 }
 
+=head2 attempt_at($node, $url)
+
+The first attempt of a new intent's event, as delivery_log() returns it.
+
+=cut
+
+my $attempts = 0;
+
+sub attempt_at
+{
+	my ($node, $url) = @_;
+	my $id = 'attempt' . ++$attempts;
+
+	insert_intent($node, $id, $url);
+	return (wait_for_log_rows($node, 1, "object_id = '$id'"))[0];
+}
+
 =head2 open_endpoint($node, $url)
 
 Has an endpoint acknowledge so much that it is trusted with sixteen requests at a
@@ -356,6 +373,27 @@ sub memory_peak
 
 	slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m or die "no VmHWM of $pid";
 	return $1;
+}
+
+=head2 memory_has($pid, $text)
+
+Whether a text is in memory that a process has of its own; undef when that cannot be read.
+
+=cut
+
+sub memory_has
+{
+	my ($pid, $text) = @_;
+
+	open my $memory, '<:raw', "/proc/$pid/mem" or return undef;
+	my @areas = slurp_file("/proc/$pid/maps") =~ /^([0-9a-f]+)-([0-9a-f]+) rw.p/mg;
+	while (my ($begin, $end) = map { hex } splice @areas, 0, 2)
+	{
+		sysseek $memory, $begin, 0;
+		sysread $memory, my $bytes, $end - $begin;
+		return 1 if index($bytes // '', $text) >= 0;
+	}
+	return 0;
 }
 
 =head2 wait_for_worker($node, $database, $n)

@@ -40,16 +40,6 @@ my $node = new_node(
 	'kgwebhook.ca_file' => "'$ca_file'");
 my $secret = make_intents_table($node);
 
-# The first attempt of a new intent.
-my $id = 0;
-sub attempt_at
-{
-	my ($url) = @_;
-
-	insert_intent($node, ++$id, $url);
-	return (wait_for_log_rows($node, 1, "object_id = '$id'"))[0];
-}
-
 #
 # Which it was
 #
@@ -68,7 +58,7 @@ foreach my $case (@wrong)
 {
 	my ($crt, $key, $error, @more) = @$case;
 	my $receiver = $certificates->receiver($crt, by => $key, @more);
-	my $row = attempt_at($receiver->url);
+	my $row = attempt_at($node, $receiver->url);
 
 	is("$row->{outcome}: $row->{error}", "unreachable: $error", "$crt @more");
 	is(scalar($receiver->requests), 0, 'gets nothing');
@@ -76,24 +66,24 @@ foreach my $case (@wrong)
 }
 my $plain = start_receiver();
 (my $url = $plain->url) =~ s/^http:/https:/;
-is(attempt_at($url)->{error}, 'the TLS handshake failed', 'one that hangs up when it sees no HTTP');
+is(attempt_at($node, $url)->{error}, 'the TLS handshake failed', 'one that hangs up when it sees no HTTP');
 $plain->stop;
-is(attempt_at($url)->{error}, 'the connection was refused', 'nobody');
+is(attempt_at($node, $url)->{error}, 'the connection was refused', 'nobody');
 
 my $complete = $certificates->receiver('complete', by => 'incomplete', secret => $secret);
-is(attempt_at($complete->url)->{outcome}, 'acknowledged', 'a whole chain is verified');
+is(attempt_at($node, $complete->url)->{outcome}, 'acknowledged', 'a whole chain is verified');
 my $oldest = $certificates->receiver('good', secret => $secret, tls_max => 'TLSv1.2');
-is(attempt_at($oldest->url)->{outcome}, 'acknowledged', 'TLS 1.2 is new enough');
+is(attempt_at($node, $oldest->url)->{outcome}, 'acknowledged', 'TLS 1.2 is new enough');
 
 #
 # Handshakes
 #
 my $good = $certificates->receiver('good', secret => $secret);
-attempt_at($good->url) foreach 1 .. 10;
+attempt_at($node, $good->url) foreach 1 .. 10;
 is_deeply([ map { $_->{connection} } $good->requests ],
 	[ (1) x 10 ], 'ten requests, one handshake');
 my $closing = $certificates->receiver('good', secret => $secret, tls_max => 'TLSv1.2');
-attempt_at($closing->url('/once')) foreach 1 .. 6;
+attempt_at($node, $closing->url('/once')) foreach 1 .. 6;
 my @closed = $closing->requests;
 is($closed[-1]{connection}, 6, 'where each connection is closed, six');
 
@@ -112,22 +102,22 @@ sub trust
 my $unknown = $certificates->receiver('unknown', secret => $secret);
 my ($requests, $closes) = (scalar($good->requests), scalar($closing->requests));
 trust('outsider');
-is(attempt_at($good->url)->{error}, $issuer, 'no kept connection is good for an authority that has gone');
+is(attempt_at($node, $good->url)->{error}, $issuer, 'no kept connection is good for an authority that has gone');
 is(scalar($good->requests), $requests, 'nothing goes over it');
-is(attempt_at($closing->url('/once'))->{error}, $issuer, 'nor is a session');
+is(attempt_at($node, $closing->url('/once'))->{error}, $issuer, 'nor is a session');
 is(scalar($closing->requests), $closes, 'nothing went');
-is(attempt_at($unknown->url)->{outcome}, 'acknowledged', 'and the new one counts');
+is(attempt_at($node, $unknown->url)->{outcome}, 'acknowledged', 'and the new one counts');
 
 trust('authority');
-is(attempt_at($unknown->url)->{error}, $issuer, 'the same back again');
-is(attempt_at($good->url)->{outcome}, 'acknowledged', 'whom the old one vouched for is good');
+is(attempt_at($node, $unknown->url)->{error}, $issuer, 'the same back again');
+is(attempt_at($node, $good->url)->{outcome}, 'acknowledged', 'whom the old one vouched for is good');
 my $last = ($good->requests)[-1];
 # a receiver may have counted the connection that was broken off, too
 cmp_ok($last->{connection}, '>', 1, 'by a new connection');
 ok(!$last->{resumed}, 'after a full handshake');
 
 reload($node);
-attempt_at($good->url);
+attempt_at($node, $good->url);
 is(($good->requests)[-1]{connection}, $last->{connection}, 'a reload that finds the same file changes nothing');
 
 # another file put in its place, as tools do
@@ -135,7 +125,7 @@ rename $ca_file, "$ca_file.old" or die $!;
 copy($certificates->file('outsider.crt'), "$ca_file.new") or die $!;
 rename "$ca_file.new", $ca_file or die $!;
 reload($node);
-is(attempt_at($good->url)->{error}, $issuer, 'also when the file was replaced');
+is(attempt_at($node, $good->url)->{error}, $issuer, 'also when the file was replaced');
 
 # none at all
 my $log_end = -s $node->logfile;
@@ -143,7 +133,7 @@ unlink $ca_file or die $!;
 reload($node);
 ok( $node->wait_for_log(qr/WARNING:  kgwebhook could not read file "\Q$ca_file\E"/, $log_end) > 0,
 	'the server log names a file that is missing');
-my $row = attempt_at($unknown->url);
+my $row = attempt_at($node, $unknown->url);
 is($row->{error}, 'the certificate authorities of kgwebhook.ca_file could not be read',
 	'the delivery log does not');
 like(

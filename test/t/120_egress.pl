@@ -36,29 +36,21 @@ my $shop = start_receiver(secret => $secret, %tls);
 my $ipv6 = start_receiver(secret => $secret, host => '::1');
 my $on_call = Kgwebhook::OnCall->new($node);
 
-# The first attempt of a new intent.
-my $id = 0;
-sub attempt_at
-{
-	my ($url) = @_;
-
-	insert_intent($node, ++$id, $url);
-	return (wait_for_log_rows($node, 1, "object_id = '$id'"))[0];
-}
-
 sub says
 {
 	my ($url, $outcome, $error, $what) = @_;
-	my $row = attempt_at($url);
+	my $row = attempt_at($node, $url);
 
-	return is("$row->{outcome}: $row->{error}", "$outcome: $error", $what);
+	is("$row->{outcome}: $row->{error}", "$outcome: $error", $what);
+	return $row;
 }
 
 # Enough of them that it is more than one host's trouble.
+my $threes = 0;
 sub three_at
 {
 	my ($url) = @_;
-	my @ids = map { ++$id } 1 .. 3;
+	my @ids = map { 'three' . ++$threes } 1 .. 3;
 
 	# each at a destination of its own, whose breaker knows nothing yet
 	insert_intent($node, $ids[$_], $url =~ s/:(\d+)/':' . (2000 + $_)/er) foreach 0 .. 2;
@@ -76,10 +68,10 @@ sub forget
 #
 # A source address
 #
-is(attempt_at($receiver->url)->{outcome}, 'acknowledged', 'by itself');
+is(attempt_at($node, $receiver->url)->{outcome}, 'acknowledged', 'by itself');
 is(($receiver->requests)[-1]{peer}, '127.0.0.1', 'from where the kernel says');
 reload($node, 'kgwebhook.source_address' => "'127.0.0.2'");
-is(attempt_at($receiver->url)->{outcome}, 'acknowledged', 'a source address');
+is(attempt_at($node, $receiver->url)->{outcome}, 'acknowledged', 'a source address');
 is(($receiver->requests)[-1]{peer}, '127.0.0.2', 'by no connection that was kept from before');
 says($ipv6->url, 'unreachable', 'kgwebhook.source_address has no IPv6 address', 'not by another family');
 is(scalar($ipv6->requests), 0, 'and nothing came');
@@ -88,12 +80,12 @@ is(($receiver->requests)[-1]{peer}, '127.0.0.2', 'takes the same way');
 
 reload($node, 'kgwebhook.source_address' => "'::1, 127.0.0.3'");
 forget();
-is(attempt_at($ipv6->url)->{outcome}, 'acknowledged', 'one of each family');
-is(attempt_at($receiver->url)->{outcome}, 'acknowledged', 'the other');
+is(attempt_at($node, $ipv6->url)->{outcome}, 'acknowledged', 'one of each family');
+is(attempt_at($node, $receiver->url)->{outcome}, 'acknowledged', 'the other');
 is_deeply([ map { ($_->requests)[-1]{peer} } $ipv6, $receiver ], [ '::1', '127.0.0.3' ], 'each its own');
 
 reload($node, 'kgwebhook.source_address' => "'lo'");
-is(attempt_at($receiver->url)->{outcome}, 'acknowledged', 'an interface');
+is(attempt_at($node, $receiver->url)->{outcome}, 'acknowledged', 'an interface');
 my $waiting = insert_intent($node, 'waiting', $receiver->url('/status/500'));
 wait_for_log_rows($node, 1, q{object_id = 'waiting'});
 
@@ -102,11 +94,11 @@ my $log_end = -s $node->logfile;
 reload($node, 'kgwebhook.source_address' => "'198.51.100.7'");
 $node->wait_for_log(qr/LOG:  kgwebhook sends nothing: kgwebhook\.source_address is not an address of this server/, $log_end);
 my $requests = $receiver->requests;
-says($receiver->url, 'unreachable', 'kgwebhook.source_address is not an address of this server', 'an address of another host');
+my $stuck = says($receiver->url, 'unreachable', 'kgwebhook.source_address is not an address of this server', 'an address of another host');
 is(scalar($receiver->requests), $requests, 'and nothing leaves by another');
 my $elsewhere = $on_call->finds(qr/^Nothing is delivered: kgwebhook\.source_address is not an address of this server$/, qr/critical/);
 like($elsewhere->{remedy}, qr/^ALTER SYSTEM SET kgwebhook\.source_address = /, 'what to do');
-$on_call->explains($id, 'the cause' => qr/^Nothing is delivered: kgwebhook\.source_address is not an address of this server\. This is sent once that is over\.$/m);
+$on_call->explains($stuck->{object_id}, 'the cause' => qr/^Nothing is delivered: kgwebhook\.source_address is not an address of this server\. This is sent once that is over\.$/m);
 reload($node, 'kgwebhook.source_address' => "'nosuch0'");
 $on_call->finds(qr/^Nothing is delivered: kgwebhook\.source_address names no interface of this server$/, qr/critical/);
 reload($node, 'kgwebhook.source_address' => "''");
@@ -142,7 +134,7 @@ $on_call->finds(qr/^Nothing is delivered: kgwebhook\.proxy requires credentials/
 $log_end = -s $node->logfile;
 reload($node, 'kgwebhook.proxy_credentials_file' => "'$credentials'");
 forget();
-my $through = attempt_at("https://shop.test:$shop_port/ok");
+my $through = attempt_at($node, "https://shop.test:$shop_port/ok");
 is("$through->{outcome} $through->{response_status}", 'acknowledged 200', 'through the proxy, by TLS');
 my ($asked) = ($proxy->requests)[-1];
 is($asked->{target}, "shop.test:$shop_port", 'which is asked for a name, unresolved');
@@ -151,16 +143,16 @@ is_deeply([ grep { /^webhook-|signature|content-/ } keys %{ $asked->{headers} } 
 ok(($shop->requests)[-1]{valid}, 'what came through is signed as ever');
 is(scalar(grep { /proxy/i } keys %{ ($shop->requests)[-1]{headers} }), 0, 'and knows nothing of a proxy');
 my $tunnels = $proxy->requests;
-is(attempt_at("https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'again');
+is(attempt_at($node, "https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'again');
 is(scalar($proxy->requests), $tunnels, 'by the tunnel that was kept');
 my $plain = "http://shop.test:@{[ $receiver->port ]}";
-is(attempt_at("$plain/ok")->{outcome}, 'acknowledged', 'http:// goes through a tunnel as well');
+is(attempt_at($node, "$plain/ok")->{outcome}, 'acknowledged', 'http:// goes through a tunnel as well');
 is(($proxy->requests)[-1]{target}, "shop.test:@{[ $receiver->port ]}", 'by CONNECT');
 my $is_test = $node->safe_psql('postgres', "SELECT outcome FROM kg_send_test('https://shop.test:$shop_port/ok')");
 is($is_test, 'acknowledged', 'a test takes the same way');
 
 # one attempt, one row, one request: what the proxy says is no answer of the receiver's
-my $refused = attempt_at("https://refused.test:$shop_port/ok");
+my $refused = attempt_at($node, "https://refused.test:$shop_port/ok");
 is("$refused->{outcome}: $refused->{error}", 'unreachable: kgwebhook.proxy refused to connect to the host', 'a host that it refuses');
 is($refused->{response_status}, undef, 'its answer is not taken for the receiver\'s');
 $proxy->wait_for_requests(1, target => "refused.test:$shop_port");
@@ -188,7 +180,7 @@ my $judged = $on_call->finds(qr/^Nothing is delivered: the address of kgwebhook\
 like($judged->{remedy}, qr/^Add the network of the proxy to kgwebhook\.allowed_networks/, 'what to do');
 reload($node, 'kgwebhook.allowed_networks' => "'127.0.0.0/8, ::1/128'");
 forget();
-is(attempt_at("https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'and once it is allowed, all is right');
+is(attempt_at($node, "https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'and once it is allowed, all is right');
 
 # credentials: in a file that is private, and nowhere else
 chmod 0644, $credentials;
@@ -201,7 +193,18 @@ $on_call->finds(qr/^Nothing is delivered: the file of kgwebhook\.proxy_credentia
 chmod 0600, $credentials;
 reload($node);
 forget();
-is(attempt_at("https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'and once it is private again, all is right');
+is(attempt_at($node, "https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'and once it is private again, all is right');
+SKIP:
+{
+	my ($worker) = wait_for_worker($node);
+
+	skip 'the memory of a process of the same user cannot be read', 2 unless defined memory_has($worker, '');
+	is(memory_has($worker, $password), 1, 'the worker has the password in its memory');
+	my $looker = $node->background_psql('postgres', on_error_die => 1);
+	my ($pid) = $looker->query_safe('SELECT count(*) FROM kg_status(); SELECT pg_backend_pid()') =~ /(\d+)\s*$/;
+	is(memory_has($pid, $password), 0, 'and a session that has called kg_status() has not');
+	$looker->quit;
+}
 my $inline = sql_error($node, "ALTER SYSTEM SET kgwebhook.proxy = 'http://kgw:in-the-open\@127.0.0.1:3128'");
 like($inline, qr/22023: invalid value for parameter "kgwebhook\.proxy"\n.*DETAIL:  It has credentials in it/s, 'credentials in the setting are refused');
 $node->append_conf('postgresql.conf', "kgwebhook.proxy = 'http://kgw:in-the-open\@127.0.0.1:3128'");
@@ -231,16 +234,30 @@ my $strange = start_receiver(program => 'proxy.mjs', hosts => 'shop.test=127.0.0
 reload($node, 'kgwebhook.proxy' => "'@{[ $strange->destination ]}/'", 'kgwebhook.proxy_credentials_file' => "''");
 forget();
 says("https://shop.test:$shop_port/ok", 'unreachable', 'the certificate of kgwebhook.proxy could not be verified', 'an https:// proxy that nobody vouches for');
+three_at("https://shop.test:1/ok");
+like($on_call->finds(qr/^Nothing is delivered: the certificate of kgwebhook\.proxy could not be verified$/, qr/critical/)->{remedy},
+	qr/^Put the authority that has issued the certificate of http.* into the file of kgwebhook\.ca_file/, 'what to do');
 reload($node, 'kgwebhook.proxy' => "'@{[ $secure->destination ]}'");
 forget();
-is(attempt_at("https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'an https:// proxy');
+is(attempt_at($node, "https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'an https:// proxy');
 is(scalar($secure->requests(target => "shop.test:$shop_port")), 1, 'by a tunnel within its TLS');
+
+# a request that is on its way while another authority becomes the only one
+insert_intent($node, 'slow', "https://shop.test:$shop_port/slow/2000");
+$shop->wait_for_requests(1, path => '/slow/2000');
+reload($node, 'kgwebhook.ca_file' => "'@{[ $certificates->file('outsider.crt') ]}'");
+is((wait_for_log_rows($node, 1, q{object_id = 'slow'}))[0]{outcome}, 'acknowledged', 'what is on its way through it when the authorities change arrives');
+says("https://shop.test:$shop_port/ok", 'unreachable', 'the certificate of kgwebhook.proxy could not be verified', 'the next finds them changed');
+reload($node, 'kgwebhook.ca_file' => "'@{[ $certificates->file('authority.crt') ]}'");
+forget();
+is(attempt_at($node, "https://shop.test:$shop_port/ok")->{outcome}, 'acknowledged', 'and changed back');
+my $tunnels_by_tls = $secure->requests(target => "shop.test:$shop_port");
 
 # and without one again
 reload($node, 'kgwebhook.proxy' => "''", 'kgwebhook.source_address' => "''");
 forget();
-is(attempt_at($shop->url)->{outcome}, 'acknowledged', 'without a proxy again');
-is(scalar($secure->requests), 1, 'past it');
+is(attempt_at($node, $shop->url)->{outcome}, 'acknowledged', 'without a proxy again');
+is(scalar($secure->requests(target => 'shop.test:' . $shop->port)), $tunnels_by_tls, 'past it');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM kg_status() WHERE finding ~ '^Nothing is delivered'}), 0, 'and nothing is wrong');
 
 done_testing();

@@ -149,6 +149,19 @@ foreach my $case (
 }
 unlike(slurp_file($node->logfile), qr/PRIVATE KEY/, 'no private key is in the log, refused ones neither');
 
+# in memory: as long as it is set
+SKIP:
+{
+	my ($worker) = wait_for_worker($node);
+	my $part = substr(slurp_file($certificates->file('foreign.key')), 60, 80);
+
+	skip 'the memory of a process of the same user cannot be read', 2 unless defined memory_has($worker, '');
+	is(memory_has($worker, $part), 1, 'the worker has the private key in its memory');
+	sql(q{SELECT kg_set_client_certificate('default', NULL)});
+	$receiver->wait_for('a worker that has forgotten the key', sub { !memory_has($worker, $part) });
+	pass('and not when it was taken away, though what was sent with it waits to be used again');
+}
+
 # encrypted as secrets are
 set_certificate('default', 'own');
 my $file = PostgreSQL::Test::Utils::tempdir('keys') . '/key';
