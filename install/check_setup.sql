@@ -100,39 +100,47 @@ CREATE FUNCTION kgwebhook.setup_secrets() RETURNS SETOF kgwebhook.setup_item
            CASE WHEN m.missing IS NOT NULL THEN format('Deliveries wait for a secret of: %s.', m.missing)
                 ELSE kgwebhook.count_text(m.secrets, 'organization has', 'organizations have') || ' a secret.' END,
            CASE WHEN m.missing IS NOT NULL OR m.secrets = 0 THEN 'SELECT kg_create_secret(...); and give it to the receiver' END
-      FROM (SELECT (SELECT count(*) FROM kgwebhook.secret) AS secrets,
+      FROM (SELECT (SELECT count(DISTINCT s.org_id) FROM kgwebhook.secret s) AS secrets,
                    (SELECT string_agg(quote_literal(left(o.org_id, 100)), ', ' ORDER BY o.org_id)
-                      FROM (SELECT n.org_id FROM (SELECT s.org_id FROM kgwebhook.subscription s
-                                                  UNION
-                                                  SELECT q.org_id FROM (SELECT * FROM kgwebhook.queue LIMIT 10000) q) n
-                             WHERE NOT EXISTS (SELECT FROM kgwebhook.secret k WHERE k.org_id = n.org_id AND k.subscription_id = 0)
-                             ORDER BY n.org_id LIMIT 20) o) AS missing) m
+                      FROM (SELECT s.org_id FROM kgwebhook.subscription s
+                             WHERE NOT s.own_secret
+                               AND NOT EXISTS (SELECT FROM kgwebhook.secret k WHERE k.org_id = s.org_id AND k.subscription_id = 0)
+                            UNION
+                            SELECT q.org_id FROM (SELECT w.org_id, w.subscription_id FROM kgwebhook.queue w LIMIT 10000) q
+                             WHERE NOT EXISTS (SELECT FROM kgwebhook.secret k WHERE k.org_id = q.org_id AND k.subscription_id IN (0, q.subscription_id))
+                             ORDER BY org_id LIMIT 20) o) AS missing) m
     UNION ALL
     SELECT 'key file', k.path <> '' AND k.plain = 0 AND k.locked = 0,
            CASE WHEN k.locked > 0 THEN format('The secrets of %s cannot be decrypted.', kgwebhook.count_text(k.locked, 'organization', 'organizations'))
                 WHEN k.path = '' THEN 'Secrets are kept in the clear: in the table, its WAL, backups and dumps.'
-                WHEN k.plain > 0 THEN format('The secrets of %s are not encrypted.', kgwebhook.count_text(k.plain, 'organization', 'organizations'))
+                WHEN k.plain > 0 THEN format('In the clear: %s of the secrets, private keys and headers.', k.plain)
                 ELSE 'Secrets are encrypted.  Keep a copy of the key, apart from the backups.' END,
            CASE WHEN k.locked > 0 THEN kgwebhook.key_remedy()
                 WHEN k.path = '' THEN 'Make a file with a key, then ALTER SYSTEM SET kgwebhook.key_file = ''/etc/kgwebhook.key''; SELECT pg_reload_conf();'
-                WHEN k.plain > 0 THEN 'SELECT kg_encrypt_secrets(); VACUUM FULL kgwebhook.secret;' END
+                WHEN k.plain > 0 THEN 'SELECT kg_encrypt_secrets(); VACUUM FULL kgwebhook.secret, kgwebhook.signing_key, kgwebhook.client_certificate, kgwebhook.request_header;' END
       FROM (SELECT coalesce(current_setting('kgwebhook.key_file', true), '') AS path,
-                   count(s) FILTER (WHERE NOT s.encrypted) AS plain,
-                   count(s) FILTER (WHERE kgwebhook.undecryptable(s.org_id)) AS locked
-              FROM kgwebhook.secret s) k
+                   (SELECT count(*) FROM (SELECT s.encrypted FROM kgwebhook.secret s
+                                          UNION ALL SELECT g.encrypted FROM kgwebhook.signing_key g
+                                          UNION ALL SELECT c.encrypted FROM kgwebhook.client_certificate c
+                                          UNION ALL SELECT h.encrypted FROM kgwebhook.request_header h) e WHERE NOT e.encrypted) AS plain,
+                   (SELECT count(*) FROM (SELECT DISTINCT s.org_id FROM kgwebhook.secret s WHERE s.encrypted) s
+                     WHERE kgwebhook.undecryptable(s.org_id)) AS locked) k
     UNION ALL
     SELECT 'readers of secrets', r.roles IS NULL AND r.publications IS NULL,
-           CASE WHEN r.roles IS NULL AND r.publications IS NULL THEN 'Only superusers, the extension''s owner and roles with REPLICATION can read the secrets.'
-                ELSE concat_ws('  ', 'Roles that can read kgwebhook.secret: ' || r.roles || '.', 'Publications that have it: ' || r.publications || '.') END,
-           concat_ws('; ', CASE WHEN r.roles IS NOT NULL THEN 'REVOKE the privilege, or the membership that gives it' END,
+           CASE WHEN r.roles IS NULL AND r.publications IS NULL THEN 'Only superusers, the extension''s owner and roles with REPLICATION can read the secrets, private keys and headers.'
+                ELSE concat_ws('  ', 'Roles that can read secrets, private keys or headers: ' || r.roles || '.', 'Publications that have them: ' || r.publications || '.') END,
+           concat_ws('; ', CASE WHEN r.roles IS NOT NULL THEN 'REVOKE the privilege on kgwebhook.secret, signing_key, client_certificate and request_header, or the membership that gives it' END,
                      CASE WHEN r.publications IS NOT NULL THEN 'DROP PUBLICATION ...; and create it FOR TABLE with the tables to publish' END)
       FROM (SELECT (SELECT string_agg(format('"%s"', p.rolname), ', ' ORDER BY p.rolname)
                       FROM pg_roles p
-                     WHERE p.rolcanlogin AND NOT p.rolsuper AND has_any_column_privilege(p.oid, 'kgwebhook.secret'::regclass, 'SELECT')
+                     WHERE p.rolcanlogin AND NOT p.rolsuper
+                       AND EXISTS (SELECT FROM unnest(k.tables) t (name) WHERE has_any_column_privilege(p.oid, 'kgwebhook.' || t.name, 'SELECT'))
                        AND has_schema_privilege(p.oid, 'kgwebhook', 'USAGE')
                        AND NOT pg_has_role(p.oid, (SELECT e.extowner FROM pg_extension e WHERE e.extname = 'kgwebhook'), 'USAGE')) AS roles,
                    (SELECT string_agg(format('"%s"', t.pubname), ', ' ORDER BY t.pubname)
-                      FROM pg_publication_tables t WHERE t.schemaname = 'kgwebhook' AND t.tablename = 'secret') AS publications) r
+                      FROM (SELECT DISTINCT t.pubname FROM pg_publication_tables t
+                             WHERE t.schemaname = 'kgwebhook' AND t.tablename = ANY (k.tables)) t) AS publications
+              FROM (VALUES ('{secret,signing_key,client_certificate,request_header}'::name[])) k (tables)) r
 $$;
 COMMENT ON FUNCTION kgwebhook.setup_secrets() IS
   'the part of kg_check_setup() about signing secrets';

@@ -56,6 +56,18 @@ SELECT kg_subscribe('duck''s', 'https://m.example/') > 0 AS subscribed;
 SELECT pg_temp.item('signing secrets');
 SELECT kg_set_secret('acme', 'a secret of at least 24 bytes'), kg_set_secret('duck''s', 'another of at least 24 bytes');
 SELECT pg_temp.item('signing secrets');
+-- a subscription's own secret is enough for it, and is no other organization's
+SELECT kg_subscribe('loner', 'https://m.example/') AS loner, kg_create_signing_key('loner') IS NOT NULL AS x \gset
+SELECT kg_create_secret(:loner) IS NOT NULL AS own;
+SELECT pg_temp.item('signing secrets');
+INSERT INTO payment_intents (org_id, callback_url) VALUES ('loner', 'https://m.example/');
+SELECT pg_temp.item('signing secrets');
+INSERT INTO payment_intents (org_id, callback_url) VALUES ('loner', 'https://own.example/');
+SELECT ok, detail FROM kg_check_setup() WHERE item = 'signing secrets';
+DELETE FROM kgwebhook.queue WHERE org_id = 'loner';
+SELECT kg_drop_secret(:loner);
+SELECT pg_temp.item('signing secrets');
+SELECT kg_unsubscribe(:loner);
 SELECT pg_temp.item('key file');
 UPDATE kgwebhook.secret SET secret = 'x', encrypted = true WHERE org_id = 'acme';
 SELECT pg_temp.item('key file');
@@ -64,6 +76,9 @@ SELECT pg_temp.item('readers of secrets');
 GRANT SELECT (secret) ON kgwebhook.secret TO kgw_on_call;
 SELECT pg_temp.item('readers of secrets');
 REVOKE SELECT (secret) ON kgwebhook.secret FROM kgw_on_call;
+GRANT SELECT ON kgwebhook.client_certificate TO kgw_on_call;
+SELECT pg_temp.item('readers of secrets');
+REVOKE SELECT ON kgwebhook.client_certificate FROM kgw_on_call;
 GRANT pg_read_all_data TO kgw_on_call;
 SELECT ok FROM kg_check_setup() WHERE item = 'readers of secrets';
 REVOKE pg_read_all_data FROM kgw_on_call;
@@ -72,6 +87,11 @@ CREATE PUBLICATION kgw_everything FOR ALL TABLES;
 RESET client_min_messages;
 SELECT pg_temp.item('readers of secrets');
 DROP PUBLICATION kgw_everything;
+SET client_min_messages = error;
+CREATE PUBLICATION kgw_keys FOR TABLE kgwebhook.signing_key;
+RESET client_min_messages;
+SELECT ok, detail FROM kg_check_setup() WHERE item = 'readers of secrets';
+DROP PUBLICATION kgw_keys;
 SELECT ok FROM kg_check_setup() WHERE item = 'readers of secrets';
 
 -- the network: this server allows http and loopback
@@ -106,6 +126,7 @@ DROP ROLE kgw_on_call;
 DELETE FROM kgwebhook.watch;
 DELETE FROM kgwebhook.queue;
 DELETE FROM kgwebhook.secret;
+DELETE FROM kgwebhook.signing_key;
 DELETE FROM kgwebhook.subscription;
 DELETE FROM kgwebhook.delivery_log;
 DELETE FROM kgwebhook.removed_events;

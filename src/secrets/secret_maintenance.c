@@ -271,7 +271,7 @@ make_pass(KgwPass pass)
 
 /*
  * Encrypt everything by the first key of the key file, which must be set.
- * Returns how many organizations' secrets and signing keys were not yet.  Needs SPI to be
+ * Returns how many secrets (those of a rotation are one) and private keys were not yet.  Needs SPI to be
  * connected, and rights on kgwebhook.secret.
  */
 int64
@@ -359,8 +359,9 @@ try_pass(KgwPass pass)
 	}
 	else if (run.changed > 0 && pass == PASS_CLEAR)
 		ereport(LOG,
-				(errmsg("kgwebhook encrypted the secrets of " INT64_FORMAT " organizations", run.changed),
-				 errhint("VACUUM FULL kgwebhook.secret removes their plain text from the table's file.")));
+				(errmsg("kgwebhook encrypted " INT64_FORMAT " secrets, private keys and headers", run.changed),
+				 errhint("VACUUM FULL kgwebhook.secret, kgwebhook.signing_key, kgwebhook.client_certificate,"
+						 " kgwebhook.request_header removes their plain text from the tables' files.")));
 }
 
 /*

@@ -98,6 +98,9 @@ $secret{rotating} = [ create_secret('rotating'),
 	$node->safe_psql('postgres', q{SELECT kg_rotate_secret('rotating')}) ];
 delivers('one', 'clear', 'without a key file');
 is(in_the_clear(), 'one,rotating', 'secrets are kept in the clear');
+$node->safe_psql('postgres', 'SELECT kg_create_signing_key(o) FROM unnest(ARRAY[\'keyed\', \'held\']) o');
+my $holder = $node->background_psql('postgres', on_error_die => 1);
+$holder->query_safe(q{BEGIN; SELECT org_id FROM kgwebhook.signing_key WHERE org_id = 'held' FOR UPDATE});
 
 write_key($file, "# made for this test\n\n$first_key\n");
 set_key_file($file);
@@ -105,7 +108,15 @@ $node->poll_query_until('postgres',
 	'SELECT bool_and(encrypted) FROM kgwebhook.secret')
   or die 'secrets are not encrypted';
 pass('once a key file is set, the worker encrypts what there is');
-$node->wait_for_log(qr/LOG:  kgwebhook encrypted the secrets of 2 organizations/);
+$node->wait_for_log(qr/LOG:  kgwebhook encrypted 3 secrets, private keys and headers/);
+is($node->safe_psql('postgres', q{SELECT ok, detail, remedy FROM kg_check_setup() WHERE item = 'key file'}),
+	'f|In the clear: 1 of the secrets, private keys and headers.|SELECT kg_encrypt_secrets();'
+	  . ' VACUUM FULL kgwebhook.secret, kgwebhook.signing_key, kgwebhook.client_certificate, kgwebhook.request_header;',
+	'but not a row that someone is changing, which kg_check_setup() counts');
+$holder->query_safe('COMMIT');
+$holder->quit;
+$node->safe_psql('postgres', 'SELECT kg_encrypt_secrets()');
+is($node->safe_psql('postgres', q{SELECT ok FROM kg_check_setup() WHERE item = 'key file'}), 't', 'and kg_encrypt_secrets() does the rest');
 delivers('one', 'encrypted', 'which goes on signing');
 delivers('rotating', 'rotating', 'also in the middle of a rotation');
 create_secret('two');
@@ -275,7 +286,7 @@ set_key_file($file);
 delivers('one', 'two keys', 'all keys decrypt');
 my $fingerprints = q{SELECT * FROM kg_fingerprints('rotating')};
 my $before = $node->safe_psql('postgres', $fingerprints);
-like(refusal_of('SELECT kg_encrypt_secrets()'), qr/secrets of 4 organizations were encrypted/,
+like(refusal_of('SELECT kg_encrypt_secrets()'), qr/6 secrets, private keys and headers were encrypted/,
 	'kg_encrypt_secrets() goes over to the first one');
 is($node->safe_psql('postgres', 'SELECT kg_encrypt_secrets()'), 0, 'once');
 is($node->safe_psql('postgres', $fingerprints), $before, 'which is the same secret, as its fingerprint shows');

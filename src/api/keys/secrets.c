@@ -329,9 +329,9 @@ kg_encrypt_secrets(PG_FUNCTION_ARGS)
 	kgw_statement_redaction_end(&discretion);
 	if (changed > 0)
 		ereport(NOTICE,
-				(errmsg("secrets of " INT64_FORMAT " organizations were encrypted", changed),
-				 errdetail("Their plain text is still in the table's file, in WAL and in backups."),
-				 errhint("VACUUM FULL kgwebhook.secret removes it from the table's file; rotate the secrets"
-						 " that are in a backup.")));
+				(errmsg(INT64_FORMAT " secrets, private keys and headers were encrypted", changed),
+				 errdetail("Their plain text is still in the tables' files, in WAL and in backups."),
+				 errhint("VACUUM FULL kgwebhook.secret, kgwebhook.signing_key, kgwebhook.client_certificate,"
+						 " kgwebhook.request_header removes it from the tables' files; replace those that are in a backup.")));
 	PG_RETURN_INT64(changed);
 }
