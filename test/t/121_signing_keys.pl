@@ -157,7 +157,7 @@ is(scalar(grep { $_->{headers}{'webhook-signature'} !~ /v1a/ } @exam), 1, 'has a
 sub http_result
 {
 	my ($request, $org) = @_;
-	my $input = $json->encode({ jwks => jwks($org), origin => $receiver->destination, map { $_ => $request->{$_} } qw(path headers body_base64) });
+	my $input = $json->encode({ jwks => jwks($org), origin => "http://$request->{headers}{host}", map { $_ => $request->{$_} } qw(path headers body_base64) });
 	my ($out, $error);
 
 	run [ 'node', $verify =~ s/verify_key/verify_http/r ], \$input, \$out, \$error or die $error;
@@ -193,6 +193,10 @@ is(http_result({ %$subscribed, body_base64 => encode_base64($changed{body}, '') 
 sql("SELECT kg_unsubscribe($subscription)");
 is(sql('SELECT count(*) FROM kgwebhook.http_signature'), 0, 'an unsubscribed one leaves nothing behind');
 sql(q{SELECT kg_sign_http('default')});
+insert_intent($node, 'numbers', 'http://127.1:' . $receiver->port . '/ok?numbers');
+my ($numbers) = $receiver->wait_for_requests(1, path => '/ok?numbers');
+is($numbers->{headers}{host}, '127.0.0.1:' . $receiver->port, 'an address in another form is sent in the usual one');
+is(http_result($numbers, 'default'), "$jwk->{kid} valid", 'and signed as it is sent');
 
 #
 # A rotation

@@ -10,6 +10,7 @@
  */
 #include "pure/ed25519/http_signature.h"
 
+#include <curl/curl.h>
 #include <openssl/evp.h>
 
 #include "tap.h"
@@ -47,12 +48,35 @@ signs(const char *url, const char *authority, const char *path, const char *quer
 	is_str(out.signature_input, "Signature-Input: sig1=" PARAMETERS, "what is signed is named");
 }
 
+/* A host that libcurl rewrites, or not: what it makes of it is what is signed. */
+static void
+signs_as_sent(const char *host)
+{
+	CURLU	   *parsed = curl_url();
+	char	   *sent = NULL;
+	char		url[128];
+	char		authority[128];
+
+	snprintf(url, sizeof(url), "https://%s:8443/p", host);
+	ok(curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	   curl_url_get(parsed, CURLUPART_HOST, &sent, 0) == CURLUE_OK, "libcurl takes %s", host);
+	snprintf(authority, sizeof(authority), "%s:8443", sent);
+	signs(url, authority, "/p", "?");
+	curl_free(sent);
+	curl_url_cleanup(parsed);
+}
+
 int
 main(void)
 {
 	static const unsigned char seed[KGW_SIGNING_KEY_SEED] = {
 		0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a, 0xf4, 0x92, 0xec, 0x2c, 0xc4,
 		0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32, 0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60
+	};
+	static const char *const hosts[] = {
+		"m.example", "a-b_c.d", "127.0.0.1", "127.1", "0x7f.1", "0x7f000001", "0177.1", "2130706433", "1.256", "1.2.300",
+		"[2001:db8::1]", "[2001:db8:0:0::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:1:2]", "[::ffff:102:304]", "[::ffff:1.2.3.4]",
+		"[1::3:4:5:6:7:8]", "[1:0:0:2::3:4]", "[1:0:3:4:5:6:7:8]", "[2001:0db8::0001]"
 	};
 	char		private_text[KGW_SIGNING_KEY_PRIVATE_SIZE];
 	char		public_text[KGW_SIGNING_KEY_PUBLIC_SIZE];
@@ -73,6 +97,18 @@ main(void)
 	signs("http://m.example:443/p", "m.example:443", "/p", "?");
 	signs("https://[2001:DB8::1]:443/p", "[2001:db8::1]", "/p", "?");
 	signs("https://[2001:db8::443]/p", "[2001:db8::443]", "/p", "?");
+	/* addresses in other forms */
+	signs("https://[2001:DB8:0:0::1]:8443/p", "[2001:db8::1]:8443", "/p", "?");
+	signs("https://[0:0:0:0:0:0:0:1]:443/p", "[::1]", "/p", "?");
+	signs("https://[::FFFF:102:304]/p", "[::ffff:102:304]", "/p", "?");
+	signs("https://127.1:8443/p", "127.0.0.1:8443", "/p", "?");
+	signs("https://0177.0.0.1:443", "127.0.0.1", "/", "?");
+	signs("https://2130706433?a", "127.0.0.1", "/", "?a");
+	signs("https://127.0.0.1:444/p", "127.0.0.1:444", "/p", "?");
+	signs("https://300.1.1.1/p", "300.1.1.1", "/p", "?");
+	signs("https://08.1/p", "08.1", "/p", "?");
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		signs_as_sent(hosts[i]);
 	kgw_signing_key_free(key);
 	return done_testing();
 }

@@ -8,6 +8,10 @@
  * not @target-uri: a receiver behind something that ends TLS does not know the scheme any
  * more, and would rebuild another URI.
  *
+ * A receiver takes @authority from the Host header, which libcurl makes.  An address may be
+ * written in many ways, and libcurl does not send all of them as they stand; so they are
+ * written here as it does.
+ *
  * The parameters are always the same and in the same order, so that the text that is signed
  * and the header that names it are made from one format.
  *
@@ -17,7 +21,9 @@
  */
 #include "pure/ed25519/http_signature.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,11 +39,13 @@
 	"(\"@method\" \"@authority\" \"@path\" \"@query\" \"content-digest\" \"content-type\"" \
 	" \"webhook-id\" \"webhook-timestamp\");created=%" PRId64 ";keyid=\"%s\";alg=\"ed25519\";tag=\"webhook\""
 
-/* Where the parts of a URL stand in it. */
+/* Longest authority of a URL that is valid, and to spare. */
+#define AUTHORITY_SIZE 280
+
+/* The parts of a URL; path and query stand in it. */
 typedef struct KgwTarget
 {
-	const char *authority;		/* without the scheme's own port */
-	int			authority_len;
+	char		authority[AUTHORITY_SIZE];	/* lower case, without the scheme's own port */
 	const char *path;			/* "/" when the URL has none */
 	int			path_len;
 	const char *query;			/* with its "?"; "?" when the URL has none */
@@ -45,11 +53,59 @@ typedef struct KgwTarget
 } KgwTarget;
 
 static bool
-ends_in(const char *text, size_t len, const char *end)
+ends_in(const char *text, const char *end)
 {
+	size_t		len = strlen(text);
 	size_t		end_len = strlen(end);
 
-	return len >= end_len && memcmp(text + len - end_len, end, end_len) == 0;
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+static void
+lower(char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		if (*text >= 'A' && *text <= 'Z')
+			*text += 'a' - 'A';
+	}
+}
+
+/*
+ * The host as libcurl sends it: an IPv6 address in canonical form where that is shorter, and
+ * numbers that can be read as an IPv4 address as one.  False when it stays as it is.
+ */
+static bool
+rewrite_host(const char *host, char out[INET6_ADDRSTRLEN])
+{
+	struct in6_addr ipv6;
+	struct in_addr ipv4;
+
+	if (inet_pton(AF_INET6, host, &ipv6) == 1)
+		return inet_ntop(AF_INET6, &ipv6, out, INET6_ADDRSTRLEN) != NULL && strlen(out) < strlen(host);
+	return inet_aton(host, &ipv4) != 0 && inet_ntop(AF_INET, &ipv4, out, INET6_ADDRSTRLEN) != NULL;
+}
+
+/* Section 2.2.3: in lower case, and without the scheme's own port. */
+static void
+format_authority(const char *authority, size_t len, bool https, char out[AUTHORITY_SIZE])
+{
+	const char *own_port = https ? ":443" : ":80";
+	int			bracket = authority[0] == '[';
+	char		host[AUTHORITY_SIZE];
+	char		port[AUTHORITY_SIZE];	/* with its colon, or empty */
+	char		rewritten[INET6_ADDRSTRLEN];
+	size_t		host_len;
+
+	snprintf(out, AUTHORITY_SIZE, "%.*s", (int) len, authority);
+	lower(out);
+	if (ends_in(out, own_port))
+		out[strlen(out) - strlen(own_port)] = '\0';
+	host_len = strcspn(out + bracket, bracket ? "]" : ":");
+	snprintf(host, sizeof(host), "%.*s", (int) host_len, out + bracket);
+	snprintf(port, sizeof(port), "%s", out + host_len + 2 * bracket);
+	if (rewrite_host(host, rewritten))
+		snprintf(out, AUTHORITY_SIZE, bracket ? "[%s]%s" : "%s%s", rewritten, port);
 }
 
 /* Section 2.2: as the receiver rebuilds them.  A fragment is not sent. */
@@ -57,15 +113,10 @@ static void
 take_apart(const char *url, KgwTarget *target)
 {
 	const char *scheme_end = strstr(url, "://");
-	bool		https = scheme_end - url == 5;
-	size_t		len;
+	size_t		len = strcspn(scheme_end + 3, "/?#");
 
-	target->authority = scheme_end + 3;
-	len = strcspn(target->authority, "/?#");
-	target->path = target->authority + len;
-	if (ends_in(target->authority, len, https ? ":443" : ":80"))
-		len -= https ? 4 : 3;
-	target->authority_len = (int) len;
+	format_authority(scheme_end + 3, len, scheme_end - url == 5, target->authority);
+	target->path = scheme_end + 3 + len;
 	target->path_len = (int) strcspn(target->path, "?#");
 	target->query = target->path + target->path_len;
 	target->query_len = (int) strcspn(target->query, "#");
@@ -81,35 +132,22 @@ take_apart(const char *url, KgwTarget *target)
 	}
 }
 
-static void
-lower(char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-	{
-		if (text[i] >= 'A' && text[i] <= 'Z')
-			text[i] += 'a' - 'A';
-	}
-}
-
 /* Section 2.5: the text that is signed; malloc'd, or NULL when there is no memory. */
 static char *
 signature_base(const char *url, const char *digest, const char *webhook_id, int64_t timestamp,
 			   const char *parameters)
 {
-	static const char method[] = "\"@method\": POST\n\"@authority\": ";
 	KgwTarget	target;
-	size_t		room = sizeof(method) + strlen(url) + strlen(webhook_id) + strlen(parameters) + 512;
+	size_t		room = AUTHORITY_SIZE + strlen(url) + strlen(webhook_id) + strlen(parameters) + 512;
 	char	   *base = malloc(room);
 
 	if (base == NULL)
 		return NULL;
 	take_apart(url, &target);
-	snprintf(base, room, "%s%.*s\n\"@path\": %.*s\n\"@query\": %.*s\n"
+	snprintf(base, room, "\"@method\": POST\n\"@authority\": %s\n\"@path\": %.*s\n\"@query\": %.*s\n"
 			 "\"content-digest\": sha-256=:%s:\n\"content-type\": " CONTENT_TYPE "\n"
 			 "\"webhook-id\": %s\n\"webhook-timestamp\": %" PRId64 "\n\"@signature-params\": %s",
-			 method, target.authority_len, target.authority, target.path_len, target.path,
-			 target.query_len, target.query, digest, webhook_id, timestamp, parameters);
-	lower(base + sizeof(method) - 1, target.authority_len);
+			 target.authority, target.path_len, target.path, target.query_len, target.query, digest, webhook_id, timestamp, parameters);
 	return base;
 }
 
