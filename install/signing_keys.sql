@@ -58,7 +58,7 @@ COMMENT ON FUNCTION @extschema@.kg_create_signing_key(pg_catalog.text) IS
 
 /* A time that is an interval after another, in whole seconds. */
 CREATE FUNCTION kgwebhook.later_by(name pg_catalog.text, span pg_catalog.interval, since pg_catalog.timestamptz) RETURNS pg_catalog.timestamptz
-    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
     later timestamptz := date_trunc('second', since + span);

@@ -38,7 +38,9 @@ open_key(text *org_id, Datum kept, bool encrypted)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("the signing key of organization \"%s\" cannot be used", text_to_cstring(org_id)),
-				 errhint("Remove it from kgwebhook.signing_key, and make another with kg_create_signing_key().")));
+				 errdetail("It is not a key as kg_create_signing_key() makes them, or there is no memory to read it."),
+				 errhint("See first that there is enough memory.  If the row of kgwebhook.signing_key is damaged,"
+						 " remove it and make another key with kg_create_signing_key().")));
 	return key;
 }
 

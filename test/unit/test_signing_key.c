@@ -94,14 +94,12 @@ static void
 test_names(void)
 {
 	char		public_text[KGW_SIGNING_KEY_PUBLIC_SIZE];
-	char		x[KGW_SIGNING_KEY_ID_SIZE];
 	char		id[KGW_SIGNING_KEY_ID_SIZE];
 	KgwSigningKey *key = make(vectors[0].seed, public_text);
 
 	is_str(kgw_signing_key_id(key), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "the thumbprint of RFC 8037");
-	ok(kgw_signing_key_describe(public_text, strlen(public_text), x, id), "a public text is described");
-	is_str(x, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "by its coordinate");
-	is_str(id, kgw_signing_key_id(key), "and the same thumbprint");
+	ok(kgw_signing_key_describe(public_text, strlen(public_text), id), "a public text is described");
+	is_str(id, kgw_signing_key_id(key), "by the same thumbprint");
 	kgw_signing_key_free(key);
 }
 
@@ -140,7 +138,6 @@ test_texts(void)
 	char		text[KGW_SIGNING_KEY_PRIVATE_SIZE];
 	char		other[KGW_SIGNING_KEY_PRIVATE_SIZE];
 	char		public_text[KGW_SIGNING_KEY_PUBLIC_SIZE];
-	char		x[KGW_SIGNING_KEY_ID_SIZE];
 	char		id[KGW_SIGNING_KEY_ID_SIZE];
 
 	ok(kgw_signing_key_make(seed, text, public_text), "a key");
@@ -158,9 +155,9 @@ test_texts(void)
 	memcpy(other, text, sizeof(other));
 	other[60] = other[60] == 'A' ? 'B' : 'A';
 	refused(other, "a public half that is another key's");
-	ok(!kgw_signing_key_describe(text, strlen(text), x, id), "a private text is no public one");
+	ok(!kgw_signing_key_describe(text, strlen(text), id), "a private text is no public one");
 	public_text[10] = '=';
-	ok(!kgw_signing_key_describe(public_text, strlen(public_text), x, id), "nor is one that is no base64");
+	ok(!kgw_signing_key_describe(public_text, strlen(public_text), id), "nor is one that is no base64");
 	kgw_signing_key_free(NULL);
 }
 

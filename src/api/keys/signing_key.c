@@ -49,11 +49,10 @@ static void
 store_key(text *org_id, text *private_key, const char *public_text, Datum activates_at)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID};
-	char		x[KGW_SIGNING_KEY_ID_SIZE];
 	char		key_id[KGW_SIGNING_KEY_ID_SIZE];
 	Datum		args[6];
 
-	if (!kgw_signing_key_describe(public_text, strlen(public_text), x, key_id))
+	if (!kgw_signing_key_describe(public_text, strlen(public_text), key_id))
 		elog(ERROR, "could not name a signing key");
 	args[0] = CStringGetTextDatum(key_id);
 	args[1] = PointerGetDatum(org_id);

@@ -80,11 +80,14 @@ format_url(const unsigned char bytes[PUBLIC_BYTES], char out[KGW_SIGNING_KEY_ID_
 	out[KGW_SIGNING_KEY_ID_SIZE - 1] = '\0';
 }
 
-/* Coordinate and thumbprint of a public key; false when OpenSSL fails. */
+/*
+ * The thumbprint of a public key: of a JSON Web Key (RFC 8037) with its members in order.
+ * False when OpenSSL fails.
+ */
 static bool
-describe_key(const unsigned char public_key[PUBLIC_BYTES], char x[KGW_SIGNING_KEY_ID_SIZE],
-		 char id[KGW_SIGNING_KEY_ID_SIZE])
+describe_key(const unsigned char public_key[PUBLIC_BYTES], char id[KGW_SIGNING_KEY_ID_SIZE])
 {
+	char		x[KGW_SIGNING_KEY_ID_SIZE];
 	unsigned char hash[EVP_MAX_MD_SIZE];
 	char		canonical[128];
 	unsigned	size;
@@ -135,13 +138,12 @@ new_key(const unsigned char both[PRIVATE_BYTES])
 {
 	KgwSigningKey *key = calloc(1, sizeof(KgwSigningKey));
 	unsigned char public_key[PUBLIC_BYTES];
-	char		x[KGW_SIGNING_KEY_ID_SIZE];
 
 	if (key == NULL)
 		return NULL;
 	key->key = private_key_of(both, public_key);
 	if (key->key == NULL || memcmp(public_key, both + KGW_SIGNING_KEY_SEED, PUBLIC_BYTES) != 0 ||
-		!describe_key(public_key, x, key->id))
+		!describe_key(public_key, key->id))
 	{
 		kgw_signing_key_free(key);
 		return NULL;
@@ -177,13 +179,12 @@ kgw_signing_key_id(const KgwSigningKey *key)
 }
 
 bool
-kgw_signing_key_describe(const char *public_text, size_t len, char x[KGW_SIGNING_KEY_ID_SIZE],
-						 char id[KGW_SIGNING_KEY_ID_SIZE])
+kgw_signing_key_describe(const char *public_text, size_t len, char id[KGW_SIGNING_KEY_ID_SIZE])
 {
 	unsigned char public_key[PUBLIC_BYTES + 2];
 
 	return parse_key(PUBLIC_PREFIX, public_text, len, public_key, PUBLIC_BYTES) &&
-		describe_key(public_key, x, id);
+		describe_key(public_key, id);
 }
 
 bool

@@ -49,12 +49,8 @@ extern void kgw_signing_key_free(KgwSigningKey *key);
 /* What names the key: its thumbprint (RFC 7638), good as long as the key. */
 extern const char *kgw_signing_key_id(const KgwSigningKey *key);
 
-/*
- * The same by its public text, with the coordinate of a JSON Web Key (RFC 8037), the base64url
- * of the public key.  False when it is no such text.
- */
+/* The same by its public text.  False when it is no such text. */
 extern bool kgw_signing_key_describe(const char *public_text, size_t len,
-									 char x[KGW_SIGNING_KEY_ID_SIZE],
 									 char id[KGW_SIGNING_KEY_ID_SIZE]);
 
 /* The signature of a message.  False when OpenSSL fails. */
