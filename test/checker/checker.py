@@ -118,22 +118,26 @@ def drain(server, world, faults, rng):
         f"SELECT NOT EXISTS (SELECT FROM kgwebhook.queue WHERE {nobody})") == ["t"], DRAIN)
 
 
-def report(arguments, faults, shared, comparison, conduct, accidents):
-    """Says how it went; whether it went well."""
-    found = comparison.faults() | conduct.faults()
-    if accidents:
-        found["accidents"] = accidents
-    total = sum(faults.counts.values())
+def accidents_of(*servers):
+    """What servers' logs say of crashes that nobody caused."""
+    return [line for server in servers for line in server.log.read_text(
+        encoding="utf-8", errors="replace").splitlines() if ACCIDENT.search(line)]
+
+
+def report(arguments, faults, shared, lines, found):
+    """Says how it went, and what of "found", by its name, is wrong; whether nothing is."""
+    found = {name: what for name, what in found.items() if what}
     say()
     say(f"seed        {arguments.seed}")
-    say(f"faults      {total} in {arguments.seconds} s: " + ", ".join(
+    say(f"faults      {sum(faults.counts.values())} in {arguments.seconds} s: " + ", ".join(
         f"{name} {n}" for name, n in sorted(faults.counts.items())))
-    say("stops       " + ", ".join(
-        f"{mode} {took:.1f} s at most" for mode, took in sorted(faults.longest.items())))
+    if faults.longest:
+        say("stops       " + ", ".join(
+            f"{mode} {took:.1f} s at most" for mode, took in sorted(faults.longest.items())))
     say(f"writers     {len(shared.promised)} transitions promised,"
         f" {len(shared.asynchronous)} asynchronous, {shared.rolled_back} rolled back,"
         f" {shared.prepared} transactions prepared, {shared.failed} sessions failed")
-    for line in comparison.lines() + conduct.lines():
+    for line in lines:
         say(line)
     for name, what in found.items():
         say(f"\nWRONG: {name}")
@@ -167,9 +171,9 @@ def main():
         server.start("kgwebhook.enabled = off")
         comparison = Comparison(server, receivers, shared, faults.allowed)
         conduct = Conduct(server, comparison, calms, faults.excused, load)
-        accidents = [line for line in server.log.read_text(
-            encoding="utf-8", errors="replace").splitlines() if ACCIDENT.search(line)]
-        return 0 if report(arguments, faults, shared, comparison, conduct, accidents) else 1
+        found = comparison.faults() | conduct.faults() | {"accidents": accidents_of(server)}
+        lines = comparison.lines() + conduct.lines()
+        return 0 if report(arguments, faults, shared, lines, found) else 1
     finally:
         for receiver in receivers:
             receiver.kill()

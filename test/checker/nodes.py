@@ -22,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from checker import ACCIDENT, WRITERS, complain_of, parse_arguments, say
+from checker import WRITERS, accidents_of, complain_of, parse_arguments, report, say
 from comparison import Comparison
 from faults import Faults
 from relay import Relay
@@ -270,26 +270,6 @@ def differences(nodes):
     return found
 
 
-def report(arguments, faults, shared, comparison, more):
-    """Says how it went; whether it went well."""
-    found = comparison.faults() | {name: what for name, what in more.items() if what}
-    say()
-    say(f"seed        {arguments.seed}")
-    say(f"faults      {sum(faults.counts.values())} in {arguments.seconds} s: " + ", ".join(
-        f"{name} {n}" for name, n in sorted(faults.counts.items())))
-    say(f"writers     {len(shared.promised)} transitions promised,"
-        f" {len(shared.asynchronous)} asynchronous, {shared.rolled_back} rolled back,"
-        f" {shared.prepared} transactions prepared, {shared.failed} sessions failed")
-    for line in comparison.lines():
-        say(line)
-    for name, what in found.items():
-        say(f"\nWRONG: {name}")
-        for item in what[:20]:
-            say(f"    {item}")
-    say("\n" + ("red" if found else "green"))
-    return not found
-
-
 def main():
     arguments = parse_arguments()
     adopt_orphans()
@@ -315,9 +295,8 @@ def main():
             node.stop("fast")
             node.start("kgwebhook.enabled = off")
         comparison = Comparison(Nodes(source, nodes), receivers, shared, faults.allowed)
-        more["accidents"] = [line for server in servers for line in server.log.read_text(
-            encoding="utf-8", errors="replace").splitlines() if ACCIDENT.search(line)]
-        return 0 if report(arguments, faults, shared, comparison, more) else 1
+        found = comparison.faults() | more | {"accidents": accidents_of(*servers)}
+        return 0 if report(arguments, faults, shared, comparison.lines(), found) else 1
     finally:
         for receiver in receivers:
             receiver.kill()
