@@ -24,7 +24,8 @@ SELECT r.relname, a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
 -- dead_letter has all that the queue has
 SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'kgwebhook.queue'::regclass AND attnum > 0
 EXCEPT
-SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'kgwebhook.dead_letter'::regclass;
+SELECT attname, atttypid::regtype FROM pg_attribute WHERE attrelid = 'kgwebhook.dead_letter'::regclass
+ORDER BY 1;
 \t off
 \a
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type
