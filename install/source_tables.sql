@@ -96,5 +96,7 @@ CREATE TABLE kgwebhook.held (
     source pg_catalog.text NOT NULL,
     CONSTRAINT held_pkey PRIMARY KEY (delivery_id)
 );
+CREATE INDEX held_xid_idx ON kgwebhook.held (xid, delivery_id);
+COMMENT ON INDEX kgwebhook.held_xid_idx IS 'what a transaction holds, for the order of its events';
 COMMENT ON TABLE kgwebhook.held IS 'deliveries of organizations that have moved here and that the node before has not released yet';
 COMMENT ON COLUMN kgwebhook.held.source IS 'the source whose route they wait for';

@@ -30,6 +30,10 @@
  * taken back are simply not found any more; a late event and those it sends
  * behind it always belong to the same savepoint.
  *
+ * Deliveries that a node holds back stand in kgwebhook.held, which has the queue's
+ * columns and numbers from the same sequence: they are looked for there as well, by a
+ * transaction that has put one there.
+ *
  * A function that in the midst of an INSERT's own query updates an object, deletes
  * it, and so makes way for the INSERT of the same object is not told apart: that
  * version has the lower command, and its event goes first.
@@ -77,6 +81,7 @@ static struct
 	FullTransactionId xid;
 	CommandId	newest;			/* version of which an event was enqueued */
 	int64		first;			/* delivery; smaller numbers were there before */
+	bool		held;			/* some are in kgwebhook.held */
 	HTAB	   *objects;		/* NULL = none were looked up yet */
 	int64		from,
 				to;				/* deliveries that were looked up */
@@ -89,6 +94,16 @@ start_transaction(FullTransactionId xid, int64 delivery_id)
 	memset(&enqueued, 0, sizeof(enqueued));
 	enqueued.xid = xid;
 	enqueued.first = delivery_id;
+}
+
+/* Where deliveries stand, from 0 on: the queue, and what is held if this transaction holds any. */
+static Relation
+open_place(int i)
+{
+	static const char *const places[] = {"queue", "held"};
+
+	return i < (enqueued.held ? 2 : 1) ?
+		table_open(kgw_extension_relation(places[i]), RowExclusiveLock) : NULL;
 }
 
 /*
@@ -158,14 +173,11 @@ remember(HeapTuple row, Relation queue)
 	pfree(object_id);
 }
 
-/*
- * Remember this transaction's deliveries with numbers between the two, the
- * latest first, until one was enqueued before the command "since".
- */
+/* The part of look_up() in one place, by its index of transactions and numbers. */
 static void
-look_up(Relation queue, int64 above, int64 below, CommandId since)
+look_up_in(Relation place, const char *index_name, int64 above, int64 below, CommandId since)
 {
-	Relation	index = index_open(kgw_extension_relation("queue_xid_idx"), AccessShareLock);
+	Relation	index = index_open(kgw_extension_relation(index_name), AccessShareLock);
 	ScanKeyData keys[3];
 	SysScanDesc scan;
 	HeapTuple	row;
@@ -176,24 +188,41 @@ look_up(Relation queue, int64 above, int64 below, CommandId since)
 				Int64GetDatum(above));
 	ScanKeyInit(&keys[2], KGW_QUEUE_DELIVERY_ID, BTLessStrategyNumber, F_INT8LT,
 				Int64GetDatum(below));
-	scan = systable_beginscan_ordered(queue, index, SnapshotSelf, 3, keys);
+	scan = systable_beginscan_ordered(place, index, SnapshotSelf, 3, keys);
 	while (HeapTupleIsValid(row = systable_getnext_ordered(scan, BackwardScanDirection)))
 	{
 		if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data)))
 			continue;			/* someone has written our number into it */
 		if (HeapTupleHeaderGetCmin(row->t_data) < since)
 			break;
-		remember(row, queue);
-		enqueued.from = Min(enqueued.from, kgw_event_order_number(row, queue));
-		enqueued.to = Max(enqueued.to, kgw_event_order_number(row, queue));
+		remember(row, place);
+		enqueued.from = Min(enqueued.from, kgw_event_order_number(row, place));
+		enqueued.to = Max(enqueued.to, kgw_event_order_number(row, place));
 	}
 	systable_endscan_ordered(scan);
 	index_close(index, AccessShareLock);
 }
 
+/*
+ * Remember this transaction's deliveries with numbers between the two, the
+ * latest first, until one was enqueued before the command "since".
+ */
+static void
+look_up(int64 above, int64 below, CommandId since)
+{
+	static const char *const indexes[] = {"queue_xid_idx", "held_xid_idx"};
+	Relation	place;
+
+	for (int i = 0; (place = open_place(i)) != NULL; i++)
+	{
+		look_up_in(place, indexes[i], above, below, since);
+		table_close(place, NoLock);
+	}
+}
+
 /* Have all been looked up that were enqueued by the command, or later. */
 static void
-look_up_since(Relation queue, CommandId since)
+look_up_since(CommandId since)
 {
 	HASHCTL		ctl = {0};
 
@@ -209,30 +238,38 @@ look_up_since(Relation queue, CommandId since)
 		enqueued.since = PG_UINT32_MAX;
 	}
 	else
-		look_up(queue, enqueued.to, PG_INT64_MAX, 0);
+		look_up(enqueued.to, PG_INT64_MAX, 0);
 	if (since >= enqueued.since)
 		return;
-	look_up(queue, enqueued.first - 1, enqueued.from, since);
+	look_up(enqueued.first - 1, enqueued.from, since);
 	enqueued.since = since;
 }
 
 /* A delivery of this transaction by its number, or NULL: it is gone again. */
 static HeapTuple
-find_delivery(Relation queue, int64 delivery_id)
+find_delivery(int64 delivery_id)
 {
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	row;
+	static const char *const indexes[] = {"queue_pkey", "held_pkey"};
+	Relation	place;
+	HeapTuple	found = NULL;
 
-	ScanKeyInit(&key, KGW_QUEUE_DELIVERY_ID, BTEqualStrategyNumber, F_INT8EQ,
-				Int64GetDatum(delivery_id));
-	scan = systable_beginscan(queue, kgw_extension_relation("queue_pkey"), true, SnapshotSelf, 1, &key);
-	row = systable_getnext(scan);
-	if (HeapTupleIsValid(row))
-		row = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data)) ?
-			heap_copytuple(row) : NULL;
-	systable_endscan(scan);
-	return row;
+	for (int i = 0; found == NULL && (place = open_place(i)) != NULL; i++)
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	row;
+
+		ScanKeyInit(&key, KGW_QUEUE_DELIVERY_ID, BTEqualStrategyNumber, F_INT8EQ,
+					Int64GetDatum(delivery_id));
+		scan = systable_beginscan(place, kgw_extension_relation(indexes[i]), true, SnapshotSelf, 1, &key);
+		row = systable_getnext(scan);
+		if (HeapTupleIsValid(row) &&
+			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row->t_data)))
+			found = heap_copytuple(row);
+		systable_endscan(scan);
+		table_close(place, NoLock);
+	}
+	return found;
 }
 
 static bool
@@ -243,10 +280,11 @@ same_object(HeapTuple row, Relation queue, const KgwNewDelivery *event)
 		strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_OBJECT_ID), event->object_id) == 0;
 }
 
-/* Replace a delivery's row, delete it (new = NULL), or insert one (old = NULL). */
+/* Replace a delivery's row where it stands, delete it (new = NULL), or insert one (old = NULL). */
 void
-kgw_event_order_write(Relation queue, HeapTuple old, HeapTuple new)
+kgw_event_order_write(HeapTuple old, HeapTuple new)
 {
+	Relation	queue = table_open((old != NULL ? old : new)->t_tableOid, RowExclusiveLock);
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
 	TupleTableSlot *old_slot = MakeSingleTupleTableSlot(RelationGetDescr(queue), &TTSOpsHeapTuple);
@@ -272,6 +310,7 @@ kgw_event_order_write(Relation queue, HeapTuple old, HeapTuple new)
 	ExecDropSingleTupleTableSlot(new_slot);
 	ExecDropSingleTupleTableSlot(old_slot);
 	FreeExecutorState(estate);
+	table_close(queue, NoLock);
 }
 
 /*
@@ -287,7 +326,7 @@ kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object, Command
 
 	/* or the last command's deliveries could be seen, but not changed */
 	CommandCounterIncrement();
-	look_up_since(queue, since);
+	look_up_since(since);
 	entry = hash_search(enqueued.objects, &hash, HASH_FIND, NULL);
 	if (entry == NULL)
 		return NIL;
@@ -295,7 +334,7 @@ kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object, Command
 	for (int i = 0; i < entry->count; i++)
 	{
 		/* it may have been taken back, or numbered again */
-		HeapTuple	row = find_delivery(queue, entry->delivery_ids[i]);
+		HeapTuple	row = find_delivery(entry->delivery_ids[i]);
 
 		if (row != NULL && same_object(row, queue, object) &&
 			HeapTupleHeaderGetCmin(row->t_data) >= since)
@@ -355,8 +394,9 @@ with_sequence(const KgwWatch *watch, const KgwShape *shape, Jsonb *payload, int6
 
 /* The row with the next number; *sequence is its event's, which it keeps or draws. */
 static HeapTuple
-renumbered(const KgwWatch *watch, Relation queue, HeapTuple row, bool same_event, int64 *sequence)
+renumbered(const KgwWatch *watch, HeapTuple row, bool same_event, int64 *sequence)
 {
+	Relation	queue = table_open(row->t_tableOid, NoLock);
 	TupleDesc	desc = RelationGetDescr(queue);
 	Datum	   *values = palloc(desc->natts * sizeof(Datum));
 	bool	   *nulls = palloc(desc->natts * sizeof(bool));
@@ -376,7 +416,9 @@ renumbered(const KgwWatch *watch, Relation queue, HeapTuple row, bool same_event
 										 *sequence));
 		replaced[KGW_QUEUE_PAYLOAD - 1] = true;
 	}
-	return heap_modify_tuple(row, desc, values, nulls, replaced);
+	row = heap_modify_tuple(row, desc, values, nulls, replaced);
+	table_close(queue, NoLock);
+	return row;
 }
 
 /* The event has come late: send what is newer of its object behind it. */
@@ -395,8 +437,8 @@ put_newer_behind(const KgwWatch *watch, const KgwNewDelivery *event, CommandId v
 
 		if (strcmp(webhook_id, event->webhook_id) == 0)
 			continue;
-		kgw_event_order_write(queue, row,
-							  renumbered(watch, queue, row,
+		kgw_event_order_write(row,
+							  renumbered(watch, row,
 										 latest != NULL && strcmp(latest, webhook_id) == 0,
 										 &sequence));
 		latest = webhook_id;
@@ -416,6 +458,7 @@ kgw_event_order_keep(const KgwWatch *watch, const KgwNewDelivery *event, Command
 
 	if (!FullTransactionIdEquals(enqueued.xid, xid))
 		start_transaction(xid, delivery_id);
+	enqueued.held = enqueued.held || event->held_for != NULL;
 	if (version >= enqueued.newest)
 		enqueued.newest = version;
 	else

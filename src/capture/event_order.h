@@ -31,7 +31,7 @@ extern void kgw_event_order_keep(const KgwWatch *watch, const KgwNewDelivery *ev
 extern bool kgw_event_order_any(void);
 extern List *kgw_event_order_deliveries(Relation queue, const KgwNewDelivery *object,
 										CommandId since);
-extern void kgw_event_order_write(Relation queue, HeapTuple old, HeapTuple new);
+extern void kgw_event_order_write(HeapTuple old, HeapTuple new);
 extern char *kgw_event_order_text(HeapTuple row, Relation queue, int column);
 extern int64 kgw_event_order_number(HeapTuple row, Relation queue);
 

@@ -57,6 +57,7 @@ typedef struct KgwRun
 /* A delivery that is not in the queue any more; its row is still in the table. */
 typedef struct KgwWithdrawn
 {
+	Oid			relid;			/* the queue, or what is held */
 	ItemPointerData place;
 	uint32		previous;		/* of an object with the same hash, or NONE */
 } KgwWithdrawn;
@@ -218,6 +219,7 @@ note_withdrawn(HeapTuple row, const KgwNewDelivery *event)
 										(Size) noted.room * sizeof(KgwWithdrawn));
 	}
 	object = hash_search(noted.objects, &hash, HASH_ENTER, &found);
+	noted.withdrawn[noted.count].relid = row->t_tableOid;
 	noted.withdrawn[noted.count].place = row->t_self;
 	noted.withdrawn[noted.count].previous = found ? object->latest : NONE;
 	object->latest = noted.count++;
@@ -250,27 +252,31 @@ kgw_event_withdraw(const KgwNewDelivery *event)
 		if (webhook_id == NULL || !is_of_event(row, queue, webhook_id))
 			continue;
 		note_withdrawn(row, event);
-		kgw_event_order_write(queue, row, NULL);
-		kgw_commit_callback_wake(-1);
+		kgw_event_order_write(row, NULL);
+		if (row->t_tableOid == RelationGetRelid(queue))
+			kgw_commit_callback_wake(-1);
 	}
 	table_close(queue, NoLock);
 }
 
 /* A copy of a row that this transaction has put into the queue and taken out, or NULL. */
 static HeapTuple
-fetch_withdrawn(Relation queue, const KgwWithdrawn *withdrawn)
+fetch_withdrawn(const KgwWithdrawn *withdrawn)
 {
+	Relation	rel = table_open(withdrawn->relid, RowExclusiveLock);
 	HeapTupleData row = {.t_self = withdrawn->place};
 	HeapTuple	copy = NULL;
 	Buffer		buffer;
 
-	if (!heap_fetch(queue, SnapshotAny, &row, &buffer, false))
-		return NULL;
-	if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row.t_data)) &&
-		(row.t_data->t_infomask & HEAP_XMAX_INVALID) == 0 &&
-		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(row.t_data)))
-		copy = heap_copytuple(&row);
-	ReleaseBuffer(buffer);
+	if (heap_fetch(rel, SnapshotAny, &row, &buffer, false))
+	{
+		if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(row.t_data)) &&
+			(row.t_data->t_infomask & HEAP_XMAX_INVALID) == 0 &&
+			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(row.t_data)))
+			copy = heap_copytuple(&row);
+		ReleaseBuffer(buffer);
+	}
+	table_close(rel, NoLock);
 	return copy;
 }
 
@@ -301,14 +307,15 @@ kgw_event_withdraw_undo(const KgwNewDelivery *object)
 	deliveries = kgw_event_order_deliveries(queue, object, 0);
 	for (; i != NONE; i = noted.withdrawn[i].previous)
 	{
-		HeapTuple	row = fetch_withdrawn(queue, &noted.withdrawn[i]);
+		HeapTuple	row = fetch_withdrawn(&noted.withdrawn[i]);
 
 		if (row == NULL || !is_of(row, queue, object) ||
 			is_there(deliveries, queue,
 					 kgw_event_order_text(row, queue, KGW_QUEUE_WEBHOOK_ID)))
 			continue;
-		kgw_event_order_write(queue, NULL, row);
-		kgw_commit_callback_wake(1);
+		kgw_event_order_write(NULL, row);
+		if (row->t_tableOid == RelationGetRelid(queue))
+			kgw_commit_callback_wake(1);
 	}
 	table_close(queue, NoLock);
 }

@@ -43,6 +43,7 @@
 
 #include "follow/source_connection.h"
 #include "follow/source_error.h"
+#include "follow/source_open.h"
 #include "follow/source_query.h"
 
 /* So long we wait for the source at the end of a transaction, milliseconds. */
@@ -64,6 +65,7 @@ typedef struct KgwSourceConnection
 	PGconn	   *conn;
 	List	   *deeds;
 	bool		used;			/* in this transaction */
+	bool		stuck;			/* a query of ours could not be cancelled */
 	MemoryContext memory;		/* holds all of it */
 } KgwSourceConnection;
 
@@ -74,6 +76,34 @@ static bool registered;
 static bool keeps;
 static int	patience;			/* milliseconds */
 
+static bool
+finish(PGconn *conn)
+{
+	return kgw_source_query_finish(conn, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), END_PATIENCE));
+}
+
+/*
+ * Have the source give up what it is doing for us.  That is asked over a connection of its own,
+ * which has an end of its patience; PQcancel() has none, and waits for as long as a server
+ * that is stopped, or a network that is cut, says nothing.  So it is not tried twice.
+ */
+static void
+cancel_query(KgwSourceConnection *c)
+{
+	char		query[64];
+	PGconn	   *conn;
+
+	if (c->stuck || !AcquireExternalFD())
+		return;
+	snprintf(query, sizeof(query), "SELECT pg_catalog.pg_cancel_backend(%d)", PQbackendPID(c->conn));
+	conn = kgw_source_open(c->source, c->conninfo, c->conn);
+	c->stuck = PQstatus(conn) != CONNECTION_OK || !PQsendQuery(conn, query) || !finish(conn);
+	PQfinish(conn);
+	ReleaseExternalFD();
+	if (!c->stuck)
+		(void) finish(c->conn);
+}
+
 /*
  * Carry out a command when nothing may fail any more; false if it could not be.  It may
  * have to wait there, as for a slot that is in use; our locks are held all the while, and
@@ -82,14 +112,9 @@ static int	patience;			/* milliseconds */
 static bool
 carry_out(KgwSourceConnection *c, const char *command)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), END_PATIENCE);
-
 	if (PQtransactionStatus(c->conn) == PQTRANS_ACTIVE)
-	{
-		kgw_source_query_cancel(c->conn);
-		(void) kgw_source_query_finish(c->conn, until);
-	}
-	return PQsendQuery(c->conn, command) && kgw_source_query_finish(c->conn, until);
+		cancel_query(c);
+	return PQsendQuery(c->conn, command) && finish(c->conn);
 }
 
 static void
@@ -213,49 +238,6 @@ find(const char *source)
 	return NULL;
 }
 
-/*
- * The string as libpq's arrays, with what is ours: a source that can't be reached must
- * not keep us waiting, and what it says is to be in UTF-8 and in plain settings.
- */
-static PGconn *
-connect_by(const char *source, const char *conninfo)
-{
-	static const char *const ours[][2] = {
-		{"replication", "database"}, {"client_encoding", "UTF8"},
-		{"options", "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c timezone=UTC -c bytea_output=hex -c search_path="},
-		{"fallback_application_name", "kgwebhook"}
-	};
-	static const char *const defaults[][2] = {
-		{"connect_timeout", "5"}, {"tcp_user_timeout", "10000"}
-	};
-	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-	const char *names[64];
-	const char *values[64];
-	int			n = 0;
-	PGconn	   *conn;
-
-	if (options == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("the connection string of source \"%s\" cannot be parsed", source),
-				 errhint("Use keywords and values, as in host=... dbname=... user=..., or a URI postgresql://...")));
-	for (size_t i = 0; i < lengthof(defaults); i++, n++)
-		names[n] = defaults[i][0], values[n] = defaults[i][1];
-	for (PQconninfoOption *option = options; option->keyword != NULL && n < 56; option++)
-	{
-		if (option->val == NULL)
-			continue;
-		names[n] = option->keyword;
-		values[n++] = option->val;
-	}
-	for (size_t i = 0; i < lengthof(ours); i++, n++)
-		names[n] = ours[i][0], values[n] = ours[i][1];
-	names[n] = values[n] = NULL;
-	conn = PQconnectdbParams(names, values, false);
-	PQconninfoFree(options);
-	return conn;
-}
-
 /* Open a connection for this transaction, under the source's name. */
 void
 kgw_source_connection_open(const char *source, const char *conninfo)
@@ -275,7 +257,7 @@ kgw_source_connection_open(const char *source, const char *conninfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("there is no file descriptor left for a connection to source \"%s\"", source)));
-	conn = connect_by(source, conninfo);
+	conn = kgw_source_open(source, conninfo, NULL);
 	if (PQstatus(conn) != CONNECTION_OK)
 	{
 		char	   *why = kgw_source_error_text(conn, NULL);
@@ -413,9 +395,7 @@ kgw_source_connection_query(const char *source, const char *query)
 	}
 	PG_CATCH();
 	{
-		kgw_source_query_cancel(c->conn);
-		while ((next = PQgetResult(c->conn)) != NULL)
-			PQclear(next);
+		cancel_query(c);
 		PQclear(result);
 		PG_RE_THROW();
 	}

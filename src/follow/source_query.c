@@ -70,18 +70,6 @@ answers_by(PGconn *conn, TimestampTz until)
 	return true;
 }
 
-/* Have the source give up what it is doing for us; its answer is still to be read. */
-void
-kgw_source_query_cancel(PGconn *conn)
-{
-	PGcancel   *cancel = PQgetCancel(conn);
-	char		unused[256];
-
-	if (cancel != NULL)
-		(void) PQcancel(cancel, unused, sizeof(unused));
-	PQfreeCancel(cancel);
-}
-
 /* Read what is left of a query's results; false if one is an error, or does not come. */
 bool
 kgw_source_query_finish(PGconn *conn, TimestampTz until)

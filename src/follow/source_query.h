@@ -14,7 +14,6 @@
 #include "utils/timestamp.h"
 
 extern PGresult *kgw_source_query_next(PGconn *conn, TimestampTz until, bool *late);
-extern void kgw_source_query_cancel(PGconn *conn);
 extern bool kgw_source_query_finish(PGconn *conn, TimestampTz until);
 
 #endif							/* KGW_FOLLOW_SOURCE_QUERY_H */

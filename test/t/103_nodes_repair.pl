@@ -173,6 +173,27 @@ like($out, qr/1 row/, 'and goes on then') or diag($err);
 wait_for_state($node, 'streaming');
 
 #
+# Who gives up waiting is not kept by a source that is stopped
+#
+$locker = $source->background_psql('postgres');
+$locker->query_safe('BEGIN; LOCK TABLE orders');
+($out, $err) = ('', '');
+$resync = IPC::Run::start([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', 'SELECT * FROM kg_resync()' ], '>', \$out, '2>', \$err);
+wait_for_row($source, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walsender' AND wait_event_type = 'Lock')}, 'kg_resync() to wait');
+my $postmaster = $source->data_dir . '/postmaster.pid';
+my ($pid) = split /\n/, slurp_file($postmaster);
+kill 'STOP', $pid;
+$node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT * FROM kg_resync()' AND state = 'active'});
+my $ended = $node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE query = 'SELECT * FROM kg_resync()' AND state = 'active')});
+kill 'CONT', $pid;
+ok($ended, 'its session ends');
+$resync->finish;
+like($err, qr/canceling statement due to user request/, 'as it was told to');
+like($err, qr/could not clean up at source "src".*Run this at the source: SELECT pg_catalog\.pg_drop_replication_slot/s, 'and says what is left there');
+$locker->query_safe('COMMIT');
+$locker->quit;
+
+#
 # What a control node has changed is noticed: secrets that arrive by replication
 #
 my $control = new_node('control', 'wal_level' => 'logical', 'max_wal_senders' => 5, 'kgwebhook.enabled' => 'off');
@@ -192,6 +213,19 @@ committed(q{UPDATE orders SET status = 'second' WHERE id = 'signed'});
 is("$got[13]{json}{status} $got[13]{valid}", 'second 1', 'and so does one that has changed, at once');
 $node->safe_psql('postgres', 'DROP SUBSCRIPTION config');
 $control->stop;
+
+#
+# A row that is copied and then deleted is no event, of an organization that is held either
+#
+committed(q{INSERT INTO orders (id, org_id, status) VALUES ('copied', 'o5', 'new')});
+wait_for_row($node, q{SELECT EXISTS (SELECT FROM orders WHERE id = 'copied')});
+$node->safe_psql('postgres', q{INSERT INTO kgwebhook.route (source, org_id, node, previous, released, seq) VALUES ('src', 'o5', 'n1', 'n9', false, 1000000)});
+committed(qq{BEGIN; INSERT INTO orders (id, org_id, status, callback_url, day) VALUES ('copied', 'o5', 'new', '$url', 2); DELETE FROM orders WHERE id = 'copied' AND day = 1;
+	INSERT INTO orders (id, org_id, status, callback_url) VALUES ('held', 'o5', 'new', '$url'); COMMIT});
+wait_for_row($node, q{SELECT EXISTS (SELECT FROM kgwebhook.held WHERE object_id = 'held')}, 'what is held');
+is($node->safe_psql('postgres', q{SELECT string_agg(object_id, ' ') FROM kgwebhook.held}), 'held', 'the copy is withdrawn from what is held');
+$node->safe_psql('postgres', q{SELECT kgwebhook.release_held('src', true)});
+is(arrived(15), 'held new', 'and the rest is sent');
 
 #
 # A slot that another has taken does not keep kg_unfollow()'s transaction, and its locks
