@@ -68,18 +68,21 @@ kgw_loop_read_is_mine(const KgwLoop *loop, const char *destination)
 
 /*
  * When the clock has been set back, times in the table may be far too late, by as
- * much.  Nothing waits longer for that than its schedule has it wait.
+ * much.  Nothing waits longer for that than its schedule has it wait; or than a receiver may
+ * ask by Retry-After where this one has asked: it is called too late rather than too early.
  */
 static TimestampTz
 latest_attempt_at(const KgwLoop *loop, const KgwDelivery *row)
 {
 	int64		pause;
+	TimestampTz wish;
 
 	if (!loop->set_back && row->enqueued_at <= loop->wall)
 		return row->next_attempt_at;
 	pause = kgw_retry_schedule_delay(kgw_settings.schedule, Max(row->attempts, 1),
 							   kgw_settings.retry_jitter, 1);
-	return Min(row->next_attempt_at, loop->wall + Max(pause, 0));
+	wish = Min(row->not_before, loop->wall + KGW_RETRY_AFTER_CAP * USECS_PER_SEC);
+	return Min(row->next_attempt_at, Max(wish, loop->wall + Max(pause, 0)));
 }
 
 /* How the subscription stands that a row is for; NULL when it is for none. */

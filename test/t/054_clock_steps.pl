@@ -94,6 +94,16 @@ foreach my $step ([ 'forth', $day ], [ 'back', 0 ], [ 'back', -$day ], [ 'forth'
 }
 is(scalar($receiver->requests_of('hour', 1)), 1, 'what has an hour to wait still waits');
 
+# the clock has been set back, and its row is read from the table again
+my $elsewhere = start_receiver();
+$node->safe_psql('postgres', "SELECT kg_pause('@{[ $receiver->destination ]}')");
+insert_intent($node, 'elsewhere', $elsewhere->url);
+$elsewhere->wait_for_requests(1);
+$node->safe_psql('postgres', "SELECT kg_resume('@{[ $receiver->destination ]}')");
+insert_intent($node, 'after reading', $receiver->url('/fail/2/ok'));
+$receiver->requests_of('after reading', 3);
+is(scalar($receiver->requests_of('hour', 1)), 1, 'also after it is read again: longer than the schedule, as the receiver has asked');
+
 #
 # A destination that is backing off: its rows are let go, and read from the table again,
 # where they are due a day too late
