@@ -5,8 +5,8 @@
 
 /*
  * What was sent stays provable by its hash.  A delivery that still waits becomes a dead
- * letter, and none can be sent again.  One that is on the network at that moment is logged afterwards
- * with what was sent: hence the second call that the documentation asks for.
+ * letter, and none can be sent again.  One that is on the network at that moment is logged afterwards,
+ * when its worker finds it gone from the queue, and blanked as well (src/settle/forgotten.c).
  */
 CREATE FUNCTION @extschema@.kg_forget(
     org_id pg_catalog.text,

@@ -33,6 +33,7 @@
 #include "pg/saved_plan.h"
 #include "queue/queue_delete.h"
 #include "settle/delivery_log.h"
+#include "settle/forgotten.h"
 #include "settle/settle.h"
 #include "settle/subscription_state.h"
 #include "shmem/point.h"
@@ -82,11 +83,13 @@ array_datum(const KgwArray *array)
 										   length, by_value, align));
 }
 
-static void
-execute(SPIPlanPtr which, Datum *args, int expected)
+/* Run a plan for so many deliveries; how many of them were not in the queue any more. */
+static int
+execute(SPIPlanPtr which, Datum *args, int expected, int count)
 {
 	if (SPI_execute_plan(which, args, NULL, false, 0) != expected)
 		elog(ERROR, "could not settle: %s", SPI_result_code_string(SPI_result));
+	return count - (int) SPI_processed;
 }
 
 static int
@@ -196,9 +199,10 @@ has_fate(const KgwSettlement *settlement, KgwFate fate)
 }
 
 /*
- * Take what is done out of the queue: where it was read, or else by number.
+ * Take what is done out of the queue: where it was read, or else by number.  How many were
+ * not there any more.
  */
-static void
+static int
 settle_done(KgwSettlement *settlements, int count)
 {
 	static SPIPlanPtr kept;
@@ -216,16 +220,16 @@ settle_done(KgwSettlement *settlements, int count)
 	}
 	kgw_queue_delete_end(dequeuer);
 	if (ids.count == 0)
-		return;
+		return 0;
 	kgw_saved_plan(&kept,
 			 "DELETE FROM kgwebhook.queue"
 			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
 	args[0] = array_datum(&ids);
-	execute(kept, args, SPI_OK_DELETE);
+	return execute(kept, args, SPI_OK_DELETE, ids.count);
 }
 
-/* Note when the deliveries that stay are tried again. */
-static void
+/* Note when the deliveries that stay are tried again.  How many were not there any more. */
+static int
 settle_retries(KgwSettlement *settlements, int count)
 {
 	static SPIPlanPtr kept;
@@ -262,7 +266,7 @@ settle_retries(KgwSettlement *settlements, int count)
 											   settlements[i].not_before : DT_NOBEGIN));
 	}
 	if (ids.count == 0)
-		return;
+		return 0;
 	kgw_saved_plan(&kept,
 			 "UPDATE kgwebhook.queue q"
 			 "   SET attempts = v.attempts, next_attempt_at = v.next_attempt_at,"
@@ -282,7 +286,7 @@ settle_retries(KgwSettlement *settlements, int count)
 	args[4] = array_datum(&refusals);
 	args[5] = array_datum(&held);
 	args[6] = array_datum(&wishes);
-	execute(kept, args, SPI_OK_UPDATE);
+	return execute(kept, args, SPI_OK_UPDATE, ids.count);
 }
 
 /* A text of a delivery in memory. */
@@ -294,9 +298,9 @@ text_from_wire(const char *wire, Size len)
 
 /*
  * Move to the dead letters what can't be read from the queue: as it is in memory.
- * Its row says no more than times and numbers.
+ * Its row says no more than times and numbers.  1 when it was not there any more.
  */
-static void
+static int
 settle_damaged(const KgwSettlement *settlement)
 {
 	static SPIPlanPtr kept;
@@ -324,14 +328,15 @@ settle_damaged(const KgwSettlement *settlement)
 			 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
 			 " reason = excluded.reason, died_at = excluded.died_at",
 			 12, types);
-	execute(kept, args, SPI_OK_INSERT);
+	return execute(kept, args, SPI_OK_INSERT, 1);
 }
 
 /*
  * Move what is given up from the queue to the dead letters.  One that was put
- * back by hand may still be among them, and must not be stuck for that.
+ * back by hand may still be among them, and must not be stuck for that.  How many were not
+ * there any more.
  */
-static void
+static int
 settle_dead(KgwSettlement *settlements, int count)
 {
 	static SPIPlanPtr kept;
@@ -340,6 +345,7 @@ settle_dead(KgwSettlement *settlements, int count)
 				attempts,
 				reasons;
 	Datum		args[3];
+	int			missing = 0;
 
 	array_init(&ids, INT8OID, count);
 	array_init(&attempts, INT4OID, count);
@@ -350,7 +356,7 @@ settle_dead(KgwSettlement *settlements, int count)
 			continue;
 		if (settlements[i].row->damaged)
 		{
-			settle_damaged(&settlements[i]);
+			missing += settle_damaged(&settlements[i]);
 			continue;
 		}
 		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
@@ -360,7 +366,7 @@ settle_dead(KgwSettlement *settlements, int count)
 														   strlen(settlements[i].reason))));
 	}
 	if (ids.count == 0)
-		return;
+		return missing;
 	kgw_saved_plan(&kept,
 			 "WITH gone AS ("
 			 " DELETE FROM kgwebhook.queue q"
@@ -381,7 +387,7 @@ settle_dead(KgwSettlement *settlements, int count)
 	args[0] = array_datum(&ids);
 	args[1] = array_datum(&attempts);
 	args[2] = array_datum(&reasons);
-	execute(kept, args, SPI_OK_INSERT);
+	return missing + execute(kept, args, SPI_OK_INSERT, ids.count);
 }
 
 #ifdef USE_ASSERT_CHECKING
@@ -444,6 +450,8 @@ all_are_logged(const KgwSettlement *settlements, int count)
 void
 kgw_settle(KgwSettlement *settlements, int count)
 {
+	int			missing;
+
 #ifdef USE_ASSERT_CHECKING
 	deliveries_are_distinct(settlements, count);
 	fates_are_complete(settlements, count);
@@ -453,9 +461,11 @@ kgw_settle(KgwSettlement *settlements, int count)
 #ifdef USE_ASSERT_CHECKING
 	all_are_logged(settlements, count);
 #endif
-	settle_done(settlements, count);
-	settle_dead(settlements, count);
-	settle_retries(settlements, count);
+	missing = settle_done(settlements, count);
+	missing += settle_dead(settlements, count);
+	missing += settle_retries(settlements, count);
+	if (missing > 0)
+		kgw_forgotten_blank(settlements, count);
 	KGW_POINT("dequeued");
 	kgw_subscription_state_settle(settlements, count);
 }

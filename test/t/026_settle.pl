@@ -8,7 +8,9 @@
 use strict;
 use warnings;
 
+use Digest::SHA qw(sha256_hex);
 use Kgwebhook;
+use MIME::Base64;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -126,6 +128,24 @@ $receiver->release('deleted');
 wait_for_log_rows($node, 5, q{object_id LIKE 'deleted%' AND outcome = 'acknowledged'});
 is(scalar(() = $receiver->requests(path => '/while/deleted/ok')), $opened + 5,
 	'what is deleted on its way is logged anyway, and not sent again');
+
+#
+# Deliveries whose payload is to be forgotten while they are on their way, however they end
+#
+my %ends = (acknowledged => 'ok', retried => 'status/500', dead => 'status/410');
+$receiver->hold('forgotten');
+insert_intent($node, $_, $receiver->url("/while/forgotten/$ends{$_}")) foreach sort keys %ends;
+my %sent = map { $_ => decode_base64(($receiver->requests_of($_, 1))[0]{body_base64}) } keys %ends;
+is($node->safe_psql('postgres', qq{SELECT kg_forget('default', '$_')}), 1, "$_: kg_forget() finds it in the queue") foreach sort keys %ends;
+$receiver->release('forgotten');
+foreach my $id (sort keys %ends)
+{
+	my ($row) = wait_for_log_rows($node, 1, "object_id = '$id'");
+	is_deeply([ @$row{qw(request_body response_body forgotten_sha256)} ], [ undef, undef, sha256_hex($sent{$id}) ],
+		"$id: the log has no more than the hash of what was sent");
+}
+is($node->safe_psql('postgres', q{SELECT string_agg(reason, ', ') FROM kgwebhook.dead_letter WHERE payload = '{}'}),
+	'forgotten, forgotten, forgotten', 'nothing of them is left to be sent');
 
 #
 # Idle
