@@ -37,6 +37,7 @@
 #include "utils/timestamp.h"
 
 #include "pg/clock.h"
+#include "pg/encoding.h"
 #include "pg/error_recovery.h"
 #include "pure/limits.h"
 #include "secrets/client_certificates.h"
@@ -191,7 +192,7 @@ kgw_secret_cache_complain(const ErrorData *error)
 
 typedef struct KgwRead
 {
-	const char *org_id;
+	const char *org_id;			/* in UTF-8, as deliveries have it */
 	int64		subscription_id;
 	KgwKeyring *keyring;
 	bool		found;
@@ -202,7 +203,8 @@ read_keyring(void *arg)
 {
 	KgwRead    *r = arg;
 
-	r->found = query_keyring(r->org_id, r->subscription_id, true, r->keyring);
+	r->found = query_keyring(kgw_encoding_to_server(r->org_id, strlen(r->org_id)), r->subscription_id, true,
+							 r->keyring);
 }
 
 /*
@@ -323,7 +325,11 @@ organizations_with_secrets(const List *holders)
 	ListCell   *lc;
 
 	foreach(lc, holders)
-		elements[foreach_current_index(lc)] = CStringGetTextDatum(((KgwSecretHolder *) lfirst(lc))->org_id);
+	{
+		const char *org_id = ((KgwSecretHolder *) lfirst(lc))->org_id;
+
+		elements[foreach_current_index(lc)] = CStringGetTextDatum(kgw_encoding_to_server(org_id, strlen(org_id)));
+	}
 	args[0] = PointerGetDatum(construct_array(elements, list_length(holders), TEXTOID, -1, false,
 											  TYPALIGN_INT));
 	if (SPI_execute_with_args("SELECT DISTINCT org_id FROM kgwebhook.secret"
@@ -331,7 +337,12 @@ organizations_with_secrets(const List *holders)
 							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.secret");
 	for (uint64 i = 0; i < SPI_processed; i++)
-		(void) hash_search(found, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), HASH_ENTER, NULL);
+	{
+		const char *org_id = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		size_t		len = strlen(org_id);
+
+		(void) hash_search(found, kgw_encoding_to_wire(org_id, &len), HASH_ENTER, NULL);
+	}
 	SPI_freetuptable(SPI_tuptable);
 	return found;
 }

@@ -162,7 +162,6 @@ new_exam(const char *org_id, const char *url, const char *destination)
 {
 	KgwExam    *exam = palloc0(sizeof(KgwExam));
 	KgwSigner  *signers[KGW_KEYRING_MAX];
-	size_t		len = strlen(org_id);
 
 	exam->end.func = free_signers;
 	exam->end.arg = exam;
@@ -171,7 +170,7 @@ new_exam(const char *org_id, const char *url, const char *destination)
 	kgw_test_delivery_keyring(org_id, exam->row.subscription_id, &exam->keyring);
 	exam->foreign = new_foreign();
 	exam->rotation = kgw_keyring_signers(&exam->keyring, kgw_clock_unix(), signers) > 1;
-	exam->row.org_id = kgw_encoding_to_wire(org_id, &len);
+	exam->row.org_id = kgw_test_delivery_wire(org_id);
 	exam->row.url = url;
 	exam->row.destination = destination;
 	return exam;

@@ -29,7 +29,6 @@
 #include "api/arguments.h"
 #include "api/caller.h"
 #include "capture/enqueue.h"
-#include "pg/encoding.h"
 #include "pg/extension.h"
 #include "shmem/counters.h"
 #include "trial/test_delivery.h"
@@ -113,17 +112,17 @@ url_test(FunctionCallInfo fcinfo, const char *org_id, char ***shapes)
 
 /* What the event is of which a status is a test, in one shape (install/send_test.sql). */
 static void
-read_event(KgwDelivery *row, const char *status, const char *url, const char *shape)
+read_event(KgwDelivery *row, const char *org_id, const char *status, const char *url, const char *shape)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		args[5];
 	char		nulls[] = "     ";
 	HeapTuple	tuple;
-	char	   *payload;
+	TupleDesc	desc;
 
 	args[0] = CStringGetTextDatum(status);
 	args[1] = CStringGetTextDatum(row->webhook_id);
-	args[2] = CStringGetTextDatum(row->org_id);
+	args[2] = CStringGetTextDatum(org_id);
 	args[3] = url == NULL ? (Datum) 0 : CStringGetTextDatum(url);
 	if (url == NULL)
 		nulls[3] = 'n';
@@ -136,12 +135,12 @@ read_event(KgwDelivery *row, const char *status, const char *url, const char *sh
 		SPI_processed != 1)
 		elog(ERROR, "could not make an event to test with");
 	tuple = SPI_tuptable->vals[0];
-	row->kind = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1);
-	row->event = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 2);
-	row->object_id = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3);
-	payload = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 4);
-	row->payload_len = strlen(payload);
-	row->payload = kgw_encoding_to_wire(payload, &row->payload_len);
+	desc = SPI_tuptable->tupdesc;
+	row->kind = kgw_test_delivery_wire(SPI_getvalue(tuple, desc, 1));
+	row->event = kgw_test_delivery_wire(SPI_getvalue(tuple, desc, 2));
+	row->object_id = kgw_test_delivery_wire(SPI_getvalue(tuple, desc, 3));
+	row->payload = kgw_test_delivery_wire(SPI_getvalue(tuple, desc, 4));
+	row->payload_len = strlen(row->payload);
 }
 
 /* Make one event of them: all receivers get the same, each in its shape. */
@@ -149,14 +148,14 @@ static void
 make_rows(KgwTests *tests, char *const *shapes, const char *url, const char *org_id, const char *status)
 {
 	char	   *webhook_id = palloc(KGW_WEBHOOK_ID_SIZE);
-	KgwDelivery event = {.webhook_id = webhook_id, .org_id = org_id};
+	KgwDelivery event = {.webhook_id = webhook_id, .org_id = kgw_test_delivery_wire(org_id)};
 
 	kgw_enqueue_webhook_id(webhook_id);
 	for (int i = 0; i < tests->count; i++)
 	{
 		KgwDelivery	   *row = &tests->test[i].row;
 
-		read_event(&event, status, url, shapes[i]);
+		read_event(&event, org_id, status, url, shapes[i]);
 		event.delivery_id = nextval_internal(kgw_extension_relation("delivery_id_seq"), false);
 		event.subscription_id = row->subscription_id;
 		event.url = row->url;

@@ -16,10 +16,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 
+#include "pg/encoding.h"
 #include "secrets/secret_cache.h"
 #include "send/ca_file.h"
 #include "send/egress.h"
@@ -62,6 +64,24 @@ kgw_test_delivery_keyring(const char *org_id, int64 subscription_id, KgwKeyring 
 				 errmsg("organization \"%s\" has no signing secret", org_id),
 				 errdetail("Its deliveries wait until it has one."),
 				 errhint("SELECT kg_create_secret('%s').", org_id)));
+}
+
+/* A text of the caller's as a delivery has it, in UTF-8; an error where there is no such form. */
+const char *
+kgw_test_delivery_wire(const char *text)
+{
+	size_t		len = strlen(text);
+	const char *wire = kgw_encoding_to_wire(text, &len);
+
+	if (wire == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				 errmsg("the test has no UTF-8 form"),
+				 errdetail("The encoding of the database is %s, and an identifier, a status or the payload cannot be converted.",
+						   GetDatabaseEncodingName()),
+				 errhint("Try with an organization and a status that can be converted; an event that cannot be"
+						 " becomes a dead letter.")));
+	return wire;
 }
 
 /* Wait for the network, or for the caller to lose patience. */

@@ -28,6 +28,7 @@ typedef struct KgwTests
 
 extern KgwTests *kgw_test_delivery_new(int count);
 extern void kgw_test_delivery_keyring(const char *org_id, int64 subscription_id, KgwKeyring *keyring);
+extern const char *kgw_test_delivery_wire(const char *text);
 extern void kgw_test_delivery_send(KgwTests *tests);
 extern int64 kgw_test_delivery_log(const KgwTest *test);
 extern void kgw_test_delivery_warn(void);

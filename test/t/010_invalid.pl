@@ -131,6 +131,21 @@ foreach my $database ('latin', 'bytes')
 		my ($accent) = $other->wait_for_requests(1, if => sub { $_[0]{json}{id} eq 'accent' });
 		is($accent->{valid}, 1, 'latin: an accent is valid UTF-8 on the wire');
 		is($accent->{json}{order_data}, "x\x{e9}", 'latin: and the same character');
+
+		# an organization that has an accent itself: one that waits for its secret, then has it
+		$node->safe_psql($database, "INSERT INTO t (id, status, callback_url, org_id)"
+			  . " VALUES ('cafe', 'ok', '@{[ $other->url('/binary') ]}', 'caf' || chr(233))");
+		$node->poll_query_until($database, q{SELECT NOT isfinite(next_attempt_at) FROM kgwebhook.queue WHERE object_id = 'cafe'})
+		  or die 'waited for a delivery to wait for a secret';
+		my $own = 'the secret of an organization that has an accent';
+		$other->set_secret($own);
+		$node->safe_psql($database, "SET client_min_messages = error; SELECT kg_set_secret('caf' || chr(233), '$own')");
+		is(($other->wait_for_requests(1, if => sub { $_[0]{json}{id} eq 'cafe' }))[0]{valid}, 1, "latin: signed with the secret of an organization that has an accent");
+		is($node->safe_psql($database, "SELECT outcome, org_id = 'caf' || chr(233)"
+				  . " FROM kg_send_test('@{[ $other->url('/ok?test') ]}', 'caf' || chr(233))"), 'acknowledged|t', 'latin: a test for it');
+		is(($other->requests(path => '/ok?test'))[0]{valid}, 1, 'latin: signed, too');
+		is($node->safe_psql($database, "SELECT seen FROM kg_examine('@{[ $other->url('/ok?exam') ]}', 'caf' || chr(233)) WHERE probe = 'good request'"),
+			'accepted with status 200', 'latin: and an exam');
 	}
 	else
 	{
@@ -141,6 +156,9 @@ foreach my $database ('latin', 'bytes')
 			   WHERE object_id = 'raw' AND reason LIKE '%UTF-8%'})
 		  or die 'no dead letter';
 		pass('bytes: what has no UTF-8 form is invalid');
+		like(sql_error($node, "SELECT kg_send_test('@{[ $other->url ]}', status => E't.\\xff')", $database),
+			qr/22021: the test has no UTF-8 form\n.*DETAIL:  The encoding of the database is SQL_ASCII,/s,
+			'bytes: nor is it a test');
 	}
 	$node->poll_query_until($database,
 		q{SELECT count(*) > 0 FROM kgwebhook.delivery_log WHERE object_id = 'plain'})
