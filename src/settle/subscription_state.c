@@ -159,9 +159,22 @@ is_same(const KgwSubscriptionState *a, const KgwSubscriptionState *b)
 	return a->paused == b->paused && (a->refusal == NULL) == (b->refusal == NULL);
 }
 
+/* Remember how one stands now. */
+static void
+replace_state(KgwSubscriptionState *state, const KgwSubscriptionState *now)
+{
+	char	   *refusal = now->refusal == NULL ? NULL : MemoryContextStrdup(TopMemoryContext, now->refusal);
+
+	if (state->refusal != NULL)
+		pfree(state->refusal);
+	*state = *now;
+	state->refusal = refusal;
+}
+
 /*
  * Someone has written the table: read again what is remembered.  True when rows
- * that were judged by it may have to be judged again.  Needs SPI to be connected.
+ * that were judged by it may have to be judged again; it is then forgotten.  Else it stays
+ * remembered, for the next change is compared with it.  Needs SPI to be connected.
  */
 bool
 kgw_subscription_state_reread(void)
@@ -170,21 +183,22 @@ kgw_subscription_state_reread(void)
 	KgwSubscriptionState *state;
 	bool		changed = unsure;
 
-	unsure = false;
 	if (states == NULL)
 		return changed;
 	hash_seq_init(&scan, states);
-	while ((state = hash_seq_search(&scan)) != NULL)
+	while (!changed && (state = hash_seq_search(&scan)) != NULL)
 	{
 		KgwSubscriptionState now = {.subscription_id = state->subscription_id};
 
-		if (!changed)
-		{
-			read_state(&now);
-			changed = !is_same(state, &now);
-		}
-		forget_one(state);
+		read_state(&now);
+		changed = !is_same(state, &now);
+		if (changed)
+			hash_seq_term(&scan);
+		else
+			replace_state(state, &now);
 	}
+	if (changed)
+		kgw_subscription_state_forget();
 	return changed;
 }
 
@@ -208,12 +222,10 @@ kgw_subscription_state_load(int64 subscription_id)
 		unsure = true;
 	}
 	read_state(&now);
-	if (now.refusal != NULL)
-		now.refusal = MemoryContextStrdup(TopMemoryContext, now.refusal);
 	state = hash_search(states, &subscription_id, HASH_ENTER, &found);
-	if (found && state->refusal != NULL)
-		pfree(state->refusal);
-	*state = now;
+	if (!found)
+		state->refusal = NULL;
+	replace_state(state, &now);
 	return state;
 }
 
