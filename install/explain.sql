@@ -146,6 +146,14 @@ $$;
 COMMENT ON FUNCTION kgwebhook.is_in_line(kgwebhook.queue, pg_catalog.int8, pg_catalog.text) IS
   'whether a delivery goes one after the other with those of its object for this subscription, or this URL';
 
+CREATE FUNCTION kgwebhook.rate_text(rate_limit pg_catalog.numeric) RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format('%s %s', trim_scale(rate_limit), CASE WHEN rate_limit = 1 THEN 'request' ELSE 'requests' END)
+$$;
+COMMENT ON FUNCTION kgwebhook.rate_text(pg_catalog.numeric) IS
+  'a number of requests a second, in words';
+
 /* What one delivery of the queue waits for, of what is its own or its receiver's. */
 CREATE FUNCTION kgwebhook.explain_wait(it kgwebhook.deliveries) RETURNS pg_catalog.text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -201,6 +209,13 @@ BEGIN
        AND coalesce(pace.acknowledged_at < it.last_attempt_at, true) THEN
         RETURN format('Its URL is failing, while others at its destination %s are not: it is sent once a probe of that URL succeeds, and there is one each minute at least.',
                       it.destination);
+    ELSIF kgwebhook.is_pacing(subscription.rate_limit, notice.seen_at) AND (pace.before > 0 OR NOT moves) THEN
+        RETURN format('It waits for its turn: subscription %s gets %s a second at most (rate_limit), and %s%s before it.  Its turn comes %s %s.',
+                      it.subscription_id, kgwebhook.rate_text(subscription.rate_limit),
+                      CASE WHEN pace.looked_at = 10000 THEN 'at least ' ELSE '' END,
+                      kgwebhook.count_text(pace.before, 'delivery goes', 'deliveries go'),
+                      CASE WHEN pace.looked_at = 10000 THEN 'after' ELSE 'at about' END,
+                      date_trunc('second', now() + make_interval(secs => ((pace.before + 1) / subscription.rate_limit)::float8)));
     ELSIF moves THEN
         IF pace.before = 0 THEN
             RETURN format('Attempt %s is under way, or about to be: %s in flight to %s.', it.attempts + 1,
@@ -317,6 +332,9 @@ BEGIN
          AND EXISTS (SELECT FROM kgwebhook.destination_notices() n WHERE n.destination = it.destination AND n.backing_off) THEN
             'Its receiver keeps failing, so that it is only probed: this is sent once a probe succeeds.'
         WHEN it.next_attempt_at > now() THEN format('Next is attempt %s, at %s.', it.attempts + 1, date_trunc('second', it.next_attempt_at))
+        WHEN subscription.rate_limit IS NOT NULL THEN
+            format('It is sent when its turn comes: subscription %s gets %s a second at most (rate_limit).',
+                   it.subscription_id, kgwebhook.rate_text(subscription.rate_limit))
         ELSE 'It is sent when its turn comes.' END;
 END
 $$;

@@ -339,7 +339,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                   FROM waiting w) q
          GROUP BY 1, 2, 3, 4),
     going AS (
-        SELECT e.*, n.backing_off, n.next_try AS probe_at, n.failures_in_a_row, n.last_success, n.in_flight, n.seen_at
+        SELECT e.*, n.backing_off, n.next_try AS probe_at, n.failures_in_a_row, n.last_success, n.in_flight, n.seen_at, s.rate_limit
           FROM endpoint e
           LEFT JOIN notice n ON n.destination = e.destination
           LEFT JOIN kgwebhook.subscription s ON s.subscription_id = e.subscription_id
@@ -386,7 +386,8 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
         SELECT sum(g.late)::int8 AS deliveries, max(g.about) AS about, min(g.late_since) AS since, min(g.destination) AS destination,
                count(DISTINCT g.destination) AS destinations, min(g.late_first) AS first
           FROM going g
-         WHERE g.late > 0 AND g.backing_off IS NOT TRUE AND NOT kgwebhook.is_sending(g.in_flight, g.seen_at, g.last_success))
+         WHERE g.late > 0 AND g.backing_off IS NOT TRUE AND NOT kgwebhook.is_sending(g.in_flight, g.seen_at, g.last_success)
+           AND NOT kgwebhook.is_pacing(g.rate_limit, g.seen_at))
     SELECT CASE WHEN r.backing_off THEN 220
                 WHEN r.attempts < 3 AND r.since > now() - '1 minute'::interval AND r.outcome <> 'blocked' THEN 110
                 ELSE 215 END,

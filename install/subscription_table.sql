@@ -31,8 +31,10 @@ CREATE TABLE kgwebhook.subscription (
     own_secret       pg_catalog.bool NOT NULL DEFAULT false,
     filter           pg_catalog.jsonb,
     header_names     pg_catalog.text[],
+    rate_limit       pg_catalog.numeric,
     CONSTRAINT subscription_pkey PRIMARY KEY (subscription_id),
-    CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url)
+    CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url),
+    CONSTRAINT subscription_rate_limit_check CHECK (rate_limit OPERATOR(pg_catalog.>=) 0.01 AND rate_limit OPERATOR(pg_catalog.<=) 10000)
 );
 COMMENT ON TABLE kgwebhook.subscription IS
   'URLs that get the events of an organization, besides the objects'' own URLs; readable by its owner only';
@@ -52,4 +54,5 @@ COMMENT ON COLUMN kgwebhook.subscription.told_at IS 'when it was told that the r
 COMMENT ON COLUMN kgwebhook.subscription.shape IS 'which payload it gets of the tables that have one of that name; NULL: each table''s own';
 COMMENT ON COLUMN kgwebhook.subscription.own_secret IS 'whether kgwebhook.secret has one of its own, which signs instead of the organization''s';
 COMMENT ON COLUMN kgwebhook.subscription.header_names IS 'names of the headers that its requests have besides kgwebhook''s; NULL: none';
+COMMENT ON COLUMN kgwebhook.subscription.rate_limit IS 'requests a second that it gets at most; NULL: no limit';
 COMMENT ON COLUMN kgwebhook.subscription.filter IS 'values that members of the payload must have for it to be sent: a value or a list of values each; NULL: any';

@@ -96,7 +96,8 @@ COMMENT ON FUNCTION kgwebhook.filter_notes(pg_catalog.oid, pg_catalog.text) IS
 CREATE FUNCTION kgwebhook.set_options(
     subscription_id pg_catalog.int8,
     shape pg_catalog.text,
-    filter pg_catalog.jsonb) RETURNS pg_catalog.void
+    filter pg_catalog.jsonb,
+    rate_limit pg_catalog.numeric) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
@@ -105,9 +106,16 @@ BEGIN
     IF shape <> '' THEN
         PERFORM kgwebhook.check_shape(shape);
     END IF;
+    IF rate_limit <> 0 AND NOT rate_limit BETWEEN 0.01 AND 10000 THEN
+        RAISE EXCEPTION 'rate_limit cannot be used'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is a number of requests a second, from 0.01 to 10000; 0 is no limit.',
+                  HINT = 'Give 0.5 for one request every two seconds.';
+    END IF;
     UPDATE kgwebhook.subscription s
        SET shape = CASE WHEN set_options.shape IS NULL THEN s.shape ELSE nullif(set_options.shape, '') END,
-           filter = CASE WHEN set_options.filter IS NULL THEN s.filter ELSE nullif(set_options.filter, '{}') END
+           filter = CASE WHEN set_options.filter IS NULL THEN s.filter ELSE nullif(set_options.filter, '{}') END,
+           rate_limit = CASE WHEN set_options.rate_limit IS NULL THEN s.rate_limit ELSE nullif(set_options.rate_limit, 0) END
      WHERE s.subscription_id = set_options.subscription_id
      RETURNING s.* INTO it;
     IF it.filter IS NOT NULL THEN
@@ -115,7 +123,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION kgwebhook.set_options(pg_catalog.int8, pg_catalog.text, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION kgwebhook.set_options(pg_catalog.int8, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
   'sets options of a subscription, for kg_subscribe() and kg_update_subscription()';
 
 CREATE FUNCTION kgwebhook.kg_subscribe(
@@ -124,10 +132,11 @@ CREATE FUNCTION kgwebhook.kg_subscribe(
     events pg_catalog.text[],
     description pg_catalog.text,
     shape pg_catalog.text,
-    filter pg_catalog.jsonb) RETURNS pg_catalog.int8
+    filter pg_catalog.jsonb,
+    rate_limit pg_catalog.numeric) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_subscribe';
-COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
   'does what kg_subscribe() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_subscribe(
@@ -136,10 +145,11 @@ CREATE FUNCTION @extschema@.kg_subscribe(
     events pg_catalog.text[] DEFAULT '{*}',
     description pg_catalog.text DEFAULT NULL,
     shape pg_catalog.text DEFAULT NULL,
-    filter pg_catalog.jsonb DEFAULT NULL) RETURNS pg_catalog.int8
+    filter pg_catalog.jsonb DEFAULT NULL,
+    rate_limit pg_catalog.numeric DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
   'sends an organization''s events to a URL, in addition to the objects'' own; returns the subscription''s number';
 
 CREATE FUNCTION kgwebhook.kg_update_subscription(
@@ -148,10 +158,11 @@ CREATE FUNCTION kgwebhook.kg_update_subscription(
     events pg_catalog.text[],
     description pg_catalog.text,
     shape pg_catalog.text,
-    filter pg_catalog.jsonb) RETURNS pg_catalog.void
+    filter pg_catalog.jsonb,
+    rate_limit pg_catalog.numeric) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_update_subscription';
-COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
   'does what kg_update_subscription() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_update_subscription(
@@ -160,10 +171,11 @@ CREATE FUNCTION @extschema@.kg_update_subscription(
     events pg_catalog.text[] DEFAULT NULL,
     description pg_catalog.text DEFAULT NULL,
     shape pg_catalog.text DEFAULT NULL,
-    filter pg_catalog.jsonb DEFAULT NULL) RETURNS pg_catalog.void
+    filter pg_catalog.jsonb DEFAULT NULL,
+    rate_limit pg_catalog.numeric DEFAULT NULL) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb) IS
+COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
   'changes a subscription: its URL, also of what waits for it, its events, its description, its options; NULL leaves it as it is';
 
 CREATE FUNCTION kgwebhook.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void

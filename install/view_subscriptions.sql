@@ -20,7 +20,8 @@ CREATE VIEW kgwebhook.subscriptions WITH (security_barrier) AS
            s.shape,
            s.own_secret,
            s.filter,
-           s.header_names
+           s.header_names,
+           s.rate_limit
       FROM (SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 AS restricted, pg_catalog.min(o.org_id) AS org_id
               FROM kgwebhook.my_organization o) m
       JOIN kgwebhook.subscription s ON NOT m.restricted OR s.org_id OPERATOR(pg_catalog.=) m.org_id;
@@ -41,3 +42,4 @@ COMMENT ON COLUMN kgwebhook.subscriptions.shape IS 'which payload it gets of the
 COMMENT ON COLUMN kgwebhook.subscriptions.own_secret IS 'whether it has a secret of its own, which signs instead of the organization''s';
 COMMENT ON COLUMN kgwebhook.subscriptions.filter IS 'values that members of the payload must have for it to be sent: a value or a list of values each; NULL: any';
 COMMENT ON COLUMN kgwebhook.subscriptions.header_names IS 'names of the headers that its requests have besides kgwebhook''s; NULL: none';
+COMMENT ON COLUMN kgwebhook.subscriptions.rate_limit IS 'requests a second that it gets at most; NULL: no limit';

@@ -51,3 +51,15 @@ CREATE FUNCTION kgwebhook.is_sending(in_flight pg_catalog.int4, seen_at pg_catal
 $$;
 COMMENT ON FUNCTION kgwebhook.is_sending(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz) IS
   'whether a destination is being sent to, as its worker has said lately';
+
+/*
+ * Whether what a subscription with a rate limit has to be sent waits for that: its worker says
+ * something of the destination with each request, so at that rate at least.
+ */
+CREATE FUNCTION kgwebhook.is_pacing(rate_limit pg_catalog.numeric, seen_at pg_catalog.timestamptz) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT coalesce(seen_at > now() - '30 seconds'::interval - make_interval(secs => (2 / rate_limit)::float8), false)
+$$;
+COMMENT ON FUNCTION kgwebhook.is_pacing(pg_catalog.numeric, pg_catalog.timestamptz) IS
+  'whether a subscription gets its requests at its rate limit, as the worker of its destination has said lately';

@@ -91,6 +91,23 @@ UPDATE kgwebhook.subscription SET filter = (ARRAY['[]', '"x"', 'null', '{"curren
 SELECT pg_temp.who($$INSERT INTO orders (id, status, currency, list, any_json) VALUES ('m', 'new', 'EUR', '{1}', '{"a": [[[]]]}')$$);
 -- in one transaction with events that come in another order, and savepoints
 DELETE FROM kgwebhook.subscription;
+-- a rate limit: what it may be
+SELECT r, pg_temp.refused(format('SELECT kg_subscribe(%L, %L, rate_limit => %s)', 'acme', 'https://rate.example/', r))
+  FROM unnest(ARRAY['-1', '0.009', '10001', '''NaN''', '''Infinity''']) r;
+BEGIN;
+SELECT kg_subscribe('acme', 'https://rate.example/', rate_limit => 0.5) AS limited \gset
+SELECT kg_update_subscription(:limited, 'https://rate.example/', description => 'as it was');
+SELECT rate_limit FROM kgwebhook.subscriptions WHERE subscription_id = :limited;
+SELECT kg_update_subscription(:limited, rate_limit => 10000);
+SELECT rate_limit FROM kgwebhook.subscriptions WHERE subscription_id = :limited;
+SELECT kg_update_subscription(:limited, rate_limit => 0);
+SELECT rate_limit FROM kgwebhook.subscriptions WHERE subscription_id = :limited;
+-- an object's own URL that is a limited subscription's gets the event once, as the subscription does
+SELECT kg_update_subscription(:limited, rate_limit => 1);
+DELETE FROM kgwebhook.queue;
+INSERT INTO orders (id, status, hook) VALUES ('limited', 'new', 'https://rate.example/');
+SELECT subscription_id = :limited AS the_subscription FROM kgwebhook.queue WHERE url = 'https://rate.example/';
+ROLLBACK;
 SELECT kg_subscribe('acme', 'https://only.example/', filter => '{"status": "done"}') AS only \gset
 BEGIN;
 SAVEPOINT s;

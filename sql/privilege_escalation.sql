@@ -256,7 +256,7 @@ INSERT INTO calls VALUES
 	('kg_watch_shape', $$ public.kg_watch_shape('hijack.own', 'v2', '{"id": "id"}') $$),
 	('write_shape', $$ kgwebhook.write_shape('hijack.own'::pg_catalog.regclass, 'v2', '{"id": "id"}') $$),
 	('check_shape', $$ kgwebhook.check_shape('v2') $$),
-	('set_options', $$ kgwebhook.set_options((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions), 'v2', '{"status": "x"}') $$),
+	('set_options', $$ kgwebhook.set_options((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions), 'v2', '{"status": "x"}', 5) $$),
 	('check_filter', $$ kgwebhook.check_filter('{"status": "x"}', 'v2', '{*}') $$),
 	('filter_notes', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.filter_notes('hijack.own'::pg_catalog.regclass, NULL)) $$),
 	('kg_unwatch', $$ public.kg_unwatch('hijack.own') $$),

@@ -35,7 +35,7 @@ PG_FUNCTION_INFO_V1(kg_update_subscription);
 
 /* The options of a subscription, and the argument that is the first of them. */
 #define FIRST_OPTION 4
-static const Oid option_types[] = {TEXTOID, JSONBOID};
+static const Oid option_types[] = {TEXTOID, JSONBOID, NUMERICOID};
 
 /* Bytes of a description. */
 #define DESCRIPTION_MAX 1000
@@ -173,14 +173,14 @@ set_options(FunctionCallInfo fcinfo, int64 subscription_id, bool changed)
 		nulls[1 + i] = PG_ARGISNULL(FIRST_OPTION + i) ? 'n' : ' ';
 		given = given || !PG_ARGISNULL(FIRST_OPTION + i);
 	}
-	if (given && SPI_execute_with_args("SELECT kgwebhook.set_options($1, $2, $3)",
+	if (given && SPI_execute_with_args("SELECT kgwebhook.set_options($1, $2, $3, $4)",
 									   1 + lengthof(option_types), types, args, nulls, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not write kgwebhook.subscription");
 }
 
 /*
  * kg_subscribe(org_id text, url text, events text[], description text, shape text,
- * filter jsonb) -> bigint
+ * filter jsonb, rate_limit numeric) -> bigint
  */
 Datum
 kg_subscribe(PG_FUNCTION_ARGS)
@@ -283,7 +283,7 @@ move_waiting(Datum org_id, const KgwArguments *arguments)
 
 /*
  * kg_update_subscription(subscription_id bigint, url text, events text[], description text,
- * shape text, filter jsonb)
+ * shape text, filter jsonb, rate_limit numeric)
  *
  * A new URL has not failed yet; whether the subscription is paused or disabled
  * stays as it is.

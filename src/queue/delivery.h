@@ -48,6 +48,7 @@ typedef struct KgwDelivery
 	bool		damaged;		/* some of it can't be read, and is empty here */
 	bool		ahead;			/* set by its worker: its turn has come before its time */
 	int64		wish;			/* the same: not_before by the monotonic clock */
+	int64		gap;			/* the same: microseconds between requests of its subscription, or 0 */
 } KgwDelivery;
 
 /* What a query has to return for kgw_delivery_make(). */

@@ -84,6 +84,7 @@ remove_endpoint(KgwScheduler *s, KgwEndpoint *e)
 
 	if (e->awaiting_probe)
 		pairingheap_remove(s->endpoint_probes, &e->probe_node);
+	kgw_pace_leave(s, e);
 	if (e->running)
 		dlist_delete(&e->run_node);
 	dlist_delete(&e->node);
@@ -123,7 +124,7 @@ make_room_for_endpoint(KgwScheduler *s, KgwDestination *d)
 		KgwEndpoint *e = all ? dlist_container(KgwEndpoint, all_node, node) :
 			dlist_container(KgwEndpoint, node, node);
 
-		if (e->entries == 0 && (found == NULL || e->acked_at == 0))
+		if (e->entries == 0 && !kgw_pace_remembers(s, e) && (found == NULL || e->acked_at == 0))
 			found = e;
 		if (found != NULL && found->acked_at == 0)
 			break;
@@ -158,7 +159,8 @@ kgw_endpoint_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 	KgwEndpointKey key = {d, hash_endpoint(row)};
 	KgwEndpoint *e = hash_search(s->endpoints, &key, HASH_FIND, NULL);
 
-	if (e == NULL && !make_room_for_endpoint(s, d))
+	/* one with a limit shares with no other what it may send */
+	if (e == NULL && !make_room_for_endpoint(s, d) && row->gap == 0)
 	{
 		key.hash = hash_text(row->org_id, strlen(row->org_id), 1);
 		if (d->endpoint_count >= 2 * ENDPOINTS_EACH)
@@ -166,9 +168,11 @@ kgw_endpoint_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 		e = hash_search(s->endpoints, &key, HASH_FIND, NULL);
 	}
 	if (e == NULL)
-		return add_endpoint(s, &key);
+		e = add_endpoint(s, &key);
 	dlist_move_head(&d->endpoints, &e->node);
 	dlist_move_head(&s->all_endpoints, &e->all_node);
+	if (kgw_pace_set(s, e, row->gap))
+		kgw_endpoint_enlist(s, e);
 	return e;
 }
 
@@ -283,6 +287,8 @@ rows_wanted(const KgwScheduler *s, const KgwEndpoint *e)
 		return e->in_flight == 0 && endpoint_limit(s, e) > 0 ? 1 : 0;
 	if (s->row_bytes >= ROW_BYTES)
 		return DESTINATION_SHARE;
+	if (e->gap != 0)
+		return Min(Max(KGW_LATELY / 10 / e->gap, DESTINATION_SHARE), ENDPOINT_ROWS);
 	return kgw_endpoint_trust(e) == KGW_TRUST_PROVEN ? ENDPOINT_ROWS_PROVEN : ENDPOINT_ROWS;
 }
 
@@ -299,7 +305,7 @@ kgw_endpoint_parks(const KgwScheduler *s, const KgwEntry *entry)
 	if (entry->state != KGW_ENTRY_FETCHING && !dlist_is_empty(&e->ripe) &&
 		dlist_head_element(KgwEntry, node, &e->ripe)->delivery_id < entry->delivery_id)
 		return true;
-	return kgw_endpoint_trust(e) != KGW_TRUST_PROVEN && !e->key.destination->paused &&
+	return (kgw_endpoint_trust(e) != KGW_TRUST_PROVEN || e->gap != 0) && !e->key.destination->paused &&
 		e->ready_count >= rows_wanted(s, e);
 }
 
@@ -333,7 +339,7 @@ kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e)
 {
 	KgwDestination *d = e->key.destination;
 	int			line = 2 * kgw_endpoint_trust(e) + (e->in_flight > 0);
-	bool		runs = !dlist_is_empty(&e->ready) && e->in_flight < endpoint_limit(s, e);
+	bool		runs = !dlist_is_empty(&e->ready) && e->in_flight < endpoint_limit(s, e) && kgw_pace_allows(s, e);
 	bool		awaits = e->health.open && !d->health.open &&
 		!kgw_circuit_breaker_probe_due(&e->health, s->now) &&
 		!(dlist_is_empty(&e->ready) && dlist_is_empty(&e->ripe));
@@ -353,6 +359,7 @@ kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e)
 	else if (!awaits && e->awaiting_probe)
 		pairingheap_remove(s->endpoint_probes, &e->probe_node);
 	e->awaiting_probe = awaits;
+	kgw_pace_await(s, e);
 }
 
 /* The same for all endpoints of a destination. */

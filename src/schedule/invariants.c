@@ -120,6 +120,8 @@ endpoint_lists_add_up(KgwEndpoint *e)
 	Assert(e->fetching >= 0);
 	Assert(!e->running || ready > 0);
 	Assert(!e->awaiting_probe || e->health.open);
+	Assert(!e->pacing || e->gap > 0);
+	Assert(!e->running || !e->pacing);
 }
 
 /* The endpoints of a destination share its entries and its slots among them. */

@@ -227,7 +227,7 @@ kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 		destination_turned(s, d);
 	if ((recovers || e->health.open != was_open) && !d->health.open)
 		gather(s, e, !e->health.open);
-	if (sign == KGW_SIGN_SUCCESS && e->aside)
+	if (sign == KGW_SIGN_SUCCESS && kgw_set_aside_is_wanted(e))
 		kgw_set_aside_return(s, d);
 	if (sign == KGW_SIGN_SUCCESS && d->unreached)
 		hasten(s, d);

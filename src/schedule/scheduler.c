@@ -84,6 +84,7 @@ kgw_scheduler_new(void)
 	s->endpoints = create_table("kgwebhook endpoints", sizeof(KgwEndpointKey),
 								sizeof(KgwEndpoint), HASH_BLOBS);
 	s->endpoint_probes = pairingheap_allocate(kgw_endpoint_compare_probes, NULL);
+	s->paced = pairingheap_allocate(kgw_pace_compare, NULL);
 	dlist_init(&s->all_endpoints);
 	s->waiting = pairingheap_allocate(compare_due, NULL);
 	s->holds = pairingheap_allocate(compare_hold, NULL);
@@ -112,11 +113,26 @@ wake_probes(KgwScheduler *s)
 	}
 }
 
+/* The endpoints whose rate has them send now. */
+static void
+wake_paced(KgwScheduler *s)
+{
+	KgwEndpoint *e;
+
+	while ((e = kgw_pace_first(s)) != NULL)
+	{
+		kgw_endpoint_enlist(s, e);
+		kgw_run_queues_place(s, e->key.destination);
+	}
+}
+
 /* It is "now": what has waited long enough is activated. */
 void
 kgw_scheduler_tick(KgwScheduler *s, KgwTicks now)
 {
 	s->now = now;
+	if (s->started == 0)
+		s->started = now;
 	while (!pairingheap_is_empty(s->waiting))
 	{
 		KgwEntry   *entry = pairingheap_container(KgwEntry, heap_node,
@@ -131,6 +147,7 @@ kgw_scheduler_tick(KgwScheduler *s, KgwTicks now)
 	kgw_object_order_release_holds(s);
 	wake_probes(s);
 	kgw_recovery_wake(s);
+	wake_paced(s);
 }
 
 /* When the next tick has something to do; KGW_NEVER when nothing waits. */
@@ -151,7 +168,7 @@ kgw_scheduler_due(const KgwScheduler *s)
 	if (!pairingheap_is_empty(m->endpoint_probes))
 		due = Min(due, pairingheap_container(KgwEndpoint, probe_node,
 											 pairingheap_first(m->endpoint_probes))->health.probe_at);
-	return due;
+	return Min(due, kgw_pace_due(s));
 }
 
 /* Whether pages or rows are wanted. */
@@ -232,6 +249,8 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 	entry->unproven = d->line >= KGW_LINE_UNPROVEN;
 	s->unproven_in_flight += entry->unproven;
 	s->in_flight++;
+	if (*turn == KGW_TURN_SEND && kgw_pace_sent(s, entry->endpoint))
+		kgw_endpoint_enlist(s, entry->endpoint);
 	kgw_run_queues_place(s, d);
 	return entry;
 }
@@ -319,7 +338,7 @@ static bool
 is_forgettable(const KgwScheduler *s, const KgwDestination *d)
 {
 	return d->entries == 0 && !d->more && !d->paused && !d->skipped &&
-		hash_get_num_entries(s->destinations) > REMEMBERED;
+		hash_get_num_entries(s->destinations) > REMEMBERED && !kgw_pace_remembers_any(s, d);
 }
 
 /*

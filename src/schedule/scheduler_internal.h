@@ -169,10 +169,14 @@ typedef struct KgwEndpoint
 	bool		running;		/* in one of its destination's lines */
 	int			line;			/* and it is this one */
 	bool		awaiting_probe; /* in the heap of those that wait to be probed */
+	int64		gap;			/* microseconds between two requests; 0: no limit */
+	KgwTicks	paced_until;	/* see pace.c */
+	bool		pacing;			/* in the heap of those that wait for their rate */
 	dlist_node	run_node;
 	dlist_node	node;			/* of its destination's */
 	dlist_node	all_node;		/* of all, lately used ones first */
 	pairingheap_node probe_node;
+	pairingheap_node pace_node;
 } KgwEndpoint;
 
 typedef struct KgwObject
@@ -230,6 +234,7 @@ struct KgwScheduler
 	pairingheap *holds;			/* entries, by hold_until */
 	pairingheap *probes;			/* destinations, by probe_at */
 	pairingheap *endpoint_probes; /* endpoints, by probe_at */
+	pairingheap *paced;			/* endpoints, by when their rate has them send: see pace.c */
 	dlist_head	all_endpoints;	/* lately used ones first */
 	dlist_head	fetching;
 	dlist_head	paging;
@@ -244,6 +249,7 @@ struct KgwScheduler
 	int			aside_count;	/* objects of which something was set aside */
 	bool		fetch_stalled;	/* no row of "fetching" has room */
 	bool		all_paused;
+	KgwTicks	started;		/* the first tick; 0: there was none */
 	KgwTicks	now;			/* as of the last tick */
 };
 
@@ -275,6 +281,18 @@ extern bool kgw_endpoint_any_works(const KgwDestination *d);
 extern void kgw_endpoint_forget(KgwScheduler *s, KgwDestination *d);
 extern int	kgw_endpoint_compare_probes(const pairingheap_node *a, const pairingheap_node *b,
 										void *arg);
+
+/* pace.c: endpoints with a rate limit */
+extern int	kgw_pace_compare(const pairingheap_node *a, const pairingheap_node *b, void *arg);
+extern bool kgw_pace_allows(const KgwScheduler *s, const KgwEndpoint *e);
+extern bool kgw_pace_remembers(const KgwScheduler *s, const KgwEndpoint *e);
+extern bool kgw_pace_remembers_any(const KgwScheduler *s, const KgwDestination *d);
+extern void kgw_pace_leave(KgwScheduler *s, KgwEndpoint *e);
+extern void kgw_pace_await(KgwScheduler *s, KgwEndpoint *e);
+extern bool kgw_pace_set(KgwScheduler *s, KgwEndpoint *e, int64 gap);
+extern bool kgw_pace_sent(KgwScheduler *s, KgwEndpoint *e);
+extern KgwEndpoint *kgw_pace_first(const KgwScheduler *s);
+extern KgwTicks kgw_pace_due(const KgwScheduler *s);
 
 /* recovery.c: whose failure it is, and what happens when it is over */
 extern void kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);
@@ -320,6 +338,7 @@ typedef enum KgwPlace
 extern bool kgw_set_aside_has(const KgwDestination *d, const KgwDelivery *row);
 extern KgwPlace kgw_set_aside_judge(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row);
 extern int64 kgw_set_aside_forget(KgwScheduler *s, KgwDestination *d);
+extern bool kgw_set_aside_is_wanted(const KgwEndpoint *e);
 extern bool kgw_set_aside_is_over(const KgwDestination *d);
 extern void kgw_set_aside_return(KgwScheduler *s, KgwDestination *d);
 extern void kgw_set_aside_unstick(KgwDestination *d, const KgwEndpoint *e);

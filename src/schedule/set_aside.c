@@ -5,9 +5,9 @@
  *
  * A destination has a limited number of entries.  An endpoint that acknowledges nothing
  * could take them all, with what waits there for its next attempt or for a secret,
- * and then nothing would be read any more for the other endpoints of the host.  So
- * when all are taken, an endpoint that hasn't lately acknowledged keeps ASIDE_KEEP of
- * them or what it has, and further rows of it stay in the table: the cursor passes
+ * and then nothing would be read any more for the other endpoints of the host; and so
+ * could one with a rate limit (pace.c).  So when all are taken, such an endpoint keeps
+ * ASIDE_KEEP of them or what it has, and further rows of it stay in the table: the cursor passes
  * them, and their payload is let go of.
  *
  * An object's order must not suffer, for its next transition may have another URL.  So
@@ -18,8 +18,9 @@
  * that goes there (shared_url.c).
  *
  * Everything that was set aside is read again, from the first of it, when the
- * destination has room, or when one of these endpoints acknowledges.  What is here
- * already is known by its number.
+ * destination has room, or when one of these endpoints acknowledges; where that has a rate
+ * limit, not before it has sent nearly all that it has here.  What is here already is known
+ * by its number.
  *
  * src/schedule/set_aside.c
  *
@@ -180,7 +181,7 @@ kgw_set_aside_judge(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 		if (e->entries < ASIDE_KEEP && d->entries < 2 * DESTINATION_ENTRIES &&
 			hash_get_num_entries(s->entries) < 2 * ENTRIES_ALL)
 			return KGW_PLACE_MEMORY;
-		if ((e->acked_at != 0 && s->now - e->acked_at < KGW_LATELY) ||
+		if ((e->acked_at != 0 && s->now - e->acked_at < KGW_LATELY && e->gap == 0) ||
 			s->aside_count >= ASIDE_OBJECTS)
 		{
 			d->stuck = true;
@@ -217,6 +218,13 @@ bool
 kgw_set_aside_is_over(const KgwDestination *d)
 {
 	return d->aside != NULL && d->entries < d->aside->entries / 2;
+}
+
+/* Whether an endpoint that acknowledges has use for what was set aside of it. */
+bool
+kgw_set_aside_is_wanted(const KgwEndpoint *e)
+{
+	return e->aside && (e->gap == 0 || e->entries < ASIDE_KEEP / 2);
 }
 
 /* Read again what was set aside. */

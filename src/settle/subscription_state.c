@@ -125,7 +125,8 @@ read_state(KgwSubscriptionState *state)
 			 "SELECT paused_at IS NOT NULL, failing_since,"
 			 " pg_catalog.format('subscription %s is disabled since %s UTC: %s', subscription_id,"
 			 " pg_catalog.to_char(disabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
-			 " disabled_reason), disabled_at IS NOT NULL, resumed_at, told_at IS NOT NULL, own_secret"
+			 " disabled_reason), disabled_at IS NOT NULL, resumed_at, told_at IS NOT NULL, own_secret,"
+			 " pg_catalog.ceil(1000000 OPERATOR(pg_catalog./) rate_limit)::pg_catalog.int8"
 			 "  FROM kgwebhook.subscription WHERE subscription_id OPERATOR(pg_catalog.=) $1",
 			 1, types);
 	args[0] = Int64GetDatum(state->subscription_id);
@@ -149,6 +150,8 @@ read_state(KgwSubscriptionState *state)
 	state->resumed_at = isnull ? 0 : DatumGetTimestampTz(value);
 	state->told = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
 	state->own_secret = DatumGetBool(SPI_getbinval(tuple, desc, 7, &isnull));
+	value = SPI_getbinval(tuple, desc, 8, &isnull);
+	state->gap = isnull || state->refusal != NULL ? 0 : DatumGetInt64(value);
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -156,7 +159,7 @@ read_state(KgwSubscriptionState *state)
 static bool
 is_same(const KgwSubscriptionState *a, const KgwSubscriptionState *b)
 {
-	return a->paused == b->paused && (a->refusal == NULL) == (b->refusal == NULL);
+	return a->paused == b->paused && (a->refusal == NULL) == (b->refusal == NULL) && a->gap == b->gap;
 }
 
 /* Remember how one stands now. */

@@ -22,6 +22,7 @@ typedef struct KgwSubscriptionState
 	bool		told;			/* that it is failing */
 	TimestampTz resumed_at;		/* 0 = it was never resumed */
 	bool		own_secret;		/* signs instead of the organization's */
+	int64		gap;			/* microseconds between two of its requests; 0: no limit */
 } KgwSubscriptionState;
 
 extern const KgwSubscriptionState *kgw_subscription_state_known(int64 subscription_id);

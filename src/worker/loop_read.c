@@ -109,6 +109,15 @@ is_paused(const KgwDelivery *row)
 	return state != NULL && state->paused && state->refusal == NULL;
 }
 
+/* How far apart the requests of a row's subscription have to be, microseconds; 0: they need not. */
+static int64
+gap_of(const KgwDelivery *row)
+{
+	const KgwSubscriptionState *state = subscription_state_of(row);
+
+	return state != NULL ? state->gap : 0;
+}
+
 /* Not before this, by the monotonic clock, as the receiver asked for by Retry-After. */
 static KgwTicks
 wish_of(const KgwLoop *loop, const KgwDelivery *row)
@@ -196,6 +205,7 @@ take_arrival(KgwDelivery *row, void *arg)
 	else
 	{
 		row->wish = wish_of(loop, row);
+		row->gap = gap_of(row);
 		kgw_backlog_arrival(loop->scheduler, row, due_of(loop, row),
 							  expiry_of(loop, row));
 	}
@@ -210,6 +220,7 @@ take_paged(KgwDelivery *row, void *arg)
 	if (!is_paused(row))
 	{
 		row->wish = wish_of(loop, row);
+		row->gap = gap_of(row);
 		return kgw_backlog_paged(loop->scheduler, row, due_of(loop, row),
 								   expiry_of(loop, row));
 	}

@@ -11,6 +11,8 @@
  *	out of order		an older one is there and has not been settled
  *	early				before the schedule's time, or the receiver's
  *	too many			more under way than the settings allow
+ *	too fast			more in some span than a subscription's rate limit allows: what it brings in
+ *						that span, and what it brings in a tenth of a second, or one
  *	wrongly acknowledged, wrongly superseded, wrongly given up
  *	late				a good endpoint waited too long: see LATE
  *	lost				it never left the table, though everyone acknowledges
@@ -133,6 +135,20 @@ check_time(const SimRow *row)
 				  (row->due - sim_now) / 1e6);
 }
 
+static void
+check_rate(SimEndpoint *e)
+{
+	double		most;
+
+	if (e->gap == 0)
+		return;
+	most = Max(SECOND / 10.0 / e->gap, 1);
+	e->level = Max(e->level - (double) (sim_now - e->level_at) / e->gap, 0) + 1;
+	e->level_at = sim_now;
+	if (e->level > most + 0.001)
+		sim_wrong("too fast", "%s gets one each " INT64_FORMAT " us, and %.3f at once", e->url, e->gap, e->level);
+}
+
 /* A request goes out. */
 void
 sim_oracle_sent(SimRow *row)
@@ -145,6 +161,7 @@ sim_oracle_sent(SimRow *row)
 		sim_wrong("phantom", "%ld was sent and is not in the table", (long) row->id);
 	check_order(row);
 	check_time(row);
+	check_rate(row->endpoint);
 	row->sending = true;
 	if (++host->in_flight > kgw_settings.max_in_flight_per_destination)
 		sim_wrong("too many", "%d to %s", host->in_flight, host->name);

@@ -206,7 +206,7 @@ kgw_key_file_set(void)
 }
 
 /*
- * Subscriptions: each takes what it is sent
+ * Subscriptions: each takes what it is sent, some of them at their rate
  */
 
 const KgwSubscriptionState *
@@ -215,6 +215,7 @@ kgw_subscription_state_known(int64 subscription_id)
 	static KgwSubscriptionState state;
 
 	state.subscription_id = subscription_id;
+	state.gap = subscription_id == 0 ? 0 : sim_subscriber((int) subscription_id - 1)->gap;
 	return &state;
 }
 

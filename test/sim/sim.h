@@ -42,7 +42,8 @@
 	X(SLOW, "slow")					/* answers that take seconds */ \
 	X(DROPPING, "dropping")			/* kept connections that are dead */ \
 	X(GONE, "gone")					/* 410 */ \
-	X(HEAVY, "heavy")				/* rows of hundreds of kB */
+	X(HEAVY, "heavy")				/* rows of hundreds of kB */ \
+	X(LIMITED, "limited")			/* subscriptions with a rate limit */
 
 #define X(name, text) SIM_BIT_##name,
 typedef enum SimFaultBit
@@ -109,6 +110,9 @@ typedef struct SimEndpoint
 	KgwTicks	period;			/* of flapping, or 0 */
 	bool		good;			/* what it is sent has to arrive in time */
 	KgwTicks	acked_at;		/* 0 = never */
+	int64		gap;			/* microseconds between two requests by its rate limit; 0 = it has none */
+	double		level;			/* requests that its limit still has to make up for ... */
+	KgwTicks	level_at;		/* ... then */
 } SimEndpoint;
 
 /* The rows of an object for one receiver, in order; where two endpoints have a URL, of both. */

@@ -164,11 +164,21 @@ share_url(SimRandom *r, SimEndpoint *subscriber, int own_count)
 	}
 }
 
+/* What it is sent may take long, and so may what its organization's objects send there. */
+static void
+make_late(const SimEndpoint *limited)
+{
+	for (int i = 0; i < endpoint_count; i++)
+		if (endpoints[i].org == limited->org && strcmp(endpoints[i].url, limited->url) == 0)
+			endpoints[i].good = false;
+}
+
 static void
 make_subscribers(SimRandom *r)
 {
 	int			own_count = endpoint_count;
 	SimRandom	shares = sim_stream("shares");
+	SimRandom	limits = sim_stream("limits");
 
 	for (int i = 0; i < sim_orgs; i++)
 	{
@@ -177,6 +187,10 @@ make_subscribers(SimRandom *r)
 		subscribers[i] = make_endpoint(r, &sim_host[sim_below(r, sim_hosts)], i, 90 + i, 1 + i);
 		if (sim_chance(&shares, 50))
 			share_url(&shares, subscribers[i], own_count);
+		if (!HAS(LIMITED) || sim_chance(&limits, 30))
+			continue;
+		subscribers[i]->gap = sim_chance(&limits, 50) ? 100 + sim_below(&limits, 200000) : SECOND / 10 * sim_below(&limits, 50) + 1;
+		make_late(subscribers[i]);
 	}
 }
 

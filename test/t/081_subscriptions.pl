@@ -358,5 +358,51 @@ is_deeply([ grep { /^long3/ } got($dead, '/status/500') ], [], 'also after a res
 is(sql("SELECT count(*) FROM kgwebhook.dead_letter WHERE subscription_id = $long AND object_id = 'long3'"),
 	1, 'it is a dead letter');
 
+#
+# A rate limit: no more than that, nobody else is held up, and what waits is said to
+#
+sql('SELECT kg_unsubscribe(subscription_id) FROM kgwebhook.subscriptions');
+my $calm = sql("SELECT kg_subscribe('default', '@{[ $own->url('/ok/calm') ]}', rate_limit => 0.01)");
+insert_intent($node, "calm$_", $own->url("/ok/own$_")) foreach 1 .. 3;
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM kgwebhook.queue WHERE subscription_id IS NULL}) or die 'others wait';
+sql(q{UPDATE kgwebhook.queue SET next_attempt_at = now() - interval '1 hour', enqueued_at = now() - interval '1 hour'});
+$node->poll_query_until('postgres', q{SELECT count(*) BETWEEN 2 AND 3 AND bool_and(waits_for = 'rate') FROM kgwebhook.pending}) or die 'not at its rate';
+is(sql(q{SELECT waits_for FROM kgwebhook.waiting WHERE deliveries > 0}), 'rate', 'in the figures, too');
+like(sql(q{SELECT kg_explain(max(delivery_id)) FROM kgwebhook.queue}),
+	qr/^It waits for its turn: subscription $calm gets 0\.01 requests a second at most \(rate_limit\), and \d+ deliver(?:y goes|ies go) before it\.  Its turn comes at about /m, 'explained');
+is(sql(q{SELECT string_agg(finding, ', ') FROM kg_status() WHERE finding ~ 'late|hang'}), '', 'nothing hangs');
+sql("SELECT kg_update_subscription($calm, rate_limit => 5)");
+my $from = sql('SELECT clock_timestamp()');
+insert_intent($node, "more$_", $own->url("/ok/own$_")) foreach 1 .. 12;
+$node->restart;
+wait_until_settled($node);
+my ($count, $gap) = split /\|/, sql(qq{
+	SELECT count(*), extract(epoch FROM max(started_at) - min(started_at)) / (count(*) - 1)
+	  FROM kgwebhook.delivery_log WHERE subscription_id = $calm AND started_at > '$from'});
+cmp_ok($count, '>=', 14, 'all of it arrives');
+cmp_ok($gap, '>=', 0.17, 'each after its gap, before and after a restart');
+
+# taken away, and set while there is a backlog
+sql("SELECT kg_update_subscription($calm, rate_limit => 0.01)");
+insert_intent($node, "slow$_", $own->url("/ok/own$_")) foreach 1 .. 20;
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM kgwebhook.queue WHERE subscription_id IS NULL}) or die 'others wait';
+cmp_ok(queued("subscription_id = $calm"), '>=', 18, 'one in 100 seconds');
+sql("SELECT kg_update_subscription($calm, description => 'the same')");
+cmp_ok(queued("subscription_id = $calm"), '>=', 18, 'which nothing else changes');
+sql("SELECT kg_update_subscription($calm, rate_limit => 0)");
+wait_until_settled($node);
+is(sql("SELECT rate_limit IS NULL FROM kgwebhook.subscriptions"), 't', 'and without a limit all of it goes');
+
+# what was left in the table for a pause is read again after it, whatever was changed in between
+sql("SELECT kg_pause_subscription($calm)");
+insert_intent($node, 'left', $own->url('/ok/own1'));
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM kgwebhook.queue WHERE subscription_id IS NULL}) or die 'others wait';
+sql("SELECT kg_update_subscription($calm, description => 'the same again')");
+insert_intent($node, 'between', $own->url('/ok/between'), org_id => q{'zenith'});
+wait_until_settled($node, q{object_id = 'between'});
+sql("SELECT kg_resume_subscription($calm)");
+wait_until_settled($node);
+is(scalar(grep { $_ eq 'left pending' } got($own, '/ok/calm')), 1, 'resumed after another change');
+
 $node->stop;
 done_testing();

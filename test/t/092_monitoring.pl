@@ -183,7 +183,7 @@ my $expected_sql = q{
 	  FROM unnest('{acknowledged,rejected,timed_out,unreachable,blocked,invalid,superseded}'::text[]) o
 	  LEFT JOIN kgwebhook.delivery_log l ON l.outcome = o GROUP BY o
 	UNION ALL SELECT 'kgwebhook_pending_deliveries', NULL, format('waits_for="%s"', w), NULL, NULL, count(p.waits_for)
-	  FROM unnest('{secret,resume,destination,retry,older,window,turn}'::text[]) w
+	  FROM unnest('{secret,resume,destination,retry,older,rate,window,turn}'::text[]) w
 	  LEFT JOIN kgwebhook.pending p ON p.waits_for = w GROUP BY w
 	UNION ALL SELECT 'kgwebhook_destinations_known', NULL, format('state="%s"', s), NULL, NULL, count(d.state)
 	  FROM unnest('{ok,backing_off,paused}'::text[]) s LEFT JOIN kgwebhook.destinations d ON d.state = s GROUP BY s
@@ -261,7 +261,7 @@ sub about
 my $age = sql('SELECT extract(epoch FROM now() - min(enqueued_at)) FROM kgwebhook.queue');
 about('kgwebhook_oldest_pending_age_seconds{datname="postgres"}', $age);
 about('kgwebhook_start_timestamp_seconds{datname="postgres"}', sql('SELECT extract(epoch FROM pg_postmaster_start_time())'));
-about(qq(kgwebhook_pending_oldest_seconds{datname="postgres",waits_for="$_"}), $age) foreach qw(secret resume destination retry older window turn);
+about(qq(kgwebhook_pending_oldest_seconds{datname="postgres",waits_for="$_"}), $age) foreach qw(secret resume destination retry older rate window turn);
 about(qq(kgwebhook_pending_overdue_seconds{datname="postgres",waits_for="turn"}), 0);
 about(qq(kgwebhook_backing_off_destination_oldest_pending_age_seconds{datname="postgres",destination="$destination",state="backing_off"}), $age);
 about('kgwebhook_source_stream_lag_seconds{datname="postgres",source="src"}', 3600);

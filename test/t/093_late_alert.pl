@@ -11,6 +11,7 @@
 #	an organization without a secret	 waits for someone to make one
 #	a merchant whose receiver fails		 what is behind a status waits for that
 #	a backlog that is worked off		 all of it is due, some for an hour
+#	a subscription with a rate limit	 the same, and nothing of it is in flight
 #
 # That the backlog has 3,000 deliveries here and not 200,000 makes no difference to
 # the rule: it asks whether its destination is being sent to.
@@ -94,10 +95,17 @@ $node->safe_psql('postgres', q{
 	UPDATE kgwebhook.queue SET enqueued_at = enqueued_at - interval '1 hour',
 		next_attempt_at = CASE WHEN isfinite(next_attempt_at) AND attempts = 0 THEN now() - interval '1 hour' ELSE next_attempt_at END});
 $node->poll_query_until('postgres', 'SELECT in_flight > 0 FROM kgwebhook.stats') or die 'nothing goes';
+my $calm = start_receiver();
+$node->safe_psql('postgres', "SELECT kg_create_secret('calm'), kg_subscribe('calm', '@{[ $calm->url ]}', rate_limit => 0.01)");
+insert_intent($node, "calm $_", undef, org_id => q{'calm'}) foreach 1 .. 3;
+$node->safe_psql('postgres', q{
+	UPDATE kgwebhook.queue SET enqueued_at = enqueued_at - interval '1 hour', next_attempt_at = now() - interval '1 hour' WHERE org_id = 'calm'});
+$node->poll_query_until('postgres', q{SELECT count(*) BETWEEN 2 AND 3 FROM kgwebhook.pending WHERE waits_for = 'rate'}) or die 'not at its rate';
 my $rightly = pending();
 is($rightly->{secret}{deliveries}, 3, 'some wait for a secret');
 cmp_ok($rightly->{older}{deliveries} + $rightly->{destination}{deliveries}, '>=', 6, 'some are behind one that fails');
 cmp_ok($rightly->{window}{deliveries} + $rightly->{destination}{deliveries}, '>=', 2900, 'and many wait for room');
+cmp_ok($rightly->{rate}{deliveries}, '>=', 2, 'some for their rate');
 cmp_ok($_->{oldest}, '>=', 3600, 'for an hour') foreach grep { $_->{deliveries} > 0 } values %$rightly;
 alerts_as($rightly, 'the alert is silent');
 
