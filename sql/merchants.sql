@@ -126,7 +126,7 @@ SELECT r, pg_temp.refused(format('SELECT * FROM kgwebhook.%s', r)) FROM unnest(A
 	'queue', 'secret', 'signing_key', 'watch', 'paused', 'subscription', 'all_deliveries', 'own_deliveries', 'delivery_log_default',
 	'destinations', 'stats', 'pending', 'unacknowledged', 'organization_role', 'role_organization', 'amendment']) r;
 SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
-	'kg_pause()', 'kg_forget(''acme'', ''1'')', 'kg_recover(now())', 'kg_status()', 'kg_dashboard()', 'kg_amend(1, ''{}'')', 'kg_create_secret(''acme'')',
+	'kg_pause()', 'kg_forget(''acme'', ''1'')', 'kg_replay(''acme'', ''https://m.example/'', now())', 'kg_recover(now())', 'kg_status()', 'kg_dashboard()', 'kg_amend(1, ''{}'')', 'kg_create_secret(''acme'')',
 	'kg_set_secret(''acme'', ''x'')', 'kg_fingerprints()', 'kg_grant_org(''kgw_acme'', ''beta'')', 'kgwebhook.kg_redeliver(105)',
 	'kgwebhook.kg_explain(106)', 'kgwebhook.scope()', 'kgwebhook.caller()', 'kgwebhook.requeue(''{106}'', ''{now}'')']) f;
 -- another's number, and one that is nobody's

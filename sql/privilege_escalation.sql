@@ -262,6 +262,8 @@ INSERT INTO calls VALUES
 	('kg_unwatch', $$ public.kg_unwatch('hijack.own') $$),
 	('kg_send_test', $$ public.kg_send_test('http://10.0.0.7/', 'hijack') $$),
 	('kg_examine', $$ public.kg_examine('http://10.0.0.7/', 'hijack') $$),
+	('kg_replay', $$ public.kg_replay('hijack', 'http://10.0.0.7/', '-infinity') $$),
+	('recorded_events', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.recorded_events('hijack', '-infinity', 10, NULL)) $$),
 	('kg_preview', $$ public.kg_preview('hijack.own', 'x') $$),
 	('preview_events', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.preview_events('hijack.own'::pg_catalog.regclass, 'x', 'o', 1, NULL)) $$),
 	('preview_event', $$ (SELECT pg_catalog.count(*) FROM kgwebhook.preview_event('hijack.own', 'x', 'o', NULL)) $$),

@@ -30,7 +30,7 @@ SELECT pg_temp.refused('UPDATE payment_intents SET status = ''pending''') LIMIT 
 SELECT f, pg_temp.refused(format('SELECT %s', f)) FROM unnest(ARRAY[
 	'kg_watch(''payment_intents'')', 'kg_unwatch(''payment_intents'')', 'kg_create_payment_intents(''x'')',
 	'kg_create_transfers(''x'')', 'kg_create_secret()', 'kg_set_secret(''a'', ''b'')',
-	'kg_send_test(''https://m.example/'')', 'kg_examine(''https://m.example/'', ''default'')', 'kg_pause()', 'kg_resume()',
+	'kg_send_test(''https://m.example/'')', 'kg_examine(''https://m.example/'', ''default'')', 'kg_replay(''default'', ''https://m.example/'', now())', 'kg_pause()', 'kg_resume()',
 	'kg_purge()', 'kg_expire_intents(''payment_intents'')', 'kg_schedule_maintenance()', 'kg_unschedule_maintenance()', 'kg_status()', 'kg_dashboard()']) f;
 SELECT pg_temp.refused('SELECT kgwebhook.worker_stats()');
 SELECT pg_temp.refused('SELECT kgwebhook.create_log_partitions()');

@@ -102,13 +102,20 @@ kg_for_caller(PG_FUNCTION_ARGS)
 	return result;
 }
 
+/* The role that called the function which is running, not the owner as whom it runs. */
+Oid
+kgw_caller_role(void)
+{
+	return OidIsValid(caller_noted) ? caller_noted : GetUserId();
+}
+
 /*
  * kgwebhook.caller() -> oid
  */
 Datum
 kg_caller(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_OID(OidIsValid(caller_noted) ? caller_noted : GetUserId());
+	PG_RETURN_OID(kgw_caller_role());
 }
 
 /*

@@ -4,8 +4,8 @@
  *	  From a row of the queue to a signed request, and from the answer to a
  *	  outcome (design A1).
  *
- * The same code serves the worker, kg_send_test() and kg_examine(), so that a test
- * proves what it seems to.  It runs outside of any transaction and must not use SPI,
+ * The same code serves the worker, kg_send_test(), kg_examine() and kg_replay(), so that
+ * a test proves what it seems to.  It runs outside of any transaction and must not use SPI,
  * nor raise errors: whatever is wrong with a delivery becomes an "invalid"
  * attempt of that one delivery, and memory is malloc's, because an attempt
  * outlives every transaction.

@@ -13,7 +13,7 @@
 #include "pg/clock.h"
 #include "pure/keyring.h"
 
-#define KGW_HTTP_HEADERS 8
+#define KGW_HTTP_HEADERS 9
 
 /*
  * One POST.  URL, destination and body belong to the caller and have to stay until the

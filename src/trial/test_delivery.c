@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * test_delivery.c
- *	  Deliveries that are made up, sent in the caller's backend and waited for:
- *	  those of kg_send_test() and kg_examine().
+ *	  Deliveries that are sent in the caller's backend and waited for: those of
+ *	  kg_send_test(), kg_examine() and kg_replay().
  *
  * While they wait they can be cancelled like any statement.  What went out can't be
  * taken back then, nor when the caller's transaction is rolled back, but its row
@@ -99,6 +99,18 @@ wait_for_network(KgwHttp *http)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* There is room for one more than an attempt has. */
+static void
+add_header(KgwRequest *request, const char *line)
+{
+	int			count = 0;
+
+	StaticAssertStmt(KGW_HTTP_HEADERS > lengthof(((KgwAttempt *) NULL)->headers), "a request has room for one more header");
+	while (request->headers[count] != NULL)
+		count++;
+	request->headers[count] = line;
+}
+
 /* Begin the next of those that could be prepared; false when there is none. */
 static bool
 send_next(KgwHttp *http, KgwTests *tests, int *next)
@@ -112,6 +124,7 @@ send_next(KgwHttp *http, KgwTests *tests, int *next)
 		return false;
 	test = &tests->test[(*next)++];
 	kgw_attempt_request(&test->attempt, &test->row, &request);
+	add_header(&request, test->header);
 	if (!kgw_http_client_send(http, &request, test))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * test_delivery.h
- *	  Deliveries that are made up, sent in the caller's backend and waited for.
+ *	  Deliveries that are sent in the caller's backend and waited for.
  *
  * src/trial/test_delivery.h
  *
@@ -17,6 +17,7 @@ typedef struct KgwTest
 	KgwDelivery		row;
 	KgwAttempt	attempt;
 	bool		prepared;		/* can be sent */
+	const char *header;			/* a line more than a delivery has, or NULL */
 } KgwTest;
 
 typedef struct KgwTests

@@ -1,8 +1,8 @@
 #-------------------------------------------------------------------------
 #
 # test/t/080_redelivery.pl
-#	  Sending again: kg_redeliver(), kg_redeliver_object(), kg_recover(), and what
-#	  kg_reconcile() and kg_explain() say before and after.
+#	  Sending again: kg_redeliver(), kg_redeliver_object(), kg_recover(), what
+#	  kg_reconcile() and kg_explain() say before and after; and kg_replay().
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -145,6 +145,112 @@ like(sql_error($node, q{SELECT kg_recover('-infinity', destination => 'https://s
 	qr/22023: "https:\/\/shop\.example:99999" is not a destination/, 'nor is what has no such port');
 like(sql_error($node, q{SELECT kg_recover('-infinity', destination => 'https://shop.example/hook')}),
 	qr/22023: .*is not a destination.*The destination of such a URL is https:\/\/shop\.example:443\./s, 'of a URL it says which one it has');
+
+#
+# Recorded events, once more to a receiver of one's own
+#
+my %secret_of = map { $_ => sql("SELECT kg_create_secret('$_')") } 'acme', 'beta';
+my $theirs = start_receiver(secret => $secret_of{acme});
+my $desk = start_receiver(secret => $secret_of{acme});
+$since = sql('SELECT now()');
+my $subscription = sql("SELECT kg_subscribe('acme', '" . $theirs->url('/ok/all') . "', events => '{*.success}')");
+sql("SELECT kg_send_test('" . $theirs->url . "', 'acme')");
+insert_intent($node, 'r1', $theirs->url, org_id => "'acme'");
+insert_intent($node, 'r2', $theirs->url('/fail/1/ok'), org_id => "'acme'");
+insert_intent($node, 'b1', $receiver->url, org_id => "'beta'");
+wait_until_settled($node);
+set_status($node, 'r1', 'success');
+wait_until_settled($node);
+sql("SELECT kg_redeliver(min(delivery_id)) FROM kgwebhook.delivery_log WHERE object_id = 'r1'");
+wait_until_settled($node);
+
+sub replay
+{
+	my ($path, $more) = @_;
+
+	return map { [ split /\|/, $_, -1 ] } split /\n/,
+	  sql("SELECT concat_ws(' ', object_id, event), outcome, response_status, translate(response_body, e'\\n', ' '), error, webhook_id"
+		  . " FROM kg_replay('acme', '" . $desk->url($path) . "', " . ($more // "'$since'") . ')');
+}
+sub unchanged
+{
+	return sql(q{SELECT (SELECT concat(count(*), max(attempt_id)) FROM kgwebhook.delivery_log),
+	                    (SELECT string_agg(concat_ws(' ', delivery_id, state, attempts), ',' ORDER BY delivery_id) FROM kgwebhook.deliveries),
+	                    (SELECT concat_ws(' ', acknowledged, rejected, unreachable, blocked, timed_out, invalid, queue_depth) FROM kgwebhook.stats)});
+}
+my $before = unchanged();
+my @rows = replay('/ok');
+is_deeply([ map { "$_->[0] $_->[1] $_->[2]$_->[4]" } @rows ],
+	[
+		'r1 payment_intent.pending acknowledged 200',
+		'r2 payment_intent.pending acknowledged 200',
+		'r1 payment_intent.success acknowledged 200'
+	],
+	'each event of the organization once, in order, whatever was sent again, and no test');
+my @replayed = $desk->requests;
+is(join(' ', map { "$_->{json}{payment_intent_id}.$_->{json}{status}" } @replayed), 'r1.pending r2.pending r1.success', 'so they arrive');
+is(join(' ', map { "$_->{valid}$_->{headers}{'webhook-attempt'}$_->{headers}{'webhook-replay'}" } @replayed),
+	'11true 11true 11true', 'stamped and signed now, and marked');
+is(join(' ', map { $_->[5] } @rows), join(' ', map { $_->{headers}{'webhook-id'} } @replayed), 'the rows say which');
+my @originals = $theirs->requests;
+is(scalar(grep { exists $_->{headers}{'webhook-replay'} } @originals), 0, 'no delivery is marked');
+my ($original) = grep { $_->{headers}{'webhook-id'} eq $rows[1][5] } @originals;
+my %members = map { $_ => 1 } keys %{ $original->{json} }, keys %{ $replayed[1]{json} };
+delete @members{ 'timestamp', 'signature' };
+is_deeply([ map { $replayed[1]{json}{$_} } sort keys %members ], [ map { $original->{json}{$_} } sort keys %members ],
+	'with the members and the webhook-id that they had');
+is(unchanged(), $before, 'nothing is logged, counted or changed');
+like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/LOG:  kgwebhook: "[^"]+" replays events of organization "acme" to \Q@{[ $desk->destination ]}\E\n/, 'but in the server\'s log');
+
+$desk->set_secret(my $own = sql("SELECT kg_create_secret($subscription)"));
+is_deeply([ map { $_->[0] } replay('/ok', "'$since', subscription_id => $subscription") ],
+	['r1 payment_intent.success'], 'of one subscription, what it was sent');
+is(($desk->requests)[-1]{valid}, 1, 'signed with its own secret');
+$desk->set_secret($secret_of{acme});
+
+is(sql("SELECT count(*) > 0 FROM kg_forget('acme', 'r2')"), 't', 'one is forgotten');
+my $count = $desk->requests;
+@rows = replay('/ok');
+is_deeply([ map { "$_->[0] $_->[1]$_->[4]" } @rows ],
+	[
+		'r1 payment_intent.pending acknowledged',
+		'r2 payment_intent.pending not sent: kg_forget() has removed its payload',
+		'r1 payment_intent.success acknowledged'
+	],
+	'and left out, which is said');
+is(scalar(() = $desk->requests), $count + 2, 'nothing of it is sent');
+is_deeply([ map { $_->[0] } replay('/ok', q{now() + interval '1 hour'}) ], [], 'nothing was sent since then');
+
+($code, $out, $err) = $node->psql('postgres', "SELECT count(*) FROM kg_replay('acme', '" . $desk->url . "', '$since', 1)");
+is($out, 1, 'no more than are wanted');
+like($err, qr/NOTICE:  there are more events than were replayed.*first 1 of them.*larger max_events/s, 'which is said');
+
+@rows = replay('/status/500');
+is(join(' ', map { "$_->[1]$_->[2]" } @rows), 'rejected500  rejected500', 'what it refuses is not sent again, and the next one is');
+$count = $desk->requests;
+@rows = replay('/close');
+is(scalar(() = $desk->requests), $count + 1, 'what gets no answer is the last');
+is("$rows[0][1], $rows[2][1]$rows[2][4]", 'unreachable, not sent: one before it got no answer', 'which is said, too');
+is(sql("SELECT string_agg(outcome, ' ') FROM kg_replay('acme', 'http://169.254.169.254/', '$since')"), 'blocked', 'the SSRF filter holds');
+($code, $out, $err) = $node->psql('postgres',
+	"SET statement_timeout = '300ms'; SELECT count(*) FROM kg_replay('acme', '" . $desk->url('/hang') . "', '$since')");
+like($err, qr/statement timeout.*CONTEXT:.*Events that have been replayed: 0\./s, 'it can be cancelled');
+is(unchanged() =~ s/\|.*//sr, $before =~ s/\|.*//sr, 'none of all this is in the log');
+
+like(sql_error($node, "SELECT * FROM kg_replay('acme', 'ftp://x/', now())"), qr/22023: URL cannot be called/, 'a URL that cannot be called');
+like(sql_error($node, "SELECT * FROM kg_replay('acme', 'https://x.example/', NULL)"), qr/22004: since and max_events must not be null/, 'since is needed');
+like(sql_error($node, "SELECT * FROM kg_replay('acme', 'https://x.example/', now(), $_)"), qr/22023: max_events is out of range.*1 to 1000/s, "not $_ events")
+  foreach 0, 1001;
+like(sql_error($node, "SELECT * FROM kg_replay('beta', 'https://x.example/', now(), subscription_id => $subscription)"),
+	qr/P0002: subscription $subscription does not exist/, 'another organization\'s subscription');
+like(sql_error($node, "SELECT * FROM kg_replay('none', 'https://x.example/', now())"), qr/55000: organization "none" has no signing secret/, 'no secret');
+sql(q{CREATE ROLE merchant; SELECT kg_grant_org('merchant', 'acme')});
+like(sql_error($node, "SET ROLE merchant; SELECT * FROM kg_replay('acme', 'https://x.example/', now())"),
+	qr/42501: permission denied for function kg_replay/, 'it is not for merchants');
+sql("SELECT kg_unsubscribe($subscription)");
+sql('CREATE DATABASE copy TEMPLATE postgres');
+is($node->safe_psql('copy', "SELECT count(*) FROM kg_replay('acme', '" . $desk->url . "', '$since') WHERE outcome = 'acknowledged'"),
+	2, 'a copy that has not been adopted replays, too');
 
 #
 # What kg_explain says of what is still queued
