@@ -9,7 +9,8 @@
 # expected output out of the document itself.
 #
 #	  ```psql		a session: prompts "shop=# " and "shop-# " with the name of the
-#					database, and the output
+#					database, and the output; a transaction with its prompts
+#					"shop=*# " and "shop-*# " is typed as one
 #	  any other		a program, if its first or second line is a comment that
 #					begins with a file's name and a colon
 #
@@ -135,7 +136,7 @@ sub statements
 		{
 			push @statements, { database => $1, sql => $2, input => $line, output => '' };
 		}
-		elsif ($line =~ /^\w+-# (.*\n)/)
+		elsif ($line =~ /^\w+(?:-\*?|=\*)# (.*\n)/)
 		{
 			$statements[-1]{sql} .= $1;
 			$statements[-1]{input} .= $line;
