@@ -101,7 +101,7 @@ wait_for_network(KgwHttp *http)
 
 /* There is room for one more than an attempt has. */
 static void
-add_header(KgwRequest *request, const char *line)
+add_request_header(KgwRequest *request, const char *line)
 {
 	int			count = 0;
 
@@ -124,7 +124,7 @@ send_next(KgwHttp *http, KgwTests *tests, int *next)
 		return false;
 	test = &tests->test[(*next)++];
 	kgw_attempt_request(&test->attempt, &test->row, &request);
-	add_header(&request, test->header);
+	add_request_header(&request, test->header);
 	if (!kgw_http_client_send(http, &request, test))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),

@@ -202,10 +202,12 @@ is_deeply([ map { $replayed[1]{json}{$_} } sort keys %members ], [ map { $origin
 is(unchanged(), $before, 'nothing is logged, counted or changed');
 like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/LOG:  kgwebhook: "[^"]+" replays events of organization "acme" to \Q@{[ $desk->destination ]}\E\n/, 'but in the server\'s log');
 
+sql("SELECT kg_set_headers($subscription, bearer_token => 'only-theirs')");
 $desk->set_secret(my $own = sql("SELECT kg_create_secret($subscription)"));
 is_deeply([ map { $_->[0] } replay('/ok', "'$since', subscription_id => $subscription") ],
 	['r1 payment_intent.success'], 'of one subscription, what it was sent');
 is(($desk->requests)[-1]{valid}, 1, 'signed with its own secret');
+is(($desk->requests)[-1]{headers}{authorization}, undef, 'and without the token that is for its host');
 $desk->set_secret($secret_of{acme});
 
 is(sql("SELECT count(*) > 0 FROM kg_forget('acme', 'r2')"), 't', 'one is forgotten');
