@@ -69,6 +69,17 @@ my $seen = $node{n1}->safe_psql('postgres', 'SELECT looked_at FROM kgwebhook.sou
 wait_for_row($node{n1}, "SELECT looked_at > '$seen' FROM kgwebhook.source_look", 'a turn of the follower');
 my %after = map { $_ => 1 } split /\n/, $source->safe_psql('postgres', 'SELECT pid FROM pg_stat_activity');
 is(join(' ', grep { !$after{$_} } @before), '', 'a follower keeps its connection, in turns that have no use for it, too');
+$source->safe_psql('postgres', 'CREATE DATABASE other');
+my $others = 'CREATE TABLE others (id text PRIMARY KEY, status text, callback_url text, updated_at timestamptz)';
+$source->safe_psql('other', $others);
+prepare_source($source, database => 'other', tables => 'others');
+$node{n1}->safe_psql('postgres', "$others; SELECT count(*) FROM kg_watch('others', 'other', 'id', 'status', 'callback_url', NULL);
+	SELECT kg_follow('other', '@{[ $source->connstr ]} dbname=other', 'others', 'n1')");
+wait_for_row($source, "SELECT count(*) = 1 FROM ($followers AND datname = 'other') f", 'a look at the second source');
+my $second = $source->safe_psql('postgres', "$followers AND datname = 'other'");
+$node{n1}->safe_psql('postgres', q{SELECT kg_unfollow('other')});
+wait_for_row($source, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $second)", 'the follower to let go of it');
+pass('and closes the connection to a source that is followed no more');
 my (undef, undef, $stderr) = $source->psql('postgres', q{UPDATE kgsource.route SET node = 'n1' WHERE org_id = 'o3' AND NOT released});
 like($stderr, qr/organization "o3" is still on its way to node "n2"/, 'a move that is not over is followed by none');
 $receiver->release('silent');
