@@ -98,7 +98,7 @@ my $error = sql_error($second, q{SET lock_timeout = '5s'; SELECT * FROM kg_resyn
 like($error, qr/55006: transactions of source "src" are still prepared here.*ROLLBACK PREPARED 'pg_gid_\d+_\d+'/s, 'kg_resync() does not wait for what nobody ends');
 is($second->safe_psql('postgres', q{SELECT events FROM kg_resync(dry_run => true)}), 1, 'a dry run counts');
 $second->safe_psql('postgres', $error =~ /(ROLLBACK PREPARED '\w+')/);
-is($second->safe_psql('postgres', q{SELECT events FROM kg_resync()}), 1, 'and takes over what it has come to');
+is($second->safe_psql('postgres', q{SET lock_timeout = '30s'; SELECT events FROM kg_resync()}), 1, 'and takes over what it has come to');
 is(arrived(), 'orphan:new', 'which is sent');
 
 $first->stop;
