@@ -156,6 +156,9 @@ foreach my $who (qw(acme rival))
 	$subscription{$who} = value($who, 'kg_subscribe', org_id => $who, url => "http://127.0.0.1:$port{$who}/hooks",
 		events => ['payment_intent.*'], filter => encode_json({ fiat_currency => [ $wanted{$who} ] }));
 	$secret{$who} = value($who, 'kg_create_secret', subscription_id => $subscription{$who});
+	value($who, 'kg_set_headers', subscription_id => $subscription{$who}, headers => encode_json({ 'X-Tenant' => $who }), bearer_token => "token-of-$who");
+	value($who, 'kg_update_subscription', subscription_id => $subscription{$who}, rate_limit => 50);
+	is_deeply([ map { ($_->{rate_limit}, @{ $_->{header_names} }) } view($who, 'subscriptions') ], [ 50, 'X-Tenant', 'Authorization' ], "$who: sees its limit, and the names of its headers");
 	receive($who, $secret{$who});
 	is((rows($who, 'kg_send_test', org_id => $who))[0]{outcome}, 'acknowledged', "$who: a test is verified and answered");
 	my @failed = grep { !$_->{ok} && $_->{probe} !~ /^older/ } rows($who, 'kg_examine', org_id => $who, url => "http://127.0.0.1:$port{$who}/hooks");
@@ -242,7 +245,8 @@ foreach my $case (
 	[ kg_pause_subscription => 'subscription_id' ], [ kg_resume_subscription => 'subscription_id' ],
 	[ kg_update_subscription => 'subscription_id', filter => '{}' ], [ kg_update_subscription => 'subscription_id', shape => 'v2' ],
 	[ kg_create_secret => 'subscription_id' ], [ kg_rotate_secret => 'subscription_id' ], [ kg_cancel_rotation => 'subscription_id' ],
-	[ kg_drop_secret => 'subscription_id' ])
+	[ kg_drop_secret => 'subscription_id' ], [ kg_set_headers => 'subscription_id', headers => '{"X-Tenant": "mine"}' ],
+	[ kg_update_subscription => 'subscription_id', rate_limit => 0.01 ])
 {
 	my ($function, $argument, @more) = @$case;
 	my $number = $argument eq 'delivery_id' ? $theirs->{delivery_id} : $subscription{rival};
