@@ -43,7 +43,7 @@ CREATE FUNCTION kgwebhook.unqueued(
     OUT webhook_id pg_catalog.text,
     OUT at pg_catalog.timestamptz,
     OUT source pg_catalog.text) RETURNS SETOF pg_catalog.record
-    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_hashjoin = on
     AS $$
 DECLARE
     w kgwebhook.watch;

@@ -112,6 +112,34 @@ SELECT object_id, event, state, attempts, isfinite(next_attempt_at) AS again, fi
 -- it and kg_reconcile() are of one mind
 SELECT delivery_id, object_id, state FROM kgwebhook.unacknowledged EXCEPT SELECT delivery_id, object_id, state FROM kg_reconcile();
 SELECT delivery_id, object_id, state FROM kg_reconcile() EXCEPT SELECT delivery_id, object_id, state FROM kgwebhook.unacknowledged;
+-- whatever is made up: few objects, and every state of a delivery and of its log
+CREATE FUNCTION pg_temp.make_up(seed float8) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM setseed(seed);
+	TRUNCATE kgwebhook.queue, kgwebhook.dead_letter, kgwebhook.delivery_log;
+	CREATE TEMP TABLE made ON COMMIT DROP AS
+	SELECT i AS id, 'm' || i AS webhook_id, 'x' || (random() * 6)::int AS object_id, 'o' || (random() * 0.7)::int AS org_id, 'k' || (random() * 0.7)::int AS kind,
+		   'https://u' || (random() * 0.7)::int || '/' AS url, (random() * 4)::int AS place, (random() * 3)::int AS attempts,
+		   now() - random() * interval '2 days' AS at, (random() * 0.7)::int AS attempts_before
+	  FROM generate_series(1, 100) i;
+	INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, payload, attempts, enqueued_at, attempts_before)
+	SELECT id, webhook_id, org_id, 'e', kind, object_id, url, 'd', '{}', greatest(attempts, attempts_before), at, attempts_before FROM made WHERE place <= 1;
+	INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason, attempts_before)
+	SELECT id, webhook_id, org_id, 'e', kind, object_id, url, 'd', '{}', attempts, now(), at, '3', 'gone', attempts_before FROM made WHERE place = 2;
+	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination, attempt, outcome, final, started_at, is_test, queued_again, request_body)
+	SELECT id, webhook_id, org_id, 'e', kind, object_id, url, 'd', a, (ARRAY['acknowledged', 'rejected', 'superseded', 'superseded', 'unreachable'])[1 + (random() * 4 + 0 * id * a)::int],
+		   random() < 0.5, at + (random() * 2.2 - 1.3) * interval '1 day', random() < 0.1, CASE WHEN random() < 0.1 THEN true END, '{}'
+	  FROM made, generate_series(1, 3) a WHERE a <= attempts;
+END $$;
+CREATE FUNCTION pg_temp.compare(seed float8, OUT open int8, OUT differ int8) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_temp.make_up(seed);
+	SELECT count(*), count(*) FILTER (WHERE u IS NULL OR r IS NULL) INTO open, differ
+	  FROM (SELECT object_id, org_id, kind, url, delivery_id, state FROM kgwebhook.unacknowledged) u
+	  FULL JOIN (SELECT object_id, org_id, kind, url, delivery_id, state FROM kg_reconcile('9 days')) r ON r = u;
+	DROP TABLE made;
+END $$;
+SELECT sum(c.open) > 400 AS many, sum(c.differ) AS differ FROM generate_series(1, 30) i, LATERAL pg_temp.compare(i / 31.0) c;
 ROLLBACK;
 
 --
