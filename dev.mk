@@ -13,7 +13,7 @@
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
 	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim points random-sql fuzz bench matrix
-PEOPLE_GOALS += dist check-arm64
+PEOPLE_GOALS += dist check-arm64 site
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -101,6 +101,11 @@ bench:
 check-arm64:
 	@scripts/deps.sh arm64
 	@scripts/in-scratch.sh scripts/arm64.sh
+
+# The documentation as a site with search, into check-output/site.
+site:
+	@scripts/deps.sh site
+	@scripts/in-scratch.sh scripts/site.sh
 
 # A release of what is committed, into dist/; see scripts/dist.sh.
 dist:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/deps.sh [check|fuzz|valgrind|arm64]
+# scripts/deps.sh [check|fuzz|valgrind|arm64|site]
 #	  Finds what the demo and the tests need, and installs what is missing.
-#	  With a word, also what only make check, make fuzz, make check-valgrind or
-#	  make check-arm64 needs.
+#	  With a word, also what only make check, make fuzz, make check-valgrind,
+#	  make check-arm64 or make site needs.
 #
 # Each need is probed by what it gives (a command, a header, a Perl module) and
 # not by the name of a package, because a machine may have its Node or its
@@ -132,6 +132,9 @@ missing_packages()
 {
 	if [ "$purpose" = valgrind ] && ! has_command valgrind; then
 		echo valgrind
+	fi
+	if [ "$purpose" = site ] && ! has_command mkdocs; then
+		echo mkdocs
 	fi
 	if [ "$purpose" = arm64 ]; then
 		has_command aarch64-linux-gnu-gcc || echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross
