@@ -9,7 +9,8 @@
 #	model      no order of commit, crash and settle loses or invents a delivery
 #	sim        the loop and its scheduler in worlds made up from seeds
 #	prose      no word of test/prose/words.txt, wherever a person reads; each message is in
-#	           docs/errors.md; each link leads somewhere; META.json is what PGXN asks for
+#	           docs/errors.md; each link leads somewhere; META.json is what PGXN asks for;
+#	           each folder has a README
 #	includes   folders and files include only what stands below them; no name twice
 #	exports    every exported symbol has our prefix
 #	regress    what SQL answers, with the worker off
@@ -179,6 +180,7 @@ suite_prose()
 	one_test "no link to a page or a heading that is not there" test/prose/links.py || true
 	one_test "the SBOM of a release is what SPDX asks for" test/prose/sbom.py || true
 	one_test "META.json is what PGXN asks for" test/prose/meta.py || true
+	one_test "folders have a README, ten questions an answer, and invariants run" test/prose/house.py || true
 }
 
 suite_includes()

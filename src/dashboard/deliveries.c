@@ -150,7 +150,7 @@ earlier_failures(KgwPage *page, const KgwFacts *facts)
 static void
 outcome_cell(KgwPage *page, const KgwFacts *facts)
 {
-	kgw_table_cells_begin(page, "What happened", "wide");
+	kgw_table_cells_begin(page, "What happened", "wide key");
 	kgw_table_cells_outcome(page, kgw_query_rows_text(facts, F_OUTCOME), kgw_query_rows_text(facts, F_STATUS));
 	appendStringInfoChar(&page->out, ' ');
 	kgw_html_text(&page->out, kgw_query_rows_text(facts, F_ERROR), 200);
@@ -164,7 +164,7 @@ outcome_cell(KgwPage *page, const KgwFacts *facts)
 static void
 failure_row(KgwPage *page, KgwFacts *facts)
 {
-	appendStringInfoString(&page->out, "<tr class=\"row\">");
+	kgw_table_cells_begin_row(page, "row");
 	kgw_table_cells_begin(page, "When", "");
 	kgw_table_cells_ago(page, kgw_query_rows_time(facts, F_STARTED_AT));
 	kgw_table_cells_end(page);
@@ -183,10 +183,10 @@ delivery_row(KgwPage *page, KgwFacts *facts)
 {
 	const char *state = kgw_query_rows_text(facts, D_STATE);
 
-	appendStringInfoString(&page->out, "<tr class=\"row\">");
+	kgw_table_cells_begin_row(page, "row");
 	kgw_table_cells_object(page, kgw_query_rows_text(facts, D_OBJECT_ID), kgw_query_rows_text(facts, D_EVENT),
 						   kgw_query_rows_text(facts, D_DELIVERY_ID), kgw_query_rows_text(facts, D_ORG_ID));
-	kgw_table_cells_begin(page, "State", "");
+	kgw_table_cells_begin(page, "State", "key");
 	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>",
 					 strcmp(state, "acknowledged") == 0 ? "ok" : strcmp(state, "pending") == 0 ? "note" : "warning",
 					 state);
@@ -221,6 +221,7 @@ kgw_deliveries_draw_failures(KgwPage *page)
 	KgwFacts	facts = {kgw_query_rows_read(failures, 1, &type, &arg), 0};
 
 	appendStringInfoString(&page->out, "<section id=\"failures\"><h2>Latest failures, by delivery</h2>\n");
+	kgw_table_cells_fold(page, "Show");
 	if (facts.table->numvals == 0)
 		appendStringInfoString(&page->out, "<p class=\"none\">The log has no attempt that failed.</p>\n");
 	else
@@ -245,6 +246,7 @@ kgw_deliveries_draw(KgwPage *page)
 	KgwFacts	facts = {kgw_query_rows_read(deliveries, 1, &type, &ids), 0};
 
 	appendStringInfoString(&page->out, "<section id=\"deliveries\"><h2>Deliveries</h2>\n");
+	kgw_table_cells_fold(page, "Show");
 	if (facts.table->numvals == 0)
 		appendStringInfoString(&page->out, "<p class=\"none\">There is none yet.</p>\n");
 	else

@@ -113,7 +113,7 @@ whose_cell(KgwPage *page, const KgwFacts *facts)
 {
 	int64		others = kgw_query_rows_count(facts, ORGS) - 1;
 
-	kgw_table_cells_begin(page, "Destination", "wide");
+	kgw_table_cells_begin(page, "Destination", "wide key");
 	appendStringInfoString(&page->out, "<b>");
 	kgw_html_text(&page->out, kgw_query_rows_text(facts, DESTINATION), 120);
 	appendStringInfoString(&page->out, "</b>");
@@ -136,7 +136,7 @@ destination_state_cell(KgwPage *page, const KgwFacts *facts, bool paused, bool b
 {
 	int64		failures = kgw_query_rows_count(facts, FAILURES);
 
-	kgw_table_cells_begin(page, "State", "");
+	kgw_table_cells_begin(page, "State", "key");
 	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>", backing_off || paused ? "warning" : "ok",
 					 backing_off ? "backing off" : paused ? "paused" : "ok");
 	if (failures > 0)
@@ -193,7 +193,7 @@ destination_row(KgwPage *page, KgwFacts *facts)
 	const char *state = kgw_query_rows_text(facts, STATE);
 	bool		paused = strcmp(state, "paused") == 0;
 
-	appendStringInfoString(&page->out, "<tr>");
+	kgw_table_cells_begin_row(page, "");
 	whose_cell(page, facts);
 	destination_state_cell(page, facts, paused, strcmp(state, "backing_off") == 0);
 	answers_cells(page, facts);
@@ -241,13 +241,13 @@ show_destinations(KgwPage *page)
 static void
 subscription_row(KgwPage *page, KgwFacts *facts)
 {
-	appendStringInfoString(&page->out, "<tr>");
+	kgw_table_cells_begin_row(page, "");
 	kgw_table_cells_cell(page, "Subscription", "", kgw_query_rows_text(facts, S_ID), 20);
-	kgw_table_cells_begin(page, "State", "");
+	kgw_table_cells_begin(page, "State", "key");
 	appendStringInfo(&page->out, "<span class=\"state warning\">%s</span>", kgw_query_rows_text(facts, S_STATE));
 	kgw_table_cells_end(page);
 	kgw_table_cells_cell(page, "Organization", "", kgw_query_rows_text(facts, S_ORG), 100);
-	kgw_table_cells_begin(page, "Receiver", "url");
+	kgw_table_cells_begin(page, "Receiver", "url key");
 	kgw_html_text(&page->out, kgw_query_rows_text(facts, S_URL), 160);
 	if (!kgw_query_rows_null(facts, S_DESCRIPTION))
 	{
@@ -296,9 +296,9 @@ show_subscriptions(KgwPage *page)
 static void
 reason_row(KgwPage *page, KgwFacts *facts)
 {
-	appendStringInfoString(&page->out, "<tr>");
-	kgw_table_cells_cell(page, "Reason", "wide", kgw_query_rows_text(facts, REASON), 200);
-	kgw_table_cells_begin(page, "Outcome", "");
+	kgw_table_cells_begin_row(page, "");
+	kgw_table_cells_cell(page, "Reason", "wide key", kgw_query_rows_text(facts, REASON), 200);
+	kgw_table_cells_begin(page, "Outcome", "key");
 	kgw_table_cells_outcome(page, kgw_query_rows_text(facts, OUTCOME), kgw_query_rows_text(facts, STATUS));
 	kgw_table_cells_end(page);
 	kgw_table_cells_count(page, "Attempts", kgw_query_rows_count(facts, ATTEMPTS));
@@ -317,6 +317,7 @@ show_reasons(KgwPage *page)
 	KgwFacts	facts = {kgw_query_rows_read(reasons, 0, NULL, NULL), 0};
 
 	appendStringInfoString(&page->out, "<section id=\"reasons\"><h2>Why attempts failed, the last hour</h2>\n");
+	kgw_table_cells_fold(page, "Show");
 	if (facts.table->numvals == 0)
 		appendStringInfoString(&page->out, "<p class=\"none\">No attempt has failed in the last hour.</p>\n");
 	else

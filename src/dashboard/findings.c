@@ -63,6 +63,9 @@ static const char *const severity_word[] = {"Good", "Note", "Warning", "Alarm"};
 #define MOST_FINDINGS 30
 #define TEXT_ROOM 400
 
+/* Findings seen at once on a phone; page.css has the number, too. */
+#define FINDINGS_ON_A_PHONE 5
+
 /* A remedy is copied, so it has to be whole. */
 #define REMEDY_ROOM 1500
 
@@ -93,6 +96,8 @@ append_column(StringInfo out, const KgwFacts *facts, int column, int room, const
 static void
 list_findings(KgwPage *page, KgwFacts *facts)
 {
+	if (facts->table->numvals > FINDINGS_ON_A_PHONE)
+		kgw_table_cells_fold(page, "All findings");
 	appendStringInfoString(&page->out, "<ul class=\"findings\">\n");
 	for (facts->row = 0; facts->row < Min(facts->table->numvals, MOST_FINDINGS); facts->row++)
 	{
@@ -100,7 +105,9 @@ list_findings(KgwPage *page, KgwFacts *facts)
 
 		appendStringInfo(&page->out, "<li class=\"%s\">", kgw_table_cells_class(severity));
 		append_column(&page->out, facts, FINDING, TEXT_ROOM, "<b>", ".</b>");
-		append_column(&page->out, facts, DETAIL, TEXT_ROOM, " ", "");
+		if (facts->row > 0)
+			kgw_table_cells_fold(page, "More");
+		append_column(&page->out, facts, DETAIL, TEXT_ROOM, " <span>", "</span>");
 		append_column(&page->out, facts, REMEDY, REMEDY_ROOM, " <code class=\"copy\">", "</code>");
 		appendStringInfoString(&page->out, "</li>\n");
 	}

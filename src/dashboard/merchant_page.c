@@ -112,7 +112,7 @@ read_for(Datum org_id, const char *query)
 static void
 state_cell(KgwPage *page, const char *state)
 {
-	kgw_table_cells_begin(page, "State", "");
+	kgw_table_cells_begin(page, "State", "key");
 	appendStringInfo(&page->out, "<span class=\"state %s\">%s</span>",
 					 strcmp(state, "ok") == 0 ? "ok" : strcmp(state, "paused") == 0 ? "note" : "warning", state);
 	kgw_table_cells_end(page);
@@ -156,8 +156,8 @@ draw_endpoints(KgwPage *page, Datum org_id)
 		kgw_table_cells_begin_table(page, columns);
 	for (; facts.row < facts.table->numvals; facts.row++)
 	{
-		appendStringInfoString(&page->out, "<tr class=\"row\">");
-		kgw_table_cells_begin(page, "Endpoint", "url");
+		kgw_table_cells_begin_row(page, "row");
+		kgw_table_cells_begin(page, "Endpoint", "url key");
 		kgw_html_text(&page->out, kgw_query_rows_text(&facts, E_URL), URL_MAX);
 		appendStringInfoString(&page->out, " <small>");
 		kgw_html_text(&page->out, kgw_query_rows_text(&facts, E_EVENTS), URL_MAX);
@@ -194,14 +194,14 @@ draw_missed(KgwPage *page, Datum org_id)
 	}
 	for (; facts.row < facts.table->numvals; facts.row++)
 	{
-		appendStringInfoString(&page->out, "<tr class=\"row\">");
+		kgw_table_cells_begin_row(page, "row");
 		kgw_table_cells_object(page, kgw_query_rows_text(&facts, M_OBJECT_ID), kgw_query_rows_text(&facts, M_EVENT),
 					kgw_query_rows_text(&facts, M_DELIVERY_ID), NULL);
 		kgw_table_cells_cell(page, "Endpoint", "url", kgw_query_rows_text(&facts, M_URL), URL_MAX);
 		kgw_table_cells_begin(page, "Since", "");
 		kgw_table_cells_ago(page, kgw_query_rows_time(&facts, M_SINCE));
 		kgw_table_cells_end(page);
-		kgw_table_cells_cell(page, "Why", "wide", kgw_query_rows_text(&facts, M_WHY), ERROR_MAX);
+		kgw_table_cells_cell(page, "Why", "wide key", kgw_query_rows_text(&facts, M_WHY), ERROR_MAX);
 		kgw_table_cells_begin(page, "Next try", "");
 		if (kgw_query_rows_null(&facts, M_NEXT))
 			appendStringInfoString(&page->out, "none");
@@ -225,13 +225,14 @@ draw_attempts(KgwPage *page, Datum org_id)
 	KgwFacts	facts = {read_for(org_id, latest_attempts), 0};
 
 	appendStringInfoString(&page->out, "<section id=\"deliveries\"><h2>Latest attempts</h2>\n");
+	kgw_table_cells_fold(page, "Show");
 	if (facts.table->numvals == 0)
 		appendStringInfoString(&page->out, "<p class=\"none\">There is none yet.</p>\n");
 	else
 		kgw_table_cells_begin_table(page, columns);
 	for (; facts.row < facts.table->numvals; facts.row++)
 	{
-		appendStringInfoString(&page->out, "<tr class=\"row\">");
+		kgw_table_cells_begin_row(page, "row");
 		kgw_table_cells_begin(page, "When", "");
 		kgw_table_cells_ago(page, kgw_query_rows_time(&facts, A_STARTED_AT));
 		kgw_table_cells_end(page);
@@ -239,7 +240,7 @@ draw_attempts(KgwPage *page, Datum org_id)
 					kgw_query_rows_text(&facts, A_DELIVERY_ID), NULL);
 		kgw_table_cells_cell(page, "Endpoint", "url", kgw_query_rows_text(&facts, A_URL), URL_MAX);
 		kgw_table_cells_cell(page, "Attempt", "n", kgw_query_rows_text(&facts, A_ATTEMPT), 12);
-		kgw_table_cells_begin(page, "What happened", "wide");
+		kgw_table_cells_begin(page, "What happened", "wide key");
 		appendStringInfoString(&page->out, "<b>");
 		kgw_html_text(&page->out, kgw_query_rows_text(&facts, A_OUTCOME), 20);
 		appendStringInfoChar(&page->out, ' ');

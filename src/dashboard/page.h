@@ -106,6 +106,8 @@ extern void kgw_table_cells_share(StringInfo out, int64 part, int64 all);
 extern void kgw_table_cells_outcome(KgwPage *page, const char *outcome, const char *status);
 extern void kgw_table_cells_ago(KgwPage *page, TimestampTz at);
 extern void kgw_table_cells_due(KgwPage *page, TimestampTz at);
+extern void kgw_table_cells_fold(KgwPage *page, const char *summary);
+extern void kgw_table_cells_begin_row(KgwPage *page, const char *class);
 extern void kgw_table_cells_begin_table(KgwPage *page, const char *const *columns);
 extern void kgw_table_cells_end_table(KgwPage *page);
 extern void kgw_table_cells_show_rows(KgwPage *page, KgwFacts *facts, const char *const *columns,

@@ -9,7 +9,9 @@
   var found = document.getElementById('found');
   var stale = document.getElementById('stale');
   var rows = Array.prototype.slice.call(document.querySelectorAll('tr.row'));
-  var folds = Array.prototype.slice.call(document.querySelectorAll('#failures > .more, #deliveries > .more'));
+  var folds = Array.prototype.slice.call(document.querySelectorAll('section > details')).filter(function (fold) {
+    return fold.parentNode.querySelector('tr.row') !== null;
+  });
   var made = Number(document.body.getAttribute('data-made'));
 
   function search() {

@@ -37,7 +37,7 @@ source_state_cell(KgwPage *page, const KgwFacts *facts)
 	bool		good = strcmp(state, "streaming") == 0 || strcmp(state, "standby") == 0;
 	bool		passing = strcmp(state, "copying") == 0 || strcmp(state, "behind") == 0;
 
-	kgw_table_cells_begin(page, "State", "wide");
+	kgw_table_cells_begin(page, "State", "wide key");
 	appendStringInfo(&page->out, "<span class=\"state %s\">", kgw_table_cells_class(good ? KGW_OK : passing ? KGW_WARNING : KGW_ALARM));
 	kgw_html_text(&page->out, state, 20);
 	appendStringInfoString(&page->out, "</span>");
@@ -91,8 +91,8 @@ held_cell(KgwPage *page, const KgwFacts *facts)
 static void
 source_row(KgwPage *page, KgwFacts *facts)
 {
-	appendStringInfoString(&page->out, "<tr>");
-	kgw_table_cells_begin(page, "Source", "");
+	kgw_table_cells_begin_row(page, "");
+	kgw_table_cells_begin(page, "Source", "key");
 	appendStringInfoString(&page->out, "<b>");
 	kgw_html_text(&page->out, kgw_query_rows_text(facts, SOURCE), 63);
 	appendStringInfoString(&page->out, "</b> <small>as node ");

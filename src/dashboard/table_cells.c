@@ -4,9 +4,12 @@
  *	  Tables of the delivery page, and what stands in their cells.
  *
  * A cell names its column a second time, for a phone, where a row becomes a card
- * and the table's head isn't seen.  Of each table the first rows are seen, and the
- * others folded away; a table ends where its bytes do, for one receiver's answers
- * could otherwise fill the page.
+ * and the table's head isn't seen.  Of a card only what it is and how it is are
+ * seen (the classes "id" and "key"), and the rest once it is unfolded; so it is with
+ * sections and findings.  It is style alone that folds: a browser without :has()
+ * shows rows whole, and so does paper.  Of each table the first rows are seen, and
+ * the others folded away; a table ends where its bytes do, for one receiver's
+ * answers could otherwise fill the page.
  *
  * src/dashboard/table_cells.c
  *
@@ -45,6 +48,25 @@ kgw_table_cells_begin_table(KgwPage *page, const char *const *columns)
 						 numbers ? " class=\"n\"" : "", *columns + (numbers ? 1 : 0));
 	}
 	appendStringInfoString(&page->out, "</tr></thead><tbody>\n");
+}
+
+/*
+ * On a phone, fold away what follows in the same section or finding; elsewhere this is
+ * not seen.
+ */
+void
+kgw_table_cells_fold(KgwPage *page, const char *summary)
+{
+	appendStringInfo(&page->out, "<details class=\"fold\"><summary>%s</summary></details>", summary);
+}
+
+/* Begin a row of that class, and what unfolds it on a phone. */
+void
+kgw_table_cells_begin_row(KgwPage *page, const char *class)
+{
+	appendStringInfo(&page->out, "<tr class=\"%s\"><td class=\"fold\">", class);
+	kgw_table_cells_fold(page, "More");
+	kgw_table_cells_end(page);
 }
 
 void

@@ -299,6 +299,7 @@ draw(KgwPage *page, const KgwTraffic *hour, TimestampTz hour_start,
 	appendStringInfoString(&page->out,
 						   "<section id=\"traffic\"><h2>Throughput and latency</h2>\n");
 	draw_success(page, day, cut, cut_before);
+	kgw_table_cells_fold(page, "Show");
 	appendStringInfoString(&page->out, "<div class=\"charts\">\n");
 	chart.id = "hour-count";
 	chart.title = "Attempts, the last hour";

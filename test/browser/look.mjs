@@ -16,6 +16,8 @@
  *					the browser itself refused
  *	  width, scroll	 of the window and of what is in it, CSS pixels
  *	  height		of the whole page
+ *	  folded		on a phone: cells of the first card that are seen, and all of them once it
+ *					is unfolded; whether each section that is folded opens; and then the charts
  *	  ground		color of the page's ground
  *	  faint			words whose contrast with what is behind them is below 4.5 (WCAG AA)
  *	  words			how many were looked at for that
@@ -152,6 +154,29 @@ function facts(search) {
 	return { ...found, hits };
 }
 
+/* Runs in the page: what is folded away on a phone, and whether it comes back. */
+function unfold() {
+	const seen = (element) => element.getClientRects().length > 0;
+	const card = document.querySelector('#destinations tr:has(> .fold)');
+	const cells = () => [...card?.querySelectorAll('td:not(.fold)') ?? []].filter((cell) => cell.textContent !== '' && seen(cell)).length;
+	const sections = [...document.querySelectorAll('section > .fold')].filter(seen);
+	const content = (fold) => fold.nextElementSibling;
+	const before = cells();
+
+	card?.querySelector('.fold summary').click();
+	const unfolded = {
+		cells: before,
+		all: cells(),
+		sections: sections.map((fold) => {
+			const closed = seen(content(fold));
+
+			fold.querySelector('summary').click();
+			return `${fold.parentElement.id}: ${closed ? 'open' : 'folded'}, ${seen(content(fold)) ? 'opens' : 'stays'}`;
+		}),
+	};
+	return { ...unfolded, charts: charts() };
+}
+
 /* What Chromium says and asks for while a page is looked at. */
 function witness(browser, sessionId, said, requests) {
 	let loaded;
@@ -211,8 +236,11 @@ async function look(browser, file, way, options) {
 		fs.writeFileSync(path.join(options.directory, `${path.basename(file, '.html')}-${way.name}.png`),
 			Buffer.from(data, 'base64'));
 	}
+	const unfolded = await send('Runtime.evaluate', { expression: `${charts} (${unfold})()`, returnByValue: true });
+
 	await browser.send('Target.closeTarget', { targetId });
-	return { file: path.basename(file), way: way.name, said, requests: [...requests.values()].filter((r) => r !== url), ...result.value };
+	return { file: path.basename(file), way: way.name, said, requests: [...requests.values()].filter((r) => r !== url), ...result.value,
+		folded: unfolded.result.value };
 }
 
 const { values, positionals } = parseArgs({

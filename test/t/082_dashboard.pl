@@ -121,6 +121,14 @@ $node->safe_psql('postgres', "INSERT INTO odd VALUES ('odd status', " . quoted($
 insert_intent($node, "fine $_", $receiver->url('/raw/open/' . encode_base64url("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")))
   foreach 1 .. 30;
 wait_for_log_rows($node, 33);
+# and more lists that are longer than what is seen of them at once
+$node->safe_psql('postgres', q{
+	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination,
+		attempt, outcome, final, response_status, error, started_at, duration_ms)
+	SELECT nextval('kgwebhook.delivery_id_seq'), 'msg_' || n, 'merchant ' || n, 'payment_intent.success', 'busy ' || n,
+		'https://hooks' || n || '.example/webhooks/payments', 'https://hooks' || n || '.example:443',
+		1, 'rejected', true, 503, 'HTTP status 503', now(), 20
+	  FROM generate_series(1, 12) n});
 
 my $page = page('postgres');
 like(banner($page), qr/^warning !Warning: Deliveries flow, but /, 'deliveries flow, but not all');
@@ -195,11 +203,23 @@ SKIP:
 		is_deeply(\@wrong, [], "$saw->{way}: " . ($saw->{way} eq 'light' ? 'nothing beside them where UTC is local' : 'and what is local is beside UTC'));
 	}
 	isnt($seen{'page.html dark'}{ground}, $seen{'page.html light'}{ground}, 'dark is another ground than light');
-	is_deeply($seen{'page.html light'}{hits}, { seen => 11, all => 36, said => '11 of 36 rows on this page', afterwards => 36 },
+	is_deeply($seen{'page.html light'}{hits}, { seen => 11, all => 48, said => '11 of 48 rows on this page', afterwards => 48 },
 		'the search finds by object id, in whatever case, and shows all again');
+	# what made 16,000 pixels on a phone is folded, and unfolds; a desk shows all
+	foreach my $way ('phone', 'small phone')
+	{
+		my $saw = $seen{"page.html $way"};
+
+		cmp_ok($saw->{height}, '<', 3500, "$way: the page is short");
+		cmp_ok($saw->{folded}{cells}, '<', $saw->{folded}{all}, "$way: a card unfolds");
+		is_deeply([ grep { !/: folded, opens$/ } @{ $saw->{folded}{sections} } ], [], "$way: so do sections");
+		cmp_ok(scalar @{ $saw->{folded}{sections} }, '>=', 4, "$way: charts, reasons, failures, deliveries");
+	}
+	cmp_ok($seen{'page.html tablet'}{height}, '<', 6500, 'tablet: not long, either');
+	is_deeply([ @{ $seen{'page.html light'}{folded} }{qw(cells sections)} ], [ $seen{'page.html light'}{folded}{all}, [] ], 'nothing is folded on a desk');
 	foreach my $way ('light', 'dark', 'phone')
 	{
-		my %chart = map { $_->{id} => $_ } @{ $seen{"page.html $way"}{charts} };
+		my %chart = map { $_->{id} => $_ } @{ $seen{"page.html $way"}{folded}{charts} };
 
 		is_deeply([ sort keys %chart ], [qw(day-count day-time hour-count hour-time)], "$way: four charts");
 		cmp_ok($chart{$_}{bars}, '>=', 2, "$way: $_ has bars, of acknowledged and failed attempts") foreach qw(day-count hour-count);
@@ -249,7 +269,7 @@ my ($signature) = $node->safe_psql('postgres', q{SELECT request_body FROM kgwebh
 like($page, qr{<summary>Sent</summary><code>[^<]*&quot;down 1&quot;}, 'with what was sent');
 unlike($page, qr{\Q$_\E}, 'but neither secret nor signature') foreach $secret, $signature // die 'it was not signed';
 like($page, qr{<dt>Destinations backing off</dt><dd><b>1</b> <span>next probe }, 'until when');
-like($page, qr{<b>http://127\.0\.0\.1:$nobody</b> <small>organization default</small></td><td class="" data-label="State"><span class="state warning">backing off</span>}, 'which');
+like($page, qr{<b>http://127\.0\.0\.1:$nobody</b> <small>organization default</small></td><td class="key" data-label="State"><span class="state warning">backing off</span>}, 'which');
 like($page, qr{data-label="Last error">[^<]*refused}, 'and why');
 like($page, qr{<span class="amount">361\.50 <abbr>USD</abbr>}, 'and the money at stake: of these, and of what was refused');
 
@@ -267,7 +287,7 @@ $page = page('postgres');
 like($page, qr{<li class="warning"><b>subscription $subscription{gone} of organization default \([^<]*\) is disabled since [0-9:]+\.</b>}, 'a subscription that is disabled');
 like($page, qr{<li class="warning"><b>subscription $subscription{down} of organization default \([^<]*\) has acknowledged nothing since [0-9: -]+\.</b>}, 'one that fails for long');
 like($page, qr{<li class="warning"><b>subscription $subscription{paused} of organization default \([^<]*\) is paused since [0-9:]+\.</b>}, 'and one that is paused');
-is_deeply([ $page =~ m{data-label="Subscription">(\d+)</td><td class="" data-label="State"><span class="state warning">(\w+)<}g ],
+is_deeply([ $page =~ m{data-label="Subscription">(\d+)</td><td class="key" data-label="State"><span class="state warning">(\w+)<}g ],
 	[ $subscription{gone}, 'disabled', $subscription{down}, 'failing', $subscription{paused}, 'paused' ],
 	'are listed, the worst first, and not what is healthy');
 like($page, qr{data-label="Reason">[^<]*410}, 'with the reason');
