@@ -28,7 +28,7 @@ INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_
 	subscriptions http_signature client_certificates request_headers send_test examine replay preview worker_stats adopt backlog view_destinations \
 	view_deliveries view_subscriptions view_stats \
 	view_unacknowledged log_partitions purge maintenance redeliver amend \
-	recover status egress check_setup explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \
+	recover reconcile status egress check_setup explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \
 	view_sources explain_source grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
 DATA_built = $(VERSION_SCRIPT)
