@@ -155,7 +155,7 @@ SKIP:
 	skip 'failover slots came with PostgreSQL 17', 5 if $source->pg_version < 17;
 	committed(q{SELECT pg_create_physical_replication_slot('physical', true)});
 	$standby = start_standby('second', 'sync_replication_slots' => 'on', 'hot_standby_feedback' => 'on', 'primary_slot_name' => q{'physical'},
-		'primary_conninfo' => q{'} . $source->connstr('postgres') . q{'}, 'synchronized_standby_slots' => q{''});
+		'primary_conninfo' => "'@{[ $source->connstr ]} dbname=postgres'", 'synchronized_standby_slots' => q{''});
 	committed(q{ALTER SYSTEM SET synchronized_standby_slots = 'physical'});
 	$source->reload;
 	my $slot = here('SELECT slot FROM kgwebhook.source');
