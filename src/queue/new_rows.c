@@ -23,6 +23,7 @@
 #include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "lib/qunique.h"
 #include "storage/lwlock.h"
 #include "storage/procarray.h"
 #include "utils/snapmgr.h"
@@ -108,6 +109,10 @@ remember_snapshot(KgwArrivals *arrivals)
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
 		arrivals->xip[i] = widen(snapshot->xip[i], next);
 	qsort(arrivals->xip, arrivals->xip_count, sizeof(FullTransactionId), compare_xids);
+
+	/* one that is just being prepared has two entries, its session's and its own */
+	arrivals->xip_count = qunique(arrivals->xip, arrivals->xip_count, sizeof(FullTransactionId),
+								  compare_xids);
 #ifdef USE_ASSERT_CHECKING
 	snapshot_is_sorted(arrivals);
 #endif

@@ -79,6 +79,12 @@ def had_held(attempts, this):
     return bool(refused) and this.began - refused[0].ended >= MAX_HOLD - TURN
 
 
+def line_of(key):
+    """An object's own deliveries to a host are in one line, wherever there they go."""
+    kind, org, object_id, _, endpoint = key
+    return kind, org, object_id, destination_of(endpoint)
+
+
 def within(times, span):
     """Whether one of these, in order, is within the span."""
     at = bisect_left(times, span[0])
@@ -104,10 +110,12 @@ class Conduct:
     def __init__(self, server, comparison, calms, excused, load):
         self.log = read_log(server)
         self.newest = defaultdict(int)
-        for kind, org, object_id, status, endpoint in comparison.committed:
-            # an object's own deliveries to a host are in one line, wherever there they go
-            line = (kind, org, object_id, destination_of(endpoint))
-            self.newest[line] = max(self.newest[line], version_of(status))
+        self.held_from = {}
+        for key in comparison.committed:
+            line, version = line_of(key), version_of(key[3])
+            self.newest[line] = max(self.newest[line], version)
+            if not is_good(key[4]) or comparison.is_down(key[4]):
+                self.held_from[line] = min(version, self.held_from.get(line, version))
         self.acknowledged = defaultdict(list)
         self.answers = defaultdict(list)
         self.first = {}
@@ -155,7 +163,7 @@ class Conduct:
         held = attempts[-1].began - refused[0].ended
         if held < MAX_HOLD - TURN:
             return f"held for {held:.2f} s only"
-        if self.newest[kind, org, object_id, destination_of(endpoint)] <= version_of(status):
+        if self.newest[line_of(key)] <= version_of(status):
             return "there is nothing newer of its object"
         return None
 
@@ -206,6 +214,9 @@ class Conduct:
         spans = {}
         for key, at in comparison.committed.items():
             if not is_good(key[4]) or comparison.is_down(key[4]) or not at:
+                continue
+            # what was never answered is never given up for something newer of its object
+            if version_of(key[3]) > self.held_from.get(line_of(key), float("inf")):
                 continue
             destination = destination_of(key[4])
             if destination not in spans:
