@@ -13,7 +13,7 @@
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
 	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim points random-sql fuzz bench matrix
-PEOPLE_GOALS += dist check-arm64 site
+PEOPLE_GOALS += dist packages check-arm64 site
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
 
@@ -86,6 +86,11 @@ check-valgrind:
 	@scripts/deps.sh valgrind
 	@scripts/in-scratch.sh test/valgrind/run.sh
 
+# src/pure on arm64, cross compiled, under qemu.
+check-arm64:
+	@scripts/deps.sh arm64
+	@scripts/in-scratch.sh scripts/arm64.sh
+
 # A million deliveries and a retention run: are the tables as small as before?
 check-space:
 	@KGW_DELIVERIES=$(or $(DELIVERIES),1000000) PG_TEST_TIMEOUT_DEFAULT=3600 TAP=test/t/074_table_bloat.pl \
@@ -97,10 +102,10 @@ bench:
 	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
 		$(addprefix --scale=,$(SCALE))
 
-# src/pure on arm64, cross compiled, under qemu.
-check-arm64:
-	@scripts/deps.sh arm64
-	@scripts/in-scratch.sh scripts/arm64.sh
+# Debian's, into package-output/; see scripts/package.sh.
+packages:
+	@scripts/deps.sh packages
+	@scripts/package.sh package-output
 
 # The documentation as a site with search, into check-output/site.
 site:

@@ -72,7 +72,7 @@ copy_tree()
 				if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 			done | tar --null --no-recursion -T - -cf -
 	else
-		tar --exclude=node_modules --exclude="$monitoring_tools" --exclude=check-output --exclude=matrix-output --exclude=./dist --exclude='*.o' \
+		tar --exclude=node_modules --exclude="$monitoring_tools" --exclude=check-output --exclude=matrix-output --exclude=package-output --exclude=./dist --exclude='*.o' \
 			--exclude='*.so' --exclude=test/unit/build --exclude=test/fuzz/build \
 			-cf - .
 	fi | tar --no-same-owner -C "$target" -xf -

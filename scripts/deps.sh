@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 #-------------------------------------------------------------------------
 #
-# scripts/deps.sh [check|fuzz|valgrind|arm64|site]
+# scripts/deps.sh [check|fuzz|valgrind|arm64|site|packages]
 #	  Finds what the demo and the tests need, and installs what is missing.
 #	  With a word, also what only make check, make fuzz, make check-valgrind,
-#	  make check-arm64 or make site needs.
+#	  make check-arm64 or make site needs.  With "packages", what make packages needs, and
+#	  nothing else.
 #
 # Each need is probed by what it gives (a command, a header, a Perl module) and
 # not by the name of a package, because a machine may have its Node or its
@@ -127,9 +128,26 @@ pg_major()
 	say "${pg_majors%% *}"
 }
 
+# What builds Debian packages: the same names on every machine that can.
+missing_for_packages()
+{
+	local name
+
+	for name in build-essential debhelper libcurl4-openssl-dev libpq-dev libssl-dev lintian make \
+		postgresql-server-dev-all; do
+		if [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" != installed ]; then
+			echo "$name"
+		fi
+	done
+}
+
 # Prints the Debian packages that would fill the gaps, one a line.
 missing_packages()
 {
+	if [ "$purpose" = packages ]; then
+		missing_for_packages
+		return
+	fi
 	if [ "$purpose" = valgrind ] && ! has_command valgrind; then
 		echo valgrind
 	fi

@@ -8,9 +8,11 @@
 #	  suite.  "upgrade" is a suite too: a system with two versions of PostgreSQL,
 #	  for test/t/042_pg_upgrade.pl.  "experimental" is sid with the PostgreSQL
 #	  that is to come; what needs no receiver runs there, on the OpenSSL that is
-#	  to come as well.
+#	  to come as well.  "packages-SUITE" builds Debian packages and installs
+#	  them on a system of that suite.
 #
-#	  make matrix                            bookworm, trixie, forky, experimental, upgrade
+#	  make matrix                            bookworm, trixie, forky, experimental, upgrade,
+#	                                         and packages on bookworm, trixie and sid
 #	  make matrix SUITES=forky               one
 #	  make matrix SUITES=forky KEEP=1        the root stays, and is used again
 #	  make matrix SUITES=forky KEEP=1 GOAL="check-tap TAP=test/t/001_basics.pl"
@@ -39,7 +41,8 @@ cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS MAKEOVERRIDES
 
 suites=("$@")
-[ $# -gt 0 ] || suites=(bookworm trixie forky experimental upgrade)
+[ $# -gt 0 ] || suites=(bookworm trixie forky experimental upgrade
+	packages-bookworm packages-trixie packages-sid)
 kept=${TMPDIR:-/tmp}/kgwebhook-matrix
 output=$PWD/matrix-output
 roots=
@@ -117,11 +120,13 @@ make_folder()
 	chmod 755 "$roots"
 }
 
-# Runs a shell script, with arguments, in name spaces of its own.
+# Runs a shell script, with arguments, in name spaces of its own; with
+# offline=--net, where there is no network.
 apart()
 {
 	# shellcheck disable=SC2016 # for the inner shell
-	unshare --mount --propagation private --pid --ipc --fork --kill-child \
+	# shellcheck disable=SC2086 # nothing, or an option
+	unshare --mount --propagation private --pid --ipc ${offline:-} --fork --kill-child \
 		bash -euc 'mount -t proc proc /proc; '"$1" bash "${@:2}" </dev/null
 }
 
@@ -254,12 +259,39 @@ run_experimental()
 	run_goals "$root" check-unit check-exports
 }
 
+# Packages, built without a network, and installed where PostgreSQL has never
+# been: run_packages ROOT SUITE.
+run_packages()
+{
+	local root=$1 fresh=$1.fresh major
+
+	rm -rf --one-file-system "$fresh"
+	cp -a "$root" "$fresh"
+	in_root "$root" /kgwebhook/scripts/deps.sh packages || return
+	in_root "$root" sh -ec '
+		rm -rf /kgwebhook.next
+		cp -a /kgwebhook /kgwebhook.next
+		/kgwebhook/test/packages/next-tree.sh /kgwebhook.next' || return
+	offline=--net in_root "$root" sh -ec '
+		/kgwebhook/scripts/package.sh /kgwebhook/package-output
+		/kgwebhook.next/scripts/package.sh /kgwebhook.next/package-output' || return
+	cp -a "$root/kgwebhook/package-output" "$fresh/packages"
+	cp -a "$root/kgwebhook.next/package-output" "$fresh/packages.next"
+	cp "$fresh"/packages/*.deb "$output/$2/"
+	rm -rf --one-file-system "$root/kgwebhook.next"
+	major=$(basename "$(ls "$fresh"/packages/postgresql-[0-9]*-kgwebhook_*.deb)" | cut -d- -f2)
+	in_root "$fresh" apt-get update -q || return
+	in_root "$fresh" /kgwebhook/test/packages/install.sh "$major" /packages /packages.next || return
+	rm -rf --one-file-system "$fresh"
+}
+
 # The Debian that a suite's system begins as.
 base_of()
 {
 	case $1 in
 		upgrade) say trixie ;;
 		experimental) say sid ;;
+		packages-*) say "${1#packages-}" ;;
 		*) say "$1" ;;
 	esac
 }
@@ -272,14 +304,16 @@ one_suite()
 		make_root "$(base_of "$suite")" "$root" || return
 	fi
 	copy_tree_to "$root"
+	mkdir -p "$output/$suite"
 	case $suite in
 		upgrade) run_upgrade "$root" ;;
 		experimental) run_experimental "$root" ;;
+		packages-*) run_packages "$root" "$suite" ;;
 		# what the README says under "See it work"
 		*) run_goals "$root" demo demo-nodes check ;;
 	esac || status=1
 	if [ -d "$root/kgwebhook/check-output" ]; then
-		cp -R "$root/kgwebhook/check-output" "$output/$suite"
+		cp -R "$root/kgwebhook/check-output/." "$output/$suite/"
 	fi
 	return "$status"
 }
