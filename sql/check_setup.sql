@@ -60,11 +60,13 @@ SELECT pg_temp.item('signing secrets');
 SELECT kg_subscribe('loner', 'https://m.example/') AS loner, kg_create_signing_key('loner') IS NOT NULL AS x \gset
 SELECT kg_create_secret(:loner) IS NOT NULL AS own;
 SELECT pg_temp.item('signing secrets');
+-- taken back: a DELETE would have the worker, which is disabled, learn where the rest of the queue goes
+BEGIN;
 INSERT INTO payment_intents (org_id, callback_url) VALUES ('loner', 'https://m.example/');
 SELECT pg_temp.item('signing secrets');
 INSERT INTO payment_intents (org_id, callback_url) VALUES ('loner', 'https://own.example/');
 SELECT ok, detail FROM kg_check_setup() WHERE item = 'signing secrets';
-DELETE FROM kgwebhook.queue WHERE org_id = 'loner';
+ROLLBACK;
 SELECT kg_drop_secret(:loner);
 SELECT pg_temp.item('signing secrets');
 SELECT kg_unsubscribe(:loner);
