@@ -84,7 +84,11 @@ began=$SECONDS
 for n in 2 3 4; do
 	block "$n"
 done >"$home/blocks"
-echo 'echo $! >receiver.pid' >"$home/pid"
+# nobody types as fast as this
+cat >"$home/pid" <<'END'
+echo $! >receiver.pid
+until (exec 3<>/dev/tcp/127.0.0.1/18080) 2>/dev/null; do sleep 0.1; done
+END
 as_postgres bash -euc "$(block 2)
 $(block 3)
 $(cat "$home/pid")
