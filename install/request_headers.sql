@@ -57,33 +57,26 @@ COMMENT ON FUNCTION @extschema@.kg_set_headers(pg_catalog.int8, pg_catalog.jsonb
   'sets all headers that a subscription''s requests have besides kgwebhook''s, such as credentials; without any it takes them away';
 
 /*
- * They go with their subscription, and when it is pointed at another host: who may change the
- * URL must not be able to read them there.
+ * They go when their subscription is pointed at another host: who may change the URL must not be
+ * able to read them there.
  */
 CREATE FUNCTION kgwebhook.forget_headers() RETURNS pg_catalog.trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 BEGIN
     DELETE FROM kgwebhook.request_header h WHERE h.org_id = OLD.org_id AND h.subscription_id = OLD.subscription_id;
-    IF TG_OP = 'UPDATE' THEN
-        UPDATE kgwebhook.subscription s SET header_names = NULL WHERE s.subscription_id = OLD.subscription_id;
-        RAISE NOTICE 'the headers of subscription % were removed', OLD.subscription_id
-            USING DETAIL = format('They were for %s, and are not sent anywhere else.', OLD.destination),
-                  HINT = 'Set those that the new receiver wants with kg_set_headers().';
-    END IF;
+    UPDATE kgwebhook.subscription s SET header_names = NULL WHERE s.subscription_id = OLD.subscription_id;
+    RAISE NOTICE 'the headers of subscription % were removed', OLD.subscription_id
+        USING DETAIL = format('They were for %s, and are not sent anywhere else.', OLD.destination),
+              HINT = 'Set those that the new receiver wants with kg_set_headers().';
     RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.forget_headers() IS
-  'trigger of kgwebhook.subscription: removes the headers of one that is deleted, or goes to another host';
+  'trigger of kgwebhook.subscription: removes the headers of one that goes to another host';
 
 CREATE TRIGGER forget_headers
-    AFTER DELETE ON kgwebhook.subscription
-    FOR EACH ROW WHEN (OLD.header_names IS NOT NULL) EXECUTE FUNCTION kgwebhook.forget_headers();
-COMMENT ON TRIGGER forget_headers ON kgwebhook.subscription IS 'removes the headers of a subscription with it';
-
-CREATE TRIGGER forget_headers_elsewhere
     AFTER UPDATE OF destination ON kgwebhook.subscription
     FOR EACH ROW WHEN (OLD.header_names IS NOT NULL AND OLD.destination OPERATOR(pg_catalog.<>) NEW.destination)
     EXECUTE FUNCTION kgwebhook.forget_headers();
-COMMENT ON TRIGGER forget_headers_elsewhere ON kgwebhook.subscription IS 'removes the headers of a subscription that goes to another host';
+COMMENT ON TRIGGER forget_headers ON kgwebhook.subscription IS 'removes the headers of a subscription that goes to another host';

@@ -279,6 +279,9 @@ BEGIN
     IF OLD.own_secret THEN
         DELETE FROM kgwebhook.secret s WHERE s.org_id = OLD.org_id AND s.subscription_id = OLD.subscription_id;
     END IF;
+    IF OLD.header_names IS NOT NULL THEN
+        DELETE FROM kgwebhook.request_header h WHERE h.org_id = OLD.org_id AND h.subscription_id = OLD.subscription_id;
+    END IF;
     IF EXISTS (SELECT FROM kgwebhook.http_signature h WHERE h.org_id = OLD.org_id AND h.subscription_id = OLD.subscription_id) THEN
         DELETE FROM kgwebhook.http_signature h WHERE h.org_id = OLD.org_id AND h.subscription_id = OLD.subscription_id;
     END IF;
@@ -289,13 +292,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.forget_endpoint() IS
-  'trigger of kgwebhook.subscription: removes the secret, the certificate and the options of one that is deleted';
+  'trigger of kgwebhook.subscription: removes the secret, the headers, the certificate and the options of one that is deleted';
 
 CREATE TRIGGER forget_endpoint
     AFTER DELETE ON kgwebhook.subscription
     FOR EACH ROW EXECUTE FUNCTION kgwebhook.forget_endpoint();
 COMMENT ON TRIGGER forget_endpoint ON kgwebhook.subscription IS
-  'removes the secret, the certificate and the options of a subscription with it';
+  'removes the secret, the headers, the certificate and the options of a subscription with it';
 
 CREATE FUNCTION kgwebhook.kg_drop_secret(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -29,7 +29,8 @@ import sys
 FLOORS = [
     ["."],
     ["worker"],
-    ["trial", "api/keys"],
+    ["trial"],
+    ["api/keys"],
     ["api"],
     ["settle"],
     ["send", "schedule", "capture"],

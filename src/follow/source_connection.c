@@ -16,8 +16,9 @@
  * A connection is one for replication, as the subscription's own is: the role needs no
  * other rights, and slots can be created with their snapshots.  It lives until the end
  * of the transaction; the follower, which has a turn every few seconds and not each source in
- * each, keeps its own as long as they are good and their sources are followed.  libpq is used directly, because the callbacks at a
- * transaction's end have no place for errors, catalogs or result descriptors.
+ * each, keeps its own as long as they are good and their sources are followed.  libpq is
+ * used directly, because the callbacks at a transaction's end have no place for errors,
+ * catalogs or result descriptors.
  *
  * What libpq says of a string that it can't parse quotes it, password and all: that is
  * never shown.

@@ -8,7 +8,8 @@
  * them are there now, and what waits for those is due at once (kgw_keyless_release).  What
  * others have here, at the same destinations or elsewhere, isn't touched: an
  * organization without a secret may have sixty thousand destinations, and merchants
- * sign up all the time; each try would be an attempt of its schedule.  What is still in the table is judged when it is read.
+ * sign up all the time; each try would be an attempt of its schedule.  What is still in
+ * the table is judged when it is read.
  *
  * src/schedule/keyless.c
  *

@@ -121,7 +121,8 @@ look(void)
 
 /*
  * Take the settings over, and read the file of credentials again.  To be called before the
- * first request, and after each reload, when kgw_ca_file_look() has been; the log is told what keeps requests from leaving.
+ * first request, and after each reload, when kgw_ca_file_look() has been; the log is told
+ * what keeps requests from leaving.
  */
 void
 kgw_egress_look(void)

@@ -47,6 +47,7 @@
 
 #include "api/arguments.h"
 #include "api/caller.h"
+#include "api/keys/secrets.h"
 #include "capture/enqueue.h"
 #include "pg/clock.h"
 #include "pg/encoding.h"
@@ -123,17 +124,10 @@ free_signers(void *arg)
 static KgwSigner *
 new_foreign(void)
 {
-	unsigned char random[KGW_SECRET_BYTES];
-	char		secret[KGW_SECRET_SIZE];
-	KgwSigner  *signer;
+	text	   *secret = kgw_secrets_make();
+	KgwSigner  *signer = kgw_signature_signer_new(VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
 
-	if (!pg_strong_random(random, sizeof(random)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not make a secret"),
-				 errdetail("The source of random numbers failed.")));
-	kgw_signature_format_secret(random, secret);
-	signer = kgw_signature_signer_new(secret, strlen(secret));
+	explicit_bzero(VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret));
 	if (signer == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
