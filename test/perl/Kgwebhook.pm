@@ -94,10 +94,10 @@ sub init_cluster
 
 	no warnings 'redefine';
 	local *PostgreSQL::Test::Utils::system_or_bail = sub {
-		my ($program, undef, $data) = @_;
+		my ($program) = @_;
 
 		return $run->(@_) if $program ne 'initdb' || !$copy || !defined $ENV{KGW_TEMPLATE};
-		return $run->('cp', '-RPp', $ENV{KGW_TEMPLATE}, $data);
+		return $run->('cp', '-RPp', $ENV{KGW_TEMPLATE}, $node->data_dir);
 	};
 
 	$node->init(%options);

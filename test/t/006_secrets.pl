@@ -123,10 +123,12 @@ is_signed_by(($receiver->requests_of('race1', 1))[0],
 # Another one in its place
 #
 my $old = set_secret('good', 'the old secret of good, quite long');
-insert_of('good', 'changed', '/retry-after/1');
+insert_of('good', 'changed', '/retry-after/3600');
 my ($first) = $receiver->requests_of('changed', 1);
 is_signed_by($first, $old, 'an attempt before the change');
 my $new = set_secret('good', 'the new secret of good, quite long');
+wait_for_log_rows($node, 1, q{object_id = 'changed'});
+$node->safe_psql('postgres', q{SELECT kg_redeliver(delivery_id) FROM kgwebhook.queue WHERE object_id = 'changed'});
 my (undef, $second) = $receiver->requests_of('changed', 2);
 is_signed_by($second, $new, 'a retry is signed with the secret of its day');
 insert_of('good', 'changed_too');
