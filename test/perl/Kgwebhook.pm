@@ -50,6 +50,7 @@ my %default_conf = (
 	'kgwebhook.allowed_networks' => "'127.0.0.0/8, ::1/128'",
 	'kgwebhook.retry_schedule' => "'200ms,200ms,200ms'",
 	'kgwebhook.retry_jitter' => '0',
+	'kgwebhook.request_timeout' => "'60s'",	# no noise of the machine's is a timeout
 	'max_prepared_transactions' => '10',
 	'max_connections' => '20',
 	'log_min_messages' => 'info',

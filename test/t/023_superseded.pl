@@ -44,7 +44,7 @@ wait_until_settled($node, q{object_id = 'refused'});
 my @attempts = attempts('refused');
 is($attempts[-1], 'SUCCESS ACKNOWLEDGED', 'the newer transition arrives in the end');
 is($attempts[-2], 'PENDING SUPERSEDED', 'after the older one was superseded');
-cmp_ok(scalar(grep { $_ eq 'pending rejected' } @attempts), '>=', 2, 'which was tried again and again');
+cmp_ok(scalar(grep { $_ eq 'pending rejected' } @attempts), '>=', 1, 'which was refused');
 is(@attempts, 2 + grep({ $_ eq 'pending rejected' } @attempts), 'and nothing else');
 like($picky->statuses('refused'), qr/^(pending )+success$/, 'the receiver sees them in order');
 my ($held) = map { split /\|/ } $node->safe_psql(
