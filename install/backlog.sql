@@ -16,7 +16,7 @@
 CREATE VIEW kgwebhook.backlog AS
     SELECT d.destination, d.pending, d.pending::pg_catalog.float8 OPERATOR(pg_catalog./) least(d.pending, d.room) AS stands_for,
            r.delivery_id, r.org_id, r.kind, r.object_id, r.url, r.payload, r.attempts, r.next_attempt_at, r.enqueued_at, r.subscription_id,
-           r.attempts_before
+           r.attempts_before, r.webhook_id
       FROM (SELECT q.destination, q.pending,
                    CASE WHEN pg_catalog.sum(q.pending) OVER () OPERATOR(pg_catalog.<=) 20000 THEN q.pending
                         ELSE greatest(10, 20000 OPERATOR(pg_catalog./) pg_catalog.count(*) OVER ()) END AS room
@@ -39,4 +39,5 @@ COMMENT ON COLUMN kgwebhook.backlog.attempts IS 'attempts logged so far';
 COMMENT ON COLUMN kgwebhook.backlog.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
 COMMENT ON COLUMN kgwebhook.backlog.enqueued_at IS 'when the status changed, or when it was queued again';
 COMMENT ON COLUMN kgwebhook.backlog.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
+COMMENT ON COLUMN kgwebhook.backlog.webhook_id IS 'the event, as receivers see it';
 COMMENT ON COLUMN kgwebhook.backlog.attempts_before IS 'attempts made before it was last queued again';

@@ -197,7 +197,8 @@ BEGIN
                AND pg_visible_in_snapshot(e.xid, until)
              ORDER BY e.xid, e.delivery_id, e.place
         LOOP
-            CONTINUE WHEN it.webhook_id = last_webhook AND it.xid = last_xid;
+            /* a challenge is no event */
+            CONTINUE WHEN it.webhook_id = last_webhook AND it.xid = last_xid OR it.object_id = it.webhook_id;
             EXIT WHEN cardinality(cursors) = max_events;
             last_xid := it.xid;
             last_id := it.delivery_id;

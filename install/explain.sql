@@ -132,8 +132,8 @@ COMMENT ON FUNCTION kgwebhook.endpoint_pace(kgwebhook.deliveries) IS
 
 /*
  * Whether a delivery of an object is in one line with what goes to a subscription, or to the
- * object's own URL: the older one goes first.  What waits for a paused subscription
- * holds nothing of the object's own.
+ * object's own URL: the older one goes first.  What waits for a subscription that is paused, or
+ * has not answered its challenge, holds nothing of the object's own.
  */
 CREATE FUNCTION kgwebhook.is_in_line(queued kgwebhook.queue, subscription pg_catalog.int8, url pg_catalog.text) RETURNS pg_catalog.bool
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -141,7 +141,7 @@ CREATE FUNCTION kgwebhook.is_in_line(queued kgwebhook.queue, subscription pg_cat
     SELECT queued.subscription_id IS NOT DISTINCT FROM subscription
         OR queued.url = url
        AND NOT EXISTS (SELECT FROM kgwebhook.subscription s
-                        WHERE s.subscription_id = queued.subscription_id AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL)
+                        WHERE s.subscription_id = queued.subscription_id AND (s.paused_at IS NOT NULL OR s.challenge IS NOT NULL) AND s.disabled_at IS NULL)
 $$;
 COMMENT ON FUNCTION kgwebhook.is_in_line(kgwebhook.queue, pg_catalog.int8, pg_catalog.text) IS
   'whether a delivery goes one after the other with those of its object for this subscription, or this URL';
@@ -153,6 +153,25 @@ CREATE FUNCTION kgwebhook.rate_text(rate_limit pg_catalog.numeric) RETURNS pg_ca
 $$;
 COMMENT ON FUNCTION kgwebhook.rate_text(pg_catalog.numeric) IS
   'a number of requests a second, in words';
+
+/* What is known of the answer that a subscription waits for, to its operator and its merchant alike. */
+CREATE FUNCTION kgwebhook.explain_challenge(subscription kgwebhook.subscription) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format(E'Its subscription %s is unverified: the receiver has not answered the challenge of %s. %s\nWhat to do: have the receiver answer a challenge with 2xx and, as the body, what its member "challenge" has; SELECT kg_send_challenge(%s); sends a new one at once.',
+                  subscription.subscription_id, date_trunc('second', subscription.challenged_at),
+                  CASE WHEN d.delivery_id IS NULL THEN 'It is not known any more'
+                       WHEN d.state = 'dead' THEN format('It was given up as delivery %s: %s', d.delivery_id, coalesce(d.last_error, 'it could not be sent'))
+                       WHEN d.attempts = 0 THEN format('It is delivery %s, which is about to be sent', d.delivery_id)
+                       ELSE format('It is delivery %s; the last attempt: %s', d.delivery_id, d.last_error) END || '.',
+                  subscription.subscription_id)
+      FROM (SELECT) one
+      LEFT JOIN LATERAL (SELECT v.* FROM kgwebhook.deliveries v
+                          WHERE v.object_id = subscription.challenge AND v.org_id = subscription.org_id AND v.kind = 'endpoint'
+                          ORDER BY v.delivery_id LIMIT 1) d ON true
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_challenge(kgwebhook.subscription) IS
+  'the part of kg_explain() about a subscription that has not answered its challenge';
 
 /* What one delivery of the queue waits for, of what is its own or its receiver's. */
 CREATE FUNCTION kgwebhook.explain_wait(it kgwebhook.deliveries) RETURNS pg_catalog.text
@@ -179,6 +198,8 @@ BEGIN
     ELSIF subscription.paused_at IS NOT NULL THEN
         RETURN format(E'Its subscription %s is paused since %s; it is sent once that is resumed.\nWhat to do: SELECT kg_resume_subscription(%s);',
                       it.subscription_id, date_trunc('second', subscription.paused_at), it.subscription_id);
+    ELSIF subscription.challenge IS NOT NULL AND it.object_id <> it.webhook_id THEN
+        RETURN kgwebhook.explain_challenge(subscription);
     ELSIF paused IS NOT NULL THEN
         RETURN format(E'Its destination %s is paused since %s; it is sent once that is resumed.\nWhat to do: SELECT kg_resume(%L);',
                       it.destination, date_trunc('second', paused), it.destination);
@@ -323,6 +344,7 @@ BEGIN
         WHEN subscription.paused_at IS NOT NULL THEN
             format(E'Its subscription %s is paused; it is sent once that is resumed.\nWhat to do: SELECT kg_resume_subscription(%s);',
                    it.subscription_id, it.subscription_id)
+        WHEN subscription.challenge IS NOT NULL AND it.object_id <> it.webhook_id THEN kgwebhook.explain_challenge(subscription)
         WHEN NOT isfinite(it.next_attempt_at) THEN 'It waits for a signing secret: ask the operator.'
         WHEN (SELECT s.worker_state NOT IN ('idle', 'busy') FROM kgwebhook.worker_stats() s)
           OR EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination IN (it.destination, '*')) THEN

@@ -9,10 +9,11 @@ CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regproce
     /* the schema's name as it is now */
     SELECT format(f, e.extnamespace::regnamespace)::regprocedure FROM pg_extension e, unnest(ARRAY[
         'kgwebhook.own_organization()',
-        '%s.kg_subscribe(text, text, text[], text, text, jsonb, numeric)',
+        '%s.kg_subscribe(text, text, text[], text, text, jsonb, numeric, boolean)',
         '%s.kg_unsubscribe(bigint)',
         '%s.kg_pause_subscription(bigint)',
         '%s.kg_resume_subscription(bigint)',
+        '%s.kg_send_challenge(bigint)',
         '%s.kg_send_test(text, text, text)',
         '%s.kg_examine(text, text)',
         '%s.kg_redeliver(bigint)',
@@ -30,7 +31,7 @@ CREATE FUNCTION kgwebhook.merchant_functions() RETURNS SETOF pg_catalog.regproce
         '%s.kg_set_headers(bigint, jsonb, text, text, text)',
         '%s.kg_dashboard(text)',
         '%s.kg_event_catalog()',
-        '%s.kg_update_subscription(bigint, text, text[], text, text, jsonb, numeric)',
+        '%s.kg_update_subscription(bigint, text, text[], text, text, jsonb, numeric, boolean)',
         '%s.kg_events_since(text, text, integer, bigint)']) f
      WHERE e.extname = 'kgwebhook'
 $$;

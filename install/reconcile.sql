@@ -10,7 +10,8 @@
  * the order of their numbers, so that neither a join nor the answer has to be sorted or
  * hashed with the columns of a million rows; enable_hashjoin is off because the planner
  * knows nothing of max(delivery_id), and hashes the queue.  Dead letters and
- * superseded deliveries of a day are few, and look by their object.
+ * superseded deliveries of a day are few, and look by their object.  A challenge is about no
+ * object, and left out.
  */
 CREATE FUNCTION @extschema@.kg_reconcile(
     since pg_catalog.interval DEFAULT '1 day',
@@ -59,13 +60,13 @@ BEGIN
                                   AND a.started_at >= CASE WHEN q.attempts_before > 0 THEN '-infinity' ELSE q.enqueued_at - interval '1 day' END) END AS said
                FROM kgwebhook.queue q
                JOIN newest n ON n.delivery_id = q.delivery_id
-              WHERE q.enqueued_at >= now() - kg_reconcile.since
+              WHERE q.enqueued_at >= now() - kg_reconcile.since AND q.object_id <> q.webhook_id
               ORDER BY q.delivery_id OFFSET 0)
             UNION ALL
             (SELECT d.org_id, d.event, d.kind, d.object_id, d.url, d.delivery_id, d.webhook_id,
                     'dead', d.attempts, d.enqueued_at, NULL, d.subscription_id, d.reason
                FROM kgwebhook.dead_letter d
-              WHERE d.enqueued_at >= now() - kg_reconcile.since
+              WHERE d.enqueued_at >= now() - kg_reconcile.since AND d.object_id <> d.webhook_id
                 AND NOT EXISTS (SELECT FROM kgwebhook.queue n
                                  WHERE n.object_id = d.object_id AND n.org_id = d.org_id AND n.kind = d.kind AND n.url = d.url
                                    AND n.delivery_id > d.delivery_id OFFSET 0)
@@ -84,7 +85,7 @@ BEGIN
             (SELECT u.org_id, u.event, u.kind, u.object_id, u.url, u.delivery_id, u.webhook_id,
                     'superseded', u.attempt, u.started_at, NULL, u.subscription_id, 'superseded, and what superseded it is gone'
                FROM kgwebhook.delivery_log u
-              WHERE u.started_at >= now() - kg_reconcile.since
+              WHERE u.started_at >= now() - kg_reconcile.since AND u.object_id <> u.webhook_id
                 AND u.final AND NOT u.is_test AND u.queued_again IS NOT TRUE AND u.outcome = 'superseded'
                 AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                                  WHERE a.object_id = u.object_id AND a.org_id = u.org_id AND a.kind = u.kind AND a.url = u.url
@@ -102,9 +103,9 @@ BEGIN
               ORDER BY u.delivery_id OFFSET 0))
         SELECT l.org_id, l.event, l.kind, l.object_id, l.url, l.delivery_id, l.webhook_id, l.state, l.attempts, l.at,
                coalesce(CASE WHEN l.subscription_id IS NOT NULL AND l.state IN ('pending', 'retrying')
-                             THEN (SELECT format('its subscription %s is paused', s.subscription_id)
+                             THEN (SELECT format('its subscription %s is %s', s.subscription_id, CASE WHEN s.paused_at IS NOT NULL THEN 'paused' ELSE 'unverified' END)
                                      FROM kgwebhook.subscription s
-                                    WHERE s.subscription_id = l.subscription_id AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL) END,
+                                    WHERE s.subscription_id = l.subscription_id AND (s.paused_at IS NOT NULL OR s.challenge IS NOT NULL) AND s.disabled_at IS NULL) END,
                         CASE WHEN l.state IN ('dead', 'superseded') THEN l.said
                              WHEN l.state = 'retrying' THEN CASE WHEN isfinite(l.next_attempt_at) THEN 'tried again at ' || l.next_attempt_at::text || '; '
                                                                  ELSE '' END || l.said

@@ -7,7 +7,8 @@
  * What was acknowledged once is not undelivered, even where it was superseded when it
  * was sent again.  A delivery that was overtaken by a newer,
  * acknowledged one of its object is left out: the receiver would see an older
- * status after a newer one.
+ * status after a newer one.  So is a challenge, which is no event: kg_send_challenge() and
+ * kg_resume_subscription() send a new one.
  */
 CREATE FUNCTION kgwebhook.undelivered(
     since pg_catalog.timestamptz,
@@ -28,15 +29,17 @@ BEGIN
               FROM kgwebhook.queue q
              WHERE q.enqueued_at <= undelivered.until AND q.attempts > q.attempts_before
                AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
+               AND q.object_id <> q.webhook_id
             UNION ALL
             SELECT d.delivery_id, d.org_id, d.kind, d.object_id, d.destination, d.subscription_id,
                    CASE WHEN d.attempts_before = 0 THEN d.enqueued_at - interval '1 day' ELSE '-infinity' END
               FROM kgwebhook.dead_letter d
              WHERE d.enqueued_at <= undelivered.until AND d.died_at >= undelivered.since
+               AND d.object_id <> d.webhook_id
             UNION ALL
             SELECT l.delivery_id, l.org_id, l.kind, l.object_id, l.destination, l.subscription_id, '-infinity'
               FROM kgwebhook.delivery_log l
-             WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test
+             WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test AND l.object_id <> l.webhook_id
                AND l.started_at BETWEEN undelivered.since AND undelivered.until
                AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                                 WHERE a.delivery_id = l.delivery_id AND a.attempt > l.attempt)

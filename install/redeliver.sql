@@ -30,7 +30,8 @@ COMMENT ON FUNCTION kgwebhook.subscription_accepts(pg_catalog.int8) IS
 
 /*
  * Deliveries already in the queue only become due: this is idempotent.  What no
- * subscription accepts stays where it is.  One session at a time, so that a second
+ * subscription accepts stays where it is, and what is for one that has to answer a challenge goes to
+ * the URL that it has now, which is the one that has answered.  One session at a time, so that a second
  * one finds in the queue what the first has put there; the lock blocks neither
  * the worker nor readers.
  *
@@ -67,10 +68,11 @@ BEGIN
         INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
                                      payload, problem, attempts, attempts_before, next_attempt_at, subscription_id,
                                      recovered)
-        SELECT b.delivery_id, b.webhook_id, b.org_id, b.event, b.kind, b.object_id, b.url, kgwebhook.destination_of(b.url),
+        SELECT b.delivery_id, b.webhook_id, b.org_id, b.event, b.kind, b.object_id, coalesce(s.url, b.url), kgwebhook.destination_of(coalesce(s.url, b.url)),
                b.payload, b.problem, greatest(b.attempts, b.logged), greatest(b.attempts, b.logged), b.due, b.subscription_id,
                requeue.recovered
           FROM back b
+          LEFT JOIN kgwebhook.subscription s ON s.subscription_id = b.subscription_id AND s.verify
             ON CONFLICT ON CONSTRAINT queue_pkey DO NOTHING
         RETURNING queue.delivery_id;
 
@@ -78,11 +80,12 @@ BEGIN
         INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,
                                      payload, attempts, attempts_before, next_attempt_at, subscription_id, recovered)
         SELECT DISTINCT ON (l.delivery_id)
-               l.delivery_id, l.webhook_id, l.org_id, l.event, l.kind, l.object_id, l.url, l.destination,
+               l.delivery_id, l.webhook_id, l.org_id, l.event, l.kind, l.object_id, coalesce(s.url, l.url), coalesce(s.destination, l.destination),
                l.request_body::jsonb - 'timestamp' - 'signature', n.attempts, n.attempts, w.due, l.subscription_id,
                requeue.recovered
           FROM unnest(requeue.ids, requeue.due) AS w(delivery_id, due)
-          JOIN kgwebhook.delivery_log l ON l.delivery_id = w.delivery_id,
+          JOIN kgwebhook.delivery_log l ON l.delivery_id = w.delivery_id
+          LEFT JOIN kgwebhook.subscription s ON s.subscription_id = l.subscription_id AND s.verify,
                LATERAL (SELECT max(a.attempt) AS attempts FROM kgwebhook.delivery_log a
                          WHERE a.delivery_id = l.delivery_id) n
          WHERE l.request_body IS NOT NULL AND NOT l.is_test AND kgwebhook.subscription_accepts(l.subscription_id)

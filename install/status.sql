@@ -209,25 +209,32 @@ CREATE FUNCTION kgwebhook.pause_findings() RETURNS SETOF kgwebhook.finding
                 THEN format('subscription %s of organization %s (%s) is disabled since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.time_text(s.disabled_at))
                 WHEN s.paused_at IS NOT NULL
                 THEN format('subscription %s of organization %s (%s) is paused since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.time_text(s.paused_at))
+                WHEN s.challenge IS NOT NULL
+                THEN format('subscription %s of organization %s (%s) is unverified since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.time_text(s.challenged_at))
                 ELSE format('subscription %s of organization %s (%s) has acknowledged nothing since %s', s.subscription_id, left(s.org_id, 100), left(s.url, 200), kgwebhook.time_text(s.failing_since)) END,
            CASE WHEN s.disabled_at IS NOT NULL
                 THEN format('The reason: %s.  What it would get becomes a dead letter at once.', s.disabled_reason)
                 WHEN s.paused_at IS NOT NULL
                 THEN 'Someone called kg_pause_subscription().  Its events are queued and wait.'
+                WHEN s.challenge IS NOT NULL
+                THEN 'Its receiver has not answered the challenge.  Its events are queued and wait.'
                 ELSE 'After the whole span of kgwebhook.retry_schedule it is disabled.' END,
            CASE WHEN coalesce(s.disabled_at, s.paused_at) IS NOT NULL
                 THEN format('SELECT kg_resume_subscription(%s);', s.subscription_id)
+                WHEN s.challenge IS NOT NULL
+                THEN format('Ask organization %s to have the receiver return what a challenge asks for; SELECT kg_send_challenge(%s); sends a new one at once.', left(s.org_id, 100), s.subscription_id)
                 ELSE format('Ask organization %s to correct the receiver; what waits is then sent by itself.', left(s.org_id, 100)) END
       FROM (SELECT * FROM kgwebhook.subscription a
              WHERE a.disabled_at IS NOT NULL OR a.paused_at IS NOT NULL
+                OR a.challenge IS NOT NULL AND a.challenged_at < now() - '10 minutes'::interval
                 OR a.failing_since < now() - '10 minutes'::interval
                    /* else it is a finding of those that wait */
                    AND NOT EXISTS (SELECT FROM kgwebhook.queue q
                                     WHERE q.subscription_id = a.subscription_id AND q.attempts > q.attempts_before)
-             ORDER BY coalesce(a.disabled_at, a.paused_at, a.failing_since) DESC LIMIT 20) s
+             ORDER BY coalesce(a.disabled_at, a.paused_at, CASE WHEN a.challenge IS NOT NULL THEN a.challenged_at END, a.failing_since) DESC LIMIT 20) s
 $$;
 COMMENT ON FUNCTION kgwebhook.pause_findings() IS
-  'the part of kg_status() about what is paused or disabled';
+  'the part of kg_status() about what is paused, unverified or disabled';
 
 /* What to do about a receiver that does not acknowledge. */
 CREATE FUNCTION kgwebhook.receiver_remedy(
@@ -261,6 +268,7 @@ BEGIN
         WHEN error ~ 'file descriptors|out of memory|ca_file' THEN 'It is this server''s trouble: correct what the error names.'
         WHEN status BETWEEN 300 AND 399 THEN
             format('Ask organization %s for the URL that %s leads to: redirects are not followed.  New events go to the new URL; what waits needs the old one to acknowledge.', org_id, url)
+        WHEN status BETWEEN 200 AND 299 THEN format('Ask organization %s to have its receiver at %s return what a challenge asks for: with 2xx, and the value of its member "challenge" as the body', org_id, url) || itself
         WHEN status IN (401, 403) THEN format('Ask organization %s what its receiver at %s refuses: usually the signature, so compare secrets by kg_fingerprints()', org_id, url) || itself
         WHEN status IN (404, 405, 410) THEN format('Ask organization %s to have its receiver answer at %s', org_id, url) || itself
         WHEN status IS NOT NULL THEN format('Ask organization %s why its receiver answers %s; SELECT kg_explain() shows what it says', org_id, status) || itself

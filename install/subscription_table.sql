@@ -32,6 +32,10 @@ CREATE TABLE kgwebhook.subscription (
     filter           pg_catalog.jsonb,
     header_names     pg_catalog.text[],
     rate_limit       pg_catalog.numeric,
+    verify           pg_catalog.bool NOT NULL DEFAULT false,
+    challenge        pg_catalog.text COLLATE pg_catalog."C",
+    challenged_at    pg_catalog.timestamptz,
+    verified_at      pg_catalog.timestamptz,
     CONSTRAINT subscription_pkey PRIMARY KEY (subscription_id),
     CONSTRAINT subscription_org_id_url_key UNIQUE (org_id, url),
     CONSTRAINT subscription_rate_limit_check CHECK (rate_limit OPERATOR(pg_catalog.>=) 0.01 AND rate_limit OPERATOR(pg_catalog.<=) 10000)
@@ -55,4 +59,8 @@ COMMENT ON COLUMN kgwebhook.subscription.shape IS 'which payload it gets of the 
 COMMENT ON COLUMN kgwebhook.subscription.own_secret IS 'whether kgwebhook.secret has one of its own, which signs instead of the organization''s';
 COMMENT ON COLUMN kgwebhook.subscription.header_names IS 'names of the headers that its requests have besides kgwebhook''s; NULL: none';
 COMMENT ON COLUMN kgwebhook.subscription.rate_limit IS 'requests a second that it gets at most; NULL: no limit';
+COMMENT ON COLUMN kgwebhook.subscription.verify IS 'whether its receiver has to answer a challenge before it gets any event, and again when the URL changes';
+COMMENT ON COLUMN kgwebhook.subscription.challenge IS 'webhook-id of the challenge that has not been answered yet; NULL: none';
+COMMENT ON COLUMN kgwebhook.subscription.challenged_at IS 'when that was sent, or queued';
+COMMENT ON COLUMN kgwebhook.subscription.verified_at IS 'when its receiver last answered one; NULL: never, or the URL has changed since';
 COMMENT ON COLUMN kgwebhook.subscription.filter IS 'values that members of the payload must have for it to be sent: a value or a list of values each; NULL: any';

@@ -126,6 +126,80 @@ $$;
 COMMENT ON FUNCTION kgwebhook.set_options(pg_catalog.int8, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
   'sets options of a subscription, for kg_subscribe() and kg_update_subscription()';
 
+/*
+ * Challenges
+ *
+ * A subscription that is to be verified gets a challenge, and nothing else before its receiver has
+ * returned what that asks for.  Each request has something else to be returned, which is
+ * in no table (src/send/attempt.c).
+ */
+CREATE FUNCTION kgwebhook.challenge(subscription_id pg_catalog.int8) RETURNS pg_catalog.int8
+    LANGUAGE c VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'kg_challenge';
+COMMENT ON FUNCTION kgwebhook.challenge(pg_catalog.int8) IS
+  'queues a challenge for a subscription, which then waits for the answer to this one; returns the delivery''s number';
+
+/* After it was made or changed: NULL leaves it as it is, but a new URL has not answered anything yet. */
+CREATE FUNCTION kgwebhook.set_verify(subscription_id pg_catalog.int8, verify pg_catalog.bool) RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    it kgwebhook.subscription;
+BEGIN
+    UPDATE kgwebhook.subscription s SET verify = coalesce(set_verify.verify, s.verify)
+     WHERE s.subscription_id = set_verify.subscription_id RETURNING s.* INTO it;
+    IF it.verify AND it.challenge IS NULL AND it.verified_at IS NULL THEN
+        PERFORM kgwebhook.challenge(it.subscription_id);
+    ELSIF NOT it.verify AND it.challenge IS NOT NULL THEN
+        UPDATE kgwebhook.subscription s SET challenge = NULL, challenged_at = NULL, resumed_at = clock_timestamp()
+         WHERE s.subscription_id = it.subscription_id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.set_verify(pg_catalog.int8, pg_catalog.bool) IS
+  'sets whether a subscription is verified, and challenges it where that has to be';
+
+CREATE FUNCTION kgwebhook.kg_send_challenge(subscription_id pg_catalog.int8) RETURNS pg_catalog.int8
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    own text := kgwebhook.scope();
+    it kgwebhook.subscription;
+BEGIN
+    SELECT * INTO it FROM kgwebhook.subscription s
+     WHERE s.subscription_id = kg_send_challenge.subscription_id AND (own IS NULL OR s.org_id = own) FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', kg_send_challenge.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
+    ELSIF it.disabled_at IS NOT NULL THEN
+        RAISE EXCEPTION 'subscription % is disabled', it.subscription_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = format('The reason: %s.', it.disabled_reason),
+                  HINT = 'kg_resume_subscription() enables it; a challenge that has not been answered is then sent again.';
+    ELSIF it.challenge IS NULL THEN
+        RAISE EXCEPTION 'subscription % waits for no answer to a challenge', it.subscription_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = CASE WHEN it.verified_at IS NULL THEN 'It gets its events without one.'
+                                ELSE format('Its receiver has answered one at %s.', date_trunc('second', it.verified_at)) END,
+                  HINT = 'kg_update_subscription(..., verify => true) has a subscription that was never challenged answer one.';
+    END IF;
+    IF it.paused_at IS NOT NULL THEN
+        RAISE NOTICE 'subscription % is paused', it.subscription_id
+            USING DETAIL = 'The challenge is sent once the subscription is resumed.';
+    END IF;
+    RETURN kgwebhook.challenge(it.subscription_id);
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.kg_send_challenge(pg_catalog.int8) IS
+  'does what kg_send_challenge() is for, with the owner''s rights';
+
+CREATE FUNCTION @extschema@.kg_send_challenge(subscription_id pg_catalog.int8) RETURNS pg_catalog.int8
+    LANGUAGE c VOLATILE
+    AS 'MODULE_PATHNAME', 'kg_for_caller';
+COMMENT ON FUNCTION @extschema@.kg_send_challenge(pg_catalog.int8) IS
+  'sends a new challenge to a subscription that has not answered one yet; the one before does not count any more';
+
 CREATE FUNCTION kgwebhook.kg_subscribe(
     org_id pg_catalog.text,
     url pg_catalog.text,
@@ -133,10 +207,11 @@ CREATE FUNCTION kgwebhook.kg_subscribe(
     description pg_catalog.text,
     shape pg_catalog.text,
     filter pg_catalog.jsonb,
-    rate_limit pg_catalog.numeric) RETURNS pg_catalog.int8
+    rate_limit pg_catalog.numeric,
+    verify pg_catalog.bool) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_subscribe';
-COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
+COMMENT ON FUNCTION kgwebhook.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric, pg_catalog.bool) IS
   'does what kg_subscribe() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_subscribe(
@@ -146,10 +221,11 @@ CREATE FUNCTION @extschema@.kg_subscribe(
     description pg_catalog.text DEFAULT NULL,
     shape pg_catalog.text DEFAULT NULL,
     filter pg_catalog.jsonb DEFAULT NULL,
-    rate_limit pg_catalog.numeric DEFAULT NULL) RETURNS pg_catalog.int8
+    rate_limit pg_catalog.numeric DEFAULT NULL,
+    verify pg_catalog.bool DEFAULT NULL) RETURNS pg_catalog.int8
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
+COMMENT ON FUNCTION @extschema@.kg_subscribe(pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric, pg_catalog.bool) IS
   'sends an organization''s events to a URL, in addition to the objects'' own; returns the subscription''s number';
 
 CREATE FUNCTION kgwebhook.kg_update_subscription(
@@ -159,10 +235,11 @@ CREATE FUNCTION kgwebhook.kg_update_subscription(
     description pg_catalog.text,
     shape pg_catalog.text,
     filter pg_catalog.jsonb,
-    rate_limit pg_catalog.numeric) RETURNS pg_catalog.void
+    rate_limit pg_catalog.numeric,
+    verify pg_catalog.bool) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'kg_update_subscription';
-COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
+COMMENT ON FUNCTION kgwebhook.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric, pg_catalog.bool) IS
   'does what kg_update_subscription() is for, with the owner''s rights';
 
 CREATE FUNCTION @extschema@.kg_update_subscription(
@@ -172,10 +249,11 @@ CREATE FUNCTION @extschema@.kg_update_subscription(
     description pg_catalog.text DEFAULT NULL,
     shape pg_catalog.text DEFAULT NULL,
     filter pg_catalog.jsonb DEFAULT NULL,
-    rate_limit pg_catalog.numeric DEFAULT NULL) RETURNS pg_catalog.void
+    rate_limit pg_catalog.numeric DEFAULT NULL,
+    verify pg_catalog.bool DEFAULT NULL) RETURNS pg_catalog.void
     LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'kg_for_caller';
-COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric) IS
+COMMENT ON FUNCTION @extschema@.kg_update_subscription(pg_catalog.int8, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, pg_catalog.numeric, pg_catalog.bool) IS
   'changes a subscription: its URL, also of what waits for it, its events, its description, its options; NULL leaves it as it is';
 
 CREATE FUNCTION kgwebhook.kg_unsubscribe(subscription_id pg_catalog.int8) RETURNS pg_catalog.void
@@ -249,6 +327,12 @@ BEGIN
        SET paused_at = NULL, disabled_at = NULL, disabled_reason = NULL, failing_since = NULL,
            resumed_at = clock_timestamp()
      WHERE s.subscription_id = former.subscription_id;
+    /* its challenge has become a dead letter */
+    IF former.challenge IS NOT NULL
+       AND NOT EXISTS (SELECT FROM kgwebhook.queue q
+                        WHERE q.subscription_id = former.subscription_id AND q.webhook_id = former.challenge) THEN
+        PERFORM kgwebhook.challenge(former.subscription_id);
+    END IF;
     IF former.disabled_at IS NOT NULL THEN
         RAISE NOTICE 'subscription % is enabled again', former.subscription_id
             USING DETAIL = 'Events from the time when it was disabled are not sent automatically.',

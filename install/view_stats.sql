@@ -97,6 +97,7 @@ COMMENT ON COLUMN kgwebhook.stats.oldest_pending_since IS 'when the oldest deliv
 CREATE FUNCTION kgwebhook.waits_for(
     keyless pg_catalog.bool,
     paused pg_catalog.bool,
+    unverified pg_catalog.bool,
     backing_off pg_catalog.bool,
     early pg_catalog.bool,
     behind pg_catalog.bool,
@@ -104,10 +105,10 @@ CREATE FUNCTION kgwebhook.waits_for(
     busy pg_catalog.bool) RETURNS pg_catalog.text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    SELECT CASE WHEN keyless THEN 'secret' WHEN paused THEN 'resume' WHEN backing_off THEN 'destination'
+    SELECT CASE WHEN keyless THEN 'secret' WHEN paused THEN 'resume' WHEN unverified THEN 'challenge' WHEN backing_off THEN 'destination'
                 WHEN early THEN 'retry' WHEN behind THEN 'older' WHEN paced THEN 'rate' WHEN busy THEN 'window' ELSE 'turn' END
 $$;
-COMMENT ON FUNCTION kgwebhook.waits_for(pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool) IS
+COMMENT ON FUNCTION kgwebhook.waits_for(pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool) IS
   'the column waits_for of kgwebhook.pending';
 
 /* half of a worker's slots go to destinations that have not lately acknowledged */
@@ -133,6 +134,9 @@ CREATE VIEW kgwebhook.pending AS
                OR EXISTS (SELECT FROM kgwebhook.subscription s
                            WHERE s.subscription_id OPERATOR(pg_catalog.=) q.subscription_id
                              AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL),
+               EXISTS (SELECT FROM kgwebhook.subscription s
+                        WHERE s.subscription_id OPERATOR(pg_catalog.=) q.subscription_id
+                          AND s.challenge IS NOT NULL AND s.disabled_at IS NULL) AND q.object_id OPERATOR(pg_catalog.<>) q.webhook_id,
                n.backing_off,
                q.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now(),
                EXISTS (SELECT FROM kgwebhook.queue o
@@ -142,7 +146,7 @@ CREATE VIEW kgwebhook.pending AS
                                OR o.url OPERATOR(pg_catalog.=) q.url
                               AND NOT EXISTS (SELECT FROM kgwebhook.subscription p
                                                WHERE p.subscription_id OPERATOR(pg_catalog.=) o.subscription_id
-                                                 AND p.paused_at IS NOT NULL AND p.disabled_at IS NULL))
+                                                 AND (p.paused_at IS NOT NULL OR p.challenge IS NOT NULL) AND p.disabled_at IS NULL))
                           AND o.delivery_id OPERATOR(pg_catalog.<) q.delivery_id),
                EXISTS (SELECT FROM kgwebhook.subscription r
                         WHERE r.subscription_id OPERATOR(pg_catalog.=) q.subscription_id
@@ -166,7 +170,7 @@ COMMENT ON COLUMN kgwebhook.pending.attempts IS 'attempts logged so far';
 COMMENT ON COLUMN kgwebhook.pending.since IS 'when the status changed, or when it was queued again';
 COMMENT ON COLUMN kgwebhook.pending.age IS 'how long ago that was';
 COMMENT ON COLUMN kgwebhook.pending.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
-COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), destination (it is backing off), retry (its time), older (one of its object goes first), rate (of its subscription), window (its destination or the worker is busy with others) or turn (it is due, and nothing holds it)';
+COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), challenge (its subscription has not answered one), destination (it is backing off), retry (its time), older (one of its object goes first), rate (of its subscription), window (its destination or the worker is busy with others) or turn (it is due, and nothing holds it)';
 COMMENT ON COLUMN kgwebhook.pending.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
 
 /*
@@ -178,17 +182,18 @@ CREATE VIEW kgwebhook.waiting AS
            coalesce(pg_catalog.round(pg_catalog.sum(p.stands_for))::pg_catalog.int8, 0) AS deliveries,
            pg_catalog.min(p.enqueued_at) AS since,
            pg_catalog.min(p.next_attempt_at) FILTER (WHERE k.waits_for OPERATOR(pg_catalog.=) 'turn') AS due_since
-      FROM (VALUES ('secret'::pg_catalog.text), ('resume'), ('destination'), ('retry'), ('older'), ('rate'), ('window'), ('turn')) k (waits_for)
+      FROM (VALUES ('secret'::pg_catalog.text), ('resume'), ('challenge'), ('destination'), ('retry'), ('older'), ('rate'), ('window'), ('turn')) k (waits_for)
       LEFT JOIN (SELECT b.stands_for, b.enqueued_at, b.next_attempt_at,
                         kgwebhook.waits_for(
                             NOT pg_catalog.isfinite(b.next_attempt_at),
                             a.destination IS NOT NULL OR w.all_paused OR s.paused_at IS NOT NULL AND s.disabled_at IS NULL,
+                            s.challenge IS NOT NULL AND s.disabled_at IS NULL AND b.object_id OPERATOR(pg_catalog.<>) b.webhook_id,
                             n.backing_off,
                             b.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now(),
                             b.first OPERATOR(pg_catalog.<) b.delivery_id,
                             kgwebhook.is_pacing(s.rate_limit, n.seen_at),
                             n.is_sending OR w.is_full) AS waits_for
-                   FROM (SELECT r.destination, r.delivery_id, r.subscription_id, r.stands_for, r.enqueued_at, r.next_attempt_at,
+                   FROM (SELECT r.destination, r.delivery_id, r.object_id, r.webhook_id, r.subscription_id, r.stands_for, r.enqueued_at, r.next_attempt_at,
                                 pg_catalog.min(r.delivery_id) OVER (PARTITION BY r.destination, r.org_id, r.kind, r.object_id, r.subscription_id) AS first
                            FROM kgwebhook.backlog r) b
                    LEFT JOIN (SELECT d.destination, d.backing_off, d.seen_at, kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success) AS is_sending

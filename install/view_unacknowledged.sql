@@ -8,7 +8,7 @@
  * dead letter, or one that was superseded and that only the log remembers.  It
  * counts if nothing newer of its object is open for the same URL, and if neither
  * it nor a newer one of its object has been acknowledged there.  What a removed
- * subscription did not get does not count.  The amounts are all that leaves the
+ * subscription did not get does not count, nor does a challenge, which is about no payment.  The amounts are all that leaves the
  * payload, and one that is no plain number is no amount.
  *
  * What speaks against one is looked up by its object, so that it can be asked about one
@@ -27,20 +27,22 @@ CREATE VIEW kgwebhook.open_deliveries AS
                CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
                q.attempts, q.enqueued_at AS since, q.next_attempt_at, q.payload, q.subscription_id, q.webhook_id, NULL::pg_catalog.text AS reason, q.attempts_before
           FROM kgwebhook.queue q
-         WHERE q.attempts OPERATOR(pg_catalog.=) 0
+         WHERE q.object_id OPERATOR(pg_catalog.<>) q.webhook_id
+           AND (q.attempts OPERATOR(pg_catalog.=) 0
             OR NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.object_id OPERATOR(pg_catalog.=) q.object_id AND a.org_id OPERATOR(pg_catalog.=) q.org_id
                               AND a.kind OPERATOR(pg_catalog.=) q.kind AND a.url OPERATOR(pg_catalog.=) q.url
                               AND a.delivery_id OPERATOR(pg_catalog.>=) q.delivery_id
                               AND a.started_at OPERATOR(pg_catalog.>=) CASE WHEN q.attempts_before OPERATOR(pg_catalog.=) 0
                                   THEN q.enqueued_at OPERATOR(pg_catalog.-) '1 day'::pg_catalog.interval ELSE '-infinity' END
-                              AND a.outcome OPERATOR(pg_catalog.=) 'acknowledged' AND NOT a.is_test OFFSET 0)
+                              AND a.outcome OPERATOR(pg_catalog.=) 'acknowledged' AND NOT a.is_test OFFSET 0))
          ORDER BY q.delivery_id DESC)
         UNION ALL
         (SELECT d.org_id, d.event, d.kind, d.object_id, d.url, d.delivery_id,
                'dead', d.attempts, d.enqueued_at, NULL, d.payload, d.subscription_id, d.webhook_id, d.reason, d.attempts_before
           FROM kgwebhook.dead_letter d
-         WHERE NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
+         WHERE d.object_id OPERATOR(pg_catalog.<>) d.webhook_id
+           AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.object_id OPERATOR(pg_catalog.=) d.object_id AND a.org_id OPERATOR(pg_catalog.=) d.org_id
                               AND a.kind OPERATOR(pg_catalog.=) d.kind AND a.url OPERATOR(pg_catalog.=) d.url
                               AND a.delivery_id OPERATOR(pg_catalog.>=) d.delivery_id
@@ -59,6 +61,7 @@ CREATE VIEW kgwebhook.open_deliveries AS
                  ORDER BY a.attempt DESC LIMIT 1), l.subscription_id, l.webhook_id, NULL, NULL
           FROM kgwebhook.delivery_log l
          WHERE l.final AND NOT l.is_test AND l.queued_again IS NOT TRUE AND l.outcome OPERATOR(pg_catalog.=) 'superseded'
+           AND l.object_id OPERATOR(pg_catalog.<>) l.webhook_id
            AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.object_id OPERATOR(pg_catalog.=) l.object_id AND a.org_id OPERATOR(pg_catalog.=) l.org_id
                               AND a.kind OPERATOR(pg_catalog.=) l.kind AND a.url OPERATOR(pg_catalog.=) l.url

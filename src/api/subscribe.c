@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(kg_update_subscription);
 /* The options of a subscription, and the argument that is the first of them. */
 #define FIRST_OPTION 4
 static const Oid option_types[] = {TEXTOID, JSONBOID, NUMERICOID};
+#define VERIFY_OPTION 7
 
 /* Bytes of a description. */
 #define DESCRIPTION_MAX 1000
@@ -178,9 +179,23 @@ set_options(FunctionCallInfo fcinfo, int64 subscription_id, bool changed)
 		elog(ERROR, "could not write kgwebhook.subscription");
 }
 
+/* Whether its receiver has to answer a challenge first; a new URL has not answered any. */
+static void
+set_verify(FunctionCallInfo fcinfo, int64 subscription_id, bool new_url)
+{
+	Oid			types[] = {INT8OID, BOOLOID};
+	Datum		args[] = {Int64GetDatum(subscription_id), PG_GETARG_DATUM(VERIFY_OPTION)};
+
+	if (!new_url && PG_ARGISNULL(VERIFY_OPTION))
+		return;
+	if (SPI_execute_with_args("SELECT kgwebhook.set_verify($1, $2)", 2, types, args,
+							  PG_ARGISNULL(VERIFY_OPTION) ? " n" : NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not write kgwebhook.subscription");
+}
+
 /*
  * kg_subscribe(org_id text, url text, events text[], description text, shape text,
- * filter jsonb, rate_limit numeric) -> bigint
+ * filter jsonb, rate_limit numeric, verify boolean) -> bigint
  */
 Datum
 kg_subscribe(PG_FUNCTION_ARGS)
@@ -210,6 +225,7 @@ kg_subscribe(PG_FUNCTION_ARGS)
 					 " RETURNING subscription_id", 5, types, args, nulls, &subscription_id))
 		refuse_duplicate(args[0], args[1]);
 	set_options(fcinfo, subscription_id, false);
+	set_verify(fcinfo, subscription_id, false);
 	SPI_finish();
 	PG_RETURN_INT64(subscription_id);
 }
@@ -267,25 +283,25 @@ check_other_urls(Datum org_id, Datum url, int64 subscription_id)
 		refuse_duplicate(org_id, url);
 }
 
-/* What waits for it goes to the new URL. */
+/* What waits for it in this table goes to the new URL. */
 static void
-move_waiting(Datum org_id, const KgwArguments *arguments)
+move_waiting(const char *table, Datum org_id, const KgwArguments *arguments)
 {
 	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		args[] = {arguments->values[0], arguments->values[1], arguments->values[2], org_id};
 
-	if (SPI_execute_with_args("UPDATE kgwebhook.queue SET url = $2, destination = $3"
+	if (SPI_execute_with_args(psprintf("UPDATE kgwebhook.%s SET url = $2, destination = $3"
 							  " WHERE org_id OPERATOR(pg_catalog.=) $4 AND subscription_id OPERATOR(pg_catalog.=) $1"
-							  "   AND url OPERATOR(pg_catalog.<>) $2",
+							  "   AND url OPERATOR(pg_catalog.<>) $2", table),
 							  4, types, args, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not write kgwebhook.queue");
+		elog(ERROR, "could not write kgwebhook.%s", table);
 }
 
 /*
  * kg_update_subscription(subscription_id bigint, url text, events text[], description text,
- * shape text, filter jsonb, rate_limit numeric)
+ * shape text, filter jsonb, rate_limit numeric, verify boolean)
  *
- * A new URL has not failed yet; whether the subscription is paused or disabled
+ * A new URL has not failed yet, nor answered a challenge; whether the subscription is paused or disabled
  * stays as it is.
  */
 Datum
@@ -313,14 +329,20 @@ kg_update_subscription(PG_FUNCTION_ARGS)
 		check_other_urls(org_id, arguments.values[1], PG_GETARG_INT64(0));
 	if (SPI_execute_with_args("UPDATE kgwebhook.subscription s"
 							  "   SET failing_since = CASE WHEN $2 IS NULL OR $2 OPERATOR(pg_catalog.=) s.url THEN s.failing_since END,"
+							  "       verified_at = CASE WHEN $2 IS NULL OR $2 OPERATOR(pg_catalog.=) s.url THEN s.verified_at END,"
+							  "       challenge = CASE WHEN $2 IS NULL OR $2 OPERATOR(pg_catalog.=) s.url THEN s.challenge END,"
 							  "       url = coalesce($2, s.url), destination = coalesce($3, s.destination),"
 							  "       events = coalesce($4, s.events), description = coalesce($5, s.description)"
 							  " WHERE s.subscription_id OPERATOR(pg_catalog.=) $1",
 							  5, types, arguments.values, arguments.nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write kgwebhook.subscription");
 	if (new_url)
-		move_waiting(org_id, &arguments);
+	{
+		move_waiting("queue", org_id, &arguments);
+		move_waiting("held", org_id, &arguments);
+	}
 	set_options(fcinfo, PG_GETARG_INT64(0), !PG_ARGISNULL(2));
+	set_verify(fcinfo, PG_GETARG_INT64(0), new_url);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -82,7 +82,7 @@ static const char subscriptions[] =
 "SELECT s.subscription_id, s.org_id, s.url, s.description, s.state, s.reason, s.since, s.pending::int8,"
 "       count(*) OVER ()"
 "  FROM kgwebhook.subscriptions s WHERE s.state <> 'ok'"
-" ORDER BY array_position(ARRAY['disabled', 'failing', 'paused'], s.state), s.since DESC, s.subscription_id LIMIT 50";
+" ORDER BY array_position(ARRAY['disabled', 'failing', 'unverified', 'paused'], s.state), s.since DESC, s.subscription_id LIMIT 50";
 
 static const char subscribed[] =
 "SELECT count(*) FROM kgwebhook.subscription";

@@ -47,7 +47,7 @@ static const char endpoints[] =
 "               FROM kgwebhook.queue q WHERE q.org_id = $1 GROUP BY 1, 2),"
 " endpoint AS (SELECT s.url, s.subscription_id,"
 "                     CASE WHEN s.disabled_at IS NOT NULL THEN 'disabled' WHEN s.paused_at IS NOT NULL THEN 'paused'"
-"                          WHEN s.failing_since IS NOT NULL THEN 'failing' ELSE 'ok' END AS state,"
+"                          WHEN s.challenge IS NOT NULL THEN 'unverified' WHEN s.failing_since IS NOT NULL THEN 'failing' ELSE 'ok' END AS state,"
 "                     array_to_string(s.events, ', ') AS events"
 "                FROM kgwebhook.subscription s WHERE s.org_id = $1"
 "              UNION ALL"
@@ -96,7 +96,8 @@ static const char latest_attempts[] =
 "SELECT l.started_at, l.delivery_id, l.object_id, l.event, l.url, l.attempt,"
 "       CASE l.outcome WHEN 'superseded' THEN 'not sent' WHEN 'timed_out' THEN 'timed out' ELSE l.outcome END,"
 "       l.response_status,"
-"       CASE l.outcome WHEN 'superseded' THEN 'a newer status of the object went first'"
+"       CASE WHEN l.outcome = 'superseded' AND l.object_id = l.webhook_id THEN 'it was replaced by a newer challenge'"
+"            WHEN l.outcome = 'superseded' THEN 'a newer status of the object went first'"
 "                      ELSE regexp_replace(l.error, 'kgwebhook[.][a-z_]+', 'the retry schedule', 'g') END,"
 "       round(l.duration_ms)::int8, regexp_replace(l.request_body, ',\"signature\":\"[0-9a-f]{64}\"}$', '}'), l.response_body"
 "  FROM kgwebhook.delivery_log l WHERE l.org_id = $1 ORDER BY l.attempt_id DESC LIMIT 50";

@@ -30,6 +30,10 @@ kgw_outcome_name(KgwOutcome outcome)
 KgwSign
 kgw_outcome_sign(int status)
 {
+	/* it answers, but not what a challenge asks for */
+	if (status >= 200 && status <= 299)
+		return KGW_SIGN_REFUSED;
+
 	/* the end of that delivery, and of its subscription */
 	if (status == 410)
 		return KGW_SIGN_NONE;

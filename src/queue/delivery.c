@@ -228,6 +228,17 @@ kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	return row;
 }
 
+/*
+ * Whether it asks its subscription's receiver for consent.  A challenge is an object of its own,
+ * named by its webhook-id, which no object of a watched table can be.
+ */
+bool
+kgw_delivery_is_challenge(const KgwDelivery *row)
+{
+	return row->subscription_id != 0 && strcmp(row->object_id, row->webhook_id) == 0 &&
+		strcmp(row->event, "endpoint.challenge") == 0;
+}
+
 /* Whether a tuple was enqueued in another database, and came here by a restore. */
 bool
 kgw_delivery_is_foreign(HeapTuple tuple, TupleDesc desc)

@@ -58,6 +58,7 @@ typedef struct KgwDelivery
 	"webhook_id, org_id, event, kind, object_id, url, destination, problem, payload"
 
 extern KgwDelivery *kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context);
+extern bool kgw_delivery_is_challenge(const KgwDelivery *row);
 extern bool kgw_delivery_is_foreign(HeapTuple tuple, TupleDesc desc);
 
 #endif							/* KGW_QUEUE_DELIVERY_H */

@@ -11,7 +11,7 @@
  * outlives every transaction.
  *
  * Every attempt is stamped and signed again: receivers refuse what is older than
- * five minutes.
+ * five minutes.  So is what a challenge asks for drawn again (challenge.c).
  *
  * src/send/attempt.c
  *
@@ -217,7 +217,8 @@ static bool
 make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 now)
 {
 	KgwJcs *canonical = kgw_jsonb_canonical_workspace();
-	KgwMembers	members = {.stamp = true, .timestamp = now, .drop_signature = true};
+	KgwMembers	members = {.stamp = true, .timestamp = now, .drop_signature = true,
+	.challenge = attempt->challenge[0] != '\0' ? attempt->challenge : NULL};
 	char		signature[KGW_SIGNATURE_HEX_SIZE];
 	const char *text;
 	size_t		len;
@@ -292,6 +293,8 @@ kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **
 		attempt->give_up = false;
 		attempt->no_secret = true;
 	}
+	else if (kgw_delivery_is_challenge(row) && !kgw_challenge_draw(attempt->challenge))
+		kgw_attempt_abandon(attempt, "the source of random numbers failed");
 	else if (make_body(attempt, row, signers[0], now))
 	{
 		if (make_headers(attempt, row, signers, count, keyring, now))
@@ -336,10 +339,12 @@ static void
 judge_answer(KgwAttempt *attempt, const KgwResponse *response)
 {
 	int			status = response->status;
-	char		error[64];
+	bool		taken = status >= 200 && status <= 299;
+	char		error[80];
 
 	attempt->response_status = status;
-	if (status >= 200 && status <= 299)
+	if (taken && (attempt->challenge[0] == '\0' ||
+				  kgw_challenge_is_returned(attempt->challenge, response->body, response->body_len)))
 	{
 		attempt->outcome = KGW_ACKNOWLEDGED;
 		return;
@@ -351,7 +356,8 @@ judge_answer(KgwAttempt *attempt, const KgwResponse *response)
 											   strlen(response->retry_after),
 											   kgw_clock_unix());
 	snprintf(error, sizeof(error), "answered with status %d%s", status,
-			 status / 100 == 3 ? "; redirects are not followed" : "");
+			 status / 100 == 3 ? "; redirects are not followed" :
+			 taken ? ", and did not return the challenge" : "");
 	attempt->error = copy_bytes(error, strlen(error));
 }
 
@@ -359,6 +365,8 @@ judge_answer(KgwAttempt *attempt, const KgwResponse *response)
 void
 kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
 {
+	size_t		kept;
+
 	attempt->duration_ms = response->duration / 1000.0;
 	attempt->dropped = response->dropped;
 	attempt->reached = response->reached;
@@ -366,8 +374,9 @@ kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response)
 	{
 		case KGW_HTTP_ANSWERED:
 			judge_answer(attempt, response);
-			attempt->response_body = copy_bytes(response->body, response->body_len);
-			attempt->response_len = attempt->response_body ? response->body_len : 0;
+			kept = Min(response->body_len, (size_t) kgw_settings.response_body_limit);
+			attempt->response_body = copy_bytes(response->body, kept);
+			attempt->response_len = attempt->response_body ? kept : 0;
 			return;
 		case KGW_HTTP_TIMED_OUT:
 			attempt->outcome = KGW_TIMED_OUT;
@@ -390,6 +399,13 @@ conclude_superseded(KgwAttempt *attempt, const KgwDelivery *row, const char *rea
 	begin_attempt(attempt, row);
 	attempt->outcome = KGW_SUPERSEDED;
 	attempt->error = copy_bytes(reason, strlen(reason));
+}
+
+/* Instead of an attempt: a challenge that its subscription does not wait for any more. */
+void
+kgw_attempt_outdated(KgwAttempt *attempt, const KgwDelivery *row)
+{
+	conclude_superseded(attempt, row, "its subscription does not wait for this challenge any more");
 }
 
 /* Instead of an attempt: newer transitions of the object have waited enough. */

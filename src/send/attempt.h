@@ -15,6 +15,7 @@
 #include "pure/keyring.h"
 #include "pure/outcome.h"
 #include "queue/delivery.h"
+#include "send/challenge.h"
 #include "send/http_client.h"
 
 /*
@@ -54,6 +55,7 @@ typedef struct KgwAttempt
 	char	   *error;
 	double		duration_ms;
 	bool		reached;		/* the request may have been sent */
+	char		challenge[KGW_CHALLENGE_SIZE];	/* what the answer has to return, or "" */
 } KgwAttempt;
 
 extern bool kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row,
@@ -65,6 +67,7 @@ extern void kgw_attempt_request(const KgwAttempt *attempt, const KgwDelivery *ro
 extern void kgw_attempt_conclude(KgwAttempt *attempt, const KgwResponse *response);
 extern void kgw_attempt_abandon(KgwAttempt *attempt, const char *error);
 extern void kgw_attempt_supersede(KgwAttempt *attempt, const KgwDelivery *row);
+extern void kgw_attempt_outdated(KgwAttempt *attempt, const KgwDelivery *row);
 extern void kgw_attempt_overtaken(KgwAttempt *attempt, const KgwDelivery *row);
 extern void kgw_attempt_expire(KgwAttempt *attempt, const KgwDelivery *row);
 extern void kgw_attempt_withhold(KgwAttempt *attempt, const KgwDelivery *row, const char *reason);

@@ -43,6 +43,7 @@
 #include "pg/guc.h"
 #include "pure/ip_filter.h"
 #include "send/ca_file.h"
+#include "send/challenge.h"
 #include "send/connection.h"
 #include "send/egress.h"
 #include "send/http_error.h"
@@ -367,7 +368,7 @@ set_url(KgwHttpRequest *transfer, const char *url)
 static bool
 reserve_body(KgwHttpRequest *transfer)
 {
-	size_t		room = kgw_settings.response_body_limit;
+	size_t		room = Max((size_t) kgw_settings.response_body_limit, KGW_CHALLENGE_ROOM);
 
 	if (transfer->body == NULL || transfer->body_room != room)
 	{

@@ -36,6 +36,7 @@
 #include "settle/forgotten.h"
 #include "settle/settle.h"
 #include "settle/subscription_state.h"
+#include "settle/verified.h"
 #include "shmem/point.h"
 
 /* An array parameter that is being filled. */
@@ -130,7 +131,7 @@ is_among(int64 id, const int64 *ids, int count)
 }
 
 /*
- * Mark those whose rows in the queue another session has locked.  They are left out of
+ * Mark those whose rows in the queue another session has locked, or the subscriptions that they verify.  They are left out of
  * what follows in the same transaction, and the others can't be held any more.
  */
 void
@@ -165,6 +166,7 @@ kgw_settle_mark_locked(KgwSettlement *settlements, int count)
 		settlements[i].locked = is_among(id, all, all_count) &&
 			!is_among(id, unheld, unheld_count);
 	}
+	kgw_verified_mark_locked(settlements, count);
 }
 
 /*
@@ -467,5 +469,6 @@ kgw_settle(KgwSettlement *settlements, int count)
 	if (missing > 0)
 		kgw_forgotten_blank(settlements, count);
 	KGW_POINT("dequeued");
+	kgw_verified_settle(settlements, count);
 	kgw_subscription_state_settle(settlements, count);
 }

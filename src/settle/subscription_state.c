@@ -29,6 +29,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -76,6 +77,41 @@ kgw_subscription_state_known(int64 subscription_id)
 		hash_search(states, &subscription_id, HASH_FIND, NULL);
 }
 
+/*
+ * Whether a row has to wait until the subscription is resumed, or its receiver has answered
+ * the challenge, which is all that it gets before.
+ */
+bool
+kgw_subscription_state_withholds(const KgwSubscriptionState *state, const KgwDelivery *row)
+{
+	if (state->refusal != NULL)
+		return false;
+	return state->paused || (state->challenge[0] != '\0' && !kgw_delivery_is_challenge(row));
+}
+
+/* Whether a row is a challenge, and not the one that the subscription waits for. */
+bool
+kgw_subscription_state_outdates(const KgwSubscriptionState *state, const KgwDelivery *row)
+{
+	return kgw_delivery_is_challenge(row) && strcmp(state->challenge, row->webhook_id) != 0;
+}
+
+static uint64
+hash_url(const char *url)
+{
+	return hash_bytes_extended((const unsigned char *) url, strlen(url), 0);
+}
+
+/*
+ * Whether a row goes to another URL than the one that has answered a challenge: a transaction that
+ * began before the URL changed has ended since.
+ */
+bool
+kgw_subscription_state_misses(const KgwSubscriptionState *state, const KgwDelivery *row)
+{
+	return state->url != 0 && !kgw_delivery_is_challenge(row) && hash_url(row->url) != state->url;
+}
+
 static void
 forget_one(KgwSubscriptionState *state)
 {
@@ -120,13 +156,16 @@ read_state(KgwSubscriptionState *state)
 	bool		isnull;
 	HeapTuple	tuple;
 	TupleDesc	desc;
+	char	   *challenge;
+	char	   *url;
 
 	kgw_saved_plan(&kept,
 			 "SELECT paused_at IS NOT NULL, failing_since,"
 			 " pg_catalog.format('subscription %s is disabled since %s UTC: %s', subscription_id,"
 			 " pg_catalog.to_char(disabled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
 			 " disabled_reason), disabled_at IS NOT NULL, resumed_at, told_at IS NOT NULL, own_secret,"
-			 " pg_catalog.ceil(1000000 OPERATOR(pg_catalog./) rate_limit)::pg_catalog.int8"
+			 " pg_catalog.ceil(1000000 OPERATOR(pg_catalog./) rate_limit)::pg_catalog.int8, challenge,"
+			 " CASE WHEN verify THEN url END"
 			 "  FROM kgwebhook.subscription WHERE subscription_id OPERATOR(pg_catalog.=) $1",
 			 1, types);
 	args[0] = Int64GetDatum(state->subscription_id);
@@ -152,6 +191,10 @@ read_state(KgwSubscriptionState *state)
 	state->own_secret = DatumGetBool(SPI_getbinval(tuple, desc, 7, &isnull));
 	value = SPI_getbinval(tuple, desc, 8, &isnull);
 	state->gap = isnull || state->refusal != NULL ? 0 : DatumGetInt64(value);
+	challenge = SPI_getvalue(tuple, desc, 9);
+	url = SPI_getvalue(tuple, desc, 10);
+	state->url = url != NULL ? hash_url(url) : 0;
+	strlcpy(state->challenge, challenge != NULL ? challenge : "", sizeof(state->challenge));
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -159,7 +202,8 @@ read_state(KgwSubscriptionState *state)
 static bool
 is_same(const KgwSubscriptionState *a, const KgwSubscriptionState *b)
 {
-	return a->paused == b->paused && (a->refusal == NULL) == (b->refusal == NULL) && a->gap == b->gap;
+	return a->paused == b->paused && (a->refusal == NULL) == (b->refusal == NULL) && a->gap == b->gap &&
+		strcmp(a->challenge, b->challenge) == 0;
 }
 
 /* Remember how one stands now. */

@@ -61,7 +61,7 @@ subscription_tests(const char *org_id, const char *url, char ***shapes)
 	args[1] = url == NULL ? (Datum) 0 : CStringGetTextDatum(url);
 	if (SPI_execute_with_args("SELECT subscription_id, url, destination, shape FROM kgwebhook.subscription"
 							  " WHERE org_id OPERATOR(pg_catalog.=) $1"
-							  "   AND (CASE WHEN $2 IS NULL THEN paused_at IS NULL AND disabled_at IS NULL"
+							  "   AND (CASE WHEN $2 IS NULL THEN paused_at IS NULL AND challenge IS NULL AND disabled_at IS NULL"
 							  "        ELSE url OPERATOR(pg_catalog.=) $2 END)"
 							  " ORDER BY subscription_id",
 							  2, types, args, url == NULL ? " n" : NULL, true, 0) != SPI_OK_SELECT)
@@ -75,7 +75,7 @@ subscription_tests(const char *org_id, const char *url, char ***shapes)
 				 errdetail("None was given, and organization \"%s\" has no active subscription.", org_id),
 				 errhint("Give one, as in SELECT * FROM kg_send_test('https://merchant.example/webhooks'),"
 						 " or have the organization subscribe by kg_subscribe();"
-						 " kgwebhook.subscriptions shows those that are paused or disabled.")));
+						 " kgwebhook.subscriptions shows those that are paused, unverified or disabled.")));
 	tests = kgw_test_delivery_new(SPI_processed);
 	*shapes = palloc(tests->count * sizeof(char *));
 	for (int i = 0; i < tests->count; i++)

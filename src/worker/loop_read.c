@@ -98,15 +98,15 @@ subscription_state_of(const KgwDelivery *row)
 }
 
 /*
- * Whether a row stays in the table until someone resumes its subscription, of
- * which we then hear, and read everything again.
+ * Whether a row stays in the table until its subscription is resumed, or has answered its
+ * challenge, of which we then hear, and read everything again.
  */
 static bool
-is_paused(const KgwDelivery *row)
+stays_there(const KgwDelivery *row)
 {
 	const KgwSubscriptionState *state = subscription_state_of(row);
 
-	return state != NULL && state->paused && state->refusal == NULL;
+	return state != NULL && kgw_subscription_state_withholds(state, row);
 }
 
 /* How far apart the requests of a row's subscription have to be, microseconds; 0: they need not. */
@@ -132,7 +132,7 @@ due_of(const KgwLoop *loop, const KgwDelivery *row)
 	const KgwSubscriptionState *state = subscription_state_of(row);
 
 	/* what isn't taken needs no time of its own to be told so */
-	if (state != NULL && state->refusal != NULL)
+	if (state != NULL && (state->refusal != NULL || kgw_subscription_state_outdates(state, row)))
 		return KGW_OVERDUE;
 
 	/* one that waits for a secret is due as soon as there is one */
@@ -200,7 +200,7 @@ take_arrival(KgwDelivery *row, void *arg)
 
 	if (!kgw_loop_read_is_mine(loop, row->destination))
 		pfree(row);
-	else if (is_paused(row))
+	else if (stays_there(row))
 		kgw_backlog_leave(loop->scheduler, row);
 	else
 	{
@@ -217,7 +217,7 @@ take_paged(KgwDelivery *row, void *arg)
 {
 	KgwLoop    *loop = arg;
 
-	if (!is_paused(row))
+	if (!stays_there(row))
 	{
 		row->wish = wish_of(loop, row);
 		row->gap = gap_of(row);
@@ -233,7 +233,7 @@ take_fetched(KgwDelivery *row, void *arg)
 {
 	KgwLoop    *loop = arg;
 
-	if (!is_paused(row))
+	if (!stays_there(row))
 		return kgw_backlog_fetched(loop->scheduler, row, expiry_of(loop, row));
 
 	/* its entry, left without a row, is forgotten */

@@ -74,16 +74,17 @@ load_subscription_state(void *arg)
 }
 
 /*
- * Why a row's subscription doesn't take it, or NULL.  False when that can't be
- * read now.
+ * Why a row's subscription doesn't take it, or NULL; or whether it is a challenge that is not
+ * waited for any more.  False when that can't be read now.
  */
 static bool
-find_refusal(const KgwDelivery *row, const char **refusal)
+find_refusal(const KgwDelivery *row, const char **refusal, bool *outdated)
 {
 	int64		subscription_id = row->subscription_id;
 	const KgwSubscriptionState *state;
 
 	*refusal = NULL;
+	*outdated = false;
 	if (subscription_id == 0)
 		return true;
 	if (kgw_subscription_state_known(subscription_id) == NULL &&
@@ -93,6 +94,9 @@ find_refusal(const KgwDelivery *row, const char **refusal)
 	if (state == NULL)
 		return false;
 	*refusal = state->refusal;
+	if (state->refusal == NULL && kgw_subscription_state_misses(state, row))
+		*refusal = "its subscription has another URL since, and this one has not answered a challenge";
+	*outdated = state->refusal == NULL && kgw_subscription_state_outdates(state, row);
 	return true;
 }
 
@@ -174,6 +178,7 @@ take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 	const KgwDelivery *row = kgw_scheduler_row(entry);
 	const KgwKeyring *keyring = NULL;
 	const char *refusal = NULL;
+	bool		outdated = false;
 	bool		overtaken = false;
 	KgwJob	   *job;
 
@@ -181,13 +186,13 @@ take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 	if (turn == KGW_TURN_SEND)
 	{
 		/* the refusal first: then how the subscription stands is known */
-		if (!find_refusal(row, &refusal))
+		if (!find_refusal(row, &refusal, &outdated))
 		{
 			give_back(loop, entry);
 			return;
 		}
 		if (!find_overtaken(row, &overtaken) ||
-			(refusal == NULL && !overtaken && (keyring = keyring_for(row)) == NULL))
+			(refusal == NULL && !outdated && !overtaken && (keyring = keyring_for(row)) == NULL))
 		{
 			give_back(loop, entry);
 			return;
@@ -199,6 +204,8 @@ take_turn(KgwLoop *loop, KgwEntry *entry, KgwTurn turn)
 		case KGW_TURN_SEND:
 			if (refusal != NULL)
 				kgw_attempt_withhold(&job->attempt, row, refusal);
+			else if (outdated)
+				kgw_attempt_outdated(&job->attempt, row);
 			else if (overtaken)
 				kgw_attempt_overtaken(&job->attempt, row);
 			else if (send_attempt(loop, job, keyring))

@@ -39,6 +39,12 @@
  *	  /keepalive-close             200, then the connection is dropped
  *	                               although its answer promised keep-alive
  *
+ *	  /challenge/FORM/REST         returns what a challenge asks for in that form:
+ *	                               text, string, json, spaced; or does it wrongly:
+ *	                               mirror, member, header, another, before, after-MS,
+ *	                               or with a status of its own; what is no challenge
+ *	                               gets what /REST says
+ *
  * A query string may follow, to tell URLs apart; it changes nothing.
  *
  * test/receivers/behaviors.mjs
@@ -154,6 +160,42 @@ function forget(file, record, response, rest) {
 		byPath(rest, record, response);
 }
 
+/* The last challenge that came by a path, for who returns that of the request before. */
+const challenged = new Map();
+
+const forms = {
+	'text': (c) => c,
+	'string': (c) => JSON.stringify(c),
+	'json': (c) => JSON.stringify({ challenge: c }),
+	'spaced': (c) => `\r\n{\t"challenge" : "${c}" }\n`,
+	'mirror': (c, record) => record.body,
+	'member': (c) => JSON.stringify({ data: { challenge: c } }),
+	'another': () => '0'.repeat(64),
+	'shorter': (c) => c.slice(1),
+	'twice': (c) => c + c,
+	'long': (c) => c + ' '.repeat(100000),
+};
+
+function challenge(record, response, form, ...rest) {
+	const asked = record.json?.challenge;
+	const before = challenged.get(record.path) ?? 'none';
+
+	if (record.json?.type !== 'endpoint.challenge')
+		return byPath(rest.length > 0 ? rest : ['ok'], record, response);
+	challenged.set(record.path, asked);
+	if (Object.hasOwn(forms, form))
+		answer(response, 200, forms[form](asked, record));
+	else if (form === 'before')
+		answer(response, 200, before);
+	else if (form === 'header')
+		answer(response, 200, '', { challenge: asked });
+	else if (form.startsWith('after-'))
+		setTimeout(() => answer(response, 200, asked), Number(form.slice(6)));
+	else
+		answer(response, Number(form), asked, { location: '/challenge/text' });
+	return undefined;
+}
+
 const behaviors = {
 	'ok': (record, response) => answer(response, 200),
 	'status': (record, response, code) => answer(response, Number(code)),
@@ -190,6 +232,7 @@ const behaviors = {
 		answer(response, 200, 'x'.repeat(Number(bytes))),
 	'binary': (record, response) =>
 		answer(response, 200, Buffer.from([0x62, 0x00, 0xff, 0xfe, 0xc3, 0x28, 0x65])),
+	'challenge': challenge,
 	'once': (record, response) =>
 		answer(response, 200, undefined, { connection: 'close' }),
 	'first-only': (record, response, ...rest) => firstOnly(record, response, rest),

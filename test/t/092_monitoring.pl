@@ -183,7 +183,7 @@ my $expected_sql = q{
 	  FROM unnest('{acknowledged,rejected,timed_out,unreachable,blocked,invalid,superseded}'::text[]) o
 	  LEFT JOIN kgwebhook.delivery_log l ON l.outcome = o GROUP BY o
 	UNION ALL SELECT 'kgwebhook_pending_deliveries', NULL, format('waits_for="%s"', w), NULL, NULL, count(p.waits_for)
-	  FROM unnest('{secret,resume,destination,retry,older,rate,window,turn}'::text[]) w
+	  FROM unnest('{secret,resume,challenge,destination,retry,older,rate,window,turn}'::text[]) w
 	  LEFT JOIN kgwebhook.pending p ON p.waits_for = w GROUP BY w
 	UNION ALL SELECT 'kgwebhook_destinations_known', NULL, format('state="%s"', s), NULL, NULL, count(d.state)
 	  FROM unnest('{ok,backing_off,paused}'::text[]) s LEFT JOIN kgwebhook.destinations d ON d.state = s GROUP BY s
@@ -191,9 +191,9 @@ my $expected_sql = q{
 	       (SELECT count(*) FROM kgwebhook.queue q JOIN kgwebhook.destinations d USING (destination) WHERE d.state = s)
 	  FROM unnest('{ok,backing_off,paused}'::text[]) s
 	UNION ALL SELECT 'kgwebhook_subscriptions_known', NULL, format('state="%s"', s), NULL, NULL, n
-	  FROM (VALUES ('ok', 4), ('failing', 3), ('paused', 2), ('disabled', 1)) v (s, n)
+	  FROM (VALUES ('ok', 4), ('failing', 3), ('unverified', 0), ('paused', 2), ('disabled', 1)) v (s, n)
 	UNION ALL SELECT 'kgwebhook_subscriptions_pending', NULL, format('state="%s"', s), NULL, NULL, n
-	  FROM (VALUES ('ok', 0), ('failing', 0), ('paused', 2), ('disabled', 0)) v (s, n)
+	  FROM (VALUES ('ok', 0), ('failing', 0), ('unverified', 0), ('paused', 2), ('disabled', 0)) v (s, n)
 	UNION ALL SELECT 'kgwebhook_source_info', NULL, 'source="src"', 'state="broken"', 'wal_status="extended"', 1
 	UNION ALL SELECT 'kgwebhook_source_info', NULL, 'source="?"', 'state="broken"', 'wal_status="reserved"', 1
 	UNION ALL SELECT 'kgwebhook_source_stream_' || n, NULL, 'source="src"', NULL, NULL, v
@@ -261,7 +261,7 @@ sub about
 my $age = sql('SELECT extract(epoch FROM now() - min(enqueued_at)) FROM kgwebhook.queue');
 about('kgwebhook_oldest_pending_age_seconds{datname="postgres"}', $age);
 about('kgwebhook_start_timestamp_seconds{datname="postgres"}', sql('SELECT extract(epoch FROM pg_postmaster_start_time())'));
-about(qq(kgwebhook_pending_oldest_seconds{datname="postgres",waits_for="$_"}), $age) foreach qw(secret resume destination retry older rate window turn);
+about(qq(kgwebhook_pending_oldest_seconds{datname="postgres",waits_for="$_"}), $age) foreach qw(secret resume challenge destination retry older rate window turn);
 about(qq(kgwebhook_pending_overdue_seconds{datname="postgres",waits_for="turn"}), 0);
 about(qq(kgwebhook_backing_off_destination_oldest_pending_age_seconds{datname="postgres",destination="$destination",state="backing_off"}), $age);
 about('kgwebhook_source_stream_lag_seconds{datname="postgres",source="src"}', 3600);

@@ -13,11 +13,12 @@
 static void
 test_members(void)
 {
-	KgwMembers	stamp = {true, 1700000000, false};
-	KgwMembers	drop = {false, 0, true};
-	KgwMembers	both = {true, -5, true};
-	KgwMembers	none = {false, 0, false};
-	KgwMembers	inexact = {true, INT64_C(9007199254740993), false};
+	KgwMembers	stamp = {true, 1700000000, false, NULL};
+	KgwMembers	drop = {false, 0, true, NULL};
+	KgwMembers	both = {true, -5, true, NULL};
+	KgwMembers	none = {false, 0, false, NULL};
+	KgwMembers	inexact = {true, INT64_C(9007199254740993), false, NULL};
+	KgwMembers	challenge = {.stamp = true, .timestamp = 5, .challenge = "0a1b"};
 
 	is_str(canonical("{}", &stamp), "{\"timestamp\":1700000000}",
 		   "a stamp in an empty object");
@@ -41,6 +42,17 @@ test_members(void)
 	is_str(canonical("{\"a\":{\"timestamp\":1,\"signature\":\"x\"}}", &both),
 		   "{\"a\":{\"signature\":\"x\",\"timestamp\":1},\"timestamp\":-5}",
 		   "only the top level is changed");
+
+	is_str(canonical("{\"type\":\"t\",\"challenge\":\"\",\"a\":{\"challenge\":\"\"}}", &challenge),
+		   "{\"a\":{\"challenge\":\"\"},\"challenge\":\"0a1b\",\"timestamp\":5,\"type\":\"t\"}",
+		   "a challenge, at the top level");
+	is_str(canonical("{\"\\u0063hallenge\":{\"b\":[1,{\"d\":1,\"c\":2}]}}", &challenge),
+		   "{\"challenge\":\"0a1b\",\"timestamp\":5}", "over what was sent before");
+	is_str(canonical("{\"challenge\":\"\",\"challenge\":\"\"}", &challenge),
+		   "member /challenge is there twice", "two challenges");
+	is_str(canonical("{\"a\":1}", &challenge), "{\"a\":1,\"timestamp\":5}", "none is added");
+	is_str(canonical("{\"challenge\":\"mine\"}", &stamp),
+		   "{\"challenge\":\"mine\",\"timestamp\":1700000000}", "a member of that name in another event");
 
 	is_str(canonical("{\"signature\":\"x\"}", &drop), "{}",
 		   "dropping the only member");
@@ -84,7 +96,7 @@ timestamp(const char *json)
 static void
 test_timestamp(void)
 {
-	KgwMembers	stamp = {true, 7, false};
+	KgwMembers	stamp = {true, 7, false, NULL};
 	int64_t		ts;
 
 	is_int(timestamp("{\"timestamp\": 1700000000 }"), 1700000000, "a time");
@@ -118,7 +130,7 @@ test_timestamp(void)
 static const char *
 signature(const char *json, bool drop)
 {
-	KgwMembers	members = {false, 0, drop};
+	KgwMembers	members = {false, 0, drop, NULL};
 	const char *sig;
 	size_t		len;
 	static char text[64];
@@ -172,7 +184,7 @@ test_seal(void)
 {
 	static const char hex[] =
 		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-	KgwMembers	both = {true, 5, true};
+	KgwMembers	both = {true, 5, true, NULL};
 	size_t		len;
 
 #define SEAL "\"signature\":\"0123456789abcdef0123456789abcdef" \

@@ -27,8 +27,8 @@
 /* Only numbers grow: at worst 1e20 and its comma from 5 bytes to 22 ... */
 #define WORST_GROWTH 5
 
-/* ... or without a comma to 21, and a "timestamp" may be added. */
-#define EXTRA_BYTES 64
+/* ... or without a comma to 21, and a "timestamp" may be added, and a "challenge" put in. */
+#define EXTRA_BYTES 160
 
 KgwJcs *
 kgw_jcs_new(void)

@@ -4,8 +4,8 @@
  *	  The members of the top level that signing adds, replaces or leaves out.
  *
  * The changes are made while the document is read, when such a member is
- * complete: its tokens are taken back from the draft and, for "timestamp",
- * replaced.  Its value is read and judged like any other first, for what is
+ * complete: its tokens are taken back from the draft and, for "timestamp" and
+ * "challenge", replaced.  Its value is read and judged like any other first, for what is
  * no JSON doesn't become JSON by leaving a part out.  Names are compared as
  * canonical tokens, so that no spelling by escapes gets around this.
  *
@@ -20,8 +20,9 @@
 
 static const char timestamp_name[] = "timestamp";
 static const char signature_name[] = "signature";
+static const char challenge_name[] = "challenge";
 
-#define NAME_BYTES (sizeof(timestamp_name) - 1) /* of either */
+#define NAME_BYTES (sizeof(timestamp_name) - 1) /* of each */
 
 /* Reads a literal as an integer, if it is one that fits. */
 static bool
@@ -100,6 +101,24 @@ end_timestamp(KgwJcs *c, KgwJcsMember *m, uint32_t value)
 	return kgw_jcs_draft_put(c, c->stamp, c->stamp_len);
 }
 
+/* Sees to "challenge" of the top level; may replace the value. */
+static KgwJcsStatus
+end_challenge(KgwJcs *c, KgwJcsMember *m, uint32_t value)
+{
+	KgwJcsStatus status;
+
+	if (c->members == NULL || c->members->challenge == NULL)
+		return KGW_CANONICAL_OK;
+	c->used = value;
+	c->nmoved = m->moved;
+	status = kgw_jcs_draft_put(c, "\"", 1);
+	if (status == KGW_CANONICAL_OK)
+		status = kgw_jcs_draft_put(c, c->members->challenge, strlen(c->members->challenge));
+	if (status == KGW_CANONICAL_OK)
+		status = kgw_jcs_draft_put(c, "\"", 1);
+	return status;
+}
+
 KgwJcsStatus
 kgw_jcs_members_end_member(KgwJcs *c)
 {
@@ -114,6 +133,8 @@ kgw_jcs_members_end_member(KgwJcs *c)
 			status = end_timestamp(c, m, value);
 		else if (memcmp(m->key, signature_name, NAME_BYTES) == 0)
 			status = end_signature(c, m, value);
+		else if (memcmp(m->key, challenge_name, NAME_BYTES) == 0)
+			status = end_challenge(c, m, value);
 	}
 	m->end = c->used;
 	m->moved = c->nmoved;

@@ -38,6 +38,7 @@ typedef struct KgwMembers
 	bool		stamp;			/* add or replace "timestamp" ... */
 	int64_t		timestamp;		/* ... by this integer (Unix seconds) */
 	bool		drop_signature; /* leave "signature" out */
+	const char *challenge;		/* what "challenge" is to have, no character of it escaped; or NULL */
 } KgwMembers;
 
 typedef struct KgwJcs KgwJcs;
