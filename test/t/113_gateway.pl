@@ -2,7 +2,7 @@
 #
 # test/t/113_gateway.pl
 #	  Two merchants who have a gateway, a token and docs/receiving.md, and nothing
-#	  else: each sets up an endpoint, verifies, filters, rotates, is down for a while, sees
+#	  else: each sets up an endpoint that answers a challenge, verifies, filters, rotates, is down for a while, sees
 #	  why, and catches up; and neither sees or touches what is the other's.
 #
 # The gateway (test/receivers/gateway.mjs, express and pg from npm: PostgREST is in neither
@@ -154,12 +154,19 @@ sub accepted { my ($who) = @_; return -e "$dir/$who.out" ? slurp_file("$dir/$who
 foreach my $who (qw(acme rival))
 {
 	$subscription{$who} = value($who, 'kg_subscribe', org_id => $who, url => "http://127.0.0.1:$port{$who}/hooks",
-		events => ['payment_intent.*'], filter => encode_json({ fiat_currency => [ $wanted{$who} ] }));
+		events => ['payment_intent.*'], filter => encode_json({ fiat_currency => [ $wanted{$who} ] }), verify => JSON::PP::true);
 	$secret{$who} = value($who, 'kg_create_secret', subscription_id => $subscription{$who});
 	value($who, 'kg_set_headers', subscription_id => $subscription{$who}, headers => encode_json({ 'X-Tenant' => $who }), bearer_token => "token-of-$who");
 	value($who, 'kg_update_subscription', subscription_id => $subscription{$who}, rate_limit => 50);
 	is_deeply([ map { ($_->{rate_limit}, @{ $_->{header_names} }) } view($who, 'subscriptions') ], [ 50, 'X-Tenant', 'Authorization' ], "$who: sees its limit, and the names of its headers");
+
+	# nothing listens there yet
+	wait_for('the challenge to fail', sub { grep { $_->{event} eq 'endpoint.challenge' && $_->{state} eq 'retrying' } view($who, 'deliveries') });
+	is((view($who, "subscriptions?subscription_id=$subscription{$who}"))[0]{state}, 'unverified', "$who: its endpoint is unverified");
 	receive($who, $secret{$who});
+	value($who, 'kg_send_challenge', subscription_id => $subscription{$who});
+	wait_for('the endpoint to be verified', sub { (view($who, "subscriptions?subscription_id=$subscription{$who}"))[0]{state} eq 'ok' });
+	pass("$who: the guide's receiver answers the challenge");
 	is((rows($who, 'kg_send_test', org_id => $who))[0]{outcome}, 'acknowledged', "$who: a test is verified and answered");
 	my @failed = grep { !$_->{ok} && $_->{probe} !~ /^older/ } rows($who, 'kg_examine', org_id => $who, url => "http://127.0.0.1:$port{$who}/hooks");
 	is_deeply(\@failed, [], "$who: the guide's receiver passes the exam");
@@ -173,7 +180,7 @@ pay('first', 'EUR');
 pay('second', 'USD');
 pay('third', 'GBP');
 wait_for('the events', sub { !grep { !grep { $_->{state} eq 'acknowledged' && !$_->{is_test} } view($_, 'deliveries?event=payment_intent.pending') } qw(acme rival) });
-is_deeply({ map { $_ => [ sort map { $_->{object_id} } grep { $_->{object_id} !~ /test/ } view($_, 'deliveries') ] } qw(acme rival) },
+is_deeply({ map { $_ => [ sort map { $_->{object_id} } grep { $_->{object_id} !~ /test|^msg_/ } view($_, 'deliveries') ] } qw(acme rival) },
 	{ acme => ['first-acme'], rival => ['second-rival'] }, 'each gets the currency that it has asked for');
 
 #
@@ -242,7 +249,7 @@ sub answer
 }
 foreach my $case (
 	[ kg_explain => 'delivery_id' ], [ kg_redeliver => 'delivery_id' ], [ kg_unsubscribe => 'subscription_id' ],
-	[ kg_pause_subscription => 'subscription_id' ], [ kg_resume_subscription => 'subscription_id' ],
+	[ kg_pause_subscription => 'subscription_id' ], [ kg_send_challenge => 'subscription_id' ], [ kg_resume_subscription => 'subscription_id' ],
 	[ kg_update_subscription => 'subscription_id', filter => '{}' ], [ kg_update_subscription => 'subscription_id', shape => 'v2' ],
 	[ kg_create_secret => 'subscription_id' ], [ kg_rotate_secret => 'subscription_id' ], [ kg_cancel_rotation => 'subscription_id' ],
 	[ kg_drop_secret => 'subscription_id' ], [ kg_set_headers => 'subscription_id', headers => '{"X-Tenant": "mine"}' ],
