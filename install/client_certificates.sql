@@ -34,6 +34,37 @@ CREATE TRIGGER invalidate_workers_applied
 ALTER TABLE kgwebhook.client_certificate ENABLE REPLICA TRIGGER invalidate_workers_applied;
 COMMENT ON TRIGGER invalidate_workers_applied ON kgwebhook.client_certificate IS 'the same, for rows that arrive by replication';
 
+/*
+ * A subscription that has either is sent what is its own, also where an object's own URL is the same
+ * (src/capture/fanout.c), which has to know that from the subscription's row.
+ */
+CREATE FUNCTION kgwebhook.note_own_identity() RETURNS pg_catalog.trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    id int8 := CASE TG_OP WHEN 'DELETE' THEN OLD.subscription_id ELSE NEW.subscription_id END;
+    has bool := EXISTS (SELECT FROM kgwebhook.client_certificate c WHERE c.subscription_id = id)
+             OR EXISTS (SELECT FROM kgwebhook.http_signature h WHERE h.subscription_id = id);
+BEGIN
+    IF EXISTS (SELECT FROM kgwebhook.subscription s WHERE s.subscription_id = id AND s.own_identity <> has) THEN
+        UPDATE kgwebhook.subscription s SET own_identity = has WHERE s.subscription_id = id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.note_own_identity() IS
+  'trigger of kgwebhook.client_certificate and kgwebhook.http_signature: notes with a subscription whether it has one of its own';
+
+CREATE TRIGGER note_own_identity
+    AFTER INSERT OR DELETE ON kgwebhook.client_certificate
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.note_own_identity();
+COMMENT ON TRIGGER note_own_identity ON kgwebhook.client_certificate IS 'notes with the subscription that it has a certificate';
+
+CREATE TRIGGER note_own_identity
+    AFTER INSERT OR DELETE ON kgwebhook.http_signature
+    FOR EACH ROW EXECUTE FUNCTION kgwebhook.note_own_identity();
+COMMENT ON TRIGGER note_own_identity ON kgwebhook.http_signature IS 'notes with the subscription that it has signatures';
+
 CREATE FUNCTION @extschema@.kg_set_client_certificate(
     org_id pg_catalog.text,
     certificate pg_catalog.text,

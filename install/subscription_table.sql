@@ -32,6 +32,7 @@ CREATE TABLE kgwebhook.subscription (
     filter           pg_catalog.jsonb,
     header_names     pg_catalog.text[],
     rate_limit       pg_catalog.numeric,
+    own_identity     pg_catalog.bool NOT NULL DEFAULT false,
     verify           pg_catalog.bool NOT NULL DEFAULT false,
     challenge        pg_catalog.text COLLATE pg_catalog."C",
     challenged_at    pg_catalog.timestamptz,
@@ -59,6 +60,7 @@ COMMENT ON COLUMN kgwebhook.subscription.shape IS 'which payload it gets of the 
 COMMENT ON COLUMN kgwebhook.subscription.own_secret IS 'whether kgwebhook.secret has one of its own, which signs instead of the organization''s';
 COMMENT ON COLUMN kgwebhook.subscription.header_names IS 'names of the headers that its requests have besides kgwebhook''s; NULL: none';
 COMMENT ON COLUMN kgwebhook.subscription.rate_limit IS 'requests a second that it gets at most; NULL: no limit';
+COMMENT ON COLUMN kgwebhook.subscription.own_identity IS 'whether it has a client certificate, or HTTP message signatures, of its own';
 COMMENT ON COLUMN kgwebhook.subscription.verify IS 'whether its receiver has to answer a challenge before it gets any event, and again when the URL changes';
 COMMENT ON COLUMN kgwebhook.subscription.challenge IS 'webhook-id of the challenge that has not been answered yet; NULL: none';
 COMMENT ON COLUMN kgwebhook.subscription.challenged_at IS 'when that was sent, or queued';

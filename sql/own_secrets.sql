@@ -153,6 +153,12 @@ CREATE TRIGGER tell AFTER DELETE ON kgwebhook.client_certificate FOR EACH STATEM
 SELECT kg_create_signing_key('loner') IS NOT NULL AS made;
 SELECT kg_subscribe('loner', 'https://loner.example/') AS bare, kg_subscribe('loner', 'https://signed.example/') AS signed \gset
 SELECT kg_sign_http('loner', :signed);
+-- the subscription's row knows: an own URL that is the same is sent what is the subscription's own
+SELECT own_identity FROM kgwebhook.subscription WHERE org_id = 'loner' ORDER BY subscription_id;
+BEGIN;
+SELECT kg_sign_http('loner', :signed, false);
+SELECT own_identity FROM kgwebhook.subscription WHERE org_id = 'loner' ORDER BY subscription_id;
+ROLLBACK;
 SELECT kg_unsubscribe(:bare);
 SELECT kg_unsubscribe(:signed);
 SELECT count(*) FROM kgwebhook.http_signature;

@@ -193,7 +193,8 @@ make_subscription(HeapTuple tuple, TupleDesc desc)
 	subscription->receiver.filter = filter_of(tuple, desc);
 	subscription->differs = subscription->receiver.shape != NULL ||
 		is_chosen(tuple, desc, "own_secret") || is_chosen(tuple, desc, "header_names") ||
-		is_chosen(tuple, desc, "rate_limit") || is_chosen(tuple, desc, "verify");
+		is_chosen(tuple, desc, "rate_limit") || is_chosen(tuple, desc, "verify") ||
+		is_chosen(tuple, desc, "own_identity");
 	take_patterns(subscription,
 				  DatumGetArrayTypeP(heap_getattr(tuple, SUBSCRIPTION_EVENTS, desc, &isnull)));
 	return subscription;

@@ -92,6 +92,8 @@ my ($own, $sub) = attempts('default', '/ok/own', 2);
 is("$own->{outcome}: $own->{error}", $needed, 'the certificate of a subscription is not for the own URL');
 is($sub->{outcome}, 'acknowledged', 'and is for the subscription');
 is(last_at('/ok/sub')->{client}, 'subscribed', 'which shows it');
+my ($same) = attempts('default', '/ok/sub');
+is("$same->{outcome} $same->{subscription_id}", "acknowledged $subscription", 'also where an own URL is the same: it goes to the subscription');
 
 sql('DELETE FROM kgwebhook.queue');
 set_certificate('default', 'own');
