@@ -10,6 +10,24 @@ COMMENT ON FUNCTION kgwebhook.announce_row(pg_catalog.oid, pg_catalog.tid) IS
   'makes an event of the present status of a followed row';
 
 /*
+ * The order of rows that are events by themselves, as those of an outbox, as a list for
+ * ORDER BY: that of a key that is one number, else that of their times.  NULL: rows are no events.
+ */
+CREATE FUNCTION kgwebhook.event_order(w kgwebhook.watch, alias pg_catalog.text) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT concat_ws(', ', CASE WHEN w.version_column IS NOT NULL AND NOT (count(*) = 1 AND bool_and(a.atttypid IN ('int8'::regtype, 'int4'::regtype, 'int2'::regtype)))
+                                THEN format('%I.%I', alias, coalesce(w.version_column, '')) END,
+                           string_agg(format('%I.%I', alias, a.attname), ', ' ORDER BY array_position(x.indkey::int2[], a.attnum)))
+      FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[])
+     WHERE w.webhook_id_column IS NOT NULL AND x.indrelid = w.relation AND x.indisvalid
+       AND (x.indisprimary OR x.indisreplident AND NOT EXISTS (SELECT FROM pg_index y WHERE y.indrelid = w.relation AND y.indisprimary))
+    HAVING count(*) > 0
+$$;
+COMMENT ON FUNCTION kgwebhook.event_order(kgwebhook.watch, pg_catalog.text) IS
+  'the order of rows that are events by themselves; NULL: rows are objects';
+
+/*
  * Objects of the organizations that this node serves, by the version column: without one
  * nobody can say what has changed since.
  */
@@ -32,10 +50,10 @@ BEGIN
         END IF;
         org := CASE WHEN w.org_column IS NULL THEN '''default''' ELSE format('coalesce(format(''%%s'', t.%I), ''default'')', w.org_column) END;
         EXECUTE format($q$SELECT count(*) %s FROM (
-                SELECT t.tableoid AS relid, t.ctid AS place, %s AS org_id FROM %s t WHERE t.%I >= $1 ORDER BY t.%I) r
+                SELECT t.tableoid AS relid, t.ctid AS place, %s AS org_id FROM %s t WHERE t.%I >= $1 ORDER BY %s) r
              WHERE ($2 IS NULL OR r.org_id = $2) AND kgwebhook.route_state($3, $4, r.org_id) <> 'other'$q$,
             CASE WHEN dry_run THEN '' ELSE 'FILTER (WHERE kgwebhook.announce_row(r.relid, r.place))' END,
-            org, w.relation, w.version_column, w.version_column)
+            org, w.relation, w.version_column, coalesce(kgwebhook.event_order(w, 't'), format('t.%I', w.version_column)))
             INTO announced USING since, org_id, source, w.node;
         total := total + announced;
     END LOOP;
@@ -88,7 +106,7 @@ DECLARE
     differs text;
     mine text;
     added int8;
-    ordered text := '';
+    ordered text;
     all_of_them text := CASE WHEN whole THEN 'true' ELSE 'false' END;
     list text := (SELECT string_agg(quote_ident(c), ', ') FROM unnest(columns) c);
     /* an identity column that is always generated may be inserted, but never updated */
@@ -106,15 +124,7 @@ BEGIN
                    CASE WHEN w.org_column IS NULL THEN '''default''' ELSE format('coalesce(format(''%%s'', s.%I), ''default'')', w.org_column) END);
     EXECUTE format('SELECT count(*) FROM pg_temp.kgwebhook_there s LEFT JOIN %1$s t ON %2$s WHERE s.%3$I IS NOT NULL AND format(''%%s'', t.%3$I) IS DISTINCT FROM format(''%%s'', s.%3$I) AND %4$s',
                    relation, same, w.status_column, mine) INTO events;
-    /* rows of an outbox are events, and a key that is one number is their order; else their times are */
-    IF w.webhook_id_column IS NOT NULL THEN
-        SELECT 'ORDER BY ' || concat_ws(', ', CASE WHEN w.version_column IS NOT NULL AND NOT (count(*) = 1 AND bool_and(a.atttypid IN ('int8'::regtype, 'int4'::regtype, 'int2'::regtype)))
-                                                   THEN format('s.%I', coalesce(w.version_column, '')) END,
-                                        string_agg(format('s.%I', a.attname), ', ' ORDER BY array_position(x.indkey::int2[], a.attnum))) INTO ordered
-          FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey::int2[])
-         WHERE x.indrelid = relation AND x.indisvalid AND (x.indisprimary OR x.indisreplident AND NOT EXISTS
-               (SELECT FROM pg_index y WHERE y.indrelid = relation AND y.indisprimary));
-    END IF;
+    ordered := coalesce('ORDER BY ' || kgwebhook.event_order(w, 's'), '');
     IF dry_run THEN
         EXECUTE format('SELECT count(*) FROM pg_temp.kgwebhook_there s LEFT JOIN %1$s t ON %2$s WHERE t IS NULL OR %3$s', relation, same, differs) INTO changed;
         EXECUTE format('SELECT count(*) FROM %1$s t WHERE %3$s AND NOT EXISTS (SELECT FROM pg_temp.kgwebhook_there s WHERE %2$s)', relation, same, all_of_them) INTO gone;

@@ -534,36 +534,84 @@ $$;
 COMMENT ON FUNCTION kgsource.member_value(pg_catalog.regclass, pg_catalog.text) IS 'a member of a payload, as an expression of the outbox''s trigger';
 
 /*
- * Columns of a row as text, by their numbers in the table: for a trigger whose columns have
- * been renamed since the script was run.  It never fails: what it cannot read is null.
+ * What the columns of a trigger of ours are called now, in the order in which its WHEN
+ * clause has them.  PostgreSQL keeps that clause right whatever is renamed, and in a dump.
  */
-CREATE OR REPLACE FUNCTION kgsource.read_columns(relation pg_catalog.oid, numbers pg_catalog.int2[], changed pg_catalog.record) RETURNS pg_catalog.text[]
+CREATE OR REPLACE FUNCTION kgsource.columns_of(relation pg_catalog.oid, trigger_name pg_catalog.name) RETURNS pg_catalog.text[]
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT ARRAY(SELECT c.found[1] FROM regexp_matches(substring(pg_get_triggerdef(t.oid) FROM ' WHEN \((.*)\) EXECUTE FUNCTION '),
+                                                       '(?:new|old)[.]("(?:[^"]|"")+"|[^ )]+)', 'g') WITH ORDINALITY c (found, n) ORDER BY c.n)
+      FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = trigger_name
+$$;
+COMMENT ON FUNCTION kgsource.columns_of(pg_catalog.oid, pg_catalog.name) IS
+  'what the columns of a trigger of ours are called now';
+
+/*
+ * The WHEN clause of such a trigger.  It is always true; by it, no column can be dropped
+ * from under the trigger that no event can be without.
+ */
+CREATE OR REPLACE FUNCTION kgsource.clause_of(version pg_catalog.text, columns pg_catalog.text[]) RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT string_agg(format('(%s.%I IS NULL) IS NOT NULL', version, c), ' AND ' ORDER BY n) FROM unnest(columns) WITH ORDINALITY u (c, n) WHERE c <> ''
+$$;
+COMMENT ON FUNCTION kgsource.clause_of(pg_catalog.text, pg_catalog.text[]) IS
+  'the WHEN clause that ties a trigger of ours to its columns';
+
+/*
+ * Columns of a row as text: for a trigger whose columns have been renamed since the script
+ * was run.  "roles" says which of identifier, status, organization and URL there are, in the
+ * order of the clause; what is not there is null.  It never fails.
+ */
+CREATE OR REPLACE FUNCTION kgsource.read_columns(relation pg_catalog.oid, trigger_name pg_catalog.name, roles pg_catalog.bool[], changed pg_catalog.record) RETURNS pg_catalog.text[]
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    list text;
+    names text[] := kgsource.columns_of(relation, trigger_name);
+    list text := '';
+    n int := 0;
     columns text[];
 BEGIN
-    SELECT string_agg(coalesce(format('($1).%I::text', a.attname), 'NULL'), ', ' ORDER BY u.n) INTO list
-      FROM unnest(numbers) WITH ORDINALITY u (number, n)
-      LEFT JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = u.number AND a.attnum > 0 AND NOT a.attisdropped;
+    FOR role IN 1..cardinality(roles) LOOP
+        n := n + CASE WHEN roles[role] THEN 1 ELSE 0 END;
+        list := concat_ws(', ', nullif(list, ''), CASE WHEN roles[role] THEN format('($1).%s::text', names[n]) ELSE 'NULL' END);
+    END LOOP;
     EXECUTE format('SELECT ARRAY[%s]', list) INTO columns USING changed;
     RETURN columns;
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION kgsource.read_columns(pg_catalog.oid, pg_catalog.int2[], pg_catalog.record) IS
+COMMENT ON FUNCTION kgsource.read_columns(pg_catalog.oid, pg_catalog.name, pg_catalog.bool[], pg_catalog.record) IS
   'columns of a row as text, whatever they are called now';
+
+/*
+ * Functions of triggers are named for their tables' OIDs, which are others where a dump was
+ * restored.  One that another table's trigger has from there gets out of the way, and
+ * goes on for that table as it is.
+ */
+CREATE OR REPLACE FUNCTION kgsource.make_way(relation pg_catalog.oid, wanted pg_catalog.text) RETURNS void
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    there oid := to_regproc(format('kgsource.%I', wanted));
+BEGIN
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = there AND t.tgparentid = 0 AND t.tgrelid <> relation) THEN
+        EXECUTE format('ALTER FUNCTION kgsource.%I() RENAME TO %I', wanted, wanted || '_' || there);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION kgsource.make_way(pg_catalog.oid, pg_catalog.text) IS
+  'renames the function of another table''s trigger, which a dump has brought here under this name';
 
 /*
  * What a row can't be turned into is left out with its payload: the delivery is then
  * invalid, which the node tells of, and the payment commits.
  *
  * The trigger comes first by its name.  A trigger of the user's that moves the row on
- * would else have the newer status written before the older one.  Its WHEN clause is always
- * true; by it, no column can be dropped from under the trigger that no event can be
- * without.  One that is renamed is found by its number until the script is run again.
+ * would else have the newer status written before the older one.  A column that is renamed
+ * is found by the trigger's clause until the script is run again.
  *
  * A row that moves to another partition comes as DELETE and INSERT, and is no event: so
  * the last that was deleted is remembered, in a trigger that comes last by its name.
@@ -583,7 +631,8 @@ DECLARE
     url text;
     org text;
     members text;
-    numbers int2[];
+    columns CONSTANT text[] := ARRAY[id_column, status_column, org_column, url_column];
+    roles CONSTANT bool[] := ARRAY[true, true, org_column <> '', url_column <> ''];
     settings CONSTANT text := 'SET search_path = pg_catalog, pg_temp SET datestyle = ''ISO'' SET "TimeZone" = ''UTC'' SET intervalstyle = postgres SET extra_float_digits = 1 SET bytea_output = hex';
 BEGIN
     SELECT * INTO class FROM pg_class c WHERE c.oid = relation;
@@ -592,7 +641,9 @@ BEGIN
         RAISE EXCEPTION 'a payload cannot have the members timestamp and signature'
             USING ERRCODE = 'reserved_name', DETAIL = 'Every attempt gets its own.', HINT = 'Give them other names: -v payload=''{"member": "column"}''.';
     END IF;
-    outbox := format('kgsource.%I', left(class.relname, 56) || '_outbox');
+    /* a table that was renamed keeps its outbox, which nodes follow */
+    SELECT convert_from(substr(t.tgargs, 1, length(t.tgargs) - 1), getdatabaseencoding()) INTO outbox FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = '0_kgsource_outbox';
+    outbox := coalesce(outbox, format('kgsource.%I', left(class.relname, 56) || '_outbox'));
     SELECT t.tgrelid INTO other FROM pg_trigger t
      WHERE t.tgname = '0_kgsource_outbox' AND t.tgrelid <> relation AND t.tgparentid = 0
        AND t.tgargs = convert_to(outbox, getdatabaseencoding()) || '\x00'::bytea;
@@ -619,9 +670,7 @@ BEGIN
             created_at pg_catalog.timestamptz NOT NULL)', outbox);
     EXECUTE format('COMMENT ON TABLE %s IS %L', outbox, format('events of %s, for kgwebhook''s delivery nodes', relation));
     CREATE SEQUENCE IF NOT EXISTS kgsource.outbox_seq;
-    numbers := ARRAY(SELECT a.attnum FROM unnest(ARRAY[id_column, status_column, org_column, url_column]) WITH ORDINALITY u (name, n)
-                       LEFT JOIN pg_attribute a ON a.attrelid = relation AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped
-                      ORDER BY u.n);
+    PERFORM kgsource.make_way(relation, f || relation::oid) FROM unnest('{enqueue_,leaving_}'::text[]) f;
     EXECUTE format($f$
         CREATE OR REPLACE FUNCTION kgsource.enqueue_%1$s() RETURNS trigger
             LANGUAGE plpgsql SECURITY DEFINER %10$s AS
@@ -647,13 +696,13 @@ BEGIN
                     previous := OLD.%3$I::text;
                 END IF;
             EXCEPTION WHEN OTHERS THEN
-                found := kgsource.read_columns(%1$s, %6$L, NEW);
+                found := kgsource.read_columns(TG_RELID, TG_NAME, %6$L, NEW);
                 object_id := found[1];
                 status := found[2];
                 org := coalesce(found[3], 'default');
                 url := found[4];
                 IF TG_OP = 'UPDATE' THEN
-                    previous := (kgsource.read_columns(%1$s, %6$L, OLD))[2];
+                    previous := (kgsource.read_columns(TG_RELID, TG_NAME, %6$L, OLD))[2];
                 END IF;
                 RAISE WARNING 'columns of table %% are not what they were', TG_RELID::regclass
                     USING DETAIL = SQLERRM, HINT = 'Run kgwebhook-source.sql again, with the columns'' names.';
@@ -662,7 +711,8 @@ BEGIN
                OR TG_OP = 'INSERT' AND current_setting('kgsource.left', true) = md5(ARRAY[%1$L, org, object_id, status]::text) THEN
                 RETURN NULL;
             ELSIF TG_RELID <> %1$s AND NOT EXISTS (SELECT FROM pg_partition_ancestors(TG_RELID) a WHERE a.relid = %1$s)
-                  AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = %1$s AND t.tgfoid = to_regproc('kgsource.enqueue_%1$s')) THEN
+                  AND EXISTS (SELECT FROM pg_trigger t JOIN pg_trigger o ON o.tgrelid = TG_RELID AND o.tgname = TG_NAME
+                               WHERE t.tgrelid = %1$s AND t.tgfoid = o.tgfoid) THEN
                 -- where its own table has lost the trigger, this is that table, which a dump has brought here
                 RAISE WARNING 'table %% has the trigger of another', TG_RELID::regclass
                     USING DETAIL = 'Its events are not written.', HINT = 'Run kgwebhook-source.sql for this table, or drop the trigger.';
@@ -680,11 +730,10 @@ BEGIN
                 VALUES (number, id, org, object_id, status, url, payload, clock_timestamp());
             RETURN NULL;
         END
-        $t$ $f$, relation::oid, id_column, status_column, org, url, numbers, event, members, outbox, settings);
+        $t$ $f$, relation::oid, id_column, status_column, org, url, roles, event, members, outbox, settings);
     EXECUTE format('COMMENT ON FUNCTION kgsource.enqueue_%s() IS %L', relation::oid, format('trigger of %s: writes its events into %s', relation, outbox));
     EXECUTE format('CREATE OR REPLACE TRIGGER "0_kgsource_outbox" AFTER INSERT OR UPDATE ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION kgsource.enqueue_%s(%L)', relation,
-                   (SELECT string_agg(format('(NEW.%I IS NULL) IS NOT NULL', a.attname), ' AND ') FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum = ANY (numbers)),
-                   relation::oid, outbox);
+                   kgsource.clause_of('NEW', columns), relation::oid, outbox);
     IF class.relkind = 'p' THEN
         EXECUTE format($f$
             CREATE OR REPLACE FUNCTION kgsource.leaving_%1$s() RETURNS trigger
@@ -696,14 +745,14 @@ BEGIN
                 BEGIN
                     found := ARRAY[OLD.%2$I::text, OLD.%3$I::text, %4$s];
                 EXCEPTION WHEN OTHERS THEN
-                    found := kgsource.read_columns(%1$s, %6$L, OLD);
+                    found := kgsource.read_columns(TG_RELID, TG_NAME, %6$L, OLD);
                 END;
                 PERFORM set_config('kgsource.left', md5(ARRAY[%1$L, coalesce(found[3], 'default'), found[1], found[2]]::text), true);
                 RETURN NULL;
             END
-            $t$ $f$, relation::oid, id_column, status_column, CASE WHEN org = '''default''' THEN 'NULL' ELSE format('OLD.%I::text', org_column) END, settings, numbers);
+            $t$ $f$, relation::oid, id_column, status_column, CASE WHEN org = '''default''' THEN 'NULL' ELSE format('OLD.%I::text', org_column) END, settings, roles);
         EXECUTE format('COMMENT ON FUNCTION kgsource.leaving_%s() IS %L', relation::oid, format('trigger of %s: remembers the row that was deleted last', relation));
-        EXECUTE format('CREATE OR REPLACE TRIGGER zz_kgsource_leaving AFTER DELETE ON %s FOR EACH ROW EXECUTE FUNCTION kgsource.leaving_%s()', relation, relation::oid);
+        EXECUTE format('CREATE OR REPLACE TRIGGER zz_kgsource_leaving AFTER DELETE ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION kgsource.leaving_%s()', relation, kgsource.clause_of('OLD', columns), relation::oid);
     END IF;
     RETURN to_regclass(outbox)::oid;
 END
@@ -763,6 +812,7 @@ BEGIN
                 USING DETAIL = 'Events of it get other identifiers when they are made again: by kg_resync(), kg_announce(), or on another node.',
                       HINT = 'Add a column updated_at timestamptz NOT NULL DEFAULT now(), or name the one that there is: -v version_column=...';
         ELSIF current_setting('kgsource.set_version') IN ('on', 'true', '1') AND type IN ('timestamptz'::regtype, 'timestamp'::regtype) THEN
+            PERFORM kgsource.make_way(relation, 'set_' || relation::oid);
             EXECUTE format($f$
                 CREATE OR REPLACE FUNCTION kgsource.set_%1$s() RETURNS trigger LANGUAGE plpgsql AS
                 $t$
@@ -785,8 +835,10 @@ BEGIN
                     END;
                     -- it was renamed: the payment commits anyway, with a version
                     BEGIN
-                        SELECT a.attname INTO renamed FROM pg_catalog.pg_attribute a
-                         WHERE a.attrelid OPERATOR(pg_catalog.=) %1$s AND a.attnum OPERATOR(pg_catalog.=) %4$s AND NOT a.attisdropped;
+                        -- as kgsource.columns_of(), which whoever writes payments may not call
+                        SELECT (pg_catalog.parse_ident((pg_catalog.regexp_match(pg_catalog.pg_get_triggerdef(t.oid), '[(]new[.]("(?:[^"]|"")+"|[^ )]+)'))[1]))[1]
+                          INTO renamed FROM pg_catalog.pg_trigger t
+                         WHERE t.tgrelid OPERATOR(pg_catalog.=) TG_RELID AND t.tgname OPERATOR(pg_catalog.=) TG_NAME;
                         EXECUTE pg_catalog.format('SELECT ($1).%%I', renamed) INTO becomes USING NEW;
                         IF TG_OP = 'UPDATE' THEN
                             EXECUTE pg_catalog.format('SELECT ($1).%%I', renamed) INTO was USING OLD;
@@ -800,7 +852,7 @@ BEGIN
                     END;
                     RETURN NEW;
                 END
-                $t$ $f$, relation::oid, wanted, type, (SELECT a.attnum FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = wanted));
+                $t$ $f$, relation::oid, wanted, type);
             EXECUTE format('COMMENT ON FUNCTION kgsource.set_%s() IS %L', relation::oid,
                            format('trigger of %s: a row that changes has another %I', relation, wanted));
             -- always true; by it, the column cannot be dropped from under the trigger, which would fail each payment

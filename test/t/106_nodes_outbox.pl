@@ -124,10 +124,45 @@ my ($code, undef, $stderr) = $source->psql('postgres', qq{SET ROLE app; INSERT I
 is($code, 0, 'they commit');
 like($stderr, qr/WARNING:  columns of table public\.payments_1 are not what they were.*Run kgwebhook-source\.sql again/s, 'with a warning');
 is(committed(q{SELECT string_agg(concat_ws(' ', org_id, status, payload IS NULL), ', ' ORDER BY seq) FROM kgsource.payments_outbox WHERE object_id = 'renamed' AND url IS NOT NULL}),
-	'o1 new t, o1 paid t', 'and their events are written, by the numbers of the columns');
+	'o1 new t, o1 paid t', 'and their events are written, wherever the columns are');
 committed(q{ALTER TABLE payments RENAME COLUMN number TO id; ALTER TABLE payments RENAME COLUMN state TO status; ALTER TABLE payments RENAME COLUMN org TO org_id;
 	ALTER TABLE payments RENAME COLUMN target TO url});
 wait_for_row($node, q{SELECT count(*) = 2 FROM kgwebhook.dead_letter WHERE object_id = 'renamed'}, 'what has no payload');
+
+#
+# Nor are events lost in a database that was restored from a dump, where all numbers are others
+#
+committed(q{CREATE TABLE plain (id text PRIMARY KEY, status text, dropped int, updated_at timestamptz); ALTER TABLE plain DROP COLUMN dropped; GRANT INSERT, UPDATE, SELECT ON plain TO app;
+	ALTER TABLE payments ADD COLUMN dropped int; ALTER TABLE payments DROP COLUMN dropped});
+is((prepare_source($source, tables => 'plain', publication => 'plain'))[0], 0, 'a table that is published itself');
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
+$source->command_ok([ 'pg_dump', '-f', $dump, '-d', $source->connstr('postgres') ], 'a dump');
+committed('CREATE DATABASE restored');
+$source->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $source->connstr('restored') ], 'is restored');
+sub restored { return $source->safe_psql('restored', $_[0]); }
+my $last = 'SELECT object_id, org_id, status, url IS NULL, payload IS NULL FROM kgsource.payments_outbox ORDER BY seq DESC LIMIT 1';
+is(restored(qq{SET ROLE app; INSERT INTO payments (id, org_id, status, url) VALUES ('r1', 'o1', 'new', '$url'); RESET ROLE; $last}), 'r1|o1|new|f|f', 'its events are written');
+restored(q{ALTER TABLE payments RENAME COLUMN id TO "the ""number"" of it)"; ALTER TABLE payments RENAME COLUMN status TO state; ALTER TABLE payments RENAME COLUMN org_id TO org; ALTER TABLE payments RENAME COLUMN url TO "Target"});
+is(restored(qq{SET ROLE app; INSERT INTO payments ("the ""number"" of it)", org, state, "Target") VALUES ('r2', 'o1', 'new', '$url'); RESET ROLE; $last}), 'r2|o1|new|f|t', 'also when columns are renamed there');
+is(restored(qq{SET ROLE app; UPDATE payments SET state = 'paid', day = 2 WHERE org = 'o1' AND state = 'new' AND "the ""number"" of it)" = 'r2'; RESET ROLE; $last}), 'r2|o1|paid|f|t', 'and rows move to another partition');
+is(restored(q{SET ROLE app; UPDATE payments SET day = 1 WHERE state = 'paid' AND "the ""number"" of it)" = 'r2'; RESET ROLE; SELECT count(*) FROM kgsource.payments_outbox WHERE object_id = 'r2'}), 2, 'which alone is no event');
+restored(q{ALTER TABLE plain RENAME COLUMN updated_at TO "Changed at"});
+is(restored(q{SET ROLE app; INSERT INTO plain (id, status) VALUES ('a', 'new'); CREATE TEMP TABLE was AS SELECT "Changed at" AS at FROM plain; UPDATE plain SET status = 'paid'; SELECT at < "Changed at" FROM plain, was}),
+	't', 'and a row that changes has another version, whoever writes it');
+
+# The function of one table's trigger has the name that another table's will get.
+restored(q{CREATE TABLE twin (id text PRIMARY KEY, org_id text, status text, url text, updated_at timestamptz)});
+my $trigger = q{pg_trigger t WHERE t.tgrelid = 'payments'::regclass AND t.tgname = '0_kgsource_outbox'};
+restored(sprintf 'ALTER FUNCTION %s() RENAME TO enqueue_%s', restored("SELECT tgfoid::regproc FROM $trigger"), restored(q{SELECT 'twin'::regclass::oid}));
+is((prepare_source($source, %outbox, tables => 'twin', database => 'restored'))[0], 0, 'the script is run for another table there');
+is(restored(qq{INSERT INTO twin (id, org_id, status) VALUES ('t1', 'o1', 'new'); INSERT INTO payments ("the ""number"" of it)", org, state, "Target") VALUES ('r3', 'o1', 'new', '$url'); $last}), 'r3|o1|new|f|t', 'which takes no function from under a trigger');
+is(restored(q{SELECT string_agg(object_id, ' ') FROM kgsource.twin_outbox}), 't1', 'each table has its own events');
+
+# A table that is renamed keeps the outbox that nodes follow.
+restored('ALTER TABLE twin RENAME TO other');
+is((prepare_source($source, %outbox, tables => 'other', database => 'restored'))[0], 0, 'the script is run for a table that was renamed');
+is(restored(q{INSERT INTO other (id, org_id, status) VALUES ('t2', 'o1', 'new'); SELECT string_agg(object_id, ' ' ORDER BY seq) FROM kgsource.twin_outbox}), 't1 t2', 'it goes on with the outbox that it had');
+committed('DROP DATABASE restored');
 
 #
 # Nobody writes events by the trigger of another table
@@ -159,6 +194,13 @@ is(here('SELECT events FROM kg_resync()'), 4, 'kg_resync() takes it over');
 is(join(' ', map { arrived()->{json}{status} } 1 .. 4), 's1 s2 s3 s4', 'each status is sent, in order, wherever its row lies');
 wait_for_state($node, 'streaming');
 is(here('SELECT count(*) FROM kg_compare()'), 0, 'nothing differs any more');
+committed(q{UPDATE kgsource.payments_outbox SET created_at = '2099-01-01' WHERE object_id = 'lost'});
+wait_for_row($node, q{SELECT count(*) = 4 FROM kgsource.payments_outbox WHERE created_at = '2099-01-01'});
+here(q{CREATE INDEX backward ON kgsource.payments_outbox (seq DESC); CLUSTER kgsource.payments_outbox USING backward; DROP INDEX kgsource.backward});
+is(here(q{SELECT kg_announce('2099-01-01')}), 4, 'events of one moment are announced');
+is(join(' ', map { arrived()->{json}{status} } 1 .. 4), 's1 s2 s3 s4', 'in the order of the outbox');
+committed(q{UPDATE kgsource.payments_outbox SET created_at = '2026-01-01' WHERE created_at = '2099-01-01'});
+wait_until_settled($node);
 is(here('SELECT count(*) FROM kg_reconcile()'), 2, 'and nothing is open but the dead letters');
 committed(q{SELECT kgsource.purge_outbox('0')});
 wait_for_row($node, q{SELECT NOT EXISTS (SELECT FROM kgsource.payments_outbox)}, 'the node to delete what the source has deleted');
