@@ -835,7 +835,7 @@ BEGIN
                     END;
                     -- it was renamed: the payment commits anyway, with a version
                     BEGIN
-                        -- as kgsource.columns_of(), which whoever writes payments may not call
+                        -- as kgsource.columns_of(), which the writers of payments may not call
                         SELECT (pg_catalog.parse_ident((pg_catalog.regexp_match(pg_catalog.pg_get_triggerdef(t.oid), '[(]new[.]("(?:[^"]|"")+"|[^ )]+)'))[1]))[1]
                           INTO renamed FROM pg_catalog.pg_trigger t
                          WHERE t.tgrelid OPERATOR(pg_catalog.=) TG_RELID AND t.tgname OPERATOR(pg_catalog.=) TG_NAME;

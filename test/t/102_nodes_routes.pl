@@ -90,25 +90,7 @@ like(join(' ', map { $_->{json}{status} } grep { $_->{json}{id} eq 'stuck' } $re
 #
 # Moves at random under load, and a node that is killed
 #
-my @writers;
-my $connection = $source->connstr . ' dbname=postgres';
-my $output = '';
-foreach my $w (1 .. 2)
-{
-	push @writers, IPC::Run::start(
-		[ 'psql', '-X', '-q', '-d', $connection, '-c', qq{
-			DO \$\$ DECLARE n int := 0; BEGIN
-				WHILE to_regclass('stop') IS NULL LOOP
-					n := n + 1;
-					INSERT INTO orders (id, org_id, status, callback_url)
-						VALUES ('w$w-' || n % 40, 'o' || 1 + n % 4, 's' || n, '$url')
-						ON CONFLICT (id) DO UPDATE SET status = excluded.status, version = orders.version + 1;
-					COMMIT;
-					PERFORM pg_sleep(0.01);
-				END LOOP;
-			END \$\$} ],
-		'>&', \$output);
-}
+my @writers = map { start_order_writer($source, $_, $url) } 1 .. 2;
 srand(42);
 my $moves = 0;
 foreach my $round (1 .. 30)
@@ -128,35 +110,10 @@ foreach my $round (1 .. 30)
 }
 $source->safe_psql('postgres', 'CREATE TABLE stop ()');
 $_->finish foreach @writers;
-wait_for_row($source, q{SELECT bool_and(released) FROM kgsource.route}, 'every release');
-foreach my $n (sort keys %node)
-{
-	my $slot = $node{$n}->safe_psql('postgres', 'SELECT slot FROM kgwebhook.source');
-	my $lsn = $source->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
-	wait_for_row($source, "SELECT confirmed_flush_lsn >= '$lsn' FROM pg_replication_slots WHERE slot_name = '$slot'", "$n to catch up");
-	wait_for_row($node{$n}, 'SELECT NOT EXISTS (SELECT FROM kgwebhook.held) AND NOT EXISTS (SELECT FROM kgwebhook.queue)', "$n to be done");
-}
+wait_until_all_sent($source, values %node);
 cmp_ok($moves, '>', 10, "$moves moves");
 
-my (%got, %ids, %last, @disorder);
-foreach my $r ($receiver->requests)
-{
-	my ($id, $status) = ($r->{json}{id}, $r->{json}{status});
-
-	next unless $id =~ /^w/;
-	my $first = !$got{"$id $status"}++;
-	$ids{"$id $status"}{ $r->{headers}{'webhook-id'} } = 1;
-	(my $n = $status) =~ s/^s//;
-	push @disorder, "$id $status" if $first && $n < ($last{$id} // 0);
-	$last{$id} = $n if $first;
-}
-my @committed = split /\n/, $source->safe_psql('postgres', q{SELECT id || ' ' || status FROM audit WHERE id LIKE 'w%'});
-my %committed = map { $_ => 1 } @committed;
-is(scalar(grep { !$got{$_} } @committed), 0, 'nothing is lost of ' . @committed);
-is(scalar(grep { !$committed{$_} } keys %got), 0, 'nothing is made up');
-is(scalar(grep { keys %$_ > 1 } values %ids), 0, 'nothing has two webhook-ids');
-is("@disorder", '', 'each object is in order');
-diag(scalar(grep { $_ > 1 } values %got) . ' of ' . @committed . ' arrived twice');
+compare_with_audit($source, $receiver);
 
 #
 # Draining a node

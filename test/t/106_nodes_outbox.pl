@@ -148,7 +148,7 @@ is(restored(qq{SET ROLE app; UPDATE payments SET state = 'paid', day = 2 WHERE o
 is(restored(q{SET ROLE app; UPDATE payments SET day = 1 WHERE state = 'paid' AND "the ""number"" of it)" = 'r2'; RESET ROLE; SELECT count(*) FROM kgsource.payments_outbox WHERE object_id = 'r2'}), 2, 'which alone is no event');
 restored(q{ALTER TABLE plain RENAME COLUMN updated_at TO "Changed at"});
 is(restored(q{SET ROLE app; INSERT INTO plain (id, status) VALUES ('a', 'new'); CREATE TEMP TABLE was AS SELECT "Changed at" AS at FROM plain; UPDATE plain SET status = 'paid'; SELECT at < "Changed at" FROM plain, was}),
-	't', 'and a row that changes has another version, whoever writes it');
+	't', 'and a row that changes has another version, by an ordinary role, too');
 
 # The function of one table's trigger has the name that another table's will get.
 restored(q{CREATE TABLE twin (id text PRIMARY KEY, org_id text, status text, url text, updated_at timestamptz)});

@@ -21,8 +21,10 @@ use IPC::Run;
 use Kgwebhook;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Test::More;
 
-our @EXPORT = qw(orders_table new_source prepare_source new_delivery_node start_delivery_node follow wait_for_state wait_for_row);
+our @EXPORT = qw(orders_table new_source prepare_source new_delivery_node start_delivery_node follow wait_for_state wait_for_row
+  start_order_writer wait_until_all_sent compare_with_audit);
 
 my $table = q{
 	CREATE TABLE orders (id text PRIMARY KEY, org_id text NOT NULL DEFAULT 'default', status text,
@@ -133,6 +135,74 @@ sub wait_for_row
 	my ($node, $query, $what) = @_;
 
 	$node->poll_query_until('postgres', $query) or die 'waited for ' . ($what // $query);
+	return;
+}
+
+# Starts a session that writes orders "wN-0" to "wN-39" of o1 to o4, each with a new status s1, s2, ... each
+# time, until there is a table "stop"; one after each pause, in seconds.
+sub start_order_writer
+{
+	my ($source, $n, $url, $pause) = @_;
+	my $output = '';
+
+	$pause //= 0.01;
+	return IPC::Run::start(
+		[ 'psql', '-X', '-q', '-d', $source->connstr('postgres'), '-c', qq{
+			DO \$\$ DECLARE n int := 0; BEGIN
+				WHILE to_regclass('stop') IS NULL LOOP
+					n := n + 1;
+					INSERT INTO orders (id, org_id, status, callback_url)
+						VALUES ('w$n-' || n % 40, 'o' || 1 + n % 4, 's' || n, '$url')
+						ON CONFLICT (id) DO UPDATE SET status = excluded.status, version = orders.version + 1;
+					COMMIT;
+					PERFORM pg_sleep($pause);
+				END LOOP;
+			END \$\$} ],
+		'>&', \$output);
+}
+
+# Waits until each move is over, and the nodes have applied and sent all that the source has committed.
+sub wait_until_all_sent
+{
+	my ($source, @nodes) = @_;
+
+	wait_for_row($source, q{SELECT bool_and(released) FROM kgsource.route}, 'every release');
+	foreach my $node (@nodes)
+	{
+		my $slot = $node->safe_psql('postgres', 'SELECT slot FROM kgwebhook.source');
+		my $lsn = $source->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
+
+		wait_for_row($source, "SELECT confirmed_flush_lsn >= '$lsn' FROM pg_replication_slots WHERE slot_name = '$slot'", $node->name . ' to catch up');
+		wait_for_row($node, 'SELECT NOT EXISTS (SELECT FROM kgwebhook.held) AND NOT EXISTS (SELECT FROM kgwebhook.queue)', $node->name . ' to be done');
+	}
+	return;
+}
+
+# What writers have committed, beside what the receiver got: nothing lost, nothing made up, nothing under two
+# identifiers, each object in order.
+sub compare_with_audit
+{
+	my ($source, $receiver) = @_;
+	my (%got, %ids, %last, @disorder);
+
+	foreach my $r ($receiver->requests)
+	{
+		my ($id, $status) = ($r->{json}{id}, $r->{json}{status});
+
+		next unless $id =~ /^w/;
+		my $first = !$got{"$id $status"}++;
+		$ids{"$id $status"}{ $r->{headers}{'webhook-id'} } = 1;
+		(my $n = $status) =~ s/^s//;
+		push @disorder, "$id $status" if $first && $n < ($last{$id} // 0);
+		$last{$id} = $n if $first;
+	}
+	my @committed = split /\n/, $source->safe_psql('postgres', q{SELECT id || ' ' || status FROM audit WHERE id LIKE 'w%'});
+	my %committed = map { $_ => 1 } @committed;
+	is(scalar(grep { !$got{$_} } @committed), 0, 'nothing is lost of ' . @committed);
+	is(scalar(grep { !$committed{$_} } keys %got), 0, 'nothing is made up');
+	is(scalar(grep { keys %$_ > 1 } values %ids), 0, 'nothing has two webhook-ids');
+	is("@disorder", '', 'each object is in order');
+	diag(scalar(grep { $_ > 1 } values %got) . ' of ' . @committed . ' arrived twice');
 	return;
 }
 
