@@ -63,6 +63,12 @@ StaticAssertDecl(LIBCURL_VERSION_NUM >= 0x075000,
 /* What libcurl reads at once: it allocates as much for every request. */
 #define READ_AT_ONCE 4096
 
+/*
+ * What it writes at once of a body, the least it takes.  From 8.7 on it allocates as
+ * much for every request, and by default four times that.
+ */
+#define WRITTEN_AT_ONCE (16 * 1024)
+
 /* Seconds that a kept connection may have been idle, and that it may be old. */
 #define IDLE_MAX 45L
 #define AGE_MAX 60L
@@ -196,6 +202,7 @@ set_manners(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) READ_AT_ONCE);
+	curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) WRITTEN_AT_ONCE);
 	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_MAX);
