@@ -142,6 +142,14 @@ END $$;
 SELECT sum(c.open) > 400 AS many, sum(c.differ) AS differ FROM generate_series(1, 30) i, LATERAL pg_temp.compare(i / 31.0) c;
 ROLLBACK;
 
+-- kg_reconcile() tells objects apart by this, also where all their names together are the same
+SELECT kgwebhook.first_of_object(o, k, i, u) AS first, o, k, i, u
+  FROM (SELECT * FROM (VALUES (1, 'a', 'b', 'c', 'd'), (2, 'ab', '', 'c', 'd'), (3, 'a', 'bc', '', 'd'), (4, 'b', 'a', 'c', 'd'), (5, 'a', 'b', 'c', 'd'),
+						(6, '', '', '', ''), (7, 'a', 'b', 'cd', ''), (8, '', '', '', '')) v (n, o, k, i, u) ORDER BY n OFFSET 0) v
+ WHERE kgwebhook.first_of_object(o, k, i, u) OR n IN (5, 8);
+SELECT count(*), min(n), max(n) FROM (SELECT n FROM generate_series(1, 200000) n ORDER BY n OFFSET 0) v
+ WHERE kgwebhook.first_of_object('org' || n % 50, 'kind', 'object' || n % 40000, 'https://u/');
+
 --
 -- Queries over the views are not compiled, whatever they are estimated to cost; others are
 --
