@@ -168,7 +168,8 @@ COMMENT ON FUNCTION @extschema@.kg_release(pg_catalog.text, pg_catalog.text) IS
   'lets a node send what it holds of an organization, though the one before has not said that it is done';
 
 /*
- * Takes turns over the other nodes.  What a node has without a route of its own, by
+ * Takes turns over the other nodes.  An organization that is still on its way to this node is
+ * moved on as soon as it has arrived.  What a node has without a route of its own, by
  * being the first, it keeps as long as no route says otherwise: so that is given one.
  */
 CREATE FUNCTION @extschema@.kg_drain(
@@ -184,6 +185,8 @@ DECLARE
     which text := kgwebhook.which_source(source);
     others text[];
     theirs text[];
+    waiting text[];
+    moving text[];
     until timestamptz := clock_timestamp() + timeout;
     n int := 0;
 BEGIN
@@ -196,13 +199,20 @@ BEGIN
     SELECT array_agg(a) INTO theirs FROM kgwebhook.at_source(which, format(
         'SELECT r.org_id FROM kgsource.route r WHERE r.node = %1$L
          UNION SELECT ''*'' WHERE kgsource.owner_of(''*'') = %1$L ORDER BY 1', node)) a;
-    FOREACH org_id IN ARRAY coalesce(theirs, '{}') LOOP
-        PERFORM kgwebhook.at_source(which, format('SELECT kgsource.hand_over(%L, %L)', org_id, others[1 + n % cardinality(others)]));
-        n := n + 1;
-    END LOOP;
+    waiting := coalesce(theirs, '{}');
     LOOP
+        moving := '{}';
+        FOREACH org_id IN ARRAY waiting LOOP
+            BEGIN
+                PERFORM kgwebhook.at_source(which, format('SELECT kgsource.hand_over(%L, %L)', org_id, others[1 + n % cardinality(others)]));
+                n := n + 1;
+            EXCEPTION WHEN object_in_use THEN
+                moving := moving || org_id;
+            END;
+        END LOOP;
+        waiting := moving;
         EXIT WHEN clock_timestamp() > until
-               OR NOT EXISTS (SELECT FROM kgwebhook.at_source(which, format(
+               OR waiting = '{}' AND NOT EXISTS (SELECT FROM kgwebhook.at_source(which, format(
                     'SELECT r.org_id FROM kgsource.route r WHERE r.org_id = ANY (%L) AND NOT r.released', theirs)));
         PERFORM pg_sleep(0.1);
     END LOOP;

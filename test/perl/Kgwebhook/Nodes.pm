@@ -75,8 +75,9 @@ sub prepare_source
 
 	%variables = (tables => 'orders', %variables);
 	my $database = delete $variables{database} // 'postgres';
+	my $user = delete $variables{user};
 	IPC::Run::run(
-		[ 'psql', '-X', '-q', '-d', $source->connstr($database),
+		[ 'psql', '-X', '-q', '-d', $source->connstr($database), ($user ? ('-U', $user) : ()),
 			(map { ('-v', "$_=$variables{$_}") } sort keys %variables), '-f', $script ],
 		'<', \undef, '>', \$stdout, '2>', \$stderr);
 	return ($? >> 8, $stdout, $stderr);
