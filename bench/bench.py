@@ -32,6 +32,7 @@ class Bench:
         self.scale = scale
         self.dead_destinations = max(20, self.scaled(10000) // 2 * 2)
         self.server = self.http = self.tls = None
+        self.nodes = {}             # and their source; see driver/nodes.py
         self.certificates = Certificates(directory)
 
     def scaled(self, count):
@@ -53,21 +54,26 @@ class Bench:
         for receiver in (self.http, self.tls):
             if receiver:
                 receiver.end()
-        if self.server:
-            self.server.stop()
+        for server in (*self.nodes.values(), self.server):
+            if server:
+                server.stop()
 
 
 def arguments():
     parser = argparse.ArgumentParser(description="kgwebhook's bench")
     parser.add_argument("--packages", required=True,
                         help="node_modules of the Node outbox")
-    parser.add_argument("--row", action="append", choices=ROWS)
+    parser.add_argument("--row", action="append", choices=[*ROWS, "nodes"],
+                        help="nodes: all rows of delivery nodes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0,
                         help="of the numbers of deliveries; 0.1 for a look")
     chosen = parser.parse_args()
     if chosen.rounds < 1 or chosen.scale <= 0:
         parser.error("rounds and scale must be above 0")
+    if chosen.row and "nodes" in chosen.row:
+        chosen.row = [row for row in ROWS
+                      if row in chosen.row or row.startswith("nodes_")]
     return chosen
 
 

@@ -15,7 +15,9 @@ from .cost import wal, workers
 from .far import wan, wan_tls
 from .handshakes import tls_close, tls_hosts
 from .machine import BenchError, wait_until
+from .nodes import nodes_copy, nodes_cost, nodes_move, nodes_send
 from .operate import operate
+from .pgbench import pgbench
 from .runs import (WARM_UP, Sample, drain, finish_queue, latencies, percentile,
                    time_limit, wait_for_arrivals, warm_up)
 
@@ -327,24 +329,14 @@ UPDATE {table} SET status =
 """
 
 
-def _pgbench(bench, database, table, synchronous_commit):
+def _update_rate(bench, database, table, synchronous_commit):
     """Transactions a second, from a clean queue and a clean table."""
     database.sql("TRUNCATE kgwebhook.queue")
     database.sql(f"VACUUM {table}")
     script = bench.directory / f"{table}.sql"
     script.write_text(UPDATE.format(rows=PGBENCH_ROWS, table=table))
-    seconds = max(1, round(8 * bench.scale))
-    output = machine.run(
-        "pgbench",
-        [bench.server.bindir / "pgbench", "-n", "-M", "prepared", "-c", "4",
-         "-j", "2", "-T", str(seconds), "-f", script, "-h",
-         bench.server.directory, "-U", "postgres", "bench"],
-        machine.ALL_CORES, seconds + 60,
-        {"PGOPTIONS": f"-c synchronous_commit={synchronous_commit}"})
-    for line in output.splitlines():
-        if line.startswith("tps = "):
-            return float(line.split()[2])
-    raise BenchError(f"pgbench says no rate: {output}")
+    return pgbench(bench.server, script, max(1, round(8 * bench.scale)),
+                   synchronous_commit).rate
 
 
 def trigger(bench, _wanted):
@@ -368,8 +360,8 @@ def trigger(bench, _wanted):
                       FROM generate_series(1, {PGBENCH_ROWS}) AS i""")
             database.sql("SELECT kg_watch('watched')")
             for setting in ("on", "off"):
-                bare = _pgbench(bench, database, "bare", setting)
-                watched = _pgbench(bench, database, "watched", setting)
+                bare = _update_rate(bench, database, "bare", setting)
+                watched = _update_rate(bench, database, "watched", setting)
                 if database.queue_is_empty():
                     raise BenchError("the trigger put nothing into the queue")
                 yield Sample(("trigger", setting), watched / bare, watched, bare)
@@ -436,5 +428,9 @@ EXPERIMENTS = {
     "tls_close": (tls_close, None),
     "tls_hosts": (tls_hosts, 3),
     "idle": (idle, 1),
+    "nodes_send": (nodes_send, None),
+    "nodes_cost": (nodes_cost, None),
+    "nodes_copy": (nodes_copy, 3),
+    "nodes_move": (nodes_move, 3),
     "operate": (operate, 1),
 }

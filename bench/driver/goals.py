@@ -101,6 +101,36 @@ MEASURES = [
           "libcurl's", "x", 1.9, 1.3),
     _less("idle", "queries", "idle for a minute: queries", "", 0, 0),
     _less("idle", "wake-ups", "idle for a minute: wake-ups", "", 6, 1),
+    _less("nodes_send", "p50", "commit at a source to arrival by its node, one "
+          "every 20 ms, p50", "ms", 2.5, 1.2),
+    _less("nodes_send", "p99", "the same, p99", "ms", 10, 4),
+    _more("nodes_send", "apply", "a node that catches up: rate of one-row "
+          "transactions over that without our trigger", 0.5, 0.6),
+    _more("nodes_cost", "published on", "a source's one-row UPDATE, 4 clients, "
+          "table published, one walsender, synchronous_commit on: rate over bare",
+          0.75, 0.85),
+    _more("nodes_cost", "published off", "the same, synchronous_commit off",
+          0.65, 0.78),
+    _less("nodes_cost", "commit", "the same at a third of the bare rate: a "
+          "transaction's time over bare", "x", 1.15, 1.07),
+    _more("nodes_cost", "outbox on", "an outbox, published, synchronous_commit "
+          "on: rate over bare", 0.55, 0.70),
+    _more("nodes_cost", "outbox off", "the same, synchronous_commit off", 0.40,
+          0.54),
+    _more("nodes_cost", "trigger on", "our trigger beside the payments, "
+          "synchronous_commit on: rate over none", 0.78, 0.90),
+    _more("nodes_cost", "trigger off", "the same, synchronous_commit off", 0.62,
+          0.80),
+    _less("nodes_copy", "events", "first copy of 1,000,000 rows: events", "", 0,
+          0),
+    _less("nodes_copy", "time", "the same: time over a plain subscription's",
+          "x", 1.2, 1.1),
+    _less("nodes_copy", "slot", "a lost slot, 3,000 of 1,000,000 rows changed: "
+          "time until the last status has arrived", "s", 60, 15),
+    _less("nodes_move", "wrong", "ten moves at 1,000 events a second: lost, "
+          "doubled or out of order", "", 0, 0),
+    _less("nodes_move", "standstill", "the same: longest pause of the "
+          "organization that moves", "s", 2, 0.2),
     _less("operate", "status", "10,000,000 attempts in 30 days, 1,000,000 "
           "waiting: kg_status()", "ms", 500, 50),
     _less("operate", "exporter", "the same: the slowest query of the exporter",

@@ -118,7 +118,7 @@ class Session:
 
 
 class Server:
-    def __init__(self, bindir, directory, ca_file):
+    def __init__(self, bindir, directory, ca_file, settings=""):
         self.bindir = Path(bindir)
         self.directory = Path(directory)
         self.data = self.directory / "data"
@@ -127,7 +127,7 @@ class Server:
                      "--no-locale", "--encoding=UTF8")
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
             conf.write(CONFIGURATION.format(directory=directory,
-                                            ca_file=ca_file))
+                                            ca_file=ca_file) + settings)
         self._pg_ctl("start", "-l", self.log)
         self.pid = int((self.data / "postmaster.pid").read_text().split()[0])
         self.admin = self.session("postgres")
