@@ -499,7 +499,7 @@ CREATE FUNCTION kgwebhook.dead_letter_findings() RETURNS SETOF kgwebhook.finding
            || '  Nothing happens by itself.',
            CASE WHEN d.invalid OR d.letters = 1 THEN kgwebhook.dead_letter_remedy(d.delivery_id, d.reason)
                 ELSE format('When their receivers take them: SELECT kg_recover(%L);', date_trunc('second', d.enqueued)) END
-      FROM (SELECT regexp_replace(l.reason, '^gave up after [0-9]+ attempts', 'gave up') AS reason, count(*) AS letters, sum(count(*)) OVER () AS all_letters,
+      FROM (SELECT regexp_replace(l.reason, '^gave up after [0-9]+ attempts(; the last one)?: ', '') AS reason, count(*) AS letters, sum(count(*)) OVER () AS all_letters,
                    max(l.died_at) AS last, min(l.died_at) AS first, min(l.enqueued_at) AS enqueued,
                    bool_and(l.reason LIKE 'invalid:%') AS invalid,
                    (array_agg(l.delivery_id ORDER BY l.died_at DESC))[1] AS delivery_id,

@@ -242,7 +242,7 @@ kgw_table_cells_folded(KgwPage *page, const char *name, const char *text, int ma
 {
 	if (text == NULL || *text == '\0')
 		return;
-	appendStringInfo(&page->out, "<details><summary>%s</summary><code>", name);
+	appendStringInfo(&page->out, " <details><summary>%s</summary><code>", name);
 	kgw_html_text(&page->out, text, max);
 	appendStringInfoString(&page->out, "</code></details>");
 }
