@@ -76,7 +76,7 @@ kgw_test_delivery_wire(const char *text)
 	if (wire == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-				 errmsg("the test has no UTF-8 form"),
+				 errmsg("the request has no UTF-8 form"),
 				 errdetail("The encoding of the database is %s, and an identifier, a status or the payload cannot be converted.",
 						   GetDatabaseEncodingName()),
 				 errhint("Try with an organization and a status that can be converted; an event that cannot be"

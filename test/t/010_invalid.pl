@@ -157,7 +157,7 @@ foreach my $database ('latin', 'bytes')
 		  or die 'no dead letter';
 		pass('bytes: what has no UTF-8 form is invalid');
 		like(sql_error($node, "SELECT kg_send_test('@{[ $other->url ]}', status => E't.\\xff')", $database),
-			qr/22021: the test has no UTF-8 form\n.*DETAIL:  The encoding of the database is SQL_ASCII,/s,
+			qr/22021: the request has no UTF-8 form\n.*DETAIL:  The encoding of the database is SQL_ASCII,/s,
 			'bytes: nor is it a test');
 	}
 	$node->poll_query_until($database,
