@@ -73,6 +73,40 @@ CREATE POLICY kgwebhook_all ON kgwebhook.dead_letter USING ((
 COMMENT ON POLICY kgwebhook_all ON kgwebhook.dead_letter IS
   'all rows, for all who were granted the table; merchants'' roles need the other policy as well';
 
+/*
+ * A policy needs its table for itself.  Who reads or writes both tables has locked one of
+ * them and may wait for the other, in either order, so a session that held one and waited for the
+ * other would sooner or later be in a deadlock.  Here one is waited for, and the other one taken
+ * only if it is free; if not, the first is given back, and that one is waited for.
+ */
+CREATE FUNCTION kgwebhook.lock_restricted() RETURNS pg_catalog.void
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    first regclass := 'kgwebhook.delivery_log';
+    second regclass := 'kgwebhook.dead_letter';
+    waited bool;
+BEGIN
+    LOOP
+        BEGIN
+            waited := false;
+            EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE', first);
+            waited := true;
+            EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', second);
+            RETURN;
+        EXCEPTION WHEN lock_not_available THEN
+            /* lock_timeout has the same code */
+            IF NOT waited THEN
+                RAISE;
+            END IF;
+        END;
+        SELECT second, first INTO first, second;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.lock_restricted() IS
+  'locks the two tables that merchants read, for a policy, without ever holding one while it waits for the other';
+
 CREATE FUNCTION kgwebhook.restrict_rows() RETURNS pg_catalog.trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
@@ -81,6 +115,7 @@ DECLARE
     roles text := (SELECT string_agg(quote_ident(r.rolname), ', ' ORDER BY r.oid)
                      FROM kgwebhook.organization_role o JOIN pg_roles r ON r.oid = o.role);
 BEGIN
+    PERFORM kgwebhook.lock_restricted();
     FOREACH relation IN ARRAY '{kgwebhook.delivery_log,kgwebhook.dead_letter}'::regclass[] LOOP
         IF EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = relation AND p.polname = 'kgwebhook_own_organization') THEN
             EXECUTE format('DROP POLICY kgwebhook_own_organization ON %s', relation);

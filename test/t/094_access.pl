@@ -95,6 +95,18 @@ is(refused('migrations', q{SELECT kg_watch('payment_intents')}), 'refused', 'mig
 is(as_role('merchant_acme', 'SELECT DISTINCT org_id FROM kgwebhook.delivery_log'), 'acme', 'a merchant: its log');
 is(refused('merchant_acme', 'SELECT * FROM kgwebhook.queue'), 'refused', 'a merchant: no queue');
 
+# To bind a role needs the tables that merchants read, which lock_timeout may end the wait for.
+$node->safe_psql('postgres', 'CREATE ROLE hasty');
+foreach my $table (qw(delivery_log dead_letter))
+{
+	my $reader = $node->background_psql('postgres', on_error_die => 1);
+
+	$reader->query_safe("BEGIN; LOCK TABLE kgwebhook.$table IN ACCESS SHARE MODE");
+	like(sql_error($node, q{SET lock_timeout = '100ms'; SELECT kg_grant_org('hasty', 'acme')}), qr/55P03: canceling statement due to lock timeout/,
+		"kg_grant_org() beside a reader of $table: lock_timeout ends it");
+	$reader->quit;
+}
+
 $node->stop;
 
 done_testing();
