@@ -25,7 +25,7 @@ KGW_VERSION = $(shell sed -n \
 # of CREATE EXTENSION, so it is listed and not found by a wildcard.
 INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_keys subscription_table \
 	queue delivery_log dead_letter events_since pause source_tables dump triggers ddl_triggers \
-	subscriptions http_signature client_certificates request_headers send_test examine replay preview worker_stats adopt backlog view_destinations \
+	consent subscriptions http_signature client_certificates request_headers send_test examine replay preview worker_stats adopt backlog view_destinations \
 	view_deliveries view_subscriptions view_stats \
 	view_unacknowledged log_partitions purge maintenance redeliver amend \
 	recover reconcile status egress check_setup explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \

@@ -173,6 +173,16 @@ $$;
 COMMENT ON FUNCTION kgwebhook.explain_challenge(kgwebhook.subscription) IS
   'the part of kg_explain() about a subscription that has not answered its challenge';
 
+/* The same of an object's own URL. */
+CREATE FUNCTION kgwebhook.explain_consent(it kgwebhook.deliveries) RETURNS pg_catalog.text
+    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format(E'Its URL has not consented: it waits until a subscription of organization %s with that URL, or one above it, has answered a challenge.\nWhat to do: SELECT kg_subscribe(%L, %L, ''{endpoint.*}'', verify => true); which sends it nothing else but what is told about endpoints.',
+                  it.org_id, it.org_id, split_part(it.url, '?', 1))
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_consent(kgwebhook.deliveries) IS
+  'the part of kg_explain() about an own URL that has not consented';
+
 /* What one delivery of the queue waits for, of what is its own or its receiver's. */
 CREATE FUNCTION kgwebhook.explain_wait(it kgwebhook.deliveries) RETURNS pg_catalog.text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -200,6 +210,8 @@ BEGIN
                       it.subscription_id, date_trunc('second', subscription.paused_at), it.subscription_id);
     ELSIF subscription.challenge IS NOT NULL AND it.object_id <> it.webhook_id THEN
         RETURN kgwebhook.explain_challenge(subscription);
+    ELSIF it.subscription_id IS NULL AND kgwebhook.lacks_consent(it.org_id, it.url) THEN
+        RETURN kgwebhook.explain_consent(it);
     ELSIF paused IS NOT NULL THEN
         RETURN format(E'Its destination %s is paused since %s; it is sent once that is resumed.\nWhat to do: SELECT kg_resume(%L);',
                       it.destination, date_trunc('second', paused), it.destination);
@@ -345,6 +357,7 @@ BEGIN
             format(E'Its subscription %s is paused; it is sent once that is resumed.\nWhat to do: SELECT kg_resume_subscription(%s);',
                    it.subscription_id, it.subscription_id)
         WHEN subscription.challenge IS NOT NULL AND it.object_id <> it.webhook_id THEN kgwebhook.explain_challenge(subscription)
+        WHEN it.subscription_id IS NULL AND kgwebhook.lacks_consent(it.org_id, it.url) THEN kgwebhook.explain_consent(it)
         WHEN NOT isfinite(it.next_attempt_at) THEN 'It waits for a signing secret: ask the operator.'
         WHEN (SELECT s.worker_state NOT IN ('idle', 'busy') FROM kgwebhook.worker_stats() s)
           OR EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination IN (it.destination, '*')) THEN

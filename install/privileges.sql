@@ -71,6 +71,7 @@ GRANT EXECUTE ON FUNCTION kgwebhook.worker_stats(), kgwebhook.destination_notice
     kgwebhook.longest_waiting(pg_catalog.text),
     kgwebhook.source_states(), kgwebhook.broken_subscriptions(), kgwebhook.updates_missing(pg_catalog.name),
     kgwebhook.is_sending(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz),
+    kgwebhook.lacks_consent(pg_catalog.text, pg_catalog.text),
     kgwebhook.is_pacing(pg_catalog.numeric, pg_catalog.timestamptz),
     kgwebhook.waits_for(pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool, pg_catalog.bool),
     @extschema@.kg_status(), @extschema@.kg_dashboard() TO pg_monitor;

@@ -42,6 +42,8 @@ CREATE FUNCTION @extschema@.kg_reconcile(
     OUT subscription_id pg_catalog.int8) RETURNS SETOF pg_catalog.record
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '32MB' SET jit = off
     AS $$
+DECLARE
+    consent CONSTANT bool := EXISTS (SELECT FROM kgwebhook.consent c WHERE c.required);
 BEGIN
     IF since IS NULL THEN
         RAISE EXCEPTION 'since must not be null'
@@ -59,6 +61,8 @@ BEGIN
                              THEN (SELECT format('its subscription %s is %s', s.subscription_id, CASE WHEN s.paused_at IS NOT NULL THEN 'paused' ELSE 'unverified' END)
                                      FROM kgwebhook.subscription s
                                     WHERE s.subscription_id = l.subscription_id AND (s.paused_at IS NOT NULL OR s.challenge IS NOT NULL) AND s.disabled_at IS NULL) END,
+                        CASE WHEN l.subscription_id IS NULL AND l.state IN ('pending', 'retrying') AND consent AND kgwebhook.lacks_consent(l.org_id, l.url)
+                             THEN 'its URL has not consented' END,
                         CASE WHEN l.state IN ('dead', 'superseded') THEN l.said
                              WHEN l.state = 'retrying' THEN CASE WHEN isfinite(l.next_attempt_at) THEN 'tried again at ' || l.next_attempt_at::text || '; '
                                                                  ELSE '' END || l.said

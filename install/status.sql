@@ -232,6 +232,18 @@ CREATE FUNCTION kgwebhook.pause_findings() RETURNS SETOF kgwebhook.finding
                    AND NOT EXISTS (SELECT FROM kgwebhook.queue q
                                     WHERE q.subscription_id = a.subscription_id AND q.attempts > q.attempts_before)
              ORDER BY coalesce(a.disabled_at, a.paused_at, CASE WHEN a.challenge IS NOT NULL THEN a.challenged_at END, a.failing_since) DESC LIMIT 20) s
+    UNION ALL
+    SELECT 225, format('%s for consent of organization %s since %s, such as that of %s', kgwebhook.count_text(w.waiting, 'delivery to an own URL waits', 'deliveries to own URLs wait'),
+                       left(w.org_id, 100), kgwebhook.time_text(w.since), left(w.url, 200)),
+           'Its own URLs have to be covered by a subscription that has answered a challenge (kg_require_consent()).  Events are queued and wait.',
+           format('SELECT kg_subscribe(%L, %L, ''{endpoint.*}'', verify => true);', w.org_id, left(split_part(w.url, '?', 1), 2000))
+      FROM (SELECT c.org_id, count(*) AS waiting, min(q.enqueued_at) AS since, min(q.url) AS url
+              FROM kgwebhook.consent c
+             CROSS JOIN LATERAL (SELECT a.enqueued_at, a.url FROM kgwebhook.queue a
+                                  WHERE a.org_id = c.org_id AND a.subscription_id IS NULL LIMIT 1000) q
+             WHERE c.required AND kgwebhook.lacks_consent(c.org_id, q.url)
+             GROUP BY c.org_id HAVING min(q.enqueued_at) < now() - '10 minutes'::interval
+             ORDER BY 3 LIMIT 20) w
 $$;
 COMMENT ON FUNCTION kgwebhook.pause_findings() IS
   'the part of kg_status() about what is paused, unverified or disabled';

@@ -145,10 +145,17 @@ CREATE FUNCTION kgwebhook.set_verify(subscription_id pg_catalog.int8, verify pg_
     AS $$
 DECLARE
     it kgwebhook.subscription;
+    required bool := EXISTS (SELECT FROM kgwebhook.consent c JOIN kgwebhook.subscription s ON s.org_id = c.org_id
+                              WHERE s.subscription_id = set_verify.subscription_id AND c.required);
 BEGIN
-    UPDATE kgwebhook.subscription s SET verify = coalesce(set_verify.verify, s.verify)
+    UPDATE kgwebhook.subscription s SET verify = coalesce(set_verify.verify, s.verify OR required)
      WHERE s.subscription_id = set_verify.subscription_id RETURNING s.* INTO it;
-    IF it.verify AND it.challenge IS NULL AND it.verified_at IS NULL THEN
+    IF required AND NOT it.verify AND kgwebhook.scope() IS NOT NULL THEN
+        RAISE EXCEPTION 'endpoints of organization "%" have to answer a challenge', it.org_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'The platform requires it.',
+                  HINT = 'Omit verify, or pass verify => true.';
+    ELSIF it.verify AND it.challenge IS NULL AND it.verified_at IS NULL THEN
         PERFORM kgwebhook.challenge(it.subscription_id);
     ELSIF NOT it.verify AND it.challenge IS NOT NULL THEN
         UPDATE kgwebhook.subscription s SET challenge = NULL, challenged_at = NULL, resumed_at = clock_timestamp()

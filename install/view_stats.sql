@@ -136,7 +136,8 @@ CREATE VIEW kgwebhook.pending AS
                              AND s.paused_at IS NOT NULL AND s.disabled_at IS NULL),
                EXISTS (SELECT FROM kgwebhook.subscription s
                         WHERE s.subscription_id OPERATOR(pg_catalog.=) q.subscription_id
-                          AND s.challenge IS NOT NULL AND s.disabled_at IS NULL) AND q.object_id OPERATOR(pg_catalog.<>) q.webhook_id,
+                          AND s.challenge IS NOT NULL AND s.disabled_at IS NULL) AND q.object_id OPERATOR(pg_catalog.<>) q.webhook_id
+               OR q.subscription_id IS NULL AND c.some AND kgwebhook.lacks_consent(q.org_id, q.url),
                n.backing_off,
                q.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now(),
                EXISTS (SELECT FROM kgwebhook.queue o
@@ -156,6 +157,7 @@ CREATE VIEW kgwebhook.pending AS
       FROM kgwebhook.queue q
       LEFT JOIN (SELECT d.destination, d.backing_off, d.seen_at, kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success) AS is_sending
                    FROM kgwebhook.destination_notices() d OFFSET 0) n ON n.destination OPERATOR(pg_catalog.=) q.destination
+     CROSS JOIN (SELECT EXISTS (SELECT FROM kgwebhook.consent e WHERE e.required) AS some) c
      CROSS JOIN kgwebhook.slots w;
 COMMENT ON VIEW kgwebhook.pending IS
   'one row a delivery in the queue: how long it has waited, and for what';
@@ -170,7 +172,7 @@ COMMENT ON COLUMN kgwebhook.pending.attempts IS 'attempts logged so far';
 COMMENT ON COLUMN kgwebhook.pending.since IS 'when the status changed, or when it was queued again';
 COMMENT ON COLUMN kgwebhook.pending.age IS 'how long ago that was';
 COMMENT ON COLUMN kgwebhook.pending.next_attempt_at IS 'not before this; infinity: waits for a signing secret';
-COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), challenge (its subscription has not answered one), destination (it is backing off), retry (its time), older (one of its object goes first), rate (of its subscription), window (its destination or the worker is busy with others) or turn (it is due, and nothing holds it)';
+COMMENT ON COLUMN kgwebhook.pending.waits_for IS 'secret, resume (it is paused), challenge (its subscription, or its own URL where that is required, has not answered one), destination (it is backing off), retry (its time), older (one of its object goes first), rate (of its subscription), window (its destination or the worker is busy with others) or turn (it is due, and nothing holds it)';
 COMMENT ON COLUMN kgwebhook.pending.subscription_id IS 'the subscription it is for; NULL: the object''s own URL';
 
 /*
@@ -187,13 +189,14 @@ CREATE VIEW kgwebhook.waiting AS
                         kgwebhook.waits_for(
                             NOT pg_catalog.isfinite(b.next_attempt_at),
                             a.destination IS NOT NULL OR w.all_paused OR s.paused_at IS NOT NULL AND s.disabled_at IS NULL,
-                            s.challenge IS NOT NULL AND s.disabled_at IS NULL AND b.object_id OPERATOR(pg_catalog.<>) b.webhook_id,
+                            s.challenge IS NOT NULL AND s.disabled_at IS NULL AND b.object_id OPERATOR(pg_catalog.<>) b.webhook_id
+                            OR b.subscription_id IS NULL AND c.some AND kgwebhook.lacks_consent(b.org_id, b.url),
                             n.backing_off,
                             b.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now(),
                             b.first OPERATOR(pg_catalog.<) b.delivery_id,
                             kgwebhook.is_pacing(s.rate_limit, n.seen_at),
                             n.is_sending OR w.is_full) AS waits_for
-                   FROM (SELECT r.destination, r.delivery_id, r.object_id, r.webhook_id, r.subscription_id, r.stands_for, r.enqueued_at, r.next_attempt_at,
+                   FROM (SELECT r.destination, r.delivery_id, r.object_id, r.webhook_id, r.org_id, r.url, r.subscription_id, r.stands_for, r.enqueued_at, r.next_attempt_at,
                                 pg_catalog.min(r.delivery_id) OVER (PARTITION BY r.destination, r.org_id, r.kind, r.object_id, r.subscription_id) AS first
                            FROM kgwebhook.backlog r) b
                    LEFT JOIN (SELECT d.destination, d.backing_off, d.seen_at, kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success) AS is_sending
@@ -201,7 +204,8 @@ CREATE VIEW kgwebhook.waiting AS
                    LEFT JOIN kgwebhook.paused a ON a.destination OPERATOR(pg_catalog.=) b.destination
                    LEFT JOIN kgwebhook.subscription s ON s.subscription_id OPERATOR(pg_catalog.=) b.subscription_id
                   CROSS JOIN (SELECT f.is_full, EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination OPERATOR(pg_catalog.=) '*') AS all_paused
-                                FROM kgwebhook.slots f) w) p ON p.waits_for OPERATOR(pg_catalog.=) k.waits_for
+                                FROM kgwebhook.slots f) w
+                  CROSS JOIN (SELECT EXISTS (SELECT FROM kgwebhook.consent e WHERE e.required) AS some) c) p ON p.waits_for OPERATOR(pg_catalog.=) k.waits_for
      GROUP BY k.waits_for;
 COMMENT ON VIEW kgwebhook.waiting IS
   'how many deliveries wait for what; an estimate where more than 20,000 wait';

@@ -179,14 +179,14 @@ set_options(FunctionCallInfo fcinfo, int64 subscription_id, bool changed)
 		elog(ERROR, "could not write kgwebhook.subscription");
 }
 
-/* Whether its receiver has to answer a challenge first; a new URL has not answered any. */
+/* Whether its receiver has to answer a challenge first: a new one, or a new URL, has not answered any. */
 static void
-set_verify(FunctionCallInfo fcinfo, int64 subscription_id, bool new_url)
+set_verify(FunctionCallInfo fcinfo, int64 subscription_id, bool may_change)
 {
 	Oid			types[] = {INT8OID, BOOLOID};
 	Datum		args[] = {Int64GetDatum(subscription_id), PG_GETARG_DATUM(VERIFY_OPTION)};
 
-	if (!new_url && PG_ARGISNULL(VERIFY_OPTION))
+	if (!may_change && PG_ARGISNULL(VERIFY_OPTION))
 		return;
 	if (SPI_execute_with_args("SELECT kgwebhook.set_verify($1, $2)", 2, types, args,
 							  PG_ARGISNULL(VERIFY_OPTION) ? " n" : NULL, false, 0) != SPI_OK_SELECT)
@@ -225,7 +225,7 @@ kg_subscribe(PG_FUNCTION_ARGS)
 					 " RETURNING subscription_id", 5, types, args, nulls, &subscription_id))
 		refuse_duplicate(args[0], args[1]);
 	set_options(fcinfo, subscription_id, false);
-	set_verify(fcinfo, subscription_id, false);
+	set_verify(fcinfo, subscription_id, true);
 	SPI_finish();
 	PG_RETURN_INT64(subscription_id);
 }

@@ -45,7 +45,7 @@ what_of(Relation table)
 		relid == kgw_extension_relation("client_certificate") ||
 		relid == kgw_extension_relation("request_header"))
 		return KGW_CHANGED_SECRETS;
-	if (relid == kgw_extension_relation("subscription"))
+	if (relid == kgw_extension_relation("subscription") || relid == kgw_extension_relation("consent"))
 		return KGW_CHANGED_SUBSCRIPTIONS;
 	if (relid == kgw_extension_relation("paused"))
 		return KGW_CHANGED_PAUSES;

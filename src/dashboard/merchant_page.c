@@ -54,7 +54,7 @@ static const char endpoints[] =
 "              SELECT u.url, NULL, NULL, 'its objects'' own URL'"
 "                FROM (SELECT r.url FROM recent r WHERE r.subscription_id IS NULL"
 "                      UNION SELECT w.url FROM waiting w WHERE w.subscription_id IS NULL) u)"
-" SELECT e.url, coalesce(e.state, CASE WHEN a.bad THEN 'failing' ELSE 'ok' END), e.events, coalesce(w.waiting, 0),"
+" SELECT e.url, coalesce(e.state, CASE WHEN kgwebhook.lacks_consent(coalesce($1, ''), e.url) THEN 'unverified' WHEN a.bad THEN 'failing' ELSE 'ok' END), e.events, coalesce(w.waiting, 0),"
 "        coalesce(a.sent, 0), coalesce(a.acknowledged, 0), a.median, a.p95, CASE WHEN a.bad THEN regexp_replace(a.error, 'kgwebhook[.][a-z_]+', 'the retry schedule', 'g') END, a.last_at"
 "   FROM endpoint e"
 "   LEFT JOIN waiting w ON w.subscription_id IS NOT DISTINCT FROM e.subscription_id"

@@ -193,11 +193,11 @@ kgw_backlog_pauses(KgwScheduler *s, const List *names, bool all)
 }
 
 /*
- * Let go of what is for a subscription, together with all that its destination has
- * here: it is judged again as it is read again.
+ * Let go of what is for a subscription or, if so wanted, an own URL, with all that its destination
+ * has here: it is judged again as it is read again.
  */
 void
-kgw_backlog_judge_again(KgwScheduler *s)
+kgw_backlog_judge_again(KgwScheduler *s, bool own_urls)
 {
 	HASH_SEQ_STATUS scan;
 	KgwDestination *d;
@@ -205,7 +205,7 @@ kgw_backlog_judge_again(KgwScheduler *s)
 	hash_seq_init(&scan, s->destinations);
 	while ((d = hash_seq_search(&scan)) != NULL)
 	{
-		if (!d->subscribed && !d->skipped)
+		if (!own_urls && !d->subscribed && !d->skipped)
 			continue;
 		kgw_backlog_unload(s, d);
 		kgw_run_queues_place(s, d);

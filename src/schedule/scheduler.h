@@ -45,7 +45,7 @@ extern KgwScheduler *kgw_scheduler_new(void);
 extern void kgw_backlog_forget(KgwScheduler *s);
 extern void kgw_backlog_pause(KgwScheduler *s, const char *name);
 extern void kgw_backlog_pauses(KgwScheduler *s, const List *names, bool all);
-extern void kgw_backlog_judge_again(KgwScheduler *s);
+extern void kgw_backlog_judge_again(KgwScheduler *s, bool own_urls);
 extern void kgw_backlog_page_in(KgwScheduler *s, const char *name);
 extern void kgw_backlog_overflow(KgwScheduler *s, const char *name, int64 first);
 extern void kgw_backlog_arrival(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expires);

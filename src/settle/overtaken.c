@@ -5,7 +5,7 @@
  *	  was out of the queue.
  *
  * Within the queue an object's deliveries go one at a time, oldest first, and
- * nothing has to be asked.  Two kinds have been out of that line while newer ones
+ * nothing has to be asked.  Three kinds have been out of that line while newer ones
  * may have gone past them:
  *
  * A dead letter that kg_recover() has put back.  It leaves out what it finds
@@ -14,6 +14,9 @@
  *
  * What has waited for a paused subscription, whose URL the object's own has become:
  * newer events go there as the object's own, which no pause holds.
+ *
+ * What has waited because its own URL had not consented (own_consent.c), while newer ones went to
+ * another URL at the same destination.
  *
  * So these are compared with the log right before they are sent.  Each is the first
  * then of what its object has in the queue for that URL, and nothing newer of that is on
@@ -39,6 +42,7 @@
 #include "pg/encoding.h"
 #include "pg/saved_plan.h"
 #include "settle/overtaken.h"
+#include "settle/own_consent.h"
 #include "settle/subscription_state.h"
 
 static Datum
@@ -57,9 +61,11 @@ kgw_overtaken_possible(const KgwDelivery *row, TimestampTz *since)
 	const KgwSubscriptionState *state;
 
 	*since = row->recovered;
-	if (row->recovered != 0 || row->subscription_id == 0)
-		return row->recovered != 0;
+	if (row->recovered != 0)
+		return true;
 	*since = row->enqueued_at;
+	if (row->subscription_id == 0)
+		return row->enqueued_at <= kgw_own_consent_changed_at(row);
 	state = kgw_subscription_state_known(row->subscription_id);
 	return state != NULL && state->resumed_at != 0 &&
 		row->enqueued_at <= state->resumed_at;

@@ -35,6 +35,7 @@
 #include "send/ca_file.h"
 #include "send/egress.h"
 #include "send/fd_limit.h"
+#include "settle/own_consent.h"
 #include "settle/subscription_state.h"
 #include "shmem/destination_stats.h"
 #include "shmem/point.h"
@@ -90,6 +91,7 @@ kgw_loop_start(KgwLoop *loop)
 		loop->changes[i] = kgw_wakeups_changes(i);
 	kgw_secret_cache_forget();
 	kgw_subscription_state_forget();
+	kgw_own_consent_forget();
 	if (!kgw_loop_read_start(loop))
 		return false;
 	if (loop->shard == 0)

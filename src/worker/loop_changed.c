@@ -18,6 +18,7 @@
 
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
+#include "settle/own_consent.h"
 #include "settle/subscription_state.h"
 #include "worker/error_trap.h"
 #include "worker/loop_internal.h"
@@ -57,17 +58,19 @@ reread_pauses(void *arg)
 	kgw_queue_read_end();
 }
 
-/* Someone has written the table of subscriptions. */
+/* Someone has written the table of subscriptions, or that of who has to consent. */
 static void
 reread_subscriptions(void *arg)
 {
 	KgwLoop    *loop = arg;
+	bool		own_urls;
 
 	loop->there = kgw_loop_read_begin(loop);
 	if (!loop->there)
 		return;
-	if (kgw_subscription_state_reread())
-		kgw_backlog_judge_again(loop->scheduler);
+	own_urls = kgw_own_consent_reread();
+	if (kgw_subscription_state_reread() || own_urls)
+		kgw_backlog_judge_again(loop->scheduler, own_urls);
 	kgw_queue_read_end();
 }
 

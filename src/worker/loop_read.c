@@ -39,6 +39,7 @@
 #include "pure/retry_schedule.h"
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
+#include "settle/own_consent.h"
 #include "settle/subscription_state.h"
 #include "shmem/point.h"
 #include "shmem/worker_slots.h"
@@ -99,14 +100,14 @@ subscription_state_of(const KgwDelivery *row)
 
 /*
  * Whether a row stays in the table until its subscription is resumed, or has answered its
- * challenge, of which we then hear, and read everything again.
+ * challenge, or its own URL is covered by such an answer, of which we then hear, and read everything again.
  */
 static bool
 stays_there(const KgwDelivery *row)
 {
 	const KgwSubscriptionState *state = subscription_state_of(row);
 
-	return state != NULL && kgw_subscription_state_withholds(state, row);
+	return state != NULL ? kgw_subscription_state_withholds(state, row) : kgw_own_consent_withholds(row);
 }
 
 /* How far apart the requests of a row's subscription have to be, microseconds; 0: they need not. */

@@ -50,6 +50,7 @@ $origin->safe_psql(
 	SELECT kg_subscribe('default', '@{[ $receiver->url('/ok?subscribed') ]}', '{order.shipped}', 'the ledger', shape => 'v2');
 	SELECT kg_subscribe('default', '@{[ $receiver->url('/ok?disabled') ]}');
 	SELECT kg_set_headers(1, '{"X-Tenant": "shop"}');
+	SELECT kg_require_consent('elsewhere');
 	UPDATE kgwebhook.subscription SET events = '{*.shipped}', paused_at = now(), disabled_at = now(),
 		disabled_reason = 'the receiver answered 410 Gone', failing_since = now() WHERE subscription_id = 2});
 insert_intent($origin, "old$_", $receiver->url) foreach 1 .. 3;

@@ -210,6 +210,27 @@ $on_call->explains('subscribed',
 $on_call->types($paused->{remedy});
 wait_until_settled($node);
 $on_call->finds_all_well('a subscription that is paused: its remedy works');
+
+# One that has not answered its challenge, and an own URL that nothing covers
+$receiver->hold('dumb');
+$id = sql("SELECT kg_subscribe('subscriber', 'http://slow.example:$port/faulty/dumb/ok/then/challenge/text', '{endpoint.*}', verify => true)");
+wait_for_log_rows($node, 1, "subscription_id = $id AND outcome = 'rejected'");
+sql("UPDATE kgwebhook.subscription SET challenged_at = now() - interval '1 hour' WHERE subscription_id = $id");
+my $unverified = $on_call->finds(qr/^subscription $id of organization subscriber \(.*\) is unverified since [0-9:]+$/, qr/warning/);
+$receiver->release('dumb');
+$on_call->types($unverified->{remedy});
+$on_call->finds_all_well('a subscription that is unverified: its remedy works');
+sql(q{SELECT kg_require_consent('subscriber')});
+
+# when another's has arrived, the worker has noticed
+insert_intent($node, 'noticed', "http://slow.example:$port/ok", org_id => q{'slow'});
+wait_until_settled($node, q{object_id = 'noticed'});
+insert_intent($node, 'asks', "http://slow.example:$port/challenge/text/ok", org_id => q{'subscriber'});
+sql(q{UPDATE kgwebhook.queue SET enqueued_at = now() - interval '1 hour' WHERE object_id = 'asks'});
+my $consent = $on_call->finds(qr/^1 delivery to an own URL waits for consent of organization subscriber since [0-9:]+, such as that of http/, qr/warning/);
+$on_call->types($consent->{remedy});
+wait_until_settled($node);
+$on_call->finds_all_well('an own URL that has not consented: its remedy works');
 $on_call->has_a_test('At receivers');
 
 #

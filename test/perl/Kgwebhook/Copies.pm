@@ -32,6 +32,7 @@ my @contents = (
 	'SELECT * FROM kgwebhook.http_signature',
 	'SELECT * FROM kgwebhook.client_certificate',
 	'SELECT * FROM kgwebhook.request_header',
+	'SELECT * FROM kgwebhook.consent',
 	q{SELECT tableoid::regclass, count(*) FROM kgwebhook.delivery_log
 	   WHERE tableoid <> 'kgwebhook.delivery_log_default'::regclass GROUP BY tableoid ORDER BY tableoid::regclass::text},
 	'SELECT last_value, is_called FROM kgwebhook.delivery_id_seq',
