@@ -272,6 +272,8 @@ kgw_subscription_state_load(int64 subscription_id)
 	state = hash_search(states, &subscription_id, HASH_ENTER, &found);
 	if (!found)
 		state->refusal = NULL;
+	else
+		unsure |= !is_same(state, &now);
 	replace_state(state, &now);
 	return state;
 }

@@ -91,6 +91,16 @@ find_refusal(const KgwDelivery *row, const char **refusal, bool *outdated)
 		kgw_error_trap_passing(load_subscription_state, &subscription_id) != KGW_TRAP_DONE)
 		return false;
 	state = kgw_subscription_state_known(subscription_id);
+
+	/* what is remembered may be a moment older than the row, and what that is about */
+	if (state != NULL && (kgw_subscription_state_misses(state, row) || kgw_subscription_state_outdates(state, row)))
+	{
+		if (kgw_error_trap_passing(load_subscription_state, &subscription_id) != KGW_TRAP_DONE)
+			return false;
+		state = kgw_subscription_state_known(subscription_id);
+		if (state != NULL && kgw_subscription_state_withholds(state, row))
+			return false;
+	}
 	if (state == NULL)
 		return false;
 	*refusal = state->refusal;

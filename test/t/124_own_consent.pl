@@ -22,6 +22,15 @@ sub sql
 	return $node->safe_psql('postgres', $_[0]);
 }
 
+# Another organization's event has arrived: what was done before has been noticed.
+my $noticed = 0;
+sub notice
+{
+	insert_intent($node, 'notice' . ++$noticed, $receiver->url('/ok/notice'));
+	wait_until_settled($node, q{org_id = 'default'});
+	return;
+}
+
 sub pay
 {
 	my ($id, $path, $status) = @_;
@@ -50,6 +59,7 @@ pay('before', '/ok/hooks/before');
 wait_until_settled($node);
 is(got(qr{/ok/hooks}), 'before pending', 'nobody has to consent unless that is required');
 sql(q{SELECT kg_require_consent('acme')});
+notice();
 pay('one', '/ok/hooks/one?a=1', 'success');
 pay('elsewhere', '/ok/elsewhere');
 pay('beside', '/ok/hooks-of-another');
@@ -77,8 +87,7 @@ wait_for_log_rows($node, 1, q{event = 'endpoint.challenge' AND outcome = 'reject
 $node->restart;
 pay('after', "$path/ok/2");
 pay('root', $path . '?q');
-insert_intent($node, 'awake', $receiver->url('/ok/awake'));
-wait_until_settled($node, q{org_id = 'default'});
+notice();
 is(got(qr/faulty/), 'challenge', 'a wrong answer is none');
 
 # the right one is, for all that is below it, in order
@@ -96,23 +105,27 @@ is($receiver->statuses('new'), 'pending', 'what comes now goes at once');
 insert_intent($node, 'moved', $receiver->url('/challenge/text/ok/moved'), org_id => q{'acme'});
 sql("UPDATE payment_intents SET status = 'success', callback_url = '@{[ $receiver->url(\"$path/ok/moved\") ]}' WHERE payment_intent_id = 'moved'");
 wait_until_settled($node, q{object_id = 'moved' AND event = 'payment_intent.success'});
+pay('alike', '/challenge/text-of-another/ok');
+pay('climbs', '/challenge/text/ok/../../../ok');
+pay('encoded', '/challenge/text/ok/%2e%2e/ok');
 my $hooks = sql("SELECT kg_subscribe('acme', '@{[ $receiver->url('/challenge/text') ]}', '{endpoint.*}')");
 wait_until_settled($node, q{object_id = 'moved'});
 is($receiver->statuses('moved'), 'success', 'no older status after a newer one');
+like(waiting(), qr/, alike challenge, climbs challenge, encoded challenge$/, 'what only begins alike, or leads up again, has not consented');
 is(sql(q{SELECT outcome FROM kgwebhook.delivery_log WHERE object_id = 'moved' AND event = 'payment_intent.pending'}), 'superseded', 'it is superseded');
 
 # withdrawn: by another URL, or without the subscription
 sql("SELECT kg_unsubscribe($id)");
+notice();
 pay('late', "$path/ok/late");
-insert_intent($node, 'awake2', $receiver->url('/ok/awake'));
-wait_until_settled($node, q{org_id = 'default'});
+notice();
 like(waiting(), qr/late challenge$/, 'without the subscription there is no consent');
 
 # not required any more: all of it goes
 sql(q{SELECT kg_require_consent('acme', false)});
 wait_until_settled($node);
 is($receiver->statuses('one'), 'pending success', 'what waited goes, in order, when it is not required any more');
-is(join(' ', map { $receiver->statuses($_) } qw(elsewhere beside up late)), 'pending pending pending pending', 'and nothing was lost');
+is(join(' ', map { $receiver->statuses($_) } qw(elsewhere beside up alike climbs encoded late)), join(' ', ('pending') x 7), 'and nothing was lost');
 is(sql(q{SELECT count(*) FROM kgwebhook.dead_letter WHERE kind = 'payment_intent'}), '0', 'nor given up');
 
 # what a merchant's role may not do
