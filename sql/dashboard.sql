@@ -75,13 +75,13 @@ CREATE TEMP TABLE planted (evil text);
 INSERT INTO planted VALUES ($$</title></style></script><script>window.ran=1</script><!--"'><img src=x onerror="window.ran=2">&lt;&#60;ü😂$$
 	|| U&'\202E\0007\0085\200B' || repeat('x', 50));
 INSERT INTO kgwebhook.queue (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at)
-SELECT 2000000001, evil, evil, evil, evil, 'https://' || evil, 'https://' || evil,
+SELECT 2000000001, 'msg_' || evil, evil, evil, evil, 'https://' || evil, 'https://' || evil,
 	jsonb_build_object('fiat_amount', '1.00', 'order_data', evil), 1, 'infinity' FROM planted;
 INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event, object_id, url, destination, payload, attempts, next_attempt_at, enqueued_at, xid, reason)
-SELECT 2000000002, evil, evil, evil, evil, 'https://' || evil, 'https://' || evil,
+SELECT 2000000002, 'msg_' || evil, evil, evil, evil, 'https://' || evil, 'https://' || evil,
 	jsonb_build_object('fiat_amount', '12345.50', 'fiat_currency', left(evil, 16)), 1, now(), now(), '3', evil FROM planted;
 INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url, destination, attempt, outcome, final, response_status, response_body, error, request_body, started_at, duration_ms)
-SELECT n, evil, evil, evil, evil, 'https://' || evil, 'https://' || evil, 1, 'rejected', n = 2000000002, 500, 'answer ' || evil, evil,
+SELECT n, 'msg_' || evil, evil, evil, evil, 'https://' || evil, 'https://' || evil, 1, 'rejected', n = 2000000002, 500, 'answer ' || evil, evil,
 	format('{"order_data":"%s","signature":"%s"}', evil, repeat('5', 64)), now(), 10
   FROM planted, generate_series(2000000001, 2000000002) n;
 SELECT pg_catalog.setval('kgwebhook.delivery_id_seq', 2000000002) > 0;
