@@ -198,7 +198,7 @@ BEGIN
              ORDER BY e.xid, e.delivery_id, e.place
         LOOP
             /* a challenge is no event */
-            CONTINUE WHEN it.webhook_id = last_webhook AND it.xid = last_xid OR it.object_id = it.webhook_id;
+            CONTINUE WHEN it.webhook_id = last_webhook AND it.xid = last_xid OR it.object_id = it.webhook_id AND it.event = 'endpoint.challenge';
             EXIT WHEN cardinality(cursors) = max_events;
             last_xid := it.xid;
             last_id := it.delivery_id;

@@ -94,13 +94,13 @@ BEGIN
                                FROM kgwebhook.dead_letter d
                              ORDER BY delivery_id DESC OFFSET 0) w
                       WHERE kgwebhook.first_of_object(w.org_id, w.kind, w.object_id, w.url) ORDER BY w.delivery_id DESC OFFSET 0) n
-              WHERE n.enqueued_at >= now() - kg_reconcile.since AND n.object_id <> n.webhook_id
+              WHERE n.enqueued_at >= now() - kg_reconcile.since AND (n.object_id <> n.webhook_id OR n.event <> 'endpoint.challenge')
               ORDER BY n.delivery_id DESC OFFSET 0)
             UNION ALL
             (SELECT u.org_id, u.event, u.kind, u.object_id, u.url, u.delivery_id, u.webhook_id,
                     'superseded', u.attempt, u.started_at, NULL, u.subscription_id, 'superseded, and what superseded it is gone'
                FROM kgwebhook.delivery_log u
-              WHERE u.started_at >= now() - kg_reconcile.since AND u.object_id <> u.webhook_id
+              WHERE u.started_at >= now() - kg_reconcile.since AND (u.object_id <> u.webhook_id OR u.event <> 'endpoint.challenge')
                 AND u.final AND NOT u.is_test AND u.queued_again IS NOT TRUE AND u.outcome = 'superseded'
                 AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                                  WHERE a.object_id = u.object_id AND a.org_id = u.org_id AND a.kind = u.kind AND a.url = u.url

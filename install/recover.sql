@@ -29,17 +29,17 @@ BEGIN
               FROM kgwebhook.queue q
              WHERE q.enqueued_at <= undelivered.until AND q.attempts > q.attempts_before
                AND q.next_attempt_at > now() AND isfinite(q.next_attempt_at)
-               AND q.object_id <> q.webhook_id
+               AND (q.object_id <> q.webhook_id OR q.event <> 'endpoint.challenge')
             UNION ALL
             SELECT d.delivery_id, d.org_id, d.kind, d.object_id, d.destination, d.subscription_id,
                    CASE WHEN d.attempts_before = 0 THEN d.enqueued_at - interval '1 day' ELSE '-infinity' END
               FROM kgwebhook.dead_letter d
              WHERE d.enqueued_at <= undelivered.until AND d.died_at >= undelivered.since
-               AND d.object_id <> d.webhook_id
+               AND (d.object_id <> d.webhook_id OR d.event <> 'endpoint.challenge')
             UNION ALL
             SELECT l.delivery_id, l.org_id, l.kind, l.object_id, l.destination, l.subscription_id, '-infinity'
               FROM kgwebhook.delivery_log l
-             WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test AND l.object_id <> l.webhook_id
+             WHERE l.final AND l.outcome = 'superseded' AND NOT l.is_test AND (l.object_id <> l.webhook_id OR l.event <> 'endpoint.challenge')
                AND l.started_at BETWEEN undelivered.since AND undelivered.until
                AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                                 WHERE a.delivery_id = l.delivery_id AND a.attempt > l.attempt)

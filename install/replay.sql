@@ -38,7 +38,7 @@ BEGIN
                        min(l.object_id) AS object_id, min(l.started_at) AS sent_at
                   FROM kgwebhook.delivery_log l
                  WHERE l.org_id = recorded_events.org_id AND l.started_at >= recorded_events.since AND NOT l.is_test
-                   AND l.object_id <> l.webhook_id
+                   AND (l.object_id <> l.webhook_id OR l.event <> 'endpoint.challenge')
                    AND (l.request_body IS NOT NULL OR l.forgotten_sha256 IS NOT NULL)
                    AND (recorded_events.only_of IS NULL OR l.subscription_id = recorded_events.only_of)
                  GROUP BY l.delivery_id) d

@@ -27,7 +27,7 @@ CREATE VIEW kgwebhook.open_deliveries AS
                CASE WHEN q.attempts OPERATOR(pg_catalog.=) 0 THEN 'pending' ELSE 'retrying' END AS state,
                q.attempts, q.enqueued_at AS since, q.next_attempt_at, q.payload, q.subscription_id, q.webhook_id, NULL::pg_catalog.text AS reason, q.attempts_before
           FROM kgwebhook.queue q
-         WHERE q.object_id OPERATOR(pg_catalog.<>) q.webhook_id
+         WHERE (q.object_id OPERATOR(pg_catalog.<>) q.webhook_id OR q.event OPERATOR(pg_catalog.<>) 'endpoint.challenge')
            AND (q.attempts OPERATOR(pg_catalog.=) 0
             OR NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.object_id OPERATOR(pg_catalog.=) q.object_id AND a.org_id OPERATOR(pg_catalog.=) q.org_id
@@ -41,7 +41,7 @@ CREATE VIEW kgwebhook.open_deliveries AS
         (SELECT d.org_id, d.event, d.kind, d.object_id, d.url, d.delivery_id,
                'dead', d.attempts, d.enqueued_at, NULL, d.payload, d.subscription_id, d.webhook_id, d.reason, d.attempts_before
           FROM kgwebhook.dead_letter d
-         WHERE d.object_id OPERATOR(pg_catalog.<>) d.webhook_id
+         WHERE (d.object_id OPERATOR(pg_catalog.<>) d.webhook_id OR d.event OPERATOR(pg_catalog.<>) 'endpoint.challenge')
            AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.object_id OPERATOR(pg_catalog.=) d.object_id AND a.org_id OPERATOR(pg_catalog.=) d.org_id
                               AND a.kind OPERATOR(pg_catalog.=) d.kind AND a.url OPERATOR(pg_catalog.=) d.url
@@ -61,7 +61,7 @@ CREATE VIEW kgwebhook.open_deliveries AS
                  ORDER BY a.attempt DESC LIMIT 1), l.subscription_id, l.webhook_id, NULL, NULL
           FROM kgwebhook.delivery_log l
          WHERE l.final AND NOT l.is_test AND l.queued_again IS NOT TRUE AND l.outcome OPERATOR(pg_catalog.=) 'superseded'
-           AND l.object_id OPERATOR(pg_catalog.<>) l.webhook_id
+           AND (l.object_id OPERATOR(pg_catalog.<>) l.webhook_id OR l.event OPERATOR(pg_catalog.<>) 'endpoint.challenge')
            AND NOT EXISTS (SELECT FROM kgwebhook.delivery_log a
                             WHERE a.object_id OPERATOR(pg_catalog.=) l.object_id AND a.org_id OPERATOR(pg_catalog.=) l.org_id
                               AND a.kind OPERATOR(pg_catalog.=) l.kind AND a.url OPERATOR(pg_catalog.=) l.url
