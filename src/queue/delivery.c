@@ -25,6 +25,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -210,7 +211,7 @@ kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	row = MemoryContextAlloc(context, piece.len);
 	memcpy(row, piece.data, piece.len);
 	row->payload_len = head.payload_len;
-	row->size = piece.len;
+	row->size = GetMemoryChunkSpace(row);
 	row->webhook_id = (char *) row + offset[ROW_WEBHOOK_ID];
 	row->org_id = (char *) row + offset[ROW_ORG_ID];
 	row->event = (char *) row + offset[ROW_EVENT];

@@ -44,7 +44,7 @@ typedef struct KgwDelivery
 	const char *problem;		/* or NULL */
 	const char *payload;
 	size_t		payload_len;
-	Size		size;			/* of the whole piece, bytes */
+	Size		size;			/* bytes of memory that the whole piece takes */
 	bool		damaged;		/* some of it can't be read, and is empty here */
 	bool		ahead;			/* set by its worker: its turn has come before its time */
 	int64		wish;			/* the same: not_before by the monotonic clock */
