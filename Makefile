@@ -23,13 +23,15 @@ KGW_VERSION = $(shell sed -n \
 
 # The install script is made of parts, one subject a file.  Their order is that
 # of CREATE EXTENSION, so it is listed and not found by a wildcard.
-INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_keys subscription_table \
-	queue delivery_log dead_letter events_since pause source_tables dump triggers ddl_triggers \
-	consent subscriptions http_signature client_certificates request_headers send_test examine replay preview worker_stats adopt backlog view_destinations \
-	view_deliveries view_subscriptions view_stats \
-	view_unacknowledged log_partitions purge maintenance redeliver amend \
-	recover reconcile status egress check_setup explain dashboard verify event_catalog endpoint_events forget follow routes repair follower \
-	view_sources explain_source grant_org privileges on_install
+INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_keys \
+	subscription_table queue delivery_log dead_letter events_since pause source_tables dump \
+	triggers ddl_triggers consent subscription_options subscriptions http_signature \
+	client_certificates request_headers send_test examine replay preview worker_stats adopt \
+	backlog view_destinations view_deliveries view_subscriptions view_stats view_failures \
+	view_unacknowledged log_partitions purge maintenance redeliver amend recover reconcile \
+	status_server status_receivers status egress check_setup explain_past explain_wait explain \
+	dashboard verify event_catalog endpoint_events forget source_check follow routes announce \
+	repair follower view_sources explain_source merchant_rows grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
 DATA_built = $(VERSION_SCRIPT)
 DATA = $(patsubst $(srcdir)/%,%,$(wildcard $(srcdir)/install/upgrade/kgwebhook--*--*.sql))

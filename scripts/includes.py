@@ -10,7 +10,7 @@
 #	- files make no circle by what they include and what they call,
 #	- only pg/compat.h looks at the version of PostgreSQL,
 #	- a folder has at most 16 ideas (a .c or .h file, or both of a name), and a
-#	  file at most 500 lines.
+#	  file at most 500 lines; a part of the install script has 250.
 #
 # C lets two files use one name for different things; a debugger, a stack trace and
 # grep then show the wrong one.  So
@@ -43,6 +43,7 @@ FLOORS = [
 ]
 COMPAT = "pg/compat.h"
 MOST_LINES = 500
+MOST_LINES_INSTALL = 250
 MOST_IDEAS = 16
 
 DEFINITION = re.compile(r"^(kgw_\w+)\(", re.MULTILINE)
@@ -173,6 +174,10 @@ def faults(source):
 def main():
     source = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "src")
     found = list(faults(source))
+    for part in sorted(source.parent.glob("install/*.sql")):
+        lines = part.read_text().count("\n")
+        if lines > MOST_LINES_INSTALL:
+            found.append(f"{part} has {lines} lines, more than {MOST_LINES_INSTALL}")
     for fault in found:
         print(fault)
     sys.exit(1 if found else 0)
