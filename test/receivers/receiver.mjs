@@ -219,7 +219,14 @@ server.on('clientError', (_, socket) => socket.destroy());
 if (options.record)
 	lookForFilesIn(path.dirname(options.record));
 
-server.listen(Number(options.port), options.host, () => {
+/* A port that it had before may be some other program's for a moment, for a connection. */
+let patience = 300;
+server.on('error', (error) => {
+	if (error.code !== 'EADDRINUSE' || patience-- === 0)
+		throw error;
+	setTimeout(() => server.listen(Number(options.port), options.host), 100);
+});
+server.on('listening', () => {
 	const file = options['port-file'];
 
 	if (file) {
@@ -227,5 +234,6 @@ server.listen(Number(options.port), options.host, () => {
 		fs.renameSync(`${file}.new`, file);
 	}
 });
+server.listen(Number(options.port), options.host);
 
 process.on('SIGTERM', () => process.exit(0));
