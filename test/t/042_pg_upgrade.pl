@@ -87,6 +87,7 @@ $old->safe_psql(
 	SELECT kg_rotate_secret('rotating');
 	SELECT kg_subscribe('default', '$ok?subscribed', '{order.shipped}');
 	SELECT kg_set_headers(1, '{"X-Tenant": "shop"}');
+	SELECT kg_require_consent('elsewhere');
 	SELECT kgwebhook.create_log_partition((now() AT TIME ZONE 'UTC')::date - 40);
 	INSERT INTO kgwebhook.delivery_log (delivery_id, webhook_id, org_id, event, object_id, url,
 		destination, attempt, outcome, final, started_at)
