@@ -51,25 +51,34 @@ sub arm
 	return;
 }
 
-# Waits until a process has been at the point, and lets one go on that is stopped.
-sub wait_until_reached
+# Whether a process has been at the point by now; one that is stopped there goes on.
+sub reached
 {
 	my ($point, $action) = @_;
 	my $path = "$folder/$point.reached";
-	my $deadline = time + $patience;
 
-	until (-s $path)
-	{
-		return 0 if time > $deadline;
-		select undef, undef, undef, 0.02;
-	}
+	return 0 unless -s $path;
 	open my $file, '<', $path or die "$path: $!";
 	my $pid = <$file>;
 	close $file;
-	unlink $path;
 	chomp $pid;
+	unlink "$folder/$point", $path;
 	kill 'CONT', $pid if $action eq 'stop';
 	return 1;
+}
+
+# Waits for all of these, in whatever order they come; returns those that did not.
+sub wait_until_reached
+{
+	my @waits = @_;
+	my $deadline = time + $patience;
+
+	while ((@waits = grep { !reached(@$_) } @waits) && time < $deadline)
+	{
+		select undef, undef, undef, 0.02;
+	}
+	unlink "$folder/$_->[0]" foreach @waits;
+	return @waits;
 }
 
 # A transaction on a server that may just be starting again after a crash.
@@ -157,11 +166,7 @@ sub dies_at
 
 	arm(@$_) foreach @deaths;
 	write_events($name);
-	foreach my $death (@deaths)
-	{
-		ok(wait_until_reached(@$death), "$title: $death->[0] is reached");
-		unlink "$folder/$death->[0]";
-	}
+	is(join(' ', map { $_->[0] } wait_until_reached(@deaths)), '', "$title: is reached");
 	wait_until_settled($node, "object_id LIKE '$name-%'");
 	is_deeply([ faults($name) ], [], "$title: nothing lost, nothing invented, in order");
 	return;
