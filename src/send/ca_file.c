@@ -143,13 +143,11 @@ kgw_ca_file_generation(void)
  * Have a handle believe the authorities as of the last look; the options are libcurl's
  * for a file and a folder of them.  Nothing but the file is believed where one is set, for
  * that is what who sets it means.  libcurl has a folder by default as well, and what is in
- * there would vouch beside the file.
+ * there would vouch beside the file.  Handles are used again, so what is not set is said, too.
  */
 void
 kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder)
 {
-	if (spelled[0] != '\0')
-		curl_easy_setopt(easy, file, spelled);
-	if (alone)
-		curl_easy_setopt(easy, folder, NULL);
+	curl_easy_setopt(easy, file, spelled[0] != '\0' ? spelled : NULL);
+	curl_easy_setopt(easy, folder, alone ? NULL : curl_version_info(CURLVERSION_NOW)->capath);
 }
