@@ -148,7 +148,8 @@ DECLARE
     required bool := EXISTS (SELECT FROM kgwebhook.consent c JOIN kgwebhook.subscription s ON s.org_id = c.org_id
                               WHERE s.subscription_id = set_verify.subscription_id AND c.required);
 BEGIN
-    UPDATE kgwebhook.subscription s SET verify = coalesce(set_verify.verify, s.verify OR required)
+    UPDATE kgwebhook.subscription s SET verify = coalesce(set_verify.verify, s.verify OR required),
+           verified_at = CASE WHEN coalesce(set_verify.verify, s.verify OR required) THEN s.verified_at END
      WHERE s.subscription_id = set_verify.subscription_id RETURNING s.* INTO it;
     IF required AND NOT it.verify AND kgwebhook.scope() IS NOT NULL THEN
         RAISE EXCEPTION 'endpoints of organization "%" have to answer a challenge', it.org_id
