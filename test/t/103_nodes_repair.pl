@@ -175,10 +175,10 @@ wait_for_state($node, 'streaming');
 #
 # Who gives up waiting is not kept by a source that is stopped
 #
-# a child, which only who reads the rows waits for
-$source->safe_psql('postgres', 'CREATE TABLE child () INHERITS (orders)');
+# a partition, which only who reads the rows waits for
+my $partition = $source->safe_psql('postgres', q{SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = 'orders'::regclass});
 $locker = $source->background_psql('postgres');
-$locker->query_safe('BEGIN; LOCK TABLE child');
+$locker->query_safe("BEGIN; LOCK TABLE $partition");
 ($out, $err) = ('', '');
 $resync = IPC::Run::start([ 'psql', '-X', '-d', $node->connstr('postgres'), '-c', 'SELECT * FROM kg_resync()' ], '>', \$out, '2>', \$err);
 wait_for_row($source, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'walsender' AND wait_event_type = 'Lock')}, 'kg_resync() to wait');
@@ -194,7 +194,6 @@ like($err, qr/canceling statement due to user request/, 'as it was told to');
 like($err, qr/could not clean up at source "src".*Run this at the source: SELECT pg_catalog\.pg_drop_replication_slot/s, 'and says what is left there');
 $locker->query_safe('COMMIT');
 $locker->quit;
-$source->safe_psql('postgres', 'DROP TABLE child');
 
 #
 # What a control node has changed is noticed: secrets that arrive by replication
