@@ -61,6 +61,11 @@ SELECT kg_update_subscription(:it, verify => false);
 SELECT state, verify FROM kgwebhook.subscriptions WHERE subscription_id = :it;
 SELECT kg_update_subscription(:plain, verify => true);
 SELECT state, verify FROM kgwebhook.subscriptions WHERE subscription_id = :plain;
+-- what was given ends with it, and is asked for again
+UPDATE kgwebhook.subscription SET verify = true, challenge = NULL, verified_at = now() WHERE subscription_id = :it;
+SELECT kg_update_subscription(:it, verify => false);
+SELECT kg_update_subscription(:it, verify => true);
+SELECT state, verified_at IS NULL FROM kgwebhook.subscriptions WHERE subscription_id = :it;
 
 -- whose it is
 SELECT subscription_id AS unknown FROM (SELECT max(subscription_id) + 1000 AS subscription_id FROM kgwebhook.subscription) s \gset
