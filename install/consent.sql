@@ -38,16 +38,9 @@ CREATE TRIGGER invalidate_workers_applied
 ALTER TABLE kgwebhook.consent ENABLE REPLICA TRIGGER invalidate_workers_applied;
 COMMENT ON TRIGGER invalidate_workers_applied ON kgwebhook.consent IS 'the same, for rows that arrive by replication';
 
-/* As src/settle/own_consent.c judges it. */
 CREATE FUNCTION kgwebhook.covers_url(answered pg_catalog.text, url pg_catalog.text) RETURNS pg_catalog.bool
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    SELECT pg_catalog.split_part(answered, '?', 1) OPERATOR(pg_catalog.=) pg_catalog.split_part(pg_catalog.split_part(url, '?', 1), '#', 1)
-        OR pg_catalog.starts_with(pg_catalog.split_part(pg_catalog.split_part(url, '?', 1), '#', 1),
-                                  pg_catalog.regexp_replace(pg_catalog.split_part(answered, '?', 1), '([^/])$', '\1/'))
-           AND pg_catalog.substr(pg_catalog.split_part(pg_catalog.split_part(url, '?', 1), '#', 1),
-                                 pg_catalog.length(pg_catalog.split_part(answered, '?', 1)) OPERATOR(pg_catalog.+) 1) OPERATOR(pg_catalog.!~) '%|\\|[.][.]'
-$$;
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'kg_covers_url';
 COMMENT ON FUNCTION kgwebhook.covers_url(pg_catalog.text, pg_catalog.text) IS
   'whether an answer of the first URL is good for the second: the same except for the query, or below it';
 

@@ -3,6 +3,27 @@
  *		What can be said of a subscription beside its URL: filters and other options.
  */
 
+/* The subscription, with its row locked; an error when the caller has none such.  As kgw_subscribe_lock() in C. */
+CREATE FUNCTION kgwebhook.lock_subscription(subscription_id pg_catalog.int8) RETURNS kgwebhook.subscription
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    own text := kgwebhook.scope();
+    it kgwebhook.subscription;
+BEGIN
+    SELECT * INTO it FROM kgwebhook.subscription s
+     WHERE s.subscription_id = lock_subscription.subscription_id AND (own IS NULL OR s.org_id = own) FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'subscription % does not exist', lock_subscription.subscription_id
+            USING ERRCODE = 'no_data_found',
+                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
+    END IF;
+    RETURN it;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.lock_subscription(pg_catalog.int8) IS
+  'a subscription of the caller''s, with its row locked; an error when there is none';
+
 /* Whether events of a kind can be among those that a subscription is for. */
 CREATE FUNCTION kgwebhook.concerns_kind(events pg_catalog.text[], kind pg_catalog.text) RETURNS pg_catalog.bool
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -148,8 +169,7 @@ DECLARE
     required bool := EXISTS (SELECT FROM kgwebhook.consent c JOIN kgwebhook.subscription s ON s.org_id = c.org_id
                               WHERE s.subscription_id = set_verify.subscription_id AND c.required);
 BEGIN
-    UPDATE kgwebhook.subscription s SET verify = coalesce(set_verify.verify, s.verify OR required),
-           verified_at = CASE WHEN coalesce(set_verify.verify, s.verify OR required) THEN s.verified_at END
+    UPDATE kgwebhook.subscription s SET verify = coalesce(set_verify.verify, s.verify OR required)
      WHERE s.subscription_id = set_verify.subscription_id RETURNING s.* INTO it;
     IF required AND NOT it.verify AND kgwebhook.scope() IS NOT NULL THEN
         RAISE EXCEPTION 'endpoints of organization "%" have to answer a challenge', it.org_id
@@ -158,8 +178,9 @@ BEGIN
                   HINT = 'Omit verify, or pass verify => true.';
     ELSIF it.verify AND it.challenge IS NULL AND it.verified_at IS NULL THEN
         PERFORM kgwebhook.challenge(it.subscription_id);
-    ELSIF NOT it.verify AND it.challenge IS NOT NULL THEN
-        UPDATE kgwebhook.subscription s SET challenge = NULL, challenged_at = NULL, resumed_at = clock_timestamp()
+    ELSIF NOT it.verify AND (it.challenge IS NOT NULL OR it.verified_at IS NOT NULL) THEN
+        /* what was given ends with it, and is asked for when it is required again */
+        UPDATE kgwebhook.subscription s SET challenge = NULL, challenged_at = NULL, verified_at = NULL, resumed_at = clock_timestamp()
          WHERE s.subscription_id = it.subscription_id;
     END IF;
 END
@@ -171,16 +192,9 @@ CREATE FUNCTION kgwebhook.kg_send_challenge(subscription_id pg_catalog.int8) RET
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    own text := kgwebhook.scope();
-    it kgwebhook.subscription;
+    it kgwebhook.subscription := kgwebhook.lock_subscription(subscription_id);
 BEGIN
-    SELECT * INTO it FROM kgwebhook.subscription s
-     WHERE s.subscription_id = kg_send_challenge.subscription_id AND (own IS NULL OR s.org_id = own) FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'subscription % does not exist', kg_send_challenge.subscription_id
-            USING ERRCODE = 'no_data_found',
-                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
-    ELSIF it.disabled_at IS NOT NULL THEN
+    IF it.disabled_at IS NOT NULL THEN
         RAISE EXCEPTION 'subscription % is disabled', it.subscription_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format('The reason: %s.', it.disabled_reason),

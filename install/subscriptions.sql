@@ -63,15 +63,10 @@ CREATE FUNCTION kgwebhook.kg_unsubscribe(subscription_id pg_catalog.int8) RETURN
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    own text := kgwebhook.scope();
+    it kgwebhook.subscription := kgwebhook.lock_subscription(subscription_id);
 BEGIN
     DELETE FROM kgwebhook.subscription s
-     WHERE s.subscription_id = kg_unsubscribe.subscription_id AND (own IS NULL OR s.org_id = own);
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'subscription % does not exist', kg_unsubscribe.subscription_id
-            USING ERRCODE = 'no_data_found',
-                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
-    END IF;
+     WHERE s.subscription_id = it.subscription_id;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.kg_unsubscribe(pg_catalog.int8) IS
@@ -87,15 +82,10 @@ CREATE FUNCTION kgwebhook.kg_pause_subscription(subscription_id pg_catalog.int8)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    own text := kgwebhook.scope();
+    it kgwebhook.subscription := kgwebhook.lock_subscription(subscription_id);
 BEGIN
     UPDATE kgwebhook.subscription s SET paused_at = coalesce(s.paused_at, now())
-     WHERE s.subscription_id = kg_pause_subscription.subscription_id AND (own IS NULL OR s.org_id = own);
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'subscription % does not exist', kg_pause_subscription.subscription_id
-            USING ERRCODE = 'no_data_found',
-                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
-    END IF;
+     WHERE s.subscription_id = it.subscription_id;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.kg_pause_subscription(pg_catalog.int8) IS
@@ -111,16 +101,8 @@ CREATE FUNCTION kgwebhook.kg_resume_subscription(subscription_id pg_catalog.int8
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    own text := kgwebhook.scope();
-    former kgwebhook.subscription;
+    former kgwebhook.subscription := kgwebhook.lock_subscription(subscription_id);
 BEGIN
-    SELECT * INTO former FROM kgwebhook.subscription s
-     WHERE s.subscription_id = kg_resume_subscription.subscription_id AND (own IS NULL OR s.org_id = own) FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'subscription % does not exist', kg_resume_subscription.subscription_id
-            USING ERRCODE = 'no_data_found',
-                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
-    END IF;
     IF former.paused_at IS NULL AND former.disabled_at IS NULL THEN
         RAISE NOTICE 'nothing was resumed'
             USING DETAIL = format('Subscription %s is neither paused nor disabled.', former.subscription_id);
@@ -139,7 +121,7 @@ BEGIN
     IF former.disabled_at IS NOT NULL THEN
         RAISE NOTICE 'subscription % is enabled again', former.subscription_id
             USING DETAIL = 'Events from the time when it was disabled are not sent automatically.',
-                  HINT = CASE WHEN own IS NULL
+                  HINT = CASE WHEN kgwebhook.scope() IS NULL
                               THEN format('SELECT kg_recover(%L, org_id => %L, destination => %L) sends it.',
                                           date_trunc('second', former.disabled_at), former.org_id, former.destination)
                               ELSE 'kg_redeliver() sends one of them.' END;
@@ -191,16 +173,9 @@ CREATE FUNCTION kgwebhook.kg_drop_secret(subscription_id pg_catalog.int8) RETURN
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    own text := kgwebhook.scope();
-    it kgwebhook.subscription;
+    it kgwebhook.subscription := kgwebhook.lock_subscription(subscription_id);
 BEGIN
-    SELECT * INTO it FROM kgwebhook.subscription s
-     WHERE s.subscription_id = kg_drop_secret.subscription_id AND (own IS NULL OR s.org_id = own) FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'subscription % does not exist', kg_drop_secret.subscription_id
-            USING ERRCODE = 'no_data_found',
-                  HINT = 'SELECT * FROM kgwebhook.subscriptions shows the existing ones.';
-    ELSIF NOT it.own_secret THEN
+    IF NOT it.own_secret THEN
         RAISE EXCEPTION 'subscription % has no secret of its own', it.subscription_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Its requests are signed with the organization''s secret.';

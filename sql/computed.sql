@@ -60,6 +60,7 @@ CREATE TABLE small (payment_intent_id text, org_id text, status text, callback_u
 SELECT * FROM kg_watch('small');
 SELECT kg_watch('bills', 'bill', 'id', 'state', 'url', 'org', '{"n": "$number"}');
 SET client_min_messages = warning;
+-- in this order: the worker reads what is there again when a subscription goes
+DELETE FROM kgwebhook.queue;
 SELECT count(kg_unsubscribe(subscription_id)) FROM kgwebhook.subscription;
 DROP SCHEMA computed CASCADE;
-DELETE FROM kgwebhook.queue;

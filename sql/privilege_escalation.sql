@@ -288,6 +288,7 @@ INSERT INTO calls VALUES
 	('kg_send_challenge', $$ public.kg_send_challenge((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),
 	('kg_require_consent', $$ public.kg_require_consent('hijack') $$),
 	('lacks_consent', $$ kgwebhook.lacks_consent('hijack', 'https://a.example/') $$),
+	('lock_subscription', $$ kgwebhook.lock_subscription((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),
 	('kg_subscribe', $$ public.kg_subscribe('hijack', 'https://hijack.example/', '{*}', 'mine') $$),
 	('kg_amend', $$ public.kg_amend(0, '{"a": 1}') $$),
 	('kg_pause_subscription', $$ public.kg_pause_subscription((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),

@@ -27,7 +27,10 @@
 
 PG_FUNCTION_INFO_V1(kg_challenge);
 
-/* Have the subscription wait for this challenge: its row, with organization, URL and payload. */
+/*
+ * Have the subscription, which the caller has locked, wait for this challenge.  Returns its
+ * row, with organization, URL and payload.
+ */
 static HeapTuple
 wait_for(int64 subscription_id, const char *webhook_id)
 {
@@ -41,13 +44,8 @@ wait_for(int64 subscription_id, const char *webhook_id)
 							  "   'type', 'endpoint.challenge', 'event_id', $2, 'challenge', '',"
 							  "   'occurred_at', pg_catalog.to_char(pg_catalog.now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
 							  "   'org_id', s.org_id, 'subscription_id', s.subscription_id::pg_catalog.text, 'url', s.url)",
-							  2, types, args, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
+							  2, types, args, NULL, false, 0) != SPI_OK_UPDATE_RETURNING || SPI_processed == 0)
 		elog(ERROR, "could not write kgwebhook.subscription");
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("subscription " INT64_FORMAT " does not exist", subscription_id),
-				 errhint("SELECT * FROM kgwebhook.subscriptions shows the existing ones.")));
 	return SPI_tuptable->vals[0];
 }
 

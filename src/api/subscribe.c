@@ -289,11 +289,11 @@ move_waiting(const char *table, Datum org_id, const KgwArguments *arguments)
 {
 	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		args[] = {arguments->values[0], arguments->values[1], arguments->values[2], org_id};
+	char	   *command = psprintf("UPDATE kgwebhook.%s SET url = $2, destination = $3"
+								   " WHERE org_id OPERATOR(pg_catalog.=) $4 AND subscription_id OPERATOR(pg_catalog.=) $1"
+								   "   AND url OPERATOR(pg_catalog.<>) $2", table);
 
-	if (SPI_execute_with_args(psprintf("UPDATE kgwebhook.%s SET url = $2, destination = $3"
-							  " WHERE org_id OPERATOR(pg_catalog.=) $4 AND subscription_id OPERATOR(pg_catalog.=) $1"
-							  "   AND url OPERATOR(pg_catalog.<>) $2", table),
-							  4, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+	if (SPI_execute_with_args(command, 4, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write kgwebhook.%s", table);
 }
 
@@ -301,8 +301,8 @@ move_waiting(const char *table, Datum org_id, const KgwArguments *arguments)
  * kg_update_subscription(subscription_id bigint, url text, events text[], description text,
  * shape text, filter jsonb, rate_limit numeric, verify boolean)
  *
- * A new URL has not failed yet, nor answered a challenge; whether the subscription is paused or disabled
- * stays as it is.
+ * A new URL has not failed yet, nor answered a challenge; whether the subscription is
+ * paused or disabled stays as it is.
  */
 Datum
 kg_update_subscription(PG_FUNCTION_ARGS)

@@ -96,7 +96,7 @@ static const char latest_attempts[] =
 "SELECT l.started_at, l.delivery_id, l.object_id, l.event, l.url, l.attempt,"
 "       CASE l.outcome WHEN 'superseded' THEN 'not sent' WHEN 'timed_out' THEN 'timed out' ELSE l.outcome END,"
 "       l.response_status,"
-"       CASE WHEN l.outcome = 'superseded' AND l.object_id = l.webhook_id THEN 'it was replaced by a newer challenge'"
+"       CASE WHEN l.outcome = 'superseded' AND l.object_id = l.webhook_id AND l.event = 'endpoint.challenge' THEN 'it was replaced by a newer challenge'"
 "            WHEN l.outcome = 'superseded' THEN 'a newer status of the object went first'"
 "                      ELSE regexp_replace(l.error, 'kgwebhook[.][a-z_]+', 'the retry schedule', 'g') END,"
 "       round(l.duration_ms)::int8, regexp_replace(l.request_body, ',\"signature\":\"[0-9a-f]{64}\"}$', '}'), l.response_body"

@@ -317,6 +317,49 @@ parse_range(const char *item, size_t len, int *low, int *high)
 	return *low > 0 && *high >= *low;
 }
 
+/* Bytes of a URL without its query and fragment. */
+static size_t
+path_end(const char *url, size_t len)
+{
+	size_t		n = 0;
+
+	while (n < len && url[n] != '?' && url[n] != '#')
+		n++;
+	return n;
+}
+
+/* Whether this part of a path leads up again, in some spelling. */
+static bool
+leads_up(const char *part, size_t len)
+{
+	size_t		i;
+
+	for (i = 0; i < len; i++)
+	{
+		if (part[i] == '%' || part[i] == '\\' ||
+			(part[i] == '.' && i + 1 < len && part[i + 1] == '.'))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether the second URL is the first or below it, query and fragment aside.  Only
+ * the texts are compared: what is spelled in another way is not covered.
+ */
+bool
+kgw_url_covers(const char *above, size_t above_len, const char *url, size_t len)
+{
+	size_t		n = path_end(above, above_len);
+	size_t		end = path_end(url, len);
+
+	if (n == 0 || n > end || memcmp(above, url, n) != 0)
+		return false;
+	if (n == end)
+		return true;
+	return (url[n] == '/' || url[n - 1] == '/') && !leads_up(url + n, end - n);
+}
+
 /*
  * Parse a list of ports and ranges of ports, such as "443,80,1024-65535", from
  * a NUL-terminated text; "" is no port at all.  On false, "problem" (of

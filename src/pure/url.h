@@ -45,6 +45,8 @@ extern const char *kgw_url_parse(const char *url, size_t len, KgwUrl *out);
 extern const char *kgw_url_judge(const KgwUrl *url, bool allow_http,
 								 const KgwPorts *ports);
 
+extern bool kgw_url_covers(const char *above, size_t above_len, const char *url, size_t len);
+
 extern bool kgw_url_ports_parse(const char *text, KgwPorts *out,
 							char *problem, size_t problem_size);
 extern bool kgw_url_ports_contain(const KgwPorts *ports, int port);

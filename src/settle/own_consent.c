@@ -1,18 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * own_consent.c
- *	  which organizations' own URLs have to be those of verified subscriptions.
+ *	  Which organizations' own URLs have to be those of verified subscriptions.
  *
  * An object's own URL is whatever a program has put into its row.  Where the platform
- * says so (kgwebhook.consent), such a URL gets an event only if its receiver has consented:
- * if it is the URL of a subscription of the organization that has answered its challenge, except for the
- * query, or is below it.  So a URL for each object, with an identifier in its path, needs one
- * answer and not one each; an organization has a hundred at most; and no payment
- * causes a challenge.  What has to wait stays in the table, as for a subscription that
- * is paused.
+ * says so (kgwebhook.consent), such a URL gets an event only if its receiver has
+ * consented: if a subscription of the organization that has answered its challenge has
+ * the same URL, except for the query, or one above it.  So a URL for each object, with an
+ * identifier in its path, needs one answer and not one each; an organization has a
+ * hundred at most; and no payment causes a challenge.  What has to wait stays in the
+ * table, as for a subscription that is paused.
  *
- * What is known of an organization is remembered, and read again when a table it is from was written.  Where
- * there is none that this is for it costs one comparison.
+ * What is known of an organization is remembered, and read again when a table it is from
+ * was written.  Where there is none that this is for it costs one comparison.
  *
  * src/settle/own_consent.c
  *
@@ -29,6 +29,7 @@
 
 #include "pg/encoding.h"
 #include "pg/saved_plan.h"
+#include "pure/url.h"
 #include "settle/own_consent.h"
 
 /* Organizations remembered at a time; past that, all are forgotten. */
@@ -82,7 +83,7 @@ read_consent(KgwConsent *consent)
 	kgw_saved_plan(&kept,
 			 "SELECT c.required, greatest(c.changed_at, u.verified_at), u.urls FROM kgwebhook.consent c,"
 			 " LATERAL (SELECT pg_catalog.max(s.verified_at) AS verified_at,"
-			 "   pg_catalog.string_agg(pg_catalog.split_part(s.url, '?', 1) OPERATOR(pg_catalog.||) E'\\n', '' ORDER BY s.subscription_id) AS urls"
+			 "   pg_catalog.string_agg(s.url OPERATOR(pg_catalog.||) E'\\n', '' ORDER BY s.subscription_id) AS urls"
 			 "    FROM kgwebhook.subscription s"
 			 "   WHERE s.org_id OPERATOR(pg_catalog.=) c.org_id AND s.verify AND s.challenge IS NULL"
 			 "     AND s.verified_at IS NOT NULL) u"
@@ -176,36 +177,13 @@ load(const char *org_id)
 	return consent;
 }
 
-/*
- * Whether a URL is below another one: what is in between is a path that doesn't lead up again, in
- * some spelling.
- */
-static bool
-is_path_below(const char *rest, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-	{
-		if (rest[i] == '%' || rest[i] == '\\' || (rest[i] == '.' && i + 1 < len && rest[i + 1] == '.'))
-			return false;
-	}
-	return true;
-}
-
 /* Whether a URL is one of those that have answered, or below it. */
 static bool
 has_answered(const char *urls, const char *url)
 {
-	size_t		len = strcspn(url, "?#");
-
 	for (const char *end; urls != NULL && (end = strchr(urls, '\n')) != NULL; urls = end + 1)
 	{
-		size_t		n = end - urls;
-
-		if (n > len || n == 0 || memcmp(urls, url, n) != 0)
-			continue;
-		if (n == len)
-			return true;
-		if ((url[n] == '/' || url[n - 1] == '/') && is_path_below(url + n, len - n))
+		if (kgw_url_covers(urls, end - urls, url, strlen(url)))
 			return true;
 	}
 	return false;

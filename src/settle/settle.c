@@ -131,8 +131,9 @@ is_among(int64 id, const int64 *ids, int count)
 }
 
 /*
- * Mark those whose rows in the queue another session has locked, or the subscriptions that they verify.  They are left out of
- * what follows in the same transaction, and the others can't be held any more.
+ * Mark those whose rows in the queue another session has locked, or the subscriptions
+ * that they verify.  They are left out of what follows in the same transaction, and the
+ * others can't be held any more.
  */
 void
 kgw_settle_mark_locked(KgwSettlement *settlements, int count)

@@ -191,5 +191,5 @@ like($by_file->{error}, qr/^the certificate's issuer is not known/, 'an authorit
 reload($node, 'kgwebhook.ca_file' => "''");
 insert_intent($node, 'folder', $elsewhere->url);
 my ($by_folder) = wait_for_log_rows($node, 1, q{object_id = 'folder'});
-is($by_folder->{outcome}, 'acknowledged', 'and does where none is set');
+is("$by_folder->{outcome}: @{[ $by_folder->{error} // '' ]}", 'acknowledged: ', 'and does where none is set');
 done_testing();

@@ -456,6 +456,32 @@ test_judge(void)
 		   "a port that is not listed does not pass");
 }
 
+static bool
+covers(const char *above, const char *url)
+{
+	return kgw_url_covers(above, strlen(above), url, strlen(url));
+}
+
+static void
+test_covers(void)
+{
+	ok(covers("https://a/h", "https://a/h"), "a URL covers itself");
+	ok(covers("https://a/h?k=1", "https://a/h?k=2#f"), "whatever the query and the fragment");
+	ok(covers("https://a/h", "https://a/h/1/2?k=1"), "and what is below it");
+	ok(covers("https://a/h/", "https://a/h/1"), "also with a slash at its end");
+	ok(covers("https://a", "https://a/h"), "a host all of its paths");
+	ok(!covers("https://a/h", "https://a/hooks"), "not what only begins alike");
+	ok(!covers("https://a", "https://a.example/"), "nor a host");
+	ok(!covers("https://a", "https://a:444/"), "nor a port");
+	ok(!covers("https://a/h/", "https://a/h"), "nor what is above it");
+	ok(!covers("https://a/h", "https://a/h/../x"), "nor what leads up again");
+	ok(!covers("https://a/h", "https://a/h/%2e%2e/x"), "in any spelling");
+	ok(!covers("https://a/h", "https://a/h/\\x"), "or with a backslash");
+	ok(covers("https://a/h", "https://a/h?../x"), "which is nothing in a query");
+	ok(!covers("", "https://a/h"), "no URL covers nothing");
+	ok(!kgw_url_covers("https://a/h", 11, "https://a/h", 10), "only the bytes that are given count");
+}
+
 int
 main(void)
 {
@@ -468,5 +494,6 @@ main(void)
 	test_ports();
 	test_ports_refused();
 	test_judge();
+	test_covers();
 	return done_testing();
 }
