@@ -74,3 +74,21 @@ stat64(const char *path, struct stat64 *st)
 
 	return next(instead(path, buffer), st);
 }
+
+int
+lstat(const char *path, struct stat *st)
+{
+	int			(*next) (const char *, struct stat *) = dlsym(RTLD_NEXT, "lstat");
+	char		buffer[4096];
+
+	return next(instead(path, buffer), st);
+}
+
+int
+lstat64(const char *path, struct stat64 *st)
+{
+	int			(*next) (const char *, struct stat64 *) = dlsym(RTLD_NEXT, "lstat64");
+	char		buffer[4096];
+
+	return next(instead(path, buffer), st);
+}
