@@ -143,7 +143,8 @@ kgw_ca_file_generation(void)
  * Have a handle believe the authorities as of the last look; the options are libcurl's
  * for a file and a folder of them.  Nothing but the file is believed where one is set, for
  * that is what who sets it means.  libcurl has a folder by default as well, and what is in
- * there would vouch beside the file.  Handles are used again, so what is not set is said, too.
+ * there would vouch beside the file.  A handle that is in flight at a reload is used again
+ * after it, so each option is set, also to what it is by default.
  */
 void
 kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder)
