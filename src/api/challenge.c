@@ -23,14 +23,12 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "api/subscribe.h"
 #include "capture/enqueue.h"
 
 PG_FUNCTION_INFO_V1(kg_challenge);
 
-/*
- * Have the subscription, which the caller has locked, wait for this challenge.  Returns its
- * row, with organization, URL and payload.
- */
+/* Have the subscription wait for this challenge: its row, with organization, URL and payload. */
 static HeapTuple
 wait_for(int64 subscription_id, const char *webhook_id)
 {
@@ -64,6 +62,7 @@ kg_challenge(PG_FUNCTION_ARGS)
 	int64		delivery_id;
 
 	SPI_connect();
+	(void) kgw_subscribe_lock(challenge.subscription_id);
 	kgw_enqueue_webhook_id(webhook_id);
 	tuple = wait_for(challenge.subscription_id, webhook_id);
 	desc = SPI_tuptable->tupdesc;
