@@ -361,6 +361,25 @@ kgw_url_covers(const char *above, size_t above_len, const char *url, size_t len)
 }
 
 /*
+ * What a request line has of a URL, as it is written: from the path to the fragment (RFC
+ * 9112, 3.2.1).  "url" is one that kgw_url_parse() took; "out" has room for a byte more
+ * than it, with its NUL.
+ */
+void
+kgw_url_target(const char *url, char *out)
+{
+	const char *path = strstr(url, "://") + 3;
+	size_t		len;
+
+	path += strcspn(path, "/?#");
+	len = strcspn(path, "#");
+	if (*path != '/')
+		*out++ = '/';
+	memcpy(out, path, len);
+	out[len] = '\0';
+}
+
+/*
  * Parse a list of ports and ranges of ports, such as "443,80,1024-65535", from
  * a NUL-terminated text; "" is no port at all.  On false, "problem" (of
  * "problem_size" bytes) holds a sentence that says why, and "out" is not to be

@@ -47,6 +47,8 @@ extern const char *kgw_url_judge(const KgwUrl *url, bool allow_http,
 
 extern bool kgw_url_covers(const char *above, size_t above_len, const char *url, size_t len);
 
+extern void kgw_url_target(const char *url, char *out);
+
 extern bool kgw_url_ports_parse(const char *text, KgwPorts *out,
 							char *problem, size_t problem_size);
 extern bool kgw_url_ports_contain(const KgwPorts *ports, int port);

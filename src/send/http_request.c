@@ -42,6 +42,7 @@
 
 #include "pg/guc.h"
 #include "pure/ip_filter.h"
+#include "pure/url.h"
 #include "send/ca_file.h"
 #include "send/challenge.h"
 #include "send/connection.h"
@@ -360,16 +361,31 @@ set_headers(KgwHttpRequest *transfer, const KgwRequest *request)
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers);
 }
 
-/* False when there is no memory. */
+/*
+ * False when there is no memory.  The request line is ours, byte by byte: libcurl 8.22
+ * would write a "%2e" as "%2E", which is not what was signed.
+ */
 static bool
 set_url(KgwHttpRequest *transfer, const char *url)
 {
+	size_t		size = strlen(url) + 1;
+	char	   *target;
+
 	if (transfer->url != NULL && strcmp(transfer->url, url) == 0)
 		return true;
 	free(transfer->url);
-	transfer->url = strdup(url);
-	return transfer->url != NULL &&
-		curl_easy_setopt(transfer->easy, CURLOPT_URL, url) == CURLE_OK;
+	transfer->url = malloc(2 * size + 1);
+	if (transfer->url == NULL)
+		return false;
+	target = transfer->url + size;
+	memcpy(transfer->url, url, size);
+	kgw_url_target(url, target);
+	if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) == CURLE_OK &&
+		curl_easy_setopt(transfer->easy, CURLOPT_REQUEST_TARGET, target) == CURLE_OK)
+		return true;
+	free(transfer->url);
+	transfer->url = NULL;
+	return false;
 }
 
 static bool

@@ -482,6 +482,27 @@ test_covers(void)
 	ok(!kgw_url_covers("https://a/h", 11, "https://a/h", 10), "only the bytes that are given count");
 }
 
+static void
+test_target(void)
+{
+	static const char *const cases[][2] = {
+		{"https://a", "/"},
+		{"https://a:444?k=1", "/?k=1"},
+		{"https://a#f", "/"},
+		{"https://a/h/%2e%2E/../x?k=/#f", "/h/%2e%2E/../x?k=/"},
+		{"http://[::1]:80/?", "/?"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char	   *out = malloc(strlen(cases[i][0]) + 2);
+
+		kgw_url_target(cases[i][0], out);
+		ok(strcmp(out, cases[i][1]) == 0, "a request line has %s of %s", cases[i][1], cases[i][0]);
+		free(out);
+	}
+}
+
 int
 main(void)
 {
@@ -495,5 +516,6 @@ main(void)
 	test_ports_refused();
 	test_judge();
 	test_covers();
+	test_target();
 	return done_testing();
 }
