@@ -176,4 +176,7 @@ typedef struct KgwCompatJsonbState
 #define kgw_compat_planner_arguments query, text, options, params
 #endif
 
+/* 18: the detail of an applied change's conflict has the key, and both rows */
+#define KGW_COMPAT_CONFLICT_HAS_ROWS (PG_VERSION_NUM >= 180000)
+
 #endif							/* KGW_PG_COMPAT_H */

@@ -7,7 +7,7 @@
  * PostgreSQL counts its errors and doesn't keep them.  Who looks at a source that
  * stands still wants the reason, and kg_skip() the transaction: so what the worker is
  * about to log is kept here as well.  Of the detail only what names a key is kept: others
- * quote the whole row.
+ * quote the whole row, and from 18 on so does the rest of that one.
  *
  * src/shmem/apply_errors.c
  *
@@ -26,6 +26,7 @@
 #include "utils/tuplestore.h"
 
 #include "pg/apply_worker.h"
+#include "pg/compat.h"
 #include "shmem/apply_errors.h"
 #include "shmem/shmem.h"
 
@@ -65,6 +66,23 @@ keep_text(char *to, size_t size, const char *from)
 	to[len] = '\0';
 }
 
+/*
+ * Of a duplicate key's detail, the key alone: "Key (id)=(7) already exists."  From 18 on
+ * it stands on a line of its own between the index and the two rows.
+ */
+static void
+keep_key(char *to, size_t size, const char *detail)
+{
+	if (KGW_COMPAT_CONFLICT_HAS_ROWS)
+	{
+		detail = detail != NULL ? strstr(detail, "\nKey (") : NULL;
+		detail = detail != NULL ? detail + 1 : NULL;
+	}
+	keep_text(to, size, detail);
+	if (KGW_COMPAT_CONFLICT_HAS_ROWS)
+		to[strcspn(to, ";")] = '\0';
+}
+
 static KgwApplyError *
 place_for(Oid subid)
 {
@@ -99,8 +117,8 @@ keep_apply_error(ErrorData *edata)
 	error->subid = subid;
 	error->at = GetCurrentTimestamp();
 	keep_text(error->message, sizeof(error->message), edata->message);
-	keep_text(error->detail, sizeof(error->detail),
-			  edata->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ? edata->detail : NULL);
+	keep_key(error->detail, sizeof(error->detail),
+			 edata->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ? edata->detail : NULL);
 	keep_text(error->context, sizeof(error->context), edata->context);
 	SpinLockRelease(&kept->mutex);
 }
