@@ -43,6 +43,7 @@ pgxs_dir=$("$PG_CONFIG" --pgxs)
 pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
 passed=0
 failed=0
+counts=$KGW_SCRATCH/tmp/counts
 bindir=
 asserting=
 cluster=
@@ -95,7 +96,7 @@ one_test()
 # Runs test programs that speak TAP: tap_tests [OPTION...] FILE...
 tap_tests()
 {
-	local counts=$KGW_SCRATCH/tmp/counts status=0
+	local status=0
 
 	rm -f "$counts"
 	scripts/run-tap.pl --counts="$counts" "$@" || status=1
@@ -378,12 +379,12 @@ run_tap()
 	mkdir -p "$dir/tmp_check/log" "$dir/ports"
 	[ -d "$dir/template" ] ||
 		one_test "initdb" "$bin/initdb" -D "$dir/template" -A trust -N || return 0
-	# One more at a time than compilers: most of a TAP test is waiting.
+	# Twice as many at a time as compilers: most of a TAP test is waiting.
 	TESTDIR="$dir" TESTDATADIR="$dir/tmp_check" \
 		TESTLOGDIR="$dir/tmp_check/log" PG_TEST_PORT_DIR="$dir/ports" \
 		PATH="$bin:$PATH" PERL5LIB="$pgxs_dir/src/test/perl:$PWD/test/perl" \
 		PG_REGRESS="$pgxs_dir/src/test/regress/pg_regress" KGW_TEMPLATE="$dir/template" \
-		tap_tests --jobs="$((jobs + 1))" "$@" ||
+		tap_tests --jobs="$((2 * jobs))" "$@" ||
 		show_tap_logs "$dir/tmp_check/log"
 }
 
@@ -443,7 +444,7 @@ show_tap_logs()
 	local test log
 
 	cp -R "$1" "$KGW_OUTPUT/tap"
-	tail -n +2 "$KGW_SCRATCH/tmp/counts" | while read -r test; do
+	tail -n +2 "$counts" | while read -r test; do
 		test=$(basename "$test" .pl)
 		for log in "$1/regress_log_$test" "$1/${test}"_*.log; do
 			show_end "$log" 40
@@ -527,9 +528,43 @@ mutant_is_found()
 }
 
 #-------------------------------------------------------------------------
+# All of it
+#-------------------------------------------------------------------------
+
+# Runs suites that need a processor and no server beside others, which need a server and
+# one processor: beside SUITE...  What they print comes when they are waited for.
+beside()
+{
+	beside_output=$KGW_SCRATCH/tmp/beside
+	(
+		passed=0
+		failed=0
+		counts=$beside_output.tap
+		for suite in "$@"; do
+			"suite_$suite"
+		done
+		echo "$passed $failed" >"$beside_output.counts"
+	) >"$beside_output" 2>&1 &
+	beside_pid=$!
+}
+
+wait_for_beside()
+{
+	local good=0 bad=1
+
+	[ -n "$beside_pid" ] || return 0
+	wait "$beside_pid" || true
+	beside_pid=
+	cat "$beside_output"
+	if [ -f "$beside_output.counts" ]; then
+		read -r good bad <"$beside_output.counts"
+	fi
+	count "$good" "$bad"
+}
 
 finish()
 {
+	wait_for_beside
 	stop_cluster
 	section "result"
 	say "$passed passed, $failed failed"
@@ -538,9 +573,10 @@ finish()
 }
 
 everything=
+beside_pid=
 if [ $# -eq 0 ]; then
 	everything=yes
-	set -- unit model sim prose includes exports regress isolation random_sql tap points checker
+	set -- unit prose includes exports regress isolation random_sql tap points checker
 fi
 
 # These alone need no server and no module.
@@ -548,7 +584,10 @@ if [ "$*" != unit ] && [ "$*" != model ] && [ "$*" != sim ] && [ "$*" != include
 	[ "$*" != prose ]; then
 	suite_build || finish
 fi
+[ -z "$everything" ] || beside model sim
 for suite in "$@"; do
+	# what runs beside would be in the way of tests that wait for each other
+	[ "$suite" != tap ] || wait_for_beside
 	"suite_${suite//-/_}"
 done
 if [ -n "${KGW_SANITIZE:-}" ]; then
