@@ -171,7 +171,7 @@ is_deeply(new_connections(), [ $public, $other ], 'by what it is connected to');
 
 # Between attempts, with a worker that knows nothing of the first
 $world->names('moved.example' => { A => [ [$public], ['10.0.0.1'] ] });
-$node->append_conf('postgresql.conf', "kgwebhook.retry_schedule = '1s,1h'");
+$node->append_conf('postgresql.conf', "kgwebhook.retry_schedule = '4s,1h'");
 $node->reload;
 $node->safe_psql('postgres',
 	"INSERT INTO t VALUES ('moved', 'new', 'http://moved.example:$port/status/500')");

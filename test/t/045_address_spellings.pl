@@ -24,7 +24,7 @@ my $port = $receiver->port;
 # The letter I is another one in Turkish.
 my $locales = PostgreSQL::Test::Utils::tempdir('locales');
 my $turkish = system("localedef -i tr_TR -f UTF-8 $locales/tr_TR.UTF-8 >/dev/null 2>&1") == 0;
-my $node = init_node('main', 'kgwebhook.allowed_networks' => undef);
+my $node = init_node('main', 'kgwebhook.allowed_networks' => undef, 'kgwebhook.retry_schedule' => "'1h'");
 {
 	local $ENV{LOCPATH} = $locales;
 	$world->start($node);
