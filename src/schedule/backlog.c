@@ -7,11 +7,11 @@
  * settled are known here; if "more", there are others beyond it in the table,
  * and a page of them is read as it gets room.  So memory is bounded, whatever
  * the backlog, and nothing is ever forgotten.  What a page or an arrival may bring
- * into it is counted in bytes (run_queues.c).
+ * into it is counted in bytes (run_queues.c).  What leaves memory again is unload.c's.
  *
- * A destination whose breaker is open is unloaded: it has nothing in memory but
- * what is in flight, and reads a few rows when a probe is due.  When the breaker
- * closes, all of it is read, and is due at once.
+ * A destination whose breaker is open has nothing in memory but what is in flight,
+ * and reads a few rows when a probe is due.  When the breaker closes, all of it is
+ * read, and is due at once.
  *
  * src/schedule/backlog.c
  *
@@ -47,102 +47,6 @@ find_destination(KgwScheduler *s, const char *name)
 			dlist_init(&d->running_endpoints[i]);
 	}
 	return d;
-}
-
-/* Forget an entry; its chain is put right by the caller. */
-static void
-discard(KgwScheduler *s, KgwEntry *entry)
-{
-	kgw_object_order_leave_state(s, entry);
-	kgw_object_order_drop_row(s, entry);
-	dlist_delete(&entry->all_node);
-	entry->destination->entries--;
-	entry->endpoint->entries--;
-	kgw_set_aside_unstick(entry->destination, entry->endpoint);
-	hash_search(s->entries, &entry->delivery_id, HASH_REMOVE, NULL);
-}
-
-/* Remove an entry that is the head of its chain: it has left the queue. */
-void
-kgw_backlog_remove(KgwScheduler *s, KgwEntry *entry)
-{
-	KgwDestination *d = entry->destination;
-
-	kgw_object_order_leave(s, entry);
-	discard(s, entry);
-	if (kgw_set_aside_is_over(d))
-		kgw_set_aside_return(s, d);
-	kgw_run_queues_place(s, d);
-}
-
-/* Break a chain up: its head stays if it is away, all others are on their own. */
-static void
-break_chain(KgwScheduler *s, KgwEntry *head)
-{
-	KgwObject  *object = head->object;
-
-	if (kgw_scheduler_is_away(head))
-	{
-		head->newer = NULL;
-		object->tail = head;
-	}
-	else
-		kgw_objects_forget(s, object);
-}
-
-/*
- * Let go of what a destination has in memory; it is read again from the table, from
- * the first of these.  All up to the cursor was known here, so nothing lies before
- * it but what has left the queue, and may be kept there in great number by an old
- * snapshot: that isn't walked again.
- */
-void
-kgw_backlog_unload(KgwScheduler *s, KgwDestination *d)
-{
-	dlist_mutable_iter iter;
-	int64		from = d->skipped ? 0 : d->cursor;
-
-	dlist_foreach_modify(iter, &d->all)
-	{
-		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
-
-		from = Min(from, entry->delivery_id - 1);
-		if (entry->state != KGW_ENTRY_BLOCKED)
-			break_chain(s, entry);
-	}
-	dlist_foreach_modify(iter, &d->all)
-	{
-		KgwEntry   *entry = dlist_container(KgwEntry, all_node, iter.cur);
-
-		if (!kgw_scheduler_is_away(entry))
-			discard(s, entry);
-	}
-	d->cursor = Min(from, kgw_set_aside_forget(s, d) - 1);
-	d->more = true;
-	d->skipped = d->stuck = d->keyless = d->subscribed = false;
-}
-
-/*
- * Forget everything that isn't on its way: the queue was changed by others.
- * The caller then names the backlog again.
- */
-void
-kgw_backlog_forget(KgwScheduler *s)
-{
-	HASH_SEQ_STATUS scan;
-	KgwDestination *d;
-
-	s->all_paused = false;
-	hash_seq_init(&scan, s->destinations);
-	while ((d = hash_seq_search(&scan)) != NULL)
-	{
-		kgw_backlog_unload(s, d);
-		d->cursor = 0;
-		d->more = false;
-		d->paused = false;
-		kgw_endpoint_enlist_all(s, d);
-		kgw_run_queues_place(s, d);
-	}
 }
 
 /* A destination is not to be sent to; NULL stands for all of them. */
@@ -184,30 +88,10 @@ kgw_backlog_pauses(KgwScheduler *s, const List *names, bool all)
 			continue;
 		}
 		if (d->to_pause)
-			kgw_backlog_unload(s, d);
+			kgw_unload(s, d);
 		d->paused = d->to_pause;
 		kgw_endpoint_enlist_all(s, d);
 		d->to_pause = false;
-		kgw_run_queues_place(s, d);
-	}
-}
-
-/*
- * Let go of what is for a subscription or, if so wanted, an own URL, with all that its destination
- * has here: it is judged again as it is read again.
- */
-void
-kgw_backlog_judge_again(KgwScheduler *s, bool own_urls)
-{
-	HASH_SEQ_STATUS scan;
-	KgwDestination *d;
-
-	hash_seq_init(&scan, s->destinations);
-	while ((d = hash_seq_search(&scan)) != NULL)
-	{
-		if (!own_urls && !d->subscribed && !d->skipped)
-			continue;
-		kgw_backlog_unload(s, d);
 		kgw_run_queues_place(s, d);
 	}
 }
@@ -225,7 +109,7 @@ kgw_backlog_overflow(KgwScheduler *s, const char *name, int64 first)
 
 	if (first <= d->cursor)
 	{
-		kgw_backlog_unload(s, d);
+		kgw_unload(s, d);
 		d->cursor = Min(d->cursor, first - 1);
 	}
 	d->more = true;
@@ -495,6 +379,6 @@ kgw_backlog_rows_end(KgwScheduler *s, const int64 *ids, int count)
 
 		/* one that was read, and let go again, is asked for another time */
 		if (entry != NULL && entry->state == KGW_ENTRY_FETCHING && entry->asked)
-			kgw_backlog_remove(s, entry);
+			kgw_unload_entry(s, entry);
 	}
 }

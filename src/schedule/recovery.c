@@ -113,7 +113,7 @@ destination_turned(KgwScheduler *s, KgwDestination *d)
 	dlist_iter	iter;
 
 	if (d->health.open)
-		kgw_backlog_unload(s, d);
+		kgw_unload(s, d);
 
 	/* where nothing is left to be read, what is read some day is nothing that waited */
 	d->releasing = !d->health.open && d->more;

@@ -296,7 +296,7 @@ kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 void
 kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry)
 {
-	kgw_backlog_remove(s, entry);
+	kgw_unload_entry(s, entry);
 }
 
 /* The delivery stays and is due then. */

@@ -42,10 +42,8 @@ typedef struct KgwDestinationState
 extern KgwScheduler *kgw_scheduler_new(void);
 
 /* backlog.c: what was read from the queue */
-extern void kgw_backlog_forget(KgwScheduler *s);
 extern void kgw_backlog_pause(KgwScheduler *s, const char *name);
 extern void kgw_backlog_pauses(KgwScheduler *s, const List *names, bool all);
-extern void kgw_backlog_judge_again(KgwScheduler *s, bool own_urls);
 extern void kgw_backlog_page_in(KgwScheduler *s, const char *name);
 extern void kgw_backlog_overflow(KgwScheduler *s, const char *name, int64 first);
 extern void kgw_backlog_arrival(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expires);
@@ -59,6 +57,10 @@ extern const char *kgw_backlog_want_page(KgwScheduler *s, int64 *after, int *lim
 extern void kgw_backlog_page_end(KgwScheduler *s, const char *name, bool more);
 extern int	kgw_backlog_want_rows(KgwScheduler *s, int64 *ids, int room);
 extern void kgw_backlog_rows_end(KgwScheduler *s, const int64 *ids, int count);
+
+/* unload.c: what is let go of, to be read again */
+extern void kgw_unload_all(KgwScheduler *s);
+extern void kgw_unload_judged(KgwScheduler *s, bool own_urls);
 
 /* keyless.c: what waits for a secret */
 extern List *kgw_keyless_holders(KgwScheduler *s);

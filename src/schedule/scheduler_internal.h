@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * scheduler_internal.h
- *	  What scheduler.c, backlog.c, object_order.c, shared_url.c, run_queues.c,
- *	  endpoint.c and recovery.c share: a worker's memory.
+ *	  What the files of this folder share: a worker's memory.
  *
  * src/schedule/scheduler_internal.h
  *
@@ -344,8 +343,10 @@ extern void kgw_set_aside_return(KgwScheduler *s, KgwDestination *d);
 extern void kgw_set_aside_unstick(KgwDestination *d, const KgwEndpoint *e);
 
 /* backlog.c: what is in memory and what isn't */
-extern void kgw_backlog_remove(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_backlog_lighten(KgwScheduler *s, KgwEntry *head);
-extern void kgw_backlog_unload(KgwScheduler *s, KgwDestination *d);
+
+/* unload.c: what leaves memory; an entry, and its row, is gone afterwards */
+extern void kgw_unload(KgwScheduler *s, KgwDestination *d);
+extern void kgw_unload_entry(KgwScheduler *s, KgwEntry *entry);
 
 #endif							/* KGW_SCHEDULE_SCHEDULER_INTERNAL_H */

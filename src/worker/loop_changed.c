@@ -70,7 +70,7 @@ reread_subscriptions(void *arg)
 		return;
 	own_urls = kgw_own_consent_reread();
 	if (kgw_subscription_state_reread() || own_urls)
-		kgw_backlog_judge_again(loop->scheduler, own_urls);
+		kgw_unload_judged(loop->scheduler, own_urls);
 	kgw_queue_read_end();
 }
 

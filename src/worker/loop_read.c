@@ -308,7 +308,7 @@ end_read(KgwLoop *loop)
 void
 kgw_loop_read_stop(KgwLoop *loop)
 {
-	kgw_backlog_forget(loop->scheduler);
+	kgw_unload_all(loop->scheduler);
 	loop->again_at = kgw_clock_ticks() + TROUBLE_PAUSE;
 }
 
@@ -353,7 +353,7 @@ bool
 kgw_loop_read_start(KgwLoop *loop)
 {
 	loop->again_at = KGW_NEVER;
-	kgw_backlog_forget(loop->scheduler);
+	kgw_unload_all(loop->scheduler);
 	loop->fenced = false;
 	if (!OidIsValid(loop->queue))
 		kgw_transaction_run("looking for kgwebhook.queue", look_up_queue, loop);
