@@ -21,18 +21,9 @@
  *	    ▲───────────────────── retry ───────────────────────────┘
  *
  * A head that is refused, which is an answer with a status, holds its successors
- * for kgwebhook.max_hold at most; then it is superseded: it goes once more through
+ * for kgwebhook.max_hold at most (hold.c); then it is superseded: it goes once more through
  * this file, but is settled instead of sent.  What was never answered holds them
  * for as long as it takes, for nothing says that the newer one would fare better.
- *
- * The hold counts from the first refusal, whether anything waits yet or not, for as
- * long as the last attempt was one, and while neither its endpoint's breaker nor
- * its destination's is open.  What has been counted is written down with each
- * retry, so that the next reader of the delivery doesn't begin it again.  The time
- * from there to the reading is counted too, but is doubtful: the worker, or its
- * server, may have been away, or everything paused, and the receiver may be another
- * by now.  Such a hold doesn't end without a last word: the delivery is tried once
- * more, and superseded if it is refused again.
  *
  * src/schedule/object_order.c
  *
@@ -40,11 +31,6 @@
  */
 #include "postgres.h"
 
-#include "nodes/pg_list.h"
-#include "utils/memutils.h"
-#include "utils/timestamp.h"
-
-#include "pg/guc.h"
 #include "schedule/scheduler_internal.h"
 
 /* Give an entry its row, which is ours from here on. */
@@ -97,21 +83,12 @@ leave_list(KgwScheduler *s, KgwEntry *entry)
 	}
 }
 
-static void
-stop_holding(KgwScheduler *s, KgwEntry *entry)
-{
-	if (!entry->holding)
-		return;
-	pairingheap_remove(s->holds, &entry->hold_node);
-	entry->holding = false;
-}
-
 /* Take an entry out of whatever its state keeps it in. */
 void
 kgw_object_order_leave_state(KgwScheduler *s, KgwEntry *entry)
 {
 	leave_list(s, entry);
-	stop_holding(s, entry);
+	kgw_hold_stop(s, entry);
 }
 
 /*
@@ -133,10 +110,10 @@ static void
 wait_behind(KgwScheduler *s, KgwEntry *entry, KgwEntry *before)
 {
 	entry->state = KGW_ENTRY_BEHIND;
-	stop_holding(s, entry);
+	kgw_hold_stop(s, entry);
 	kgw_object_order_drop_row(s, entry);
 	if (before->object->head == before)
-		kgw_object_order_hold(s, before);
+		kgw_hold_begin(s, before);
 }
 
 /* Find the next state of an entry that is the head of its chain, and in no list. */
@@ -168,103 +145,7 @@ kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry)
 		dlist_push_tail(&entry->endpoint->ready, &entry->node);
 	}
 	kgw_endpoint_enlist(s, entry->endpoint);
-	kgw_object_order_hold(s, entry);
-}
-
-/* The clock of holds: it stands still while a breaker is open. */
-static int64
-hold_clock(const KgwScheduler *s, const KgwEntry *entry)
-{
-	return kgw_endpoint_closed_time(s, entry);
-}
-
-/* How long both breakers are known to have been closed by now, without a break. */
-static int64
-closed_for(const KgwScheduler *s, const KgwEntry *entry)
-{
-	const KgwHealth *health = &entry->endpoint->health;
-
-	return health->counting ? s->now - health->closed_since : 0;
-}
-
-/* Whether this worker has seen one of them open. */
-static bool
-has_been_open(const KgwScheduler *s, const KgwEntry *entry)
-{
-	return !entry->endpoint->health.counting || hold_clock(s, entry) > closed_for(s, entry);
-}
-
-/* How long an entry has been refused, microseconds. */
-static int64
-held(const KgwScheduler *s, const KgwEntry *entry)
-{
-	return entry->held + (entry->refused ? hold_clock(s, entry) - entry->held_at : 0);
-}
-
-static int64
-hold_left(const KgwScheduler *s, const KgwEntry *entry)
-{
-	return (int64) kgw_settings.max_hold * 1000 - held(s, entry);
-}
-
-/*
- * Take up the hold of an entry that was read from the table.  Of the time since it
- * was refused, an outage that this worker has seen doesn't count.
- */
-static void
-resume_hold(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
-{
-	int64		elapsed;
-	int64		seen = closed_for(s, entry);
-
-	entry->refused = row->refused_at != 0;
-	entry->held = row->held;
-	entry->held_at = hold_clock(s, entry);
-	if (!entry->refused)
-		return;
-	elapsed = Max(GetCurrentTimestamp() - row->refused_at, 0);
-	if (elapsed > seen && has_been_open(s, entry))
-		elapsed = seen;
-	entry->unseen = Max(elapsed - seen, 0);
-	entry->held += elapsed;
-	entry->doubtful = entry->unseen > 0 || hold_left(s, entry) <= 0;
-}
-
-/*
- * An attempt has come to its end; "refused" when it was answered, and not with yes.
- */
-void
-kgw_object_order_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused)
-{
-	kgw_object_order_leave_state(s, entry);
-	entry->held = held(s, entry) - (refused ? 0 : entry->unseen);
-	entry->held_at = hold_clock(s, entry);
-	entry->unseen = 0;
-	entry->refused = refused;
-	entry->doubtful = entry->confirming = false;
-}
-
-/* How long it had been refused when its last attempt ended, microseconds. */
-int64
-kgw_object_order_held(const KgwEntry *entry)
-{
-	return entry->held;
-}
-
-/*
- * See to it that the hold of a refused head ends, if it holds any.  One that
- * waits for a secret holds none: its successors wait for the same.
- */
-void
-kgw_object_order_hold(KgwScheduler *s, KgwEntry *entry)
-{
-	if (entry->holding || entry->superseded || entry->confirming || !entry->refused ||
-		entry->state == KGW_ENTRY_BEHIND || entry->due == KGW_NEVER ||
-		(entry->newer == NULL && !kgw_shared_url_holds(entry)))
-		return;
-	entry->holding = true;
-	entry->hold_until = s->now + Max(hold_left(s, entry), 0);
-	pairingheap_add(s->holds, &entry->hold_node);
+	kgw_hold_begin(s, entry);
 }
 
 /*
@@ -288,47 +169,20 @@ end_hold(KgwScheduler *s, KgwEntry *entry)
 void
 kgw_object_order_release_holds(KgwScheduler *s)
 {
-	while (!pairingheap_is_empty(s->holds))
-	{
-		KgwEntry   *entry = pairingheap_container(KgwEntry, hold_node,
-												  pairingheap_first(s->holds));
-		int64		left;
+	KgwEntry   *entry;
 
-		if (entry->hold_until > s->now)
-			return;
-		pairingheap_remove_first(s->holds);
-		left = hold_left(s, entry);
-		entry->holding = left > 0;
-		if (left <= 0)
-		{
-			end_hold(s, entry);
-			continue;
-		}
-
-		/* the breaker was open for a while */
-		entry->hold_until = s->now + Max(left, 1000);
-		pairingheap_add(s->holds, &entry->hold_node);
-	}
+	while ((entry = kgw_hold_next_over(s)) != NULL)
+		end_hold(s, entry);
 }
 
-/* kgwebhook.max_hold has changed: compute again how long each hold has left. */
+/*
+ * An attempt has come to its end; "refused" when it was answered, and not with yes.
+ */
 void
-kgw_object_order_reckon_holds(KgwScheduler *s)
+kgw_object_order_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused)
 {
-	List	   *held = NIL;
-	ListCell   *lc;
-
-	while (!pairingheap_is_empty(s->holds))
-		held = lappend(held, pairingheap_remove_first(s->holds));
-	foreach(lc, held)
-	{
-		KgwEntry   *entry = pairingheap_container(KgwEntry, hold_node,
-												  (pairingheap_node *) lfirst(lc));
-
-		entry->hold_until = s->now + Max(hold_left(s, entry), 0);
-		pairingheap_add(s->holds, &entry->hold_node);
-	}
-	list_free(held);
+	kgw_object_order_leave_state(s, entry);
+	kgw_hold_note(s, entry, refused);
 }
 
 /* The head of this chain may be behind nothing any more. */
@@ -417,7 +271,7 @@ kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
 	entry->object = object;
 	entry->newer = NULL;
 	entry->state = KGW_ENTRY_BLOCKED;
-	resume_hold(s, entry, row);
+	kgw_hold_resume(s, entry, row);
 	if (object->head == NULL)
 	{
 		object->head = object->tail = entry;
@@ -430,7 +284,7 @@ kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
 	else
 	{
 		join_behind(object, entry);
-		kgw_object_order_hold(s, object->head);
+		kgw_hold_begin(s, object->head);
 	}
 	kgw_shared_url_each(s, object, yield, entry);
 }

@@ -99,7 +99,7 @@ gather(KgwScheduler *s, KgwEndpoint *e, bool release)
 		else
 		{
 			kgw_object_order_ripen(s, entry);
-			kgw_object_order_hold(s, entry);
+			kgw_hold_begin(s, entry);
 		}
 		kgw_backlog_lighten(s, entry);
 	}

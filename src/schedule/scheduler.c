@@ -321,7 +321,7 @@ kgw_scheduler_limits_changed(KgwScheduler *s)
 	HASH_SEQ_STATUS scan;
 	KgwDestination *d;
 
-	kgw_object_order_reckon_holds(s);
+	kgw_hold_reckon(s);
 	hash_seq_init(&scan, s->destinations);
 	while ((d = hash_seq_search(&scan)) != NULL)
 	{
@@ -376,7 +376,7 @@ kgw_scheduler_changed(KgwScheduler *s, KgwDestinationState *state)
 	state->forgotten = is_forgettable(s, d);
 	if (state->forgotten)
 	{
-		kgw_endpoint_forget(s, d);
+		kgw_endpoints_forget(s, d);
 		hash_search(s->destinations, d->name, HASH_REMOVE, NULL);
 	}
 	return true;

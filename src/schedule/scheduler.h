@@ -79,7 +79,7 @@ extern void kgw_scheduler_answered(KgwEntry *entry, bool answered);
 extern bool kgw_scheduler_wants_fresh(const KgwEntry *entry);
 extern void kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);
 extern void kgw_object_order_note_refusal(KgwScheduler *s, KgwEntry *entry, bool refused);
-extern int64 kgw_object_order_held(const KgwEntry *entry);
+extern int64 kgw_hold_so_far(const KgwEntry *entry);
 extern void kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due,
 								KgwTicks wish);

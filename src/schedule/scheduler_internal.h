@@ -266,8 +266,11 @@ extern bool kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestinati
 extern bool kgw_run_queues_can_send(KgwScheduler *s);
 extern KgwDestination *kgw_run_queues_take(KgwScheduler *s);
 
-/* endpoint.c: endpoints, and turns within a destination */
-extern KgwEndpoint *kgw_endpoint_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row);
+/* endpoints.c: endpoints by what they are; the scheduler's own */
+extern KgwEndpoint *kgw_endpoints_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row);
+extern void kgw_endpoints_forget(KgwScheduler *s, KgwDestination *d);
+
+/* endpoint.c: turns within a destination */
 extern bool kgw_endpoint_parks(const KgwScheduler *s, const KgwEntry *entry);
 extern void kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e);
 extern void kgw_endpoint_enlist_all(KgwScheduler *s, KgwDestination *d);
@@ -277,7 +280,6 @@ extern KgwTrust kgw_endpoint_trust(const KgwEndpoint *e);
 extern int64 kgw_endpoint_closed_time(const KgwScheduler *s, const KgwEntry *entry);
 extern KgwTicks kgw_endpoint_next_probe(const KgwDestination *d);
 extern bool kgw_endpoint_any_works(const KgwDestination *d);
-extern void kgw_endpoint_forget(KgwScheduler *s, KgwDestination *d);
 extern int	kgw_endpoint_compare_probes(const pairingheap_node *a, const pairingheap_node *b,
 										void *arg);
 
@@ -310,12 +312,18 @@ extern void kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDel
 extern void kgw_object_order_leave(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_leave_state(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_give_way(KgwScheduler *s, KgwEntry *entry);
-extern void kgw_object_order_hold(KgwScheduler *s, KgwEntry *entry);
 extern void kgw_object_order_release_holds(KgwScheduler *s);
-extern void kgw_object_order_reckon_holds(KgwScheduler *s);
 extern void kgw_object_order_take_row(KgwScheduler *s, KgwEntry *entry, KgwDelivery *row, KgwTicks due,
 							   KgwTicks expires);
 extern void kgw_object_order_drop_row(KgwScheduler *s, KgwEntry *entry);
+
+/* hold.c: how long a refused head holds its successors, microseconds */
+extern void kgw_hold_resume(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row);
+extern void kgw_hold_note(KgwScheduler *s, KgwEntry *entry, bool refused);
+extern void kgw_hold_begin(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_hold_stop(KgwScheduler *s, KgwEntry *entry);
+extern KgwEntry *kgw_hold_next_over(KgwScheduler *s);
+extern void kgw_hold_reckon(KgwScheduler *s);
 
 /* shared_url.c: order where an object's own URL is that of a subscription, too */
 typedef void (*KgwBeside) (KgwScheduler *s, KgwObject *object, const KgwEntry *entry);

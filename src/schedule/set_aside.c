@@ -173,7 +173,7 @@ kgw_set_aside_judge(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 	d->fanned_out |= row->subscription_id != 0;
 	if (d->aside == NULL && kgw_run_queues_has_entries(s, d))
 		return KGW_PLACE_MEMORY;
-	e = kgw_endpoint_find(s, d, row);
+	e = kgw_endpoints_find(s, d, row);
 	if (!kgw_set_aside_has(d, row))
 	{
 		if (kgw_run_queues_has_entries(s, d))

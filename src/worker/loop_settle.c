@@ -297,7 +297,7 @@ take_batch(KgwOutcomes *outcomes, KgwJob **jobs, KgwSettlement *settlements)
 		memset(settlement, 0, sizeof(*settlement));
 		settlement->row = job->row;
 		settlement->attempt = &job->attempt;
-		settlement->held = job->attempt.dropped ? job->row->held : kgw_object_order_held(job->entry);
+		settlement->held = job->attempt.dropped ? job->row->held : kgw_hold_so_far(job->entry);
 		kgw_retry_policy_decide(settlement);
 
 		/* the secret that it lacked may have come while it waited here */
