@@ -4,8 +4,8 @@
  *	  Writing down how attempts ended.
  *
  * Many outcomes go into one transaction: the log first, then what leaves the
- * queue and what stays, each kind by one set-based statement over arrays, or
- * without any (queue_delete.c).  The log is written from memory and not from the
+ * queue and what stays, each kind by one set-based statement over arrays (batch.c),
+ * or without any (queue_delete.c).  The log is written from memory and not from the
  * queue's rows, so that an attempt is logged even if a session has deleted its
  * delivery in the meantime.
  *
@@ -22,76 +22,20 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "pg/encoding.h"
 #include "pg/saved_plan.h"
 #include "queue/queue_delete.h"
+#include "settle/batch.h"
+#include "settle/dead_letters.h"
 #include "settle/delivery_log.h"
 #include "settle/forgotten.h"
 #include "settle/settle.h"
-#include "settle/subscription_state.h"
+#include "settle/subscription_health.h"
 #include "settle/verified.h"
 #include "shmem/point.h"
-
-/* An array parameter that is being filled. */
-typedef struct KgwArray
-{
-	Oid			type;			/* of the elements */
-	int			count;
-	Datum	   *values;
-} KgwArray;
-
-static void
-array_init(KgwArray *array, Oid type, int room)
-{
-	array->type = type;
-	array->count = 0;
-	array->values = palloc(room * sizeof(Datum));
-}
-
-static void
-array_add(KgwArray *array, Datum value)
-{
-	array->values[array->count++] = value;
-}
-
-static Datum
-array_datum(const KgwArray *array)
-{
-	int			length = 8;
-	bool		by_value = FLOAT8PASSBYVAL;
-	char		align = TYPALIGN_DOUBLE;
-
-	if (array->type == TEXTOID)
-	{
-		length = -1;
-		by_value = false;
-		align = TYPALIGN_INT;
-	}
-	else if (array->type == INT4OID)
-	{
-		length = 4;
-		by_value = true;
-		align = TYPALIGN_INT;
-	}
-	return PointerGetDatum(construct_array(array->values, array->count, array->type,
-										   length, by_value, align));
-}
-
-/* Run a plan for so many deliveries; how many of them were not in the queue any more. */
-static int
-execute(SPIPlanPtr which, Datum *args, int expected, int count)
-{
-	if (SPI_execute_plan(which, args, NULL, false, 0) != expected)
-		elog(ERROR, "could not settle: %s", SPI_result_code_string(SPI_result));
-	return count - (int) SPI_processed;
-}
 
 static int
 compare_delivery_ids(const void *a, const void *b)
@@ -141,17 +85,17 @@ kgw_settle_mark_locked(KgwSettlement *settlements, int count)
 	static SPIPlanPtr kept_all;
 	static SPIPlanPtr kept_free;
 	Oid			types[] = {INT8ARRAYOID};
-	KgwArray	ids;
+	KgwBatchArray	ids;
 	Datum		args[1];
 	int64	   *all,
 			   *unheld;
 	int			all_count,
 				unheld_count;
 
-	array_init(&ids, INT8OID, count);
+	kgw_batch_init(&ids, INT8OID, count);
 	for (int i = 0; i < count; i++)
-		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
-	args[0] = array_datum(&ids);
+		kgw_batch_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
+	args[0] = kgw_batch_datum(&ids);
 	kgw_saved_plan(&kept_all,
 			 "SELECT delivery_id FROM kgwebhook.queue"
 			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
@@ -195,12 +139,6 @@ kgw_settle_log(KgwSettlement *settlements, int count)
 	kgw_delivery_log_end(writer);
 }
 
-static bool
-has_fate(const KgwSettlement *settlement, KgwFate fate)
-{
-	return settlement->fate == fate && !settlement->locked;
-}
-
 /*
  * Take what is done out of the queue: where it was read, or else by number.  How many were
  * not there any more.
@@ -211,15 +149,15 @@ settle_done(KgwSettlement *settlements, int count)
 	static SPIPlanPtr kept;
 	Oid			types[] = {INT8ARRAYOID};
 	KgwDequeuer *dequeuer = kgw_queue_delete_begin();
-	KgwArray	ids;
+	KgwBatchArray	ids;
 	Datum		args[1];
 
-	array_init(&ids, INT8OID, count);
+	kgw_batch_init(&ids, INT8OID, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (has_fate(&settlements[i], KGW_FATE_DONE) &&
+		if (kgw_batch_has_fate(&settlements[i], KGW_FATE_DONE) &&
 			!kgw_queue_delete(dequeuer, settlements[i].row))
-			array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
+			kgw_batch_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
 	}
 	kgw_queue_delete_end(dequeuer);
 	if (ids.count == 0)
@@ -227,8 +165,8 @@ settle_done(KgwSettlement *settlements, int count)
 	kgw_saved_plan(&kept,
 			 "DELETE FROM kgwebhook.queue"
 			 " WHERE delivery_id OPERATOR(pg_catalog.=) ANY ($1)", 1, types);
-	args[0] = array_datum(&ids);
-	return execute(kept, args, SPI_OK_DELETE, ids.count);
+	args[0] = kgw_batch_datum(&ids);
+	return kgw_batch_execute(kept, args, SPI_OK_DELETE, ids.count);
 }
 
 /* Note when the deliveries that stay are tried again.  How many were not there any more. */
@@ -238,7 +176,7 @@ settle_retries(KgwSettlement *settlements, int count)
 	static SPIPlanPtr kept;
 	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID,
 	TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID};
-	KgwArray	ids,
+	KgwBatchArray	ids,
 				attempts,
 				undone,
 				times,
@@ -247,25 +185,25 @@ settle_retries(KgwSettlement *settlements, int count)
 				wishes;
 	Datum		args[7];
 
-	array_init(&ids, INT8OID, count);
-	array_init(&attempts, INT4OID, count);
-	array_init(&undone, INT4OID, count);
-	array_init(&times, TIMESTAMPTZOID, count);
-	array_init(&refusals, TIMESTAMPTZOID, count);
-	array_init(&held, INT8OID, count);
-	array_init(&wishes, TIMESTAMPTZOID, count);
+	kgw_batch_init(&ids, INT8OID, count);
+	kgw_batch_init(&attempts, INT4OID, count);
+	kgw_batch_init(&undone, INT4OID, count);
+	kgw_batch_init(&times, TIMESTAMPTZOID, count);
+	kgw_batch_init(&refusals, TIMESTAMPTZOID, count);
+	kgw_batch_init(&held, INT8OID, count);
+	kgw_batch_init(&wishes, TIMESTAMPTZOID, count);
 	for (int i = 0; i < count; i++)
 	{
-		if (!has_fate(&settlements[i], KGW_FATE_RETRY))
+		if (!kgw_batch_has_fate(&settlements[i], KGW_FATE_RETRY))
 			continue;
-		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
-		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number));
-		array_add(&undone, Int32GetDatum(settlements[i].undone ? 1 : 0));
-		array_add(&times, TimestampTzGetDatum(settlements[i].next_attempt_at));
-		array_add(&refusals, TimestampTzGetDatum(settlements[i].refused_at ?
+		kgw_batch_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
+		kgw_batch_add(&attempts, Int32GetDatum(settlements[i].attempt->number));
+		kgw_batch_add(&undone, Int32GetDatum(settlements[i].undone ? 1 : 0));
+		kgw_batch_add(&times, TimestampTzGetDatum(settlements[i].next_attempt_at));
+		kgw_batch_add(&refusals, TimestampTzGetDatum(settlements[i].refused_at ?
 												 settlements[i].refused_at : DT_NOBEGIN));
-		array_add(&held, Int64GetDatum(settlements[i].held));
-		array_add(&wishes, TimestampTzGetDatum(settlements[i].not_before ?
+		kgw_batch_add(&held, Int64GetDatum(settlements[i].held));
+		kgw_batch_add(&wishes, TimestampTzGetDatum(settlements[i].not_before ?
 											   settlements[i].not_before : DT_NOBEGIN));
 	}
 	if (ids.count == 0)
@@ -282,115 +220,14 @@ settle_retries(KgwSettlement *settlements, int count)
 			 "                  pg_catalog.unnest($7))"
 			 "    AS v(delivery_id, attempts, undone, next_attempt_at, refused_at, held, not_before)"
 			 " WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id", 7, types);
-	args[0] = array_datum(&ids);
-	args[1] = array_datum(&attempts);
-	args[2] = array_datum(&undone);
-	args[3] = array_datum(&times);
-	args[4] = array_datum(&refusals);
-	args[5] = array_datum(&held);
-	args[6] = array_datum(&wishes);
-	return execute(kept, args, SPI_OK_UPDATE, ids.count);
-}
-
-/* A text of a delivery in memory. */
-static Datum
-text_from_wire(const char *wire, Size len)
-{
-	return CStringGetTextDatum(kgw_encoding_from_wire(wire, len));
-}
-
-/*
- * Move to the dead letters what can't be read from the queue: as it is in memory.
- * Its row says no more than times and numbers.  1 when it was not there any more.
- */
-static int
-settle_damaged(const KgwSettlement *settlement)
-{
-	static SPIPlanPtr kept;
-	Oid			types[] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, TEXTOID, INT4OID};
-	const KgwDelivery *row = settlement->row;
-	const char *payload = row->payload_len > 0 ? row->payload : "{}";
-	const char *texts[] = {row->webhook_id, row->org_id, row->event, row->kind, row->object_id,
-	row->url, row->destination, payload, row->problem, settlement->reason};
-	Datum		args[12];
-
-	args[0] = Int64GetDatum(row->delivery_id);
-	for (int i = 0; i < (int) lengthof(texts); i++)
-		args[i + 1] = text_from_wire(texts[i], strlen(texts[i]));
-	args[11] = Int32GetDatum(settlement->attempt->number - (settlement->attempt->not_made ? 1 : 0));
-	kgw_saved_plan(&kept,
-			 "WITH gone AS ("
-			 " DELETE FROM kgwebhook.queue WHERE delivery_id OPERATOR(pg_catalog.=) $1"
-			 " RETURNING attempts_before, next_attempt_at, enqueued_at, xid, subscription_id)"
-			 " INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event,"
-			 " kind, object_id, url, destination, payload, problem, reason, attempts,"
-			 " attempts_before, next_attempt_at, enqueued_at, xid, subscription_id)"
-			 " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::pg_catalog.jsonb, $10, $11, $12,"
-			 " attempts_before, next_attempt_at, enqueued_at, xid, subscription_id FROM gone"
-			 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
-			 " reason = excluded.reason, died_at = excluded.died_at",
-			 12, types);
-	return execute(kept, args, SPI_OK_INSERT, 1);
-}
-
-/*
- * Move what is given up from the queue to the dead letters.  One that was put
- * back by hand may still be among them, and must not be stuck for that.  How many were not
- * there any more.
- */
-static int
-settle_dead(KgwSettlement *settlements, int count)
-{
-	static SPIPlanPtr kept;
-	Oid			types[] = {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID};
-	KgwArray	ids,
-				attempts,
-				reasons;
-	Datum		args[3];
-	int			missing = 0;
-
-	array_init(&ids, INT8OID, count);
-	array_init(&attempts, INT4OID, count);
-	array_init(&reasons, TEXTOID, count);
-	for (int i = 0; i < count; i++)
-	{
-		if (!has_fate(&settlements[i], KGW_FATE_DEAD))
-			continue;
-		if (settlements[i].row->damaged)
-		{
-			missing += settle_damaged(&settlements[i]);
-			continue;
-		}
-		array_add(&ids, Int64GetDatum(settlements[i].row->delivery_id));
-		array_add(&attempts, Int32GetDatum(settlements[i].attempt->number -
-											(settlements[i].attempt->not_made ? 1 : 0)));
-		array_add(&reasons, CStringGetTextDatum(kgw_encoding_from_wire(settlements[i].reason,
-														   strlen(settlements[i].reason))));
-	}
-	if (ids.count == 0)
-		return missing;
-	kgw_saved_plan(&kept,
-			 "WITH gone AS ("
-			 " DELETE FROM kgwebhook.queue q"
-			 "  USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
-			 "    AS v(delivery_id, attempts, reason)"
-			 "  WHERE q.delivery_id OPERATOR(pg_catalog.=) v.delivery_id"
-			 " RETURNING q.*, v.attempts AS made, v.reason)"
-			 " INSERT INTO kgwebhook.dead_letter (delivery_id, webhook_id, org_id, event,"
-			 " kind, object_id, url, destination, payload, attempts, attempts_before, next_attempt_at,"
-			 " enqueued_at, xid, problem, reason, subscription_id)"
-			 " SELECT delivery_id, webhook_id, org_id, event, kind, object_id, url, destination,"
-			 " payload, made, attempts_before, next_attempt_at, enqueued_at, xid, problem, reason,"
-			 " subscription_id FROM gone"
-			 " ON CONFLICT (delivery_id) DO UPDATE SET attempts = excluded.attempts,"
-			 " next_attempt_at = excluded.next_attempt_at, reason = excluded.reason,"
-			 " died_at = excluded.died_at",
-			 3, types);
-	args[0] = array_datum(&ids);
-	args[1] = array_datum(&attempts);
-	args[2] = array_datum(&reasons);
-	return missing + execute(kept, args, SPI_OK_INSERT, ids.count);
+	args[0] = kgw_batch_datum(&ids);
+	args[1] = kgw_batch_datum(&attempts);
+	args[2] = kgw_batch_datum(&undone);
+	args[3] = kgw_batch_datum(&times);
+	args[4] = kgw_batch_datum(&refusals);
+	args[5] = kgw_batch_datum(&held);
+	args[6] = kgw_batch_datum(&wishes);
+	return kgw_batch_execute(kept, args, SPI_OK_UPDATE, ids.count);
 }
 
 #ifdef USE_ASSERT_CHECKING
@@ -465,11 +302,11 @@ kgw_settle(KgwSettlement *settlements, int count)
 	all_are_logged(settlements, count);
 #endif
 	missing = settle_done(settlements, count);
-	missing += settle_dead(settlements, count);
+	missing += kgw_dead_letters_settle(settlements, count);
 	missing += settle_retries(settlements, count);
 	if (missing > 0)
 		kgw_forgotten_blank(settlements, count);
 	KGW_POINT("dequeued");
 	kgw_verified_settle(settlements, count);
-	kgw_subscription_state_settle(settlements, count);
+	kgw_subscription_health_settle(settlements, count);
 }

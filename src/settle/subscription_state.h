@@ -12,7 +12,7 @@
 
 #include "capture/enqueue.h"
 #include "datatype/timestamp.h"
-#include "settle/settlement.h"
+#include "queue/delivery.h"
 
 typedef struct KgwSubscriptionState
 {
@@ -35,6 +35,6 @@ extern bool kgw_subscription_state_misses(const KgwSubscriptionState *state, con
 extern bool kgw_subscription_state_outdates(const KgwSubscriptionState *state, const KgwDelivery *row);
 extern void kgw_subscription_state_forget(void);
 extern bool kgw_subscription_state_reread(void);
-extern void kgw_subscription_state_settle(const KgwSettlement *settlements, int count);
+extern void kgw_subscription_state_written(int64 subscription_id);
 
 #endif							/* KGW_SETTLE_SUBSCRIPTION_STATE_H */
