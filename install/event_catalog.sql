@@ -3,7 +3,7 @@
  *		What the events of the watched tables look like, for those who receive them.
  */
 
-/* As capture/column_value.c writes values: what a double could not hold exactly is text. */
+/* As capture/value/column_value.c writes values: what a double could not hold exactly is text. */
 CREATE FUNCTION kgwebhook.value_schema(type pg_catalog.oid) RETURNS pg_catalog.jsonb
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$

@@ -34,6 +34,7 @@ FLOORS = [
     ["api"],
     ["settle"],
     ["send", "schedule", "capture"],
+    ["capture/value"],
     ["follow"],
     ["secrets"],
     ["dashboard", "shmem", "queue"],

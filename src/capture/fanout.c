@@ -35,14 +35,13 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 #include "utils/rel.h"
 
 #include "capture/fanout.h"
+#include "capture/value/filter.h"
 #include "pg/extension.h"
 #include "pure/event_pattern.h"
 #include "pure/limits.h"
@@ -364,77 +363,12 @@ kgw_fanout_shape(const char *org_id, int64 subscription_id)
 	return NULL;
 }
 
-static bool
-same_scalar(const JsonbValue *a, const JsonbValue *b)
-{
-	if (a->type != b->type)
-		return false;
-	switch (a->type)
-	{
-		case jbvNull:
-			return true;
-		case jbvBool:
-			return a->val.boolean == b->val.boolean;
-		case jbvString:
-			return a->val.string.len == b->val.string.len &&
-				memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
-		case jbvNumeric:
-			return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(a->val.numeric),
-													NumericGetDatum(b->val.numeric)));
-		default:
-			return false;
-	}
-}
-
-/* Whether a member's value is the one that is wanted, or one of those. */
-static bool
-fits(const JsonbValue *value, const JsonbValue *wanted)
-{
-	JsonbContainer *list;
-
-	if (wanted->type != jbvBinary)
-		return same_scalar(value, wanted);
-	list = wanted->val.binary.data;
-	for (uint32 i = 0; JsonContainerIsArray(list) && i < JsonContainerSize(list); i++)
-	{
-		if (same_scalar(value, getIthJsonbValueFromContainer(list, i)))
-			return true;
-	}
-	return false;
-}
-
-/* As kgw_fanout_wants(), of a filter that is an object. */
-static bool
-filter_fits(Jsonb *filter, Jsonb *payload, bool whole)
-{
-	JsonbIterator *it = JsonbIteratorInit(&filter->root);
-	JsonbIteratorToken token;
-	JsonbValue	wanted;
-	JsonbValue *value = NULL;
-
-	while ((token = JsonbIteratorNext(&it, &wanted, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			value = getKeyJsonValueFromContainer(&payload->root, wanted.val.string.val,
-												 wanted.val.string.len, NULL);
-		if (token != WJB_VALUE)
-			continue;
-		if (value != NULL ? !fits(value, &wanted) : whole)
-			return false;
-	}
-	return true;
-}
-
 /*
- * Whether a payload is what its receiver wants: all members of the filter have the value, or one
- * of the values, that it says.  Strings are compared by their bytes, as they are sent, so "300"
- * is not "300.0"; numbers by their value; a list or an object equals nothing.  A member that the
- * payload doesn't have because it could not be built whole is no reason to keep it from the receiver, who
- * would never hear of it.  It can't fail, whatever is in either.
+ * Whether a payload is what its receiver wants; "whole" when none of its members was left
+ * out.  It can't fail, whatever is in either.
  */
 bool
 kgw_fanout_wants(const KgwReceiver *receiver, Jsonb *payload, bool whole)
 {
-	return receiver->filter == NULL || !JB_ROOT_IS_OBJECT(receiver->filter) ||
-		filter_fits(receiver->filter, payload, whole);
+	return receiver->filter == NULL || kgw_filter_fits(receiver->filter, payload, whole);
 }

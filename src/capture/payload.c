@@ -31,9 +31,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "capture/column_value.h"
+#include "capture/value/column_value.h"
 #include "capture/payload.h"
-#include "capture/value_style.h"
+#include "capture/value/value_style.h"
 #include "pg/compat.h"
 #include "pg/error_recovery.h"
 #include "pg/extension.h"

@@ -37,7 +37,7 @@
 #include "capture/partition_move.h"
 #include "capture/payload.h"
 #include "capture/trigger.h"
-#include "capture/value_style.h"
+#include "capture/value/value_style.h"
 #include "capture/watch_cache.h"
 #include "follow/route.h"
 #include "pg/apply_worker.h"

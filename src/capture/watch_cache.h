@@ -10,35 +10,12 @@
 #ifndef KGW_CAPTURE_WATCH_CACHE_H
 #define KGW_CAPTURE_WATCH_CACHE_H
 
-#include "access/attnum.h"
-#include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
-#include "capture/computed_member.h"
-
-/* How a column becomes a JSON value (design A2, kg_watch). */
-typedef enum KgwColumnKind
-{
-	KGW_COLUMN_STRING,			/* its text: also numeric and bigint */
-	KGW_COLUMN_NUMBER,			/* smallint, integer */
-	KGW_COLUMN_FLOAT,
-	KGW_COLUMN_BOOL,
-	KGW_COLUMN_TIMESTAMP,		/* RFC 3339, UTC */
-	KGW_COLUMN_JSONB,
-	KGW_COLUMN_CONVERTED		/* by its parts, or to_jsonb(); may raise an error */
-} KgwColumnKind;
-
-typedef struct KgwColumn
-{
-	AttrNumber	attnum;			/* InvalidAttrNumber = none */
-	KgwColumnKind kind;
-	Oid			type;			/* base type */
-	bool		text_can_fail;	/* to make it recurses, or takes what it has inside */
-	int			money_digits;	/* decimals of money, also within the value */
-	FmgrInfo	output;
-} KgwColumn;
+#include "capture/value/column_kind.h"
+#include "capture/value/computed_member.h"
 
 typedef struct KgwMember
 {
@@ -111,7 +88,6 @@ typedef struct KgwWatchRow
 extern const KgwWatch *kgw_watch_cache_lookup(Relation rel);
 extern void kgw_watch_cache_release(const KgwWatch *watch);
 extern int	kgw_watch_cache_shape(const KgwWatch *watch, const char *name);
-extern void kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money_digits);
 extern bool kgw_watch_columns_is_virtual(Relation rel, const char *column);
 extern const char *kgw_watch_columns_missing(int i, Jsonb *payload);
 extern Jsonb *kgw_watch_columns_default_payload(const KgwWatchRow *row, Relation rel);

@@ -18,9 +18,7 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "catalog/pg_type.h"
-#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -36,83 +34,6 @@ static const char *const payment_intent_members[] = {
 	"fiat_amount", "fiat_currency", "crypto_amount",
 	"received_crypto_amount", "payment_tx_hash", "order_data", "callback_url"
 };
-
-/* Whether to_jsonb() would go by a cast of the type's. */
-static bool
-has_json_cast(Oid type)
-{
-	Oid			function;
-
-	return find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT, &function) ==
-		COERCION_PATH_FUNC;
-}
-
-static KgwColumnKind
-column_kind(Oid type)
-{
-	switch (type)
-	{
-		case INT2OID:
-		case INT4OID:
-			return KGW_COLUMN_NUMBER;
-		case FLOAT4OID:
-		case FLOAT8OID:
-			return KGW_COLUMN_FLOAT;
-		case BOOLOID:
-			return KGW_COLUMN_BOOL;
-		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
-			return KGW_COLUMN_TIMESTAMP;
-		case JSONBOID:
-			return KGW_COLUMN_JSONB;
-		case JSONOID:
-			return KGW_COLUMN_CONVERTED;
-			/* to write these recurses, as deep as they are */
-		case TSQUERYOID:
-		case JSONPATHOID:
-			return KGW_COLUMN_CONVERTED;
-			/* what these say depends on search_path, which is pinned for those */
-		case REGPROCOID:
-		case REGPROCEDUREOID:
-		case REGOPEROID:
-		case REGOPERATOROID:
-		case REGCLASSOID:
-		case REGTYPEOID:
-		case REGCOLLATIONOID:
-		case REGCONFIGOID:
-		case REGDICTIONARYOID:
-			return KGW_COLUMN_CONVERTED;
-	}
-	if (get_typtype(type) == TYPTYPE_ENUM)
-		return has_json_cast(type) ? KGW_COLUMN_CONVERTED : KGW_COLUMN_STRING;
-	if (type < FirstNormalObjectId && get_typtype(type) == TYPTYPE_BASE &&
-		!OidIsValid(get_element_type(type)))
-		return KGW_COLUMN_STRING;
-	return KGW_COLUMN_CONVERTED;
-}
-
-static bool
-text_can_fail(Oid type)
-{
-	return type == TSQUERYOID || type == JSONPATHOID || type == JSONBOID || type == BYTEAOID ||
-		OidIsValid(get_element_type(type)) ||
-		(get_typtype(type) != TYPTYPE_BASE && get_typtype(type) != TYPTYPE_ENUM);
-}
-
-/* How values of a type are read, be they a column's or parts of one's. */
-void
-kgw_watch_columns_column_type(KgwColumn *column, Oid type, int money_digits)
-{
-	Oid			output;
-	bool		is_varlena;
-
-	column->type = getBaseType(type);
-	column->kind = column_kind(column->type);
-	column->text_can_fail = text_can_fail(column->type);
-	column->money_digits = money_digits;
-	getTypeOutputInfo(column->type, &output, &is_varlena);
-	fmgr_info(output, &column->output);
-}
 
 /*
  * Whether a column's value is not in the row, but computed when it is read: a trigger
@@ -141,7 +62,7 @@ resolve_column(Relation rel, const KgwWatchRow *row, const char *name, KgwColumn
 			strcmp(NameStr(attr->attname), name) != 0)
 			continue;
 		column->attnum = attr->attnum;
-		kgw_watch_columns_column_type(column, attr->atttypid, row->money_digits);
+		kgw_column_kind_set(column, attr->atttypid, row->money_digits);
 		return true;
 	}
 	return false;

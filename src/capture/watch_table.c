@@ -34,8 +34,8 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "capture/column_value.h"
 #include "capture/ddl_check.h"
+#include "capture/value/money.h"
 #include "capture/watch_table.h"
 #include "pg/compat.h"
 #include "pg/extension.h"
@@ -369,7 +369,7 @@ kgw_watch_table_begin(Oid relid, const KgwWatchRow *row)
 	KgwWatchRow full = *row;
 	KgwOwnerSection section;
 
-	full.money_digits = kgw_column_value_money_digits();
+	full.money_digits = kgw_money_digits();
 	full.payload_is_default = row->payload == NULL && row->payload_column == NULL;
 	check_row(rel, &full);
 	if (full.payload_is_default)

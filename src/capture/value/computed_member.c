@@ -10,7 +10,7 @@
  * $occurred_at is the time of the change and not that of the transaction's start:
  * of two transactions the one that began later may have changed the object first.
  *
- * src/capture/computed_member.c
+ * src/capture/value/computed_member.c
  *
  *-------------------------------------------------------------------------
  */
@@ -19,7 +19,7 @@
 #include "utils/datetime.h"
 #include "utils/numeric.h"
 
-#include "capture/computed_member.h"
+#include "capture/value/computed_member.h"
 
 static const struct
 {

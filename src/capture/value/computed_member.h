@@ -3,12 +3,12 @@
  * computed_member.h
  *	  Members of a payload that no column holds.
  *
- * src/capture/computed_member.h
+ * src/capture/value/computed_member.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_CAPTURE_COMPUTED_MEMBER_H
-#define KGW_CAPTURE_COMPUTED_MEMBER_H
+#ifndef KGW_CAPTURE_VALUE_COMPUTED_MEMBER_H
+#define KGW_CAPTURE_VALUE_COMPUTED_MEMBER_H
 
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -41,4 +41,4 @@ extern const char *kgw_computed_member_note(KgwComputed computed);
 extern void kgw_computed_member_value(JsonbValue *value, KgwComputed computed,
 									  const KgwEventFacts *facts);
 
-#endif							/* KGW_CAPTURE_COMPUTED_MEMBER_H */
+#endif							/* KGW_CAPTURE_VALUE_COMPUTED_MEMBER_H */

@@ -9,7 +9,7 @@
  * more than all the rest.  Those of a locale have caches behind them, and are set
  * by name, only where a type or a cast of the user's may read them.
  *
- * src/capture/value_style.c
+ * src/capture/value/value_style.c
  *
  *-------------------------------------------------------------------------
  */
@@ -21,7 +21,7 @@
 #include "utils/float.h"
 #include "utils/guc.h"
 
-#include "capture/value_style.h"
+#include "capture/value/value_style.h"
 
 /* Set aside what the session, or code that has just run in it, says of style. */
 void

@@ -3,12 +3,12 @@
  * value_style.h
  *	  The session's settings that change how a value is written.
  *
- * src/capture/value_style.h
+ * src/capture/value/value_style.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_CAPTURE_VALUE_STYLE_H
-#define KGW_CAPTURE_VALUE_STYLE_H
+#ifndef KGW_CAPTURE_VALUE_VALUE_STYLE_H
+#define KGW_CAPTURE_VALUE_VALUE_STYLE_H
 
 #include "pgtime.h"
 
@@ -27,4 +27,4 @@ extern void kgw_value_style_end(const KgwValueStyle *session);
 extern void kgw_value_style_pin(void);
 extern void kgw_value_style_pin_locale(void);
 
-#endif							/* KGW_CAPTURE_VALUE_STYLE_H */
+#endif							/* KGW_CAPTURE_VALUE_VALUE_STYLE_H */

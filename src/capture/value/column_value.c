@@ -6,32 +6,23 @@
  *
  * An element of an array or of a composite goes as a column of its type would:
  * to_jsonb() makes numbers of numerics, which a receiver reads as doubles, and
- * money in whatever shape is to keep its scale.  So arrays and composites are
+ * money in whatever shape is to keep its scale (money.c).  So arrays and composites are
  * taken apart here, to any depth, and only what has no parts is left to others.
- *
- * money is an integer of the smallest unit, and PostgreSQL writes it by the
- * lc_monetary of the session that asks: with its sign, its separators, and its
- * number of decimals, which isn't stored either.  So 30050 is 300.50 in one
- * session and 30050 in the next.  Here it is a plain decimal number, whose
- * decimals are those of the session that called kg_watch(), for every session.
  *
  * The padding of char(n) has no meaning, says PostgreSQL, and a cast to text drops
  * it.  So does this, or a status would not be the one that others compare with.
  *
- * src/capture/column_value.c
+ * src/capture/value/column_value.c
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
-
-#include <locale.h>
 
 #include <math.h>
 
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
@@ -41,42 +32,14 @@
 #include "utils/float.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/multirangetypes.h"
 #include "utils/numeric.h"
-#include "utils/rangetypes.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "capture/column_value.h"
-#include "capture/value_style.h"
+#include "capture/value/column_value.h"
+#include "capture/value/money.h"
+#include "capture/value/value_style.h"
 #include "pg/compat.h"
-
-/* As PostgreSQL has it: what a locale doesn't say, or says absurdly, is 2. */
-#define MONEY_DIGITS_MAX 10
-#define MONEY_DIGITS_DEFAULT 2
-
-/* Decimals of money by the session's lc_monetary. */
-int
-kgw_column_value_money_digits(void)
-{
-	int			digits = PGLC_localeconv()->frac_digits;
-
-	return digits < 0 || digits > MONEY_DIGITS_MAX ? MONEY_DIGITS_DEFAULT : digits;
-}
-
-static char *
-money_text(Cash amount, int digits)
-{
-	uint64		units = amount < 0 ? -(uint64) amount : (uint64) amount;
-	uint64		whole = 1;
-
-	for (int i = 0; i < digits; i++)
-		whole *= 10;
-	if (digits == 0)
-		return psprintf("%s" UINT64_FORMAT, amount < 0 ? "-" : "", units);
-	return psprintf("%s" UINT64_FORMAT ".%0*llu", amount < 0 ? "-" : "", units / whole,
-					digits, (unsigned long long) (units % whole));
-}
 
 static char *
 trimmed_text(char *text)
@@ -94,7 +57,7 @@ char *
 kgw_column_value_text(const KgwColumn *column, Datum datum)
 {
 	if (column->type == CASHOID)
-		return money_text(DatumGetCash(datum), column->money_digits);
+		return kgw_money_text(DatumGetCash(datum), column->money_digits);
 	if (column->type == BPCHAROID)
 		return trimmed_text(OutputFunctionCall((FmgrInfo *) &column->output, datum));
 	return OutputFunctionCall((FmgrInfo *) &column->output, datum);
@@ -150,7 +113,7 @@ array_json(const KgwColumn *column, Datum datum)
 	get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &by_value, &align);
 	deconstruct_array(array, ARR_ELEMTYPE(array), length, by_value, align,
 					  &elements, &nulls, &count);
-	kgw_watch_columns_column_type(&element, ARR_ELEMTYPE(array), column->money_digits);
+	kgw_column_kind_set(&element, ARR_ELEMTYPE(array), column->money_digits);
 	if (ARR_NDIM(array) == 0)
 		push_dimension(&state, &element, 1, &none, elements, nulls, &next);
 	else
@@ -182,7 +145,7 @@ composite_json(const KgwColumn *column, Datum datum)
 		key.val.string.val = pstrdup(NameStr(attr->attname));
 		key.val.string.len = strlen(key.val.string.val);
 		kgw_compat_push_jsonb(&state, WJB_KEY, &key);
-		kgw_watch_columns_column_type(&member, attr->atttypid, column->money_digits);
+		kgw_column_kind_set(&member, attr->atttypid, column->money_digits);
 		part = heap_getattr(&tuple, i + 1, desc, &isnull);
 		push(&state, WJB_VALUE, &member, part, isnull);
 	}
@@ -190,68 +153,12 @@ composite_json(const KgwColumn *column, Datum datum)
 	return JsonbValueToJsonb(state.result);
 }
 
-/* The type that a range or multirange is of, or InvalidOid. */
-static Oid
-range_of(Oid type, bool multi)
-{
-	return multi ? get_multirange_range(type) :
-		get_typtype(type) == TYPTYPE_RANGE ? type : InvalidOid;
-}
-
-/* A range of money, as range_out() writes ranges. */
-static void
-append_range(StringInfo text, TypeCacheEntry *cache, const RangeType *range, int digits)
-{
-	RangeBound	lower,
-				upper;
-	bool		empty;
-
-	range_deserialize(cache, range, &lower, &upper, &empty);
-	if (empty)
-	{
-		appendStringInfoString(text, "empty");
-		return;
-	}
-	appendStringInfo(text, "%c%s,%s%c", lower.inclusive ? '[' : '(',
-					 lower.infinite ? "" : money_text(DatumGetCash(lower.val), digits),
-					 upper.infinite ? "" : money_text(DatumGetCash(upper.val), digits),
-					 upper.inclusive ? ']' : ')');
-}
-
-static char *
-range_text(const KgwColumn *column, Datum datum, Oid range, bool multi)
-{
-	TypeCacheEntry *cache = lookup_type_cache(range, TYPECACHE_RANGE_INFO);
-	StringInfoData text;
-	RangeType **ranges;
-	int32		count;
-
-	initStringInfo(&text);
-	if (!multi)
-	{
-		append_range(&text, cache, DatumGetRangeTypeP(datum), column->money_digits);
-		return text.data;
-	}
-	multirange_deserialize(cache, DatumGetMultirangeTypeP(datum), &count, &ranges);
-	appendStringInfoChar(&text, '{');
-	for (int i = 0; i < count; i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(&text, ',');
-		append_range(&text, cache, ranges[i], column->money_digits);
-	}
-	appendStringInfoChar(&text, '}');
-	return text.data;
-}
-
 static Jsonb *
 string_json(char *text)
 {
 	JsonbValue	value;
 
-	value.type = jbvString;
-	value.val.string.val = text;
-	value.val.string.len = strlen(text);
+	kgw_column_value_string(&value, text);
 	return JsonbValueToJsonb(&value);
 }
 
@@ -262,8 +169,7 @@ string_json(char *text)
 static bool
 nested(const KgwColumn *column, Datum datum, Jsonb **json)
 {
-	bool		multi = get_typtype(column->type) == TYPTYPE_MULTIRANGE;
-	Oid			range;
+	char	   *range;
 
 	check_stack_depth();
 	if (OidIsValid(get_element_type(column->type)))
@@ -272,10 +178,10 @@ nested(const KgwColumn *column, Datum datum, Jsonb **json)
 		*json = composite_json(column, datum);
 	else
 	{
-		range = range_of(column->type, multi);
-		if (!OidIsValid(range) || getBaseType(get_range_subtype(range)) != CASHOID)
+		range = kgw_money_range_text(column->type, datum, column->money_digits);
+		if (range == NULL)
 			return false;
-		*json = string_json(range_text(column, datum, range, multi));
+		*json = string_json(range);
 	}
 	return true;
 }
