@@ -38,8 +38,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "capture/event_order.h"
 #include "capture/event_withdraw.h"
+#include "capture/own_deliveries.h"
 #include "pg/extension.h"
 #include "pg/text_hash.h"
 #include "shmem/commit_callback.h"
@@ -152,17 +152,9 @@ hash_of_object(const KgwNewDelivery *object)
 }
 
 static bool
-is_of(HeapTuple row, Relation queue, const KgwNewDelivery *object)
-{
-	return strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_ORG_ID), object->org_id) == 0 &&
-		strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_KIND), object->kind) == 0 &&
-		strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_OBJECT_ID), object->object_id) == 0;
-}
-
-static bool
 is_of_event(HeapTuple row, Relation queue, const char *webhook_id)
 {
-	return strcmp(kgw_event_order_text(row, queue, KGW_QUEUE_WEBHOOK_ID), webhook_id) == 0;
+	return strcmp(kgw_own_deliveries_text(row, queue, KGW_QUEUE_WEBHOOK_ID), webhook_id) == 0;
 }
 
 /* The latest that was withdrawn of the object, or of one with the same hash; or NONE. */
@@ -185,7 +177,7 @@ kgw_event_withdraw_concerns(const KgwNewDelivery *object)
 {
 	Relation	queue = table_open(kgw_extension_relation("queue"), RowExclusiveLock);
 	bool		concerns = latest_withdrawn(object) != NONE ||
-		kgw_event_order_deliveries(queue, object, 0) != NIL;
+		kgw_own_deliveries_of(queue, object, 0) != NIL;
 
 	table_close(queue, NoLock);
 	return concerns;
@@ -235,16 +227,16 @@ void
 kgw_event_withdraw(const KgwNewDelivery *event)
 {
 	Relation	queue = table_open(kgw_extension_relation("queue"), RowExclusiveLock);
-	List	   *deliveries = kgw_event_order_deliveries(queue, event, 0);
+	List	   *deliveries = kgw_own_deliveries_of(queue, event, 0);
 	char	   *webhook_id = NULL;
 	ListCell   *lc;
 
 	start_if_new_transaction();
 	if (deliveries != NIL &&
-		was_created(kgw_event_order_number(linitial(deliveries), queue)) &&
-		strcmp(kgw_event_order_text(linitial(deliveries), queue, KGW_QUEUE_EVENT),
+		was_created(kgw_own_deliveries_number(linitial(deliveries), queue)) &&
+		strcmp(kgw_own_deliveries_text(linitial(deliveries), queue, KGW_QUEUE_EVENT),
 			   event->event) == 0)
-		webhook_id = kgw_event_order_text(linitial(deliveries), queue, KGW_QUEUE_WEBHOOK_ID);
+		webhook_id = kgw_own_deliveries_text(linitial(deliveries), queue, KGW_QUEUE_WEBHOOK_ID);
 	foreach(lc, deliveries)
 	{
 		HeapTuple	row = lfirst(lc);
@@ -252,7 +244,7 @@ kgw_event_withdraw(const KgwNewDelivery *event)
 		if (webhook_id == NULL || !is_of_event(row, queue, webhook_id))
 			continue;
 		note_withdrawn(row, event);
-		kgw_event_order_write(row, NULL);
+		kgw_own_deliveries_write(row, NULL);
 		if (row->t_tableOid == RelationGetRelid(queue))
 			kgw_commit_callback_wake(-1);
 	}
@@ -304,16 +296,16 @@ kgw_event_withdraw_undo(const KgwNewDelivery *object)
 	if (i == NONE)
 		return;
 	queue = table_open(kgw_extension_relation("queue"), RowExclusiveLock);
-	deliveries = kgw_event_order_deliveries(queue, object, 0);
+	deliveries = kgw_own_deliveries_of(queue, object, 0);
 	for (; i != NONE; i = noted.withdrawn[i].previous)
 	{
 		HeapTuple	row = fetch_withdrawn(&noted.withdrawn[i]);
 
-		if (row == NULL || !is_of(row, queue, object) ||
+		if (row == NULL || !kgw_own_deliveries_is_of(row, queue, object) ||
 			is_there(deliveries, queue,
-					 kgw_event_order_text(row, queue, KGW_QUEUE_WEBHOOK_ID)))
+					 kgw_own_deliveries_text(row, queue, KGW_QUEUE_WEBHOOK_ID)))
 			continue;
-		kgw_event_order_write(NULL, row);
+		kgw_own_deliveries_write(NULL, row);
 		if (row->t_tableOid == RelationGetRelid(queue))
 			kgw_commit_callback_wake(1);
 	}

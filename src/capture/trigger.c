@@ -7,7 +7,8 @@
  * list), so that a status set by a user's BEFORE trigger is seen like any
  * other, and it compares the statuses itself.  It writes in the user's
  * transaction and does nothing else: it never validates, resolves or signs.
- * Whatever is wrong with an event travels along as the delivery's problem.
+ * Whatever is wrong with an event (event_facts.c) travels along as the delivery's
+ * problem.
  *
  * It fires for DELETE too, which is never an event: it is how a row that moves to
  * another partition is told from a new one (partition_move.c).
@@ -24,16 +25,15 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "datatype/timestamp.h"
-#include "mb/pg_wchar.h"
 #include "utils/rel.h"
 
 #include "capture/enqueue.h"
+#include "capture/event_facts.h"
 #include "capture/event_order.h"
 #include "capture/event_withdraw.h"
 #include "capture/fanout.h"
+#include "capture/own_deliveries.h"
 #include "capture/partition_move.h"
 #include "capture/payload.h"
 #include "capture/trigger.h"
@@ -41,17 +41,8 @@
 #include "capture/watch_cache.h"
 #include "follow/route.h"
 #include "pg/apply_worker.h"
-#include "pure/url.h"
-#include "pure/limits.h"
 
 PG_FUNCTION_INFO_V1(kg_enqueue);
-
-/* Bytes of an object's identifier, and of its status. */
-#define OBJECT_ID_MAX 1024
-#define STATUS_MAX 1024
-
-/* Bytes that are kept of a URL: more than any may have. */
-#define URL_KEPT (2 * KGW_URL_MAX)
 
 static void
 check_fired_after_row(FunctionCallInfo fcinfo)
@@ -121,64 +112,6 @@ status_changed(const KgwWatch *watch, TriggerData *data, HeapTuple row, char **s
 }
 
 /*
- * The organization, for what it is good for; one that is longer than any can be
- * has no secret and never will, and wouldn't fit into the log's index.
- */
-static const char *
-org_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
-{
-	char	   *id = kgw_payload_column_text(&watch->org, row, desc);
-
-	if (id == NULL)
-		return "default";
-	if (strlen(id) > KGW_ORG_ID_MAX)
-	{
-		if (*problem == NULL)
-			*problem = "the organization's identifier is longer than 255 bytes";
-		id[pg_mbcliplen(id, strlen(id), KGW_ORG_ID_MAX)] = '\0';
-	}
-	return id;
-}
-
-/*
- * The object's identifier, for what it is good for; *problem says what is wrong
- * with it.  The log has an index by it, which takes no more than a third of a
- * page: a longer one could be delivered, but never be settled.
- */
-static const char *
-object_id(const KgwWatch *watch, HeapTuple row, TupleDesc desc, char **problem)
-{
-	char	   *id = kgw_payload_column_text(&watch->id, row, desc);
-	char	   *fault = NULL;
-
-	if (id == NULL)
-		fault = "the column that identifies the object is null";
-	else if (strlen(id) > OBJECT_ID_MAX)
-	{
-		fault = "the object's identifier is longer than 1024 bytes";
-		id[pg_mbcliplen(id, strlen(id), OBJECT_ID_MAX)] = '\0';
-	}
-	if (fault != NULL && *problem == NULL)
-		*problem = fault;
-	return id != NULL ? id : "";
-}
-
-/* The event's name, for what it is good for; it goes in a header, and into each log row. */
-static const char *
-event_name(const KgwWatch *watch, const char *status, char **problem)
-{
-	int			len = strlen(status);
-
-	if (len > STATUS_MAX)
-	{
-		if (*problem == NULL)
-			*problem = "the status is longer than 1024 bytes";
-		len = pg_mbcliplen(status, len, STATUS_MAX);
-	}
-	return psprintf("%s.%.*s", watch->event, len, status);
-}
-
-/*
  * The row goes.  Should the object be inserted later in this transaction, that
  * will ask for this row; was it inserted already, it was no new one.
  */
@@ -193,35 +126,21 @@ note_departure(const KgwWatch *watch, TriggerData *data)
 	KgwNewDelivery event = {0};
 
 	kgw_partition_move_away(watch, rel, row);
-	if (!kgw_event_order_any() || !kgw_partition_move_from_before(rel, row))
+	if (!kgw_own_deliveries_any() || !kgw_partition_move_from_before(rel, row))
 		return;
 	status = kgw_payload_column_text(&watch->status, row, desc);
 	if (status == NULL)
 		return;
 	event.kind = watch->event;
-	event.org_id = org_id(watch, row, desc, &problem);
-	event.object_id = object_id(watch, row, desc, &problem);
-	event.event = event_name(watch, status, &problem);
+	event.org_id = kgw_event_facts_org_id(watch, row, desc, &problem);
+	event.object_id = kgw_event_facts_object_id(watch, row, desc, &problem);
+	event.event = kgw_event_facts_name(watch, status, &problem);
 	if (!kgw_event_withdraw_concerns(&event))
 		return;
 	if (kgw_partition_move_alone(watch, rel, row))
 		kgw_event_withdraw(&event);
 	else
 		kgw_event_withdraw_undo(&event);
-}
-
-/*
- * Where the event goes because the object says so, or NULL.  One that is too long
- * for any URL stays too long, and so invalid, but is not kept whole.
- */
-static const char *
-own_url(const KgwWatch *watch, HeapTuple row, TupleDesc desc)
-{
-	char	   *url = kgw_payload_column_text(&watch->url, row, desc);
-
-	if (url != NULL && strlen(url) > URL_KEPT)
-		url[pg_mbcliplen(url, strlen(url), URL_KEPT)] = '\0';
-	return url == NULL && watch->url_gone ? "" : url;
 }
 
 /*
@@ -277,67 +196,6 @@ is_served_here(const KgwWatch *watch, KgwNewDelivery *delivery)
 }
 
 /*
- * Of a followed table, take the event's identifier, time and sequence from the
- * version of the row, so that they are the same wherever the event is made.  False when
- * it has no version.
- */
-static bool
-identify_by_version(const KgwWatch *watch, HeapTuple row, TupleDesc desc,
-					const KgwNewDelivery *delivery, char webhook_id[KGW_WEBHOOK_ID_SIZE],
-					KgwEventFacts *facts)
-{
-	char	   *text = kgw_payload_column_text(&watch->version, row, desc);
-	Datum		version;
-	bool		isnull;
-
-	if (text == NULL)
-		return false;
-	kgw_enqueue_webhook_id_of(webhook_id, delivery, text);
-	version = heap_getattr(row, watch->version.attnum, desc, &isnull);
-	switch (watch->version.type)
-	{
-		case TIMESTAMPTZOID:
-		case TIMESTAMPOID:
-			if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(version)))
-				break;
-			facts->occurred_at = DatumGetTimestampTz(version);
-			facts->sequence = facts->occurred_at +
-				(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
-			break;
-		case INT8OID:
-			facts->sequence = DatumGetInt64(version);
-			break;
-		case INT4OID:
-			facts->sequence = DatumGetInt32(version);
-			break;
-	}
-	return true;
-}
-
-/*
- * The rest of an event whose organization and name are known: identifiers, and what its
- * payloads are made of.  Its number is the delivery's.
- */
-static KgwPayloads
-identify_event(const KgwWatch *watch, HeapTuple row, TupleDesc desc, const char *old,
-			   char webhook_id[KGW_WEBHOOK_ID_SIZE], KgwNewDelivery *delivery, char *problem)
-{
-	KgwPayloads payloads = {.watch = watch, .row = row, .desc = desc};
-	const char *own_id = kgw_payload_own_webhook_id(watch, row, desc, &problem);
-
-	delivery->object_id = object_id(watch, row, desc, &problem);
-	delivery->webhook_id = own_id != NULL ? own_id : webhook_id;
-	payloads.problem = problem;
-	payloads.facts = (KgwEventFacts) {
-		.type = delivery->event, .event_id = delivery->webhook_id, .occurred_at = GetCurrentTimestamp(),
-		.previous_status = old, .sequence = delivery->delivery_id, .org_id = delivery->org_id
-	};
-	if (!identify_by_version(watch, row, desc, delivery, webhook_id, &payloads.facts) && own_id == NULL)
-		kgw_enqueue_webhook_id(webhook_id);
-	return payloads;
-}
-
-/*
  * Enqueue the deliveries of a row's transition, if it is one.  All receivers get
  * the same event, with one webhook-id.
  */
@@ -361,17 +219,17 @@ enqueue_transition(const KgwWatch *watch, TriggerData *data)
 
 	if (!status_changed(watch, data, row, &status, &old, &created))
 		return;
-	delivery.org_id = org_id(watch, row, desc, &problem);
+	delivery.org_id = kgw_event_facts_org_id(watch, row, desc, &problem);
 	if (!is_served_here(watch, &delivery))
 		return;
 	delivery.kind = watch->event;
-	delivery.event = event_name(watch, status, &problem);
-	url = own_url(watch, row, desc);
+	delivery.event = kgw_event_facts_name(watch, status, &problem);
+	url = kgw_event_facts_own_url(watch, row, desc);
 	subscribers = kgw_fanout(delivery.org_id, delivery.event, &url);
 	if (url == NULL && subscribers == NIL)
 		return;
 	delivery.delivery_id = kgw_enqueue_next_number();
-	payloads = identify_event(watch, row, desc, old, webhook_id, &delivery, problem);
+	payloads = kgw_event_facts_identify(watch, row, desc, old, webhook_id, &delivery, problem);
 	first = enqueue_for_all(&payloads, &delivery, url, subscribers, &last);
 	if (first == 0)
 		return;
@@ -391,13 +249,13 @@ preview_event(const KgwWatch *watch, Relation rel, HeapTuple row, const char *sh
 	char	   *status = watch->status_gone ? "unknown" :
 		kgw_payload_column_text(&watch->status, row, desc);
 
-	event->org_id = org_id(watch, row, desc, &problem);
+	event->org_id = kgw_event_facts_org_id(watch, row, desc, &problem);
 	if (status == NULL)
 		return;
 	event->kind = pstrdup(watch->event);
-	event->event = event_name(watch, status, &problem);
-	event->url = own_url(watch, row, desc);
-	payloads = identify_event(watch, row, desc, NULL, webhook_id, event, problem);
+	event->event = kgw_event_facts_name(watch, status, &problem);
+	event->url = kgw_event_facts_own_url(watch, row, desc);
+	payloads = kgw_event_facts_identify(watch, row, desc, NULL, webhook_id, event, problem);
 	kgw_payload_choose(&payloads, shape, event);
 	if (event->problem != NULL)
 		event->problem = pstrdup(event->problem);
