@@ -14,11 +14,10 @@
  * open: that can fail no more than by the source's going away just then.
  *
  * A connection is one for replication, as the subscription's own is: the role needs no
- * other rights, and slots can be created with their snapshots.  It lives until the end
- * of the transaction; the follower, which has a turn every few seconds and not each source in
- * each, keeps its own as long as they are good and their sources are followed.  libpq is
- * used directly, because the callbacks at a transaction's end have no place for errors,
- * catalogs or result descriptors.
+ * other rights, and slots can be created with their snapshots.  It lives until the end of
+ * the transaction; the follower, which has a turn every few seconds, keeps its own as long
+ * as they are good and their sources are followed.  libpq is used directly: the callbacks
+ * at a transaction's end have no place for errors, catalogs or result descriptors.
  *
  * What libpq says of a string that it can't parse quotes it, password and all: that is
  * never shown.
@@ -32,20 +31,18 @@
 #include "libpq-fe.h"
 
 #include "access/xact.h"
-#include "catalog/pg_subscription.h"
-#include "executor/spi.h"
-#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "follow/source_cancel.h"
 #include "follow/source_connection.h"
 #include "follow/source_error.h"
 #include "follow/source_open.h"
 #include "follow/source_query.h"
+#include "follow/source_string.h"
 
 /* So long we wait for the source at the end of a transaction, milliseconds. */
 #define END_PATIENCE 5000
@@ -77,32 +74,11 @@ static bool registered;
 static bool keeps;
 static int	patience;			/* milliseconds */
 
-static bool
-finish(PGconn *conn)
-{
-	return kgw_source_query_finish(conn, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), END_PATIENCE));
-}
-
-/*
- * Have the source give up what it is doing for us.  That is asked over a connection of its own,
- * which has an end of its patience; PQcancel() has none, and waits for as long as a server
- * that is stopped, or a network that is cut, says nothing.  So it is not tried twice.
- */
+/* Have the source give up what it is doing for us.  That could not be done once is not tried twice. */
 static void
 cancel_query(KgwSourceConnection *c)
 {
-	char		query[64];
-	PGconn	   *conn;
-
-	if (c->stuck || !AcquireExternalFD())
-		return;
-	snprintf(query, sizeof(query), "SELECT pg_catalog.pg_cancel_backend(%d)", PQbackendPID(c->conn));
-	conn = kgw_source_open(c->source, c->conninfo, c->conn);
-	c->stuck = PQstatus(conn) != CONNECTION_OK || !PQsendQuery(conn, query) || !finish(conn);
-	PQfinish(conn);
-	ReleaseExternalFD();
-	if (!c->stuck)
-		(void) finish(c->conn);
+	c->stuck = c->stuck || !kgw_source_cancel(c->source, c->conninfo, c->conn, END_PATIENCE);
 }
 
 /*
@@ -115,7 +91,8 @@ carry_out(KgwSourceConnection *c, const char *command)
 {
 	if (PQtransactionStatus(c->conn) == PQTRANS_ACTIVE)
 		cancel_query(c);
-	return PQsendQuery(c->conn, command) && finish(c->conn);
+	return PQsendQuery(c->conn, command) &&
+		kgw_source_query_finish(c->conn, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), END_PATIENCE));
 }
 
 static void
@@ -161,8 +138,7 @@ tell_of_failure(const KgwSourceConnection *c, const KgwDeed *deed)
 			(errcode(ERRCODE_CONNECTION_FAILURE),
 			 errmsg("could not clean up at source \"%s\"", c->source),
 			 errdetail("The source went away just then, refused, or did not answer in time."),
-			 errhint("Run this at the source: %s", deed->by_hand != NULL ? deed->by_hand :
-					 deed->command)));
+			 errhint("Run this at the source: %s", deed->by_hand != NULL ? deed->by_hand : deed->command)));
 }
 
 static void
@@ -283,49 +259,19 @@ kgw_source_connection_open(const char *source, const char *conninfo)
 	MemoryContextSwitchTo(caller);
 }
 
-/* The string of the subscription that brings a source, which only its owner may read. */
-static char *
-string_of_subscription(const char *source)
-{
-	Oid			types[] = {TEXTOID};
-	Datum		args[1];
-	char	   *conninfo = NULL;
-	MemoryContext caller = CurrentMemoryContext;
-
-	args[0] = CStringGetTextDatum(source);
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT s.subconninfo FROM pg_catalog.pg_subscription s"
-							  " JOIN kgwebhook.source k ON k.subscription OPERATOR(pg_catalog.=) s.subname"
-							  " JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) s.subdbid"
-							  " WHERE k.source OPERATOR(pg_catalog.=) $1"
-							  "   AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()",
-							  1, types, args, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read pg_subscription");
-	if (SPI_processed == 1)
-		conninfo = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0],
-															SPI_tuptable->tupdesc, 1));
-	SPI_finish();
-	if (conninfo == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("source \"%s\" is not followed", source),
-				 errhint("SELECT source FROM kgwebhook.sources shows those that are.")));
-	return conninfo;
-}
-
 /* One that was kept is used if the source is still there, and still where it was. */
 static KgwSourceConnection *
 find_or_open(const char *source)
 {
 	KgwSourceConnection *c = find(source);
 
-	if (c != NULL && !c->used && (!is_idle(c) || strcmp(string_of_subscription(source), c->conninfo) != 0))
+	if (c != NULL && !c->used && (!is_idle(c) || strcmp(kgw_source_string(source), c->conninfo) != 0))
 	{
 		close_connection(c);
 		c = NULL;
 	}
 	if (c == NULL)
-		kgw_source_connection_open(source, string_of_subscription(source));
+		kgw_source_connection_open(source, kgw_source_string(source));
 	else
 		c->used = true;
 	return find(source);

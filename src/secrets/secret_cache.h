@@ -10,8 +10,6 @@
 #ifndef KGW_SECRETS_SECRET_CACHE_H
 #define KGW_SECRETS_SECRET_CACHE_H
 
-#include "nodes/pg_list.h"
-
 #include "pure/keyring.h"
 #include "pure/limits.h"
 
@@ -37,7 +35,6 @@ kgw_secret_cache_holder(const char *org_id, int64 subscription_id)
 extern void kgw_secret_cache_read(const char *org_id, int64 subscription_id, KgwKeyring *keyring);
 extern const KgwKeyring *kgw_secret_cache_known(const char *org_id, int64 subscription_id);
 extern const KgwKeyring *kgw_secret_cache_load(const char *org_id, int64 subscription_id);
-extern List *kgw_secret_cache_can_sign(const List *holders);
 extern void kgw_secret_cache_forget(void);
 extern bool kgw_secret_cache_unreadable(void);
 extern bool kgw_secret_cache_retired(void);

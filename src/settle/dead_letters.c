@@ -5,8 +5,10 @@
  *	  kgwebhook.dead_letter, with the reason.
  *
  * A row goes over as it is in the queue, whole, by the statement that deletes it: so it
- * is in one of the two at any time, and what others have written into it comes along.  One that can't be read there (a damaged page, a value that won't unfold) must
- * end somewhere, too, or it would be given up again and again; it goes over as it is in
+ * is in one of the two at any time, and what others have written into it comes along.
+ *
+ * One that can't be read there (a damaged page, a value that won't unfold) must end
+ * somewhere, too, or it would be given up again and again: it goes over as it is in
  * memory, by itself.
  *
  * src/settle/dead_letters.c

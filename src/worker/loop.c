@@ -34,12 +34,12 @@
 #include "secrets/secret_maintenance.h"
 #include "send/ca_file.h"
 #include "send/egress.h"
-#include "send/fd_limit.h"
 #include "settle/own_consent.h"
 #include "settle/subscription_state.h"
 #include "shmem/destination_stats.h"
 #include "shmem/point.h"
 #include "shmem/wakeups.h"
+#include "worker/fd_limit.h"
 #include "worker/loop_internal.h"
 
 /* A transaction that may be committed unheard is looked at this often. */

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "secrets/can_sign.h"
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
 #include "settle/own_consent.h"
@@ -84,7 +85,7 @@ reread_secrets(void *arg)
 	if (!loop->there)
 		return;
 	kgw_keyless_release(loop->scheduler,
-						kgw_secret_cache_can_sign(kgw_keyless_holders(loop->scheduler)));
+						kgw_can_sign(kgw_keyless_holders(loop->scheduler)));
 	kgw_queue_read_end();
 }
 

@@ -59,6 +59,12 @@ extern bool kgw_loop_read_begin(KgwLoop *loop);
 extern bool kgw_loop_read_is_mine(const KgwLoop *loop, const char *destination);
 extern void kgw_loop_read_stop(KgwLoop *loop);
 
+/* loop_due.c: when what is read may go; all of them with SPI connected */
+extern bool kgw_loop_due_stays(const KgwDelivery *row);
+extern void kgw_loop_due_limits(const KgwLoop *loop, KgwDelivery *row);
+extern KgwTicks kgw_loop_due(const KgwLoop *loop, const KgwDelivery *row);
+extern KgwTicks kgw_loop_due_expiry(const KgwLoop *loop, const KgwDelivery *row);
+
 /* loop_changed.c: what others have written */
 extern void kgw_loop_changed(KgwLoop *loop, KgwChanged what);
 

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * loop_read.c
- *	  The reading in a worker's turn: what of the queue comes into memory, and
- *	  when it is due.
+ *	  The reading in a worker's turn: what of the queue comes into memory.  When it
+ *	  is due is loop_due.c's.
  *
  * Each read begins with the question whether this database is a copy, in the
  * same snapshot: what a restore has committed so far may be sent only if the
@@ -36,11 +36,7 @@
 #include "pg/guc.h"
 #include "pg/transaction.h"
 #include "pg/version.h"
-#include "pure/retry_schedule.h"
-#include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
-#include "settle/own_consent.h"
-#include "settle/subscription_state.h"
 #include "shmem/point.h"
 #include "shmem/worker_slots.h"
 #include "worker/error_trap.h"
@@ -65,104 +61,6 @@ kgw_loop_read_is_mine(const KgwLoop *loop, const char *destination)
 		return true;
 	hash = hash_bytes((const unsigned char *) destination, strlen(destination));
 	return hash % kgw_settings.workers == (uint32) loop->shard;
-}
-
-/*
- * When the clock has been set back, times in the table may be far too late, by as
- * much.  Nothing waits longer for that than its schedule has it wait; or than a receiver may
- * ask by Retry-After where this one has asked: it is called too late rather than too early.
- */
-static TimestampTz
-latest_attempt_at(const KgwLoop *loop, const KgwDelivery *row)
-{
-	int64		pause;
-	TimestampTz wish;
-
-	if (!loop->set_back && row->enqueued_at <= loop->wall)
-		return row->next_attempt_at;
-	pause = kgw_retry_schedule_delay(kgw_settings.schedule, Max(row->attempts, 1),
-							   kgw_settings.retry_jitter, 1);
-	wish = Min(row->not_before, loop->wall + KGW_RETRY_AFTER_CAP * USECS_PER_SEC);
-	return Min(row->next_attempt_at, Max(wish, loop->wall + Max(pause, 0)));
-}
-
-/* How the subscription stands that a row is for; NULL when it is for none. */
-static const KgwSubscriptionState *
-subscription_state_of(const KgwDelivery *row)
-{
-	const KgwSubscriptionState *state;
-
-	if (row->subscription_id == 0)
-		return NULL;
-	state = kgw_subscription_state_known(row->subscription_id);
-	return state != NULL ? state : kgw_subscription_state_load(row->subscription_id);
-}
-
-/*
- * Whether a row stays in the table until its subscription is resumed, or has answered its
- * challenge, or its own URL is covered by such an answer, of which we then hear, and read everything again.
- */
-static bool
-stays_there(const KgwDelivery *row)
-{
-	const KgwSubscriptionState *state = subscription_state_of(row);
-
-	return state != NULL ? kgw_subscription_state_withholds(state, row) : kgw_own_consent_withholds(row);
-}
-
-/* How far apart the requests of a row's subscription have to be, microseconds; 0: they need not. */
-static int64
-gap_of(const KgwDelivery *row)
-{
-	const KgwSubscriptionState *state = subscription_state_of(row);
-
-	return state != NULL ? state->gap : 0;
-}
-
-/* Not before this, by the monotonic clock, as the receiver asked for by Retry-After. */
-static KgwTicks
-wish_of(const KgwLoop *loop, const KgwDelivery *row)
-{
-	return kgw_clock_due(Min(row->not_before, latest_attempt_at(loop, row)), loop->wall, loop->now);
-}
-
-/* When a row may be sent, by the monotonic clock. */
-static KgwTicks
-due_of(const KgwLoop *loop, const KgwDelivery *row)
-{
-	const KgwSubscriptionState *state = subscription_state_of(row);
-
-	/* what isn't taken needs no time of its own to be told so */
-	if (state != NULL && (state->refusal != NULL || kgw_subscription_state_outdates(state, row)))
-		return KGW_OVERDUE;
-
-	/* one that waits for a secret is due as soon as there is one */
-	if (TIMESTAMP_IS_NOEND(row->next_attempt_at))
-	{
-		int64		holder = state != NULL && state->own_secret ? row->subscription_id : 0;
-		const KgwKeyring *keyring = kgw_secret_cache_known(row->org_id, holder);
-
-		if (keyring == NULL)
-			keyring = kgw_secret_cache_load(row->org_id, holder);
-		return keyring->fault == NULL ? KGW_OVERDUE : KGW_NEVER;
-	}
-
-	/* nobody has put it off yet, so it is due, whatever the clock has done since */
-	if (row->attempts == 0 && row->next_attempt_at <= row->enqueued_at)
-		return KGW_OVERDUE;
-	return kgw_clock_due(latest_attempt_at(loop, row), loop->wall, loop->now);
-}
-
-/*
- * When a delivery has had its time, by the monotonic clock: the whole span of
- * the schedule at its longest.
- */
-static KgwTicks
-expiry_of(const KgwLoop *loop, const KgwDelivery *row)
-{
-	int64		span = kgw_retry_schedule_span(kgw_settings.schedule) * (1 + kgw_settings.retry_jitter);
-
-	return kgw_clock_due(row->enqueued_at + span, loop->wall, loop->now);
 }
 
 static void
@@ -201,14 +99,13 @@ take_arrival(KgwDelivery *row, void *arg)
 
 	if (!kgw_loop_read_is_mine(loop, row->destination))
 		pfree(row);
-	else if (stays_there(row))
+	else if (kgw_loop_due_stays(row))
 		kgw_backlog_leave(loop->scheduler, row);
 	else
 	{
-		row->wish = wish_of(loop, row);
-		row->gap = gap_of(row);
-		kgw_backlog_arrival(loop->scheduler, row, due_of(loop, row),
-							  expiry_of(loop, row));
+		kgw_loop_due_limits(loop, row);
+		kgw_backlog_arrival(loop->scheduler, row, kgw_loop_due(loop, row),
+							kgw_loop_due_expiry(loop, row));
 	}
 	return true;
 }
@@ -218,12 +115,11 @@ take_paged(KgwDelivery *row, void *arg)
 {
 	KgwLoop    *loop = arg;
 
-	if (!stays_there(row))
+	if (!kgw_loop_due_stays(row))
 	{
-		row->wish = wish_of(loop, row);
-		row->gap = gap_of(row);
-		return kgw_backlog_paged(loop->scheduler, row, due_of(loop, row),
-								   expiry_of(loop, row));
+		kgw_loop_due_limits(loop, row);
+		return kgw_backlog_paged(loop->scheduler, row, kgw_loop_due(loop, row),
+								 kgw_loop_due_expiry(loop, row));
 	}
 	kgw_backlog_skip(loop->scheduler, row);
 	return true;
@@ -234,8 +130,8 @@ take_fetched(KgwDelivery *row, void *arg)
 {
 	KgwLoop    *loop = arg;
 
-	if (!stays_there(row))
-		return kgw_backlog_fetched(loop->scheduler, row, expiry_of(loop, row));
+	if (!kgw_loop_due_stays(row))
+		return kgw_backlog_fetched(loop->scheduler, row, kgw_loop_due_expiry(loop, row));
 
 	/* its entry, left without a row, is forgotten */
 	kgw_backlog_leave(loop->scheduler, row);

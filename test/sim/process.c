@@ -29,11 +29,12 @@
 #include "pg/version.h"
 #include "queue/replicated.h"
 #include "secrets/key_file.h"
+#include "secrets/can_sign.h"
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
 #include "send/ca_file.h"
 #include "send/egress.h"
-#include "send/fd_limit.h"
+#include "worker/fd_limit.h"
 #include "settle/overtaken.h"
 #include "settle/subscription_state.h"
 #include "shmem/counters.h"
@@ -155,7 +156,7 @@ kgw_secret_cache_load(const char *org_id, int64 subscription_id)
 }
 
 List *
-kgw_secret_cache_can_sign(const List *holders)
+kgw_can_sign(const List *holders)
 {
 	List	   *able = NIL;
 	ListCell   *lc;

@@ -9,7 +9,7 @@
  * us.  A process that runs out of descriptors fails in places that have
  * nothing to do with webhooks: hence the limit is read, never assumed.
  *
- * src/send/fd_limit.c
+ * src/worker/fd_limit.c
  *
  *-------------------------------------------------------------------------
  */
@@ -19,7 +19,7 @@
 
 #include "storage/fd.h"
 
-#include "send/fd_limit.h"
+#include "worker/fd_limit.h"
 
 /* For epoll, latches, libcurl's own needs (two for each multi handle) and libraries' surprises. */
 #define SET_ASIDE 96

@@ -3,13 +3,13 @@
  * fd_limit.h
  *	  How many sockets this process can have.
  *
- * src/send/fd_limit.h
+ * src/worker/fd_limit.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_SEND_FD_LIMIT_H
-#define KGW_SEND_FD_LIMIT_H
+#ifndef KGW_WORKER_FD_LIMIT_H
+#define KGW_WORKER_FD_LIMIT_H
 
 extern int	kgw_fd_limit_for(int wanted);
 
-#endif							/* KGW_SEND_FD_LIMIT_H */
+#endif							/* KGW_WORKER_FD_LIMIT_H */
