@@ -34,13 +34,13 @@ FLOORS = [
     ["api"],
     ["settle"],
     ["send", "schedule", "capture"],
-    ["capture/value"],
+    ["capture/value", "send/network"],
     ["follow"],
     ["secrets"],
     ["dashboard", "shmem", "queue"],
     ["pg"],
     ["pure"],
-    ["pure/jcs", "pure/ed25519"],
+    ["pure/jcs", "pure/ed25519", "pure/text"],
 ]
 COMPAT = "pg/compat.h"
 MOST_LINES = 500

@@ -103,7 +103,7 @@ check_allowed_ports(char **newval, void **extra, GucSource source)
 
 	if (form == NULL)
 		return false;
-	return accept_parsed(kgw_url_ports_parse(*newval, form, problem, sizeof(problem)),
+	return accept_parsed(kgw_ports_parse(*newval, form, problem, sizeof(problem)),
 						 problem, form, extra);
 }
 

@@ -24,9 +24,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pure/ascii.h"
+#include "pure/text/ascii.h"
 #include "pure/ip_filter.h"
-#include "pure/list_setting.h"
+#include "pure/text/list_setting.h"
 
 /* Characters of an interface's name here; what else Linux allows nobody uses. */
 static bool

@@ -22,7 +22,7 @@
 #include <string.h>
 
 #include "pure/array.h"
-#include "pure/ascii.h"
+#include "pure/text/ascii.h"
 
 /* The last second of the year 9999, the last that an HTTP-date can name. */
 #define UNIX_MAX INT64_C(253402300799)

@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-#include "pure/ascii.h"
+#include "pure/text/ascii.h"
 
 /* Whether the line begins with the name, in any case, and a colon. */
 static bool

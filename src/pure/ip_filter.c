@@ -39,7 +39,7 @@
 #include <string.h>
 
 #include "pure/array.h"
-#include "pure/list_setting.h"
+#include "pure/text/list_setting.h"
 
 static const KgwNetwork ipv4_denied[] = {
 	{AF_INET, {0}, 8},			/* "this network", RFC 791 */

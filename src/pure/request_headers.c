@@ -26,7 +26,7 @@
 #include <string.h>
 
 #include "pure/array.h"
-#include "pure/ascii.h"
+#include "pure/text/ascii.h"
 
 /* In lower case; what ends in "-" stands for all that begin so, and for the name before it. */
 static const char *const reserved[] = {

@@ -27,9 +27,9 @@
 #include <string.h>
 
 #include "pure/array.h"
-#include "pure/ascii.h"
+#include "pure/text/ascii.h"
 #include "pure/http_date.h"
-#include "pure/list_setting.h"
+#include "pure/text/list_setting.h"
 
 #define SECOND_US INT64_C(1000000)
 #define DELAY_MAX_US (30 * KGW_DAY_S * SECOND_US)

@@ -34,8 +34,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pure/ascii.h"
-#include "pure/list_setting.h"
+#include "pure/text/ascii.h"
 
 /* Longest host name and longest label of one, bytes (RFC 1035, 2.3.4). */
 #define HOST_MAX 253
@@ -46,24 +45,6 @@ is_host_char(char c)
 {
 	return kgw_ascii_is_digit(c) || (kgw_ascii_to_lower(c) >= 'a' && kgw_ascii_to_lower(c) <= 'z') ||
 		c == '-' || c == '_' || c == '.';
-}
-
-/* A port written the one way there is to write it; -1 when it is not. */
-static int
-parse_port(const char *text, size_t len)
-{
-	int			port = 0;
-	size_t		i;
-
-	if (len < 1 || len > 5 || text[0] == '0')
-		return -1;
-	for (i = 0; i < len; i++)
-	{
-		if (!kgw_ascii_is_digit(text[i]))
-			return -1;
-		port = port * 10 + (text[i] - '0');
-	}
-	return port <= 65535 ? port : -1;
 }
 
 /*
@@ -188,7 +169,7 @@ parse_authority(const char *authority, size_t len, KgwUrl *out)
 	if (problem != NULL || host_end == end)
 		return problem;
 
-	out->port = parse_port(host_end + 1, (size_t) (end - host_end - 1));
+	out->port = kgw_ports_number(host_end + 1, (size_t) (end - host_end - 1));
 	return out->port < 0 ? "port is not a number from 1 to 65535" : NULL;
 }
 
@@ -287,34 +268,9 @@ kgw_url_judge(const KgwUrl *url, bool allow_http, const KgwPorts *ports)
 {
 	if (!url->https && !allow_http)
 		return "scheme is http and kgwebhook.allow_http is off";
-	if (!kgw_url_ports_contain(ports, url->port))
+	if (!kgw_ports_contain(ports, url->port))
 		return "port is not in kgwebhook.allowed_ports";
 	return NULL;
-}
-
-/* One port or range, "443" or "1024-65535"; false when it is neither. */
-static bool
-parse_range(const char *item, size_t len, int *low, int *high)
-{
-	const char *dash = len > 0 ? memchr(item, '-', len) : NULL;
-	size_t		left;
-	size_t		right;
-
-	if (dash == NULL)
-	{
-		*low = *high = parse_port(item, len);
-		return *low > 0;
-	}
-
-	left = (size_t) (dash - item);
-	right = len - left - 1;
-	while (left > 0 && kgw_item_blank(item[left - 1]))
-		left--;
-	while (right > 0 && kgw_item_blank(item[len - right]))
-		right--;
-	*low = parse_port(item, left);
-	*high = parse_port(item + len - right, right);
-	return *low > 0 && *high >= *low;
 }
 
 /* Bytes of a URL without its query and fragment. */
@@ -377,54 +333,4 @@ kgw_url_target(const char *url, char *out)
 		*out++ = '/';
 	memcpy(out, path, len);
 	out[len] = '\0';
-}
-
-/*
- * Parse a list of ports and ranges of ports, such as "443,80,1024-65535", from
- * a NUL-terminated text; "" is no port at all.  On false, "problem" (of
- * "problem_size" bytes) holds a sentence that says why, and "out" is not to be
- * used.
- */
-bool
-kgw_url_ports_parse(const char *text, KgwPorts *out,
-				char *problem, size_t problem_size)
-{
-	const char *rest = kgw_items_begin(text);
-	const char *item;
-	size_t		len;
-	char		shown[KGW_ITEM_SHOWN_SIZE];
-
-	memset(out, 0, sizeof(*out));
-	while (kgw_items_next(&rest, &item, &len))
-	{
-		if (out->n == KGW_PORTS_MAX)
-		{
-			snprintf(problem, problem_size,
-					 "There are more than %d ports and ranges.", KGW_PORTS_MAX);
-			return false;
-		}
-		if (!parse_range(item, len, &out->range[out->n].low,
-						 &out->range[out->n].high))
-		{
-			snprintf(problem, problem_size,
-					 "\"%s\" is not a port from 1 to 65535 or a range such as 1024-65535.",
-					 kgw_item_show(shown, item, len));
-			return false;
-		}
-		out->n++;
-	}
-	return true;
-}
-
-bool
-kgw_url_ports_contain(const KgwPorts *ports, int port)
-{
-	int			i;
-
-	for (i = 0; i < ports->n; i++)
-	{
-		if (port >= ports->range[i].low && port <= ports->range[i].high)
-			return true;
-	}
-	return false;
 }

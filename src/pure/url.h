@@ -13,13 +13,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "pure/ports.h"
+
 /* Longest URL accepted, bytes. */
 #define KGW_URL_MAX 2048
 
 /* Room for "https://" + host of 253 bytes + ":65535" + NUL, and to spare. */
 #define KGW_DESTINATION_SIZE 280
-
-#define KGW_PORTS_MAX 32
 
 typedef struct KgwUrl
 {
@@ -30,17 +30,6 @@ typedef struct KgwUrl
 	char		destination[KGW_DESTINATION_SIZE];	/* scheme://host:port */
 } KgwUrl;
 
-/* A set of ports, as inclusive ranges. */
-typedef struct KgwPorts
-{
-	int			n;
-	struct
-	{
-		int			low;
-		int			high;
-	}			range[KGW_PORTS_MAX];
-} KgwPorts;
-
 extern const char *kgw_url_parse(const char *url, size_t len, KgwUrl *out);
 extern const char *kgw_url_judge(const KgwUrl *url, bool allow_http,
 								 const KgwPorts *ports);
@@ -48,9 +37,5 @@ extern const char *kgw_url_judge(const KgwUrl *url, bool allow_http,
 extern bool kgw_url_covers(const char *above, size_t above_len, const char *url, size_t len);
 
 extern void kgw_url_target(const char *url, char *out);
-
-extern bool kgw_url_ports_parse(const char *text, KgwPorts *out,
-							char *problem, size_t problem_size);
-extern bool kgw_url_ports_contain(const KgwPorts *ports, int port);
 
 #endif							/* KGW_PURE_URL_H */

@@ -21,11 +21,6 @@
  * lookups inherit that, so that no signal for the server is ever delivered to
  * one of them; and no handler can interrupt libcurl half-way.
  *
- * When a lookup takes longer than it may, libcurl gives it up and leaves its
- * thread behind, which asks on for as long as the system's resolver has patience:
- * much longer, by default.  Nobody else knows of these threads, so they are
- * counted here, for the scheduler to keep within bounds.
- *
  * src/send/http_client.c
  *
  *-------------------------------------------------------------------------
@@ -34,22 +29,19 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/hashfn.h"
 
-#include "send/egress.h"
 #include "send/http_client.h"
 #include "send/http_multi.h"
 #include "send/http_request.h"
 #include "send/http_result.h"
+#include "send/network/egress.h"
+#include "send/network/lookups.h"
 #include "send/tls_sessions.h"
 
 #define EVENTS_AT_ONCE 128
-
-/* While there are threads left behind, they are counted this often. */
-#define COUNT_PAUSE 100000
 
 /* Requests in flight for which there is one multi handle, and handles at most. */
 #define HANDLE_SHARE 256
@@ -66,9 +58,7 @@ struct KgwHttp
 	dlist_head	called;			/* KgwMulti that may have finished transfers */
 	dlist_head	used;			/* transfers in flight */
 	dlist_head	unused;
-	bool		left_behind;	/* there may be lookups that were given up */
-	int			hanging;		/* how many, when they were counted */
-	KgwTicks	counted_at;
+	KgwLookups	lookups;		/* that were given up */
 };
 
 /* Once a process, before anything else of this file. */
@@ -254,7 +244,7 @@ kgw_http_client_fd(const KgwHttp *http)
 KgwTicks
 kgw_http_client_deadline(KgwHttp *http)
 {
-	KgwTicks	deadline = http->left_behind ? http->counted_at + COUNT_PAUSE : KGW_NEVER;
+	KgwTicks	deadline = kgw_lookups_deadline(&http->lookups);
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &http->all)
@@ -351,7 +341,7 @@ kgw_http_client_next(KgwHttp *http, void **owner, KgwResponse *response)
 	dlist_delete(&transfer->node);
 	kgw_http_result(transfer, code, response);
 	if (transfer->resolving && code == CURLE_OPERATION_TIMEDOUT)
-		http->left_behind = true;
+		http->lookups.left_behind = true;
 	*owner = transfer->owner;
 	return transfer;
 }
@@ -368,20 +358,7 @@ kgw_http_client_release(KgwHttp *http, KgwHttpRequest *transfer)
 	dlist_push_head(&http->unused, &transfer->node);
 }
 
-/* Threads of this process, resolver threads and its own. */
-static int
-count_threads(void)
-{
-	struct stat st;
-
-	/* a folder links to itself, is linked from above, and from each in it */
-	return stat("/proc/self/task", &st) == 0 ? (int) st.st_nlink - 2 : 1;
-}
-
-/*
- * How many lookups were given up while their threads still wait for an answer.
- * A system call every 100 ms while there are any, and otherwise nothing.
- */
+/* How many lookups were given up while their threads still wait for an answer. */
 int
 kgw_http_client_hanging(KgwHttp *http)
 {
@@ -389,14 +366,11 @@ kgw_http_client_hanging(KgwHttp *http)
 	int			resolving = 0;
 	dlist_iter	iter;
 
-	if (!http->left_behind || now - http->counted_at < COUNT_PAUSE)
-		return http->hanging;
+	if (now < kgw_lookups_deadline(&http->lookups))
+		return http->lookups.hanging;
 	dlist_foreach(iter, &http->used)
 		resolving += dlist_container(KgwHttpRequest, node, iter.cur)->resolving;
-	http->hanging = Max(count_threads() - 1 - resolving, 0);
-	http->left_behind = http->hanging > 0;
-	http->counted_at = now;
-	return http->hanging;
+	return kgw_lookups_count(&http->lookups, resolving, now);
 }
 
 /*

@@ -32,6 +32,7 @@
 #include "send/connection.h"
 #include "send/http_multi.h"
 #include "send/http_request.h"
+#include "send/http_socket.h"
 
 /* That call looks at every transfer: no two of them sooner than this. */
 #define NUDGE_PAUSE 20000
@@ -94,7 +95,7 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 	else if (transfer != NULL)
 	{
 		is_afloat(multi, transfer);
-		kgw_http_request_waits(transfer, fd, wanted);
+		kgw_http_socket_waits(transfer, fd, wanted);
 	}
 	if (wanted == 0 || socket->registered == wanted)
 		return 0;
@@ -271,7 +272,7 @@ kgw_http_multi_act(int epoll, const struct epoll_event *event)
 	}
 	if (socket->asker != NULL && (event->events & EPOLLIN) != 0)
 	{
-		kgw_http_request_sniff(socket->asker, fd);
+		kgw_http_socket_sniff(socket->asker, fd);
 		socket->asker = NULL;
 	}
 	if (event->events & (EPOLLIN | EPOLLHUP))

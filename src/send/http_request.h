@@ -18,8 +18,6 @@ extern KgwHttpRequest *kgw_http_request_new(curl_closesocket_callback on_close);
 extern void kgw_http_request_free(KgwHttpRequest *transfer);
 extern void kgw_http_request_forget(KgwHttpRequest *transfer);
 extern KgwHttpRequest *kgw_http_request_of(CURL *easy);
-extern void kgw_http_request_waits(KgwHttpRequest *transfer, int fd, int what);
-extern void kgw_http_request_sniff(KgwHttpRequest *transfer, int fd);
 extern bool kgw_http_request_prepare(KgwHttpRequest *transfer, const KgwRequest *request);
 
 #endif							/* KGW_SEND_HTTP_REQUEST_H */

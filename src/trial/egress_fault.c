@@ -16,7 +16,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
-#include "send/egress.h"
+#include "send/network/egress.h"
 
 PG_FUNCTION_INFO_V1(kg_egress_fault);
 

@@ -23,8 +23,8 @@
 
 #include "pg/encoding.h"
 #include "secrets/secret_cache.h"
-#include "send/ca_file.h"
-#include "send/egress.h"
+#include "send/network/ca_file.h"
+#include "send/network/egress.h"
 #include "settle/settle.h"
 #include "trial/test_delivery.h"
 

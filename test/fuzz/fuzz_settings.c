@@ -93,24 +93,24 @@ check_ports(const char *text)
 	int			at = 0;
 	int			i;
 
-	if (!kgw_url_ports_parse(text, &ports, problem, sizeof(problem)))
+	if (!kgw_ports_parse(text, &ports, problem, sizeof(problem)))
 	{
 		check_problem(problem);
 		return;
 	}
 	MUST(ports.n >= 0 && ports.n <= KGW_PORTS_MAX);
-	MUST(!kgw_url_ports_contain(&ports, 0) && !kgw_url_ports_contain(&ports, 65536) &&
-		 !kgw_url_ports_contain(&ports, -1));
+	MUST(!kgw_ports_contain(&ports, 0) && !kgw_ports_contain(&ports, 65536) &&
+		 !kgw_ports_contain(&ports, -1));
 	for (i = 0; i < ports.n; i++)
 	{
 		int			low = ports.range[i].low;
 		int			high = ports.range[i].high;
 
 		MUST(low >= 1 && low <= high && high <= 65535);
-		MUST(kgw_url_ports_contain(&ports, low) && kgw_url_ports_contain(&ports, high));
+		MUST(kgw_ports_contain(&ports, low) && kgw_ports_contain(&ports, high));
 		at += snprintf(list + at, sizeof(list) - at, "%s%d-%d", i > 0 ? "," : "", low, high);
 	}
-	MUST(kgw_url_ports_parse(list, &again, problem, sizeof(problem)));
+	MUST(kgw_ports_parse(list, &again, problem, sizeof(problem)));
 	MUST(memcmp(&again, &ports, sizeof(again)) == 0);
 }
 

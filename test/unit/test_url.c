@@ -368,26 +368,26 @@ test_ports(void)
 	KgwPorts	ports;
 	char		problem[128] = "";
 
-	ok(kgw_url_ports_parse("443,80,1024-65535", &ports, problem, sizeof(problem)),
+	ok(kgw_ports_parse("443,80,1024-65535", &ports, problem, sizeof(problem)),
 	   "the default ports parse");
 	is_int(ports.n, 3, "as three ranges");
-	ok(kgw_url_ports_contain(&ports, 443), "443 is in them");
-	ok(kgw_url_ports_contain(&ports, 80), "80 is in them");
-	ok(!kgw_url_ports_contain(&ports, 79), "79 is not");
-	ok(!kgw_url_ports_contain(&ports, 81), "81 is not");
-	ok(!kgw_url_ports_contain(&ports, 1023), "1023 is not");
-	ok(kgw_url_ports_contain(&ports, 1024), "1024 is");
-	ok(kgw_url_ports_contain(&ports, 65535), "65535 is");
+	ok(kgw_ports_contain(&ports, 443), "443 is in them");
+	ok(kgw_ports_contain(&ports, 80), "80 is in them");
+	ok(!kgw_ports_contain(&ports, 79), "79 is not");
+	ok(!kgw_ports_contain(&ports, 81), "81 is not");
+	ok(!kgw_ports_contain(&ports, 1023), "1023 is not");
+	ok(kgw_ports_contain(&ports, 1024), "1024 is");
+	ok(kgw_ports_contain(&ports, 65535), "65535 is");
 
-	ok(kgw_url_ports_parse("", &ports, problem, sizeof(problem)), "no ports parse");
-	ok(!kgw_url_ports_contain(&ports, 443), "and contain none");
-	ok(kgw_url_ports_parse(" \t", &ports, problem, sizeof(problem)) && ports.n == 0,
+	ok(kgw_ports_parse("", &ports, problem, sizeof(problem)), "no ports parse");
+	ok(!kgw_ports_contain(&ports, 443), "and contain none");
+	ok(kgw_ports_parse(" \t", &ports, problem, sizeof(problem)) && ports.n == 0,
 	   "blanks are no ports either");
-	ok(kgw_url_ports_parse(" 1 - 2 , 65535 ", &ports, problem, sizeof(problem)),
+	ok(kgw_ports_parse(" 1 - 2 , 65535 ", &ports, problem, sizeof(problem)),
 	   "blanks around numbers are allowed");
-	ok(ports.n == 2 && kgw_url_ports_contain(&ports, 1) &&
-	   kgw_url_ports_contain(&ports, 2) && !kgw_url_ports_contain(&ports, 3) &&
-	   kgw_url_ports_contain(&ports, 65535), "and change nothing");
+	ok(ports.n == 2 && kgw_ports_contain(&ports, 1) &&
+	   kgw_ports_contain(&ports, 2) && !kgw_ports_contain(&ports, 3) &&
+	   kgw_ports_contain(&ports, 65535), "and change nothing");
 }
 
 static void
@@ -406,31 +406,31 @@ test_ports_refused(void)
 	for (i = 0; i < COUNT(bad); i++)
 	{
 		problem[0] = '\0';
-		ok(!kgw_url_ports_parse(bad[i], &ports, problem, sizeof(problem)) &&
+		ok(!kgw_ports_parse(bad[i], &ports, problem, sizeof(problem)) &&
 		   problem[0] != '\0', "no list of ports: '%s'", bad[i]);
 	}
-	kgw_url_ports_parse("443, 0x50", &ports, problem, sizeof(problem));
+	kgw_ports_parse("443, 0x50", &ports, problem, sizeof(problem));
 	is_str(problem,
 		   "\"0x50\" is not a port from 1 to 65535 or a range such as 1024-65535.",
 		   "the sentence quotes the item");
-	kgw_url_ports_parse("\xc3\xbc", &ports, problem, sizeof(problem));
+	kgw_ports_parse("\xc3\xbc", &ports, problem, sizeof(problem));
 	is_str(problem,
 		   "\"??\" is not a port from 1 to 65535 or a range such as 1024-65535.",
 		   "but no byte that could be invalid in an encoding");
-	kgw_url_ports_parse("123456789012345678901234567890123", &ports, problem,
+	kgw_ports_parse("123456789012345678901234567890123", &ports, problem,
 					sizeof(problem));
 	is_str(problem,
 		   "\"12345678901234567890123456789012...\" is not a port from 1 to 65535 or a range such as 1024-65535.",
 		   "and not all of a long one");
-	kgw_url_ports_parse("x", &ports, problem, 5);
+	kgw_ports_parse("x", &ports, problem, 5);
 	is_str(problem, "\"x\" ", "and never more than there is room for");
 
 	for (i = 0; i < KGW_PORTS_MAX; i++)
 		strcat(many, i == 0 ? "80" : ",80");
-	ok(kgw_url_ports_parse(many, &ports, problem, sizeof(problem)) &&
+	ok(kgw_ports_parse(many, &ports, problem, sizeof(problem)) &&
 	   ports.n == KGW_PORTS_MAX, "32 ports parse");
 	strcat(many, ",80");
-	ok(!kgw_url_ports_parse(many, &ports, problem, sizeof(problem)),
+	ok(!kgw_ports_parse(many, &ports, problem, sizeof(problem)),
 	   "33 do not");
 }
 
@@ -441,7 +441,7 @@ test_judge(void)
 	KgwUrl		url;
 	char		problem[128];
 
-	kgw_url_ports_parse("443,80", &ports, problem, sizeof(problem));
+	kgw_ports_parse("443,80", &ports, problem, sizeof(problem));
 
 	kgw_url_parse("https://a/", 10, &url);
 	is_str(kgw_url_judge(&url, false, &ports), NULL, "https passes");

@@ -18,7 +18,7 @@
  *
  * A file is another one when its device, inode, size, or times of change differ.
  *
- * src/send/ca_file.c
+ * src/send/network/ca_file.c
  *
  *-------------------------------------------------------------------------
  */
@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #include "pg/guc.h"
-#include "send/ca_file.h"
+#include "send/network/ca_file.h"
 
 typedef struct KgwFileState
 {

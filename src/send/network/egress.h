@@ -3,12 +3,12 @@
  * egress.h
  *	  How requests leave: from which address, and through which proxy.
  *
- * src/send/egress.h
+ * src/send/network/egress.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_SEND_EGRESS_H
-#define KGW_SEND_EGRESS_H
+#ifndef KGW_SEND_NETWORK_EGRESS_H
+#define KGW_SEND_NETWORK_EGRESS_H
 
 #include <curl/curl.h>
 
@@ -23,4 +23,4 @@ extern const char *kgw_egress_fault(void);
 extern const char *kgw_egress_judge(const char *text);
 extern void kgw_egress_set_proxy(CURL *easy);
 
-#endif							/* KGW_SEND_EGRESS_H */
+#endif							/* KGW_SEND_NETWORK_EGRESS_H */

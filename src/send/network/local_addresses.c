@@ -14,7 +14,7 @@
  * no exception covers; a host of more than KGW_NETWORKS_MAX addresses gets an
  * administrator's attention rather than a filter with a hole.
  *
- * src/send/local_addresses.c
+ * src/send/network/local_addresses.c
  *
  *-------------------------------------------------------------------------
  */
@@ -26,7 +26,7 @@
 
 #include "pg/clock.h"
 #include "pg/guc.h"
-#include "send/local_addresses.h"
+#include "send/network/local_addresses.h"
 
 /* How long they are believed, microseconds. */
 #define INTERFACES_AGE 1000000

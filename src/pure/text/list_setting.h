@@ -12,12 +12,12 @@
  * It is a header and not a .c file so that a unit or fuzz program of one of
  * the languages still links that one object only.
  *
- * src/pure/list_setting.h
+ * src/pure/text/list_setting.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_PURE_LIST_SETTING_H
-#define KGW_PURE_LIST_SETTING_H
+#ifndef KGW_PURE_TEXT_LIST_SETTING_H
+#define KGW_PURE_TEXT_LIST_SETTING_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -90,4 +90,4 @@ kgw_item_show(char shown[KGW_ITEM_SHOWN_SIZE], const char *item, size_t len)
 	return shown;
 }
 
-#endif							/* KGW_PURE_LIST_SETTING_H */
+#endif							/* KGW_PURE_TEXT_LIST_SETTING_H */

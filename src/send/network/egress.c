@@ -17,7 +17,7 @@
  *
  * The functions for callbacks of libcurl never palloc, ereport or longjmp.
  *
- * src/send/egress.c
+ * src/send/network/egress.c
  *
  *-------------------------------------------------------------------------
  */
@@ -30,9 +30,9 @@
 
 #include "pg/guc.h"
 #include "secrets/private_file.h"
-#include "send/ca_file.h"
-#include "send/egress.h"
-#include "send/local_addresses.h"
+#include "send/network/ca_file.h"
+#include "send/network/egress.h"
+#include "send/network/local_addresses.h"
 
 /* Longest user and password. */
 #define CREDENTIALS_MAX 512

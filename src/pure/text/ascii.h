@@ -6,12 +6,12 @@
  * isdigit() and tolower() ask the locale, and are undefined for a negative char;
  * URLs, headers and settings are ASCII by their own standards.
  *
- * src/pure/ascii.h
+ * src/pure/text/ascii.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_PURE_ASCII_H
-#define KGW_PURE_ASCII_H
+#ifndef KGW_PURE_TEXT_ASCII_H
+#define KGW_PURE_TEXT_ASCII_H
 
 #include <stdbool.h>
 
@@ -27,4 +27,4 @@ kgw_ascii_to_lower(char c)
 	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
-#endif							/* KGW_PURE_ASCII_H */
+#endif							/* KGW_PURE_TEXT_ASCII_H */
