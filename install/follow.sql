@@ -62,6 +62,35 @@ $$;
 COMMENT ON FUNCTION kgwebhook.mark_followed(pg_catalog.regclass, pg_catalog.text, pg_catalog.text) IS
   'makes a table a followed one, which only its source writes, or an ordinary one again';
 
+/*
+ * An object is its organization, kind and identifier.  Two sources know nothing of each
+ * other's identifiers: with one kind, an order of one would hold, supersede or, under the
+ * same webhook-id, hide that of the other.
+ */
+CREATE FUNCTION kgwebhook.refuse_shared_kind() RETURNS pg_catalog.trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    other kgwebhook.watch;
+BEGIN
+    SELECT * INTO other FROM kgwebhook.watch w WHERE w.event = NEW.event AND w.source <> NEW.source LIMIT 1 FOR UPDATE;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tables % and % would both make events "%"', other.relation, NEW.relation, NEW.event
+            USING ERRCODE = 'duplicate_object',
+                  DETAIL = format('They are followed from sources "%s" and "%s", whose objects can have equal identifiers: events of one would hold up or replace those of the other.', other.source, NEW.source),
+                  HINT = 'Call kg_watch() for one of them with another event, or follow the source from another database, which this server may have as well.';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.refuse_shared_kind() IS
+  'trigger of kgwebhook.watch: refuses a kind of event whose objects come from two sources';
+
+CREATE TRIGGER refuse_shared_kind
+    BEFORE INSERT OR UPDATE OF event, source ON kgwebhook.watch
+    FOR EACH ROW WHEN (NEW.source IS NOT NULL) EXECUTE FUNCTION kgwebhook.refuse_shared_kind();
+COMMENT ON TRIGGER refuse_shared_kind ON kgwebhook.watch IS 'keeps objects of two sources apart';
+
 /* Called before a slot is created: it may be there although its creation was interrupted. */
 CREATE FUNCTION kgwebhook.drop_slot_at_abort(source pg_catalog.text, slot pg_catalog.text) RETURNS pg_catalog.void
     LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp

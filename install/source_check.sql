@@ -80,11 +80,16 @@ CREATE FUNCTION kgwebhook.describe_source(source pg_catalog.text, publication pg
     LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT a::jsonb FROM kgwebhook.at_source(source, format($q$
+        WITH policy AS (
+            SELECT y.polrelid, y.polpermissive, pg_catalog.pg_get_expr(y.polqual, y.polrelid) AS shows FROM pg_catalog.pg_policy y
+             WHERE y.polcmd IN ('r', '*')
+               AND EXISTS (SELECT FROM pg_catalog.unnest(y.polroles) r WHERE r = 0 OR pg_catalog.pg_has_role(r, 'USAGE')))
         SELECT row_to_json(q) FROM (
             SELECT current_setting('server_version_num')::int AS version,
                    (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()) AS database_oid,
                    current_database() AS database,
                    (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() c) AS system,
+                   current_setting('wal_level') AS wal_level,
                    to_regclass('kgsource.stream') IS NOT NULL AS is_source,
                    EXISTS (SELECT FROM pg_catalog.pg_publication p WHERE p.pubname = %1$L) AS has_publication,
                    (SELECT count(*) FROM pg_catalog.pg_replication_slots) AS slots,
@@ -92,8 +97,16 @@ CREATE FUNCTION kgwebhook.describe_source(source pg_catalog.text, publication pg
                    (SELECT json_agg(json_build_object(
                         'schema', t.schemaname, 'name', t.tablename, 'filter', c.filtered,
                         'hidden', row_security_active(t.relid)
-                                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy y WHERE y.polrelid = t.relid AND y.polpermissive
-                                                     AND pg_catalog.pg_get_expr(y.polqual, y.polrelid) = 'true'),
+                                  AND (NOT EXISTS (SELECT FROM policy y WHERE y.polrelid = t.relid AND y.polpermissive AND y.shows = 'true')
+                                       OR EXISTS (SELECT FROM policy y WHERE y.polrelid = t.relid AND NOT y.polpermissive AND y.shows <> 'true')),
+                        'keyless', (WITH RECURSIVE tree AS (
+                                        SELECT t.relid
+                                        UNION ALL
+                                        SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.relid)
+                                    SELECT min(k.oid::pg_catalog.regclass::pg_catalog.text) FROM tree JOIN pg_catalog.pg_class k ON k.oid = tree.relid
+                                     WHERE k.relreplident <> 'f'
+                                       AND NOT EXISTS (SELECT FROM pg_catalog.pg_index x WHERE x.indrelid = k.oid AND x.indisvalid AND x.indimmediate
+                                                          AND (k.relreplident = 'd' AND x.indisprimary OR k.relreplident = 'i' AND x.indisreplident))),
                         'readable', pg_catalog.has_table_privilege(t.relid, 'SELECT'),
                         'columns', (SELECT json_agg(a.attname ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
                                      WHERE a.attrelid = t.relid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')))
@@ -107,6 +120,15 @@ $$;
 COMMENT ON FUNCTION kgwebhook.describe_source(pg_catalog.text, pg_catalog.text) IS
   'what a source says of itself and of what it publishes';
 
+/* ALTER PUBLICATION beside writers lost changes until 15.13, 16.9 and 17.5; as in kgwebhook-source.sql. */
+CREATE FUNCTION kgwebhook.loses_changes(version pg_catalog.int4) RETURNS pg_catalog.bool
+    LANGUAGE sql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT version < 150013 OR version BETWEEN 160000 AND 160008 OR version BETWEEN 170000 AND 170004
+$$;
+COMMENT ON FUNCTION kgwebhook.loses_changes(pg_catalog.int4) IS
+  'whether a source of this version of PostgreSQL can lose changes';
+
 /* Refuse what the apply worker would stop at, or lose events by. */
 CREATE FUNCTION kgwebhook.check_source(source pg_catalog.text, publication pg_catalog.text, relation pg_catalog.regclass, there pg_catalog.jsonb) RETURNS pg_catalog.void
     LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
@@ -115,6 +137,7 @@ DECLARE
     t jsonb;
     here regclass;
     missing text;
+    other text;
     found bool := false;
     any_row bool;
 BEGIN
@@ -129,10 +152,19 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = format('It has no publication "%s" with kgsource.stream.', publication),
                   HINT = 'Run sources/kgwebhook-source.sql there, as the owner of the tables.';
-    ELSIF (there ->> 'slots')::int >= (there ->> 'max_slots')::int THEN
-        RAISE EXCEPTION 'source "%" has no replication slot left', source
+    ELSIF kgwebhook.loses_changes((there ->> 'version')::int) THEN
+        RAISE EXCEPTION 'source "%" can lose changes that are committed beside ALTER PUBLICATION', source
+            USING ERRCODE = 'feature_not_supported', DETAIL = format('It is PostgreSQL %s.%s.', (there ->> 'version')::int / 10000, (there ->> 'version')::int % 10000),
+                  HINT = 'Update it to 15.13, 16.9, 17.5 or newer.';
+    ELSIF there ->> 'wal_level' <> 'logical' THEN
+        RAISE EXCEPTION 'wal_level of source "%" is %, and has to be logical', source, there ->> 'wal_level'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'There: ALTER SYSTEM SET wal_level = logical; then restart the server.  A managed service has a parameter for it.';
+    ELSIF (there ->> 'slots')::int + 2 > (there ->> 'max_slots')::int THEN
+        RAISE EXCEPTION 'source "%" has too few replication slots left', source
             USING ERRCODE = 'configuration_limit_exceeded',
-                  HINT = format('Increase max_replication_slots there; it is %s.', there ->> 'max_slots');
+                  DETAIL = format('Following takes one, and the first copy one more; %s of %s are used.', there ->> 'slots', there ->> 'max_slots'),
+                  HINT = 'Increase max_replication_slots there, and restart it.';
     END IF;
     FOR t IN SELECT e FROM jsonb_array_elements(there -> 'tables') e WHERE (e ->> 'schema', e ->> 'name') <> ('kgsource', 'stream') LOOP
         here := to_regclass(format('%I.%I', t ->> 'schema', t ->> 'name'));
@@ -149,6 +181,19 @@ BEGIN
             RAISE EXCEPTION 'publication "%" of source "%" has a filter or a list of columns for table %', publication, source, here
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       HINT = 'Run sources/kgwebhook-source.sql there: it says how to take it away.';
+        END IF;
+        IF t ->> 'keyless' IS NOT NULL THEN
+            RAISE EXCEPTION 'table % of source "%" has no usable replica identity', t ->> 'keyless', source
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      DETAIL = 'Every UPDATE and DELETE of it fails there, because it is published.',
+                      HINT = format('There: ALTER TABLE %s ADD PRIMARY KEY (...);', t ->> 'keyless');
+        END IF;
+        SELECT w.source INTO other FROM kgwebhook.watch w WHERE w.relation = here AND w.source <> check_source.source;
+        IF other IS NOT NULL THEN
+            RAISE EXCEPTION 'table % is followed from source "%" already', here, other
+                USING ERRCODE = 'duplicate_object',
+                      DETAIL = 'A table is written by one source only: rows of equal identifiers could not be told apart.',
+                      HINT = 'Follow the other source from another database, which this server may have as well.';
         END IF;
         SELECT string_agg(c, ', ') INTO missing FROM jsonb_array_elements_text(t -> 'columns') c
          WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = here AND a.attname = c AND NOT a.attisdropped);

@@ -62,25 +62,37 @@ SELECT pg_catalog.set_config('kgsource.tables', :'tables', true),
        pg_catalog.set_config('kgsource.payload', :'payload', true),
        pg_catalog.set_config('kgsource.door', :'door', true) \g /dev/null
 
+CREATE SCHEMA IF NOT EXISTS kgsource;
+COMMENT ON SCHEMA kgsource IS 'routes and heartbeats of kgwebhook''s delivery nodes';
+
 /*
  * The server, and the role of the nodes
  */
-DO $$
-DECLARE
-    version int := current_setting('server_version_num')::int;
-    node_role text := current_setting('kgsource.node_role');
-    role pg_roles;
+CREATE OR REPLACE FUNCTION kgsource.check_server(version pg_catalog.int4, wal_level pg_catalog.text) RETURNS void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
 BEGIN
-    IF current_setting('wal_level') <> 'logical' THEN
-        RAISE EXCEPTION 'wal_level is %, and has to be logical', current_setting('wal_level')
+    IF version < 150013 OR version BETWEEN 160000 AND 160008 OR version BETWEEN 170000 AND 170004 THEN
+        RAISE EXCEPTION 'PostgreSQL %.% can lose changes that are committed beside ALTER PUBLICATION', version / 10000, version % 10000
+            USING ERRCODE = 'feature_not_supported',
+                  HINT = 'Update the server to 15.13, 16.9, 17.5 or newer.';
+    ELSIF wal_level <> 'logical' THEN
+        RAISE EXCEPTION 'wal_level is %, and has to be logical', wal_level
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'ALTER SYSTEM SET wal_level = logical; then restart the server.  A managed service has a parameter for it.';
     END IF;
-    IF version < 150013 OR version BETWEEN 160000 AND 160008 OR version BETWEEN 170000 AND 170004 THEN
-        RAISE EXCEPTION 'PostgreSQL % can lose changes that are committed beside ALTER PUBLICATION', current_setting('server_version')
-            USING ERRCODE = 'feature_not_supported',
-                  HINT = 'Update the server to 15.13, 16.9, 17.5 or newer.';
-    END IF;
+END
+$$;
+COMMENT ON FUNCTION kgsource.check_server(pg_catalog.int4, pg_catalog.text) IS
+  'refuses a server that cannot send all changes';
+
+SELECT kgsource.check_server(pg_catalog.current_setting('server_version_num')::pg_catalog.int4, pg_catalog.current_setting('wal_level')) \g /dev/null
+
+DO $$
+DECLARE
+    node_role text := current_setting('kgsource.node_role');
+    role pg_roles;
+BEGIN
     IF node_role <> '' THEN
         SELECT * INTO role FROM pg_roles WHERE rolname = node_role;
         IF NOT FOUND THEN
@@ -109,8 +121,6 @@ $$;
 /*
  * The tables: what makes UPDATEs fail once they are published, or rows invisible
  */
-CREATE SCHEMA IF NOT EXISTS kgsource;
-COMMENT ON SCHEMA kgsource IS 'routes and heartbeats of kgwebhook''s delivery nodes';
 
 /* verb: what could not be done with a table of another kind. */
 CREATE OR REPLACE FUNCTION kgsource.check_kind(relation pg_catalog.regclass, verb pg_catalog.text) RETURNS void
@@ -140,6 +150,7 @@ DECLARE
     class pg_class;
     part record;
     role pg_roles;
+    roles oid[];
 BEGIN
     PERFORM kgsource.check_kind(relation, 'be published');
     SELECT * INTO class FROM pg_class c WHERE c.oid = relation;
@@ -173,8 +184,12 @@ BEGIN
                       DETAIL = 'A restrictive policy applies to it: the first copy would lack rows, without an error, and their events be lost.',
                       HINT = format('ALTER ROLE %I BYPASSRLS; or leave the role out of the restrictive policies.', node_role);
         END IF;
-        IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = relation AND p.polname = 'kg_node') THEN
+        SELECT p.polroles INTO roles FROM pg_policy p WHERE p.polrelid = relation AND p.polname = 'kg_node';
+        IF NOT FOUND THEN
             EXECUTE format('CREATE POLICY kg_node ON %s FOR SELECT TO %I USING (true)', relation, node_role);
+        ELSIF roles <> '{0}' AND role.oid <> ALL (roles) THEN
+            -- another node's role: that one goes on seeing all rows
+            EXECUTE format('ALTER POLICY kg_node ON %s TO %s', relation, array_to_string(roles::regrole[] || role.oid::regrole, ', '));
         END IF;
     END IF;
 END

@@ -57,6 +57,70 @@ $node->safe_psql('postgres', "ALTER TABLE orders ADD COLUMN version int NOT NULL
 is(slots(), 0, 'none of which leaves a slot');
 
 #
+# A source that could not send all of its changes: the script refuses it, kg_follow() once more, and UPDATEs go on
+#
+sub follow_error
+{
+	my ($as) = @_;
+
+	return sql_error($node, q{SELECT kg_follow('src', '} . $source->connstr . " dbname=postgres user=$as', 'orders', 'n1')");
+}
+my $user = $source->safe_psql('postgres', 'SELECT current_user');
+like((prepare_source($node))[2], qr/ERROR:  wal_level is minimal, and has to be logical.*ALTER SYSTEM SET wal_level = logical/s, 'the script refuses a server whose wal_level is not logical');
+is($node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pg_publication), to_regnamespace('kgsource') IS NULL}), '0|t', 'and leaves nothing there');
+sub with_answer
+{
+	my ($answer) = @_;
+
+	return sql_error($node, "BEGIN; SELECT kgwebhook.open_source('src', '$connection'); SELECT kgwebhook.check_source('src', 'kgwebhook', 'orders', kgwebhook.describe_source('src', 'kgwebhook') || '$answer')");
+}
+foreach my $version (150012, 160008, 170004)
+{
+	my $name = int($version / 10000) . '.' . $version % 10000;
+
+	like(sql_error($source, "SELECT kgsource.check_server($version, 'logical')"), qr/0A000: PostgreSQL \Q$name\E can lose changes that are committed beside ALTER PUBLICATION.*Update the server to 15\.13, 16\.9, 17\.5/s, "the script refuses $name");
+	like(with_answer(qq({"version": $version})), qr/0A000: source "src" can lose changes that are committed beside ALTER PUBLICATION.*It is PostgreSQL \Q$name\E\..*Update it to 15\.13/s, 'and so does kg_follow()');
+}
+is($source->safe_psql('postgres', q{SELECT kgsource.check_server(v, 'logical') FROM unnest('{150013,160009,170005,180000}'::int[]) v}), "\n\n\n", 'and takes those that have the repair');
+is($node->safe_psql('postgres', q{SELECT string_agg(v::text, ' ') FROM unnest('{150012,150013,150099,160000,160008,160009,170004,170005,180000}'::int[]) v WHERE kgwebhook.loses_changes(v)}), '150012 160000 160008 170004', 'as does kg_follow()');
+is($node->safe_psql('postgres', "BEGIN; SELECT kgwebhook.open_source('src', '$connection'); SELECT kgwebhook.describe_source('src', 'kgwebhook') ->> 'wal_level'; ROLLBACK"), "\nlogical", 'it asks for wal_level');
+like(with_answer('{"wal_level": "replica"}'), qr/55000: wal_level of source "src" is replica, and has to be logical.*ALTER SYSTEM/s, 'and refuses one that was lowered later');
+$source->safe_psql('postgres', 'ALTER TABLE orders DROP CONSTRAINT orders_pkey');
+like(follow_error($user), qr/55000: table public\.orders of source "src" has no usable replica identity.*ALTER TABLE public\.orders ADD PRIMARY KEY/s, 'that the primary key was dropped');
+like((prepare_source($source))[2], qr/ERROR:  table public\.orders has no usable replica identity.*ADD PRIMARY KEY/s, 'and the script says so, too');
+$source->safe_psql('postgres', 'ALTER TABLE orders ADD PRIMARY KEY (id)');
+
+# Row security: a role that may not see all rows is refused, whatever policies others have.
+my %as = (node_role => 'kg_reader');
+$source->safe_psql('postgres', q{CREATE ROLE kg_reader LOGIN REPLICATION; CREATE ROLE kg_other LOGIN REPLICATION});
+is((prepare_source($source, %as))[0], 0, 'for a role');
+$source->safe_psql('postgres', q{ALTER TABLE orders ENABLE ROW LEVEL SECURITY});
+my $hidden = qr/42501: rows of table public\.orders are hidden from the role that connects to source "src".*node_role=/s;
+like(follow_error('kg_reader'), $hidden, 'row security without a policy');
+$source->safe_psql('postgres', q{CREATE POLICY others ON orders FOR SELECT TO kg_other USING (true); CREATE POLICY writes ON orders FOR UPDATE USING (true)});
+like(follow_error('kg_reader'), $hidden, 'nor do policies of another role or of other commands show the rows');
+$source->safe_psql('postgres', q{CREATE POLICY narrow ON orders AS RESTRICTIVE FOR SELECT USING (org_id <> 'o1')});
+like((prepare_source($source, %as))[2], qr/ERROR:  row security hides rows of table public\.orders from role "kg_reader".*ALTER ROLE kg_reader BYPASSRLS/s, 'the script refuses a restrictive one');
+$source->safe_psql('postgres', q{CREATE POLICY kg_node ON orders FOR SELECT TO kg_reader USING (true)});
+like(follow_error('kg_reader'), $hidden, 'so does kg_follow(), if it came later');
+$source->safe_psql('postgres', q{DROP POLICY narrow ON orders; DROP POLICY others ON orders; DROP POLICY kg_node ON orders});
+is((prepare_source($source, node_role => $_))[0], 0, "the script is run for $_") foreach 'kg_reader', 'kg_other', 'kg_reader';
+is($source->safe_psql('postgres', q{SELECT polroles::regrole[] FROM pg_policy WHERE polname = 'kg_node'}), '{kg_reader,kg_other}', 'and each of two nodes sees all rows');
+is($node->safe_psql('postgres', q{BEGIN; SELECT kg_follow('src', '} . $source->connstr . qq{ dbname=postgres user=$_', 'orders', 'n1'); ROLLBACK}), '', "$_ can follow") foreach 'kg_reader', 'kg_other';
+$source->safe_psql('postgres', q{DROP POLICY writes ON orders; ALTER TABLE orders DISABLE ROW LEVEL SECURITY});
+
+# No slot: one is for the stream, one for the copy.
+$source->safe_psql('postgres', q{SELECT pg_create_physical_replication_slot('s' || g) FROM generate_series(1, 19) g});
+like(follow_error($user), qr/53400: source "src" has too few replication slots left.*19 of 20 are used.*Increase max_replication_slots/s, 'max_replication_slots is used up except for one');
+$source->safe_psql('postgres', q{SELECT pg_create_physical_replication_slot('s20')});
+like(follow_error($user), qr/53400: source "src" has too few replication slots left.*20 of 20 are used/s, 'or altogether');
+like((prepare_source($source))[2], qr/WARNING:  there is no room for the replication slots of a node.*max_replication_slots is 20/s, 'of which the script warns');
+is($source->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots WHERE slot_type = 'logical'}), 0, 'no refusal leaves a slot');
+$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots});
+is($source->safe_psql('postgres', q{UPDATE orders SET status = 'paid' WHERE id = 'old' RETURNING status}), 'paid', 'nor stops an UPDATE');
+is($source->safe_psql('postgres', q{SELECT count(*) FROM kgsource.heartbeat}) . $node->safe_psql('postgres', q{SELECT count(*) FROM pg_subscription}), '00', 'nor leaves a node or a subscription');
+
+#
 # It follows
 #
 follow($node, $source, 'n1');
@@ -138,6 +202,68 @@ $source->safe_psql('postgres', q{UPDATE orders SET status = 'back' WHERE id = 'p
 is($got[6]{json}{status}, 'back', 'it goes on');
 
 #
+# Two sources whose objects have equal identifiers: of one table or one kind they are refused, of two they are apart
+#
+$source->safe_psql('postgres', 'CREATE DATABASE other');
+my $other = $source->connstr . ' dbname=other';
+sub at_other { return $source->safe_psql('other', $_[0]); }
+at_other(orders_table() . 'CREATE TABLE returns (LIKE orders INCLUDING ALL)');
+sub watch_returns
+{
+	my ($event) = @_;
+
+	return "SELECT count(*) FROM kg_watch('returns', '$event', 'id', 'status', 'callback_url', 'org_id', '{\"id\": \"id\", \"status\": \"status\", \"event\": \"\$type\"}')";
+}
+$node->safe_psql('postgres', 'CREATE TABLE returns (LIKE orders INCLUDING ALL); ' . watch_returns('order'));
+prepare_source($source, database => 'other', tables => 'orders, returns');
+like(sql_error($node, "SELECT kg_follow('src2', '$other', 'returns', 'n1')"),
+	qr/42710: table public\.orders is followed from source "src" already.*Follow the other source from another database/s, 'a table that has its source has no second one');
+at_other('ALTER PUBLICATION kgwebhook DROP TABLE orders');
+like(sql_error($node, "SELECT kg_follow('src2', '$other', 'returns', 'n1')"),
+	qr/42710: tables public\.orders and public\.returns would both make events "order".*sources "src" and "src2", whose objects can have equal identifiers.*Call kg_watch\(\) for one of them with another event/s, 'nor has a kind');
+is(slots(), 1, 'and no slot is left');
+is(at_other('SELECT count(*) FROM kgsource.heartbeat') . $node->safe_psql('postgres', q{SELECT count(*) FROM pg_subscription}), '01', 'nor node or subscription');
+$node->safe_psql('postgres', watch_returns('return'));
+$node->safe_psql('postgres', "SELECT kg_follow('src2', '$other', 'returns', 'n1')");
+wait_for_state($node, 'streaming', 'src2');
+like(sql_error($node, watch_returns('order')), qr/42710: tables public\.orders and public\.returns would both make events "order"/, 'nor is a followed table given the kind later');
+$receiver->hold('slow');
+my $row = q{'same', 'o1', 'new', '2026-03-03 03:03:03+00'};
+$source->safe_psql('postgres', qq{INSERT INTO orders (id, org_id, status, updated_at, callback_url) VALUES ($row, '@{[ $receiver->url('/while/slow/ok') ]}')});
+$receiver->wait_for_requests(1, path => '/while/slow/ok');
+$source->safe_psql('postgres', qq{UPDATE orders SET status = 'paid', callback_url = '$url' WHERE id = 'same'});
+wait_for_row($node, q{SELECT count(*) = 2 FROM kgwebhook.queue WHERE kind = 'order' AND object_id = 'same'}, 'the order to wait for its first event');
+at_other(qq{INSERT INTO returns (id, org_id, status, updated_at, callback_url) VALUES ($row, '$url')});
+at_other(qq{UPDATE returns SET status = 'paid' WHERE id = 'same'});
+@got = $receiver->wait_for_requests(10);
+is(join(' ', map { $_->{json}{event} } @got[ 8, 9 ]), 'return.new return.paid', 'what one holds up does not hold up the other\'s, though the identifiers are equal');
+my %held = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', q{SELECT webhook_id FROM kgwebhook.queue WHERE object_id = 'same'});
+is(scalar(grep { $held{ $_->{headers}{'webhook-id'} } } @got[ 8, 9 ]), 0, 'nor are their webhook-ids the same, at equal versions');
+$receiver->release('slow');
+wait_until_settled($node);
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT event || ' ' || outcome, ', ' ORDER BY event || ' ' || outcome) FROM kgwebhook.delivery_log WHERE object_id = 'same' AND outcome IN ('acknowledged', 'superseded')}),
+	'order.new acknowledged, order.paid acknowledged, return.new acknowledged, return.paid acknowledged', 'and nothing is superseded');
+
+# An organization that is held at one source is not at the other.
+my $before = $receiver->requests;
+$node->safe_psql('postgres', q{INSERT INTO kgwebhook.route (source, org_id, node, previous, released, seq) VALUES ('src', 'o2', 'n1', 'n9', false, 1000000)});
+$source->safe_psql('postgres', qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('both', 'o2', 'new', '$url')});
+wait_for_row($node, q{SELECT EXISTS (SELECT FROM kgwebhook.held)}, 'what is held');
+at_other(qq{INSERT INTO returns (id, org_id, status, callback_url) VALUES ('both', 'o2', 'new', '$url')});
+@got = $receiver->wait_for_requests($before + 1);
+is($got[-1]{json}{event}, 'return.new', 'a move at one source holds nothing of the other');
+is($node->safe_psql('postgres', q{SELECT string_agg(source || ' ' || kind, ', ') FROM kgwebhook.held}), 'src order', 'and only its own');
+$node->safe_psql('postgres', q{SELECT kgwebhook.release_held('src2', true)});
+is($node->safe_psql('postgres', q{SELECT count(*) FROM kgwebhook.held}), 1, 'nor is it released with the other');
+$node->safe_psql('postgres', q{SELECT kgwebhook.release_held('src', true); DELETE FROM kgwebhook.route WHERE org_id = 'o2'});
+$receiver->wait_for_requests($before + 2);
+wait_until_settled($node);
+is($node->safe_psql('postgres', q{SELECT count(*) FROM kg_compare('src2')}), 0, 'nothing differs');
+$node->safe_psql('postgres', q{SELECT kg_unfollow('src2')});
+is($node->safe_psql('postgres', q{SELECT string_agg(source || ' ' || state, ', ') FROM kgwebhook.sources}), 'src streaming', 'one is unfollowed, and the other goes on');
+$before = $receiver->requests;
+
+#
 # Routes are found whatever the database's collation is
 #
 SKIP:
@@ -162,8 +288,8 @@ $node->safe_psql('postgres', q{SELECT kg_unfollow('src')});
 is(slots(), 0, 'kg_unfollow() takes the slot along');
 is($source->safe_psql('postgres', 'SELECT count(*) FROM kgsource.heartbeat'), 0, 'and the node');
 $node->safe_psql('postgres', qq{INSERT INTO orders (id, status, callback_url) VALUES ('mine', 'new', '$url')});
-@got = $receiver->wait_for_requests(8);
-is($got[7]{json}{id}, 'mine', 'the table is an ordinary one again');
+@got = $receiver->wait_for_requests($before + 1);
+is($got[-1]{json}{id}, 'mine', 'the table is an ordinary one again');
 ok($node->poll_query_until('postgres', q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'kgwebhook follower')}),
 	'and nothing looks after sources');
 my $log = slurp_file($node->logfile);
