@@ -34,6 +34,9 @@ CREATE FUNCTION kgwebhook.source_states(
         WHEN a.unreachable AND (NOT a.applying OR l.problem_since < clock_timestamp() - '30 seconds'::interval) THEN ARRAY['unreachable', l.problem, a.reach]
         WHEN NOT a.applying AND NOT a.copied AND k.followed_at > now() - '1 minute'::interval THEN ARRAY['copying', 'the first copy begins', NULL]
         WHEN NOT a.applying AND e.told IS NULL AND l.problem IS NULL THEN ARRAY['broken', 'no process applies its changes; the server''s log says why', 'If the log says "out of ... worker slots": ' || a.more]
+        WHEN NOT a.applying AND e.told ~ 'replication slot .* is active'
+             THEN ARRAY['broken', 'another server uses its replication slot: ' || e.told,
+                        'If a copy of this server, or its promoted standby, follows in its place, stop this one.  Otherwise wait: the source ends the connection of before after its wal_sender_timeout.']
         WHEN NOT a.applying THEN ARRAY['broken', coalesce(e.told, l.problem),
              CASE WHEN e.told ~ 'missing replicated column' THEN 'Add the columns here as they are at the source, by ALTER TABLE; it goes on by itself.'
                   ELSE format('Correct what the reason names; it goes on by itself.  Or leave the transaction out, and take over what it did: SELECT * FROM kg_skip(%L);', k.source) END]

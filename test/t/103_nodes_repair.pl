@@ -196,23 +196,129 @@ $locker->query_safe('COMMIT');
 $locker->quit;
 
 #
-# What a control node has changed is noticed: secrets that arrive by replication
+# What a control node has changed is in effect at once, though it arrives by replication
 #
-my $control = new_node('control', 'wal_level' => 'logical', 'max_wal_senders' => 5, 'kgwebhook.enabled' => 'off');
+my $control = new_node('control', 'wal_level' => 'logical', 'max_wal_senders' => 10, 'kgwebhook.enabled' => 'off');
 my $next = 'whsec_' . 'q' x 32;
-$control->safe_psql('postgres', "SELECT kg_set_secret('o1', '$secret'); CREATE PUBLICATION config FOR TABLE kgwebhook.secret");
+my $hook = '/ok?hook';
+my $orders = 0;
+
+# A change at the control node, which has arrived.
+sub decided
+{
+	my ($command) = @_;
+	my $answer = $control->safe_psql('postgres', $command);
+
+	$control->wait_for_catchup('config');
+	return $answer;
+}
+
+# An order for each status, of an organization; only subscriptions get its event.
+sub ordered
+{
+	committed(join '', map { "INSERT INTO orders (id, org_id, status) VALUES ('c" . ++$orders . "', 'o1', '$_');" } @_);
+	return;
+}
+
+# What the subscription got lastly, once it got so much in all.
+sub hooked
+{
+	my ($n) = @_;
+	my @hooked = $receiver->wait_for_requests($n, path => $hook);
+
+	return $n == @hooked ? $hooked[-1] : die "$n requests, not " . @hooked;
+}
+
+# How much it got before what is committed next, for another receiver, has arrived there.
+my $after = 0;
+my $aside = start_receiver(secret => $secret);
+sub hooks_so_far
+{
+	$after++;
+	committed(qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('after$after', 'o2', 'new', '@{[ $aside->url ]}')});
+	$aside->wait_for_requests($after);
+	return scalar(grep { $_->{path} eq $hook } $receiver->requests);
+}
+
+$control->safe_psql('postgres', qq{
+	CREATE TABLE orders (id text PRIMARY KEY, org_id text, status text, callback_url text, version int, day int);
+	SELECT count(*) FROM kg_watch('orders', 'order', 'id', 'status', 'callback_url', 'org_id', '{"id": "id", "status": "status", "day": "day"}');
+	SELECT kg_set_secret('o1', '$secret');
+	CREATE PUBLICATION config FOR TABLE kgwebhook.secret, kgwebhook.signing_key, kgwebhook.client_certificate, kgwebhook.http_signature,
+		kgwebhook.request_header, kgwebhook.consent, kgwebhook.subscription, kgwebhook.paused});
+my $hooked = $control->safe_psql('postgres', qq{SELECT kg_subscribe('o1', '@{[ $receiver->url($hook) ]}', filter => '{"status": "wanted"}')});
 $node->safe_psql('postgres', q{DELETE FROM kgwebhook.secret WHERE org_id = 'o1'});
 $node->safe_psql('postgres', "CREATE SUBSCRIPTION config CONNECTION '@{[ $control->connstr ]} dbname=postgres' PUBLICATION config");
+wait_for_row($node, q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel});
 committed(qq{INSERT INTO orders (id, org_id, status, callback_url) VALUES ('signed', 'o1', 'first', '$url')});
 @got = $receiver->wait_for_requests(13);
 is("$got[12]{json}{status} $got[12]{valid}", 'first 1', 'a secret that was copied signs');
-wait_for_row($node, q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel});
+$receiver->set_secret([ $secret, $next ]);
+decided("SELECT kg_set_secret('o1', '$next')");
 $receiver->set_secret($next);
-$control->safe_psql('postgres', "SELECT kg_set_secret('o1', '$next')");
-wait_for_row($node, "SELECT secret = '$next' FROM kgwebhook.secret WHERE org_id = 'o1'", 'the secret');
 committed(q{UPDATE orders SET status = 'second' WHERE id = 'signed'});
 @got = $receiver->wait_for_requests(14);
 is("$got[13]{json}{status} $got[13]{valid}", 'second 1', 'and so does one that has changed, at once');
+
+# Subscriptions
+ordered('unwanted', 'wanted');
+is(hooked(1)->{json}{status}, 'wanted', 'a subscription that was copied gets what its filter takes');
+decided(qq{SELECT kg_update_subscription($hooked, filter => '{"status": ["wanted", "more"]}')});
+ordered('unwanted', 'more');
+is(hooked(2)->{json}{status}, 'more', 'a filter that has changed');
+decided(qq{SELECT kg_update_subscription($hooked, events => '{order.wanted}', filter => '{}')});
+ordered('more', 'wanted');
+is(hooked(3)->{json}{status}, 'wanted', 'events that have changed');
+decided(qq{SELECT kg_update_subscription($hooked, events => '{*}')});
+
+# Pauses, of the subscription and of its destination
+decided("SELECT kg_pause_subscription($hooked)");
+ordered('paused');
+is(hooks_so_far(), 3, 'a subscription that is paused');
+decided("SELECT kg_resume_subscription($hooked)");
+is(hooked(4)->{json}{status}, 'paused', 'and resumed');
+decided("SELECT kg_pause('@{[ $receiver->destination ]}')");
+ordered('all');
+is(hooks_so_far(), 4, 'a destination that is paused');
+is($node->safe_psql('postgres', "SELECT state FROM kgwebhook.destinations WHERE destination = '@{[ $receiver->destination ]}'"), 'paused', 'is said to be');
+decided("SELECT kg_resume('@{[ $receiver->destination ]}')");
+is(hooked(5)->{json}{status}, 'all', 'and goes on');
+
+# A secret of its own, headers, a signing key
+my $own = decided("SELECT kg_create_secret($hooked)");
+$receiver->set_secret($own);
+ordered('own');
+is(hooked(6)->{valid}, 1, 'a secret of its own signs');
+decided("SELECT kg_drop_secret($hooked)");
+$receiver->set_secret($next);
+ordered('dropped');
+is(hooked(7)->{valid}, 1, 'until it is dropped');
+decided(qq{SELECT kg_set_headers($hooked, '{"X-Api-Key": "k1"}')});
+ordered('header');
+is(hooked(8)->{headers}{'x-api-key'}, 'k1', 'a header');
+unlike(hooked(8)->{headers}{'webhook-signature'}, qr/v1a,/, 'no signing key so far');
+decided(q{SELECT kg_create_signing_key('o1')});
+ordered('key');
+like(hooked(9)->{headers}{'webhook-signature'}, qr/^v1,\S{44} v1a,\S{88}$/, 'a signing key signs');
+is($node->safe_psql('postgres', q{SELECT kg_jwks('o1')}), $control->safe_psql('postgres', q{SELECT kg_jwks('o1')}), 'which kg_jwks() has on both');
+
+# A rate: one in a hundred seconds, and then none
+decided("SELECT kg_update_subscription($hooked, rate_limit => 0.01)");
+ordered(qw(rate1 rate2 rate3 rate4));
+cmp_ok(hooks_so_far(), '<=', 10, 'a rate that it may not exceed');
+decided("SELECT kg_update_subscription($hooked, rate_limit => 0)");
+hooked(13);
+pass('what waited for it goes when it is lifted');
+
+# The end of it, with something that waits
+decided("SELECT kg_pause_subscription($hooked)");
+ordered('waits');
+wait_for_row($node, "SELECT EXISTS (SELECT FROM kgwebhook.queue WHERE subscription_id = $hooked)", 'what waits for the subscription');
+decided("SELECT kg_unsubscribe($hooked)");
+wait_for_row($node, "SELECT EXISTS (SELECT FROM kgwebhook.dead_letter WHERE subscription_id = $hooked)", 'a dead letter');
+ordered('nobody');
+is(hooks_so_far(), 13, 'a subscription that was removed gets nothing more');
+is($node->safe_psql('postgres', "SELECT reason FROM kgwebhook.dead_letter WHERE subscription_id = $hooked"), "subscription $hooked was removed", 'and what waited is a dead letter');
 $node->safe_psql('postgres', 'DROP SUBSCRIPTION config');
 $control->stop;
 
@@ -227,7 +333,7 @@ committed(qq{BEGIN; INSERT INTO orders (id, org_id, status, callback_url, day) V
 wait_for_row($node, q{SELECT EXISTS (SELECT FROM kgwebhook.held WHERE object_id = 'held')}, 'what is held');
 is($node->safe_psql('postgres', q{SELECT string_agg(object_id, ' ') FROM kgwebhook.held}), 'held', 'the copy is withdrawn from what is held');
 $node->safe_psql('postgres', q{SELECT kgwebhook.release_held('src', true)});
-is(arrived(15), 'held new', 'and the rest is sent');
+is(($receiver->wait_for_requests(1, if => sub { $_[0]{json}{id} eq 'held' }))[0]{json}{status}, 'new', 'and the rest is sent');
 
 #
 # A slot that another has taken does not keep kg_unfollow()'s transaction, and its locks

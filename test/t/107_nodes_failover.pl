@@ -1,8 +1,9 @@
 #-------------------------------------------------------------------------
 #
 # test/t/107_nodes_failover.pl
-#	  A copy of a node that took its slot, and a source that fails over: what is
-#	  missing is found, repaired, and sent under the webhook-id that it had.  From
+#	  Source and node that are killed together, and a node whose standby is promoted: they
+#	  go on exactly.  A copy of a node that took its slot, and a source that fails over:
+#	  what is missing is found, repaired, and sent under the webhook-id that it had.  From
 #	  PostgreSQL 17 on the slot survives, and nothing is sent that the promoted server
 #	  does not have.
 #
@@ -24,9 +25,13 @@ my $url = $receiver->url('/ok');
 my $requests = 0;
 
 prepare_source($source);
-my $node = new_delivery_node('node', $secret);
+my $node = new_delivery_node('node', $secret, 'wal_level' => 'replica', 'max_wal_senders' => 5);
+$node->backup('own');
+my $own_standby = PostgreSQL::Test::Cluster->new('own_standby');
+$own_standby->init_from_backup($node, 'own', has_streaming => 1);
+$own_standby->start;
+reload($node, 'synchronous_standby_names' => q{'own_standby'});
 follow($node, $source, 'n1');
-my $on_call = Kgwebhook::OnCall->new($node);
 
 sub committed { return $source->safe_psql('postgres', $_[0]); }
 sub here { return $node->safe_psql('postgres', $_[0]); }
@@ -60,6 +65,59 @@ sub confirmed
 	wait_for_row($source, "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE slot_name = '$slot'", 'a confirmation');
 	return;
 }
+
+#
+# Source and node are killed together under load, and start again in either order; what writers of the source have
+# committed without waiting for its disk may be gone there, and then nobody was told of it
+#
+my $writers = 0;
+my @writers;
+
+# One whose receiver answers, and one whose events wait in the queue.
+sub start_writers
+{
+	local $ENV{PGOPTIONS} = '-c synchronous_commit=off';
+
+	@writers = map { start_order_writer($source, ++$writers, $_) } $url, $receiver->url('/while/waits/ok');
+	wait_for_row($node, q{SELECT count(*) > 40 FROM kgwebhook.queue}, 'deliveries that wait');
+	return;
+}
+committed(q{INSERT INTO kgsource.route (org_id, node) VALUES ('*', 'n1')});
+foreach my $servers ([ $source, $node ], [ $node, $source ])
+{
+	$receiver->hold('waits');
+	start_writers();
+	$_->stop('immediate') foreach @$servers;
+	$_->finish foreach @writers;
+	$_->start foreach @$servers;
+	$receiver->release('waits');
+}
+$receiver->hold('waits');
+start_writers();
+
+#
+# The node is lost, and its standby takes its place; then it comes back
+#
+my $lost = $node;
+$lost->stop('immediate');
+$own_standby->promote;
+$node = $own_standby;
+my $on_call = Kgwebhook::OnCall->new($node);
+$receiver->release('waits');
+my $had = here('SELECT count(*) FROM kgwebhook.delivery_log');
+wait_for_row($node, "SELECT count(*) > $had + 20 FROM kgwebhook.delivery_log", 'the promoted node to deliver');
+committed('CREATE TABLE stop ()');
+$_->finish foreach @writers;
+wait_until_all_sent($source, $node);
+compare_with_audit($source, $receiver);
+is(here('SELECT state, gaps FROM kgwebhook.sources'), 'streaming|0', 'the promoted node lacks nothing');
+is(here('SELECT count(*) FROM kg_compare()'), 0, 'and no row of it differs');
+$lost->start;
+my $old = Kgwebhook::OnCall->new($lost)->finds(qr/^Nothing arrives: the source "src" is broken$/, 'critical');
+like($old->{detail}, qr/^Another server uses its replication slot: .*is active for PID \d+/, 'the old one that comes back finds that its place is taken');
+like($old->{remedy}, qr/^If a copy of this server, or its promoted standby, follows in its place, stop this one\./, 'and says what to do');
+$lost->stop;
+$requests = $receiver->requests;
 
 #
 # A copy of the node, while the node is away
@@ -143,7 +201,7 @@ $on_call->types($row->{remedy});
 is_deeply([ arrived(2) ], [ 'b:new', 'd:between' ], 'kg_resync() sends what the promoted server has');
 wait_for_state($node, 'streaming');
 is(here(q{SELECT count(*) FROM kg_compare()}), 0, 'nothing differs');
-is(here(q{SELECT string_agg(id, ' ' ORDER BY id) FROM orders}), 'a b d', 'what it has lost is gone here');
+is(here(q{SELECT string_agg(id, ' ' ORDER BY id) FROM orders WHERE id !~ '^w'}), 'a b d', 'what it has lost is gone here');
 committed(q{UPDATE orders SET status = 'on' WHERE id = 'd'});
 is_deeply([ arrived() ], ['d:on'], 'and it goes on');
 

@@ -90,13 +90,31 @@ is(join(', ', arrived(2)), 'east.order.e3 1, east.order.e4 1', 'a column that is
 #
 # A transaction that is sent before it ends
 #
-sub many { return qq{INSERT INTO east.orders (id, org_id, status, callback_url, big) SELECT '$_[0]' || g, 'o1', 's', '$url', repeat(md5(g::text), 10) FROM generate_series(1, 400) g;}; }
-committed('SET ROLE shop; BEGIN;' . many('kept') . 'SAVEPOINT a;' . many('undone') . 'ROLLBACK TO a;' . many('more') . 'COMMIT');
-$requests += 800;
-wait_for_row($node{n1}, q{SELECT count(*) >= 800 AND NOT EXISTS (SELECT FROM kgwebhook.queue) FROM kgwebhook.delivery_log WHERE event = 'east.order.s'}, 'all of it');
-is(here('n1', q{SELECT count(*), count(DISTINCT object_id), count(*) FILTER (WHERE object_id LIKE 'undone%') FROM kgwebhook.delivery_log WHERE event = 'east.order.s'}), '800|800|0',
-	'of a large transaction all is sent once, but what a savepoint has taken back');
-wait_for_row($source, q{SELECT bool_and(stream_txns > 0) FROM pg_stat_replication_slots}, 'the slots to have streamed it');
+# Twenty thousand events, of which two thousand are sent, while n1 pauses: what is in the queue is exact, and neither who
+# applies nor who sends has grown by it.
+sub many { return qq{INSERT INTO east.orders (id, org_id, status, callback_url, big) SELECT '$_[0]' || g, 'o1', 's', '$url', repeat(md5(g::text), 20) FROM generate_series(1, $_[1]) g;}; }
+sub memory
+{
+	my %size = split /[|\n]/, here('n1', q{SELECT backend_type, pid FROM pg_stat_activity WHERE backend_type IN ('logical replication worker', 'logical replication apply worker', 'kgwebhook worker')});
+
+	return map { slurp_file("/proc/$size{$_}/status") =~ /^VmPeak:\s+(\d+) kB/m ? ($_ => $1) : () } keys %size;
+}
+my %before = memory();
+is(scalar(keys %before), 2, 'a process that applies, and one that sends');
+here('n1', 'SELECT kg_pause()');
+committed('SET ROLE shop; BEGIN;' . many('kept', 19000) . 'SAVEPOINT a;' . many('undone', 1000) . 'ROLLBACK TO a;' . many('more', 1000) . 'COMMIT');
+wait_for_row($node{n1}, q{SELECT EXISTS (SELECT FROM kgwebhook.queue)}, 'its events');
+is(here('n1', q{SELECT count(*), count(DISTINCT object_id), count(DISTINCT webhook_id), count(*) FILTER (WHERE object_id LIKE 'undone%'), min(length(payload ->> 'big')) FROM kgwebhook.queue WHERE event = 'east.order.s'}), '20000|20000|20000|0|640',
+	'of a large transaction all is enqueued once, but what a savepoint has taken back');
+wait_for_row($source, q{SELECT bool_and(stream_txns > 0 AND stream_count > 20) FROM pg_stat_replication_slots}, 'the slots to have streamed it in many parts');
+here('n1', q{DELETE FROM kgwebhook.queue WHERE object_id LIKE 'kept%' AND substr(object_id, 5)::int > 1000});
+here('n1', 'SELECT kg_resume()');
+$requests += 2000;
+wait_for_row($node{n1}, q{SELECT count(*) >= 2000 AND NOT EXISTS (SELECT FROM kgwebhook.queue) FROM kgwebhook.delivery_log WHERE event = 'east.order.s'}, 'all of it');
+is(here('n1', q{SELECT count(*), count(DISTINCT object_id) FROM kgwebhook.delivery_log WHERE event = 'east.order.s'}), '2000|2000', 'and sent once');
+my %after = memory();
+diag("$_ grew by " . ($after{$_} - $before{$_}) . ' kB') foreach sort keys %after;
+cmp_ok($after{$_} - $before{$_}, '<', 16 * 1024, "the memory of the $_ is bounded") foreach sort keys %after;
 
 #
 # Both nodes are killed in the middle of a move
