@@ -95,12 +95,12 @@ CREATE FUNCTION kgwebhook.worker_findings() RETURNS SETOF kgwebhook.finding
 DECLARE
     w record;
     waits CONSTANT text := 'Events are queued and wait; payments go on.';
-    failed bool;
     fails bool;
+    restarts bool;              -- after an error or two, it is back within seconds
 BEGIN
     SELECT * INTO w FROM kgwebhook.worker_stats();
-    failed := coalesce(w.last_error_at > clock_timestamp() - '2 minutes'::interval, false);
-    fails := failed AND w.errors_in_a_row >= 3;
+    fails := w.errors_in_a_row >= 3 AND w.last_error_at > clock_timestamp() - '2 minutes'::interval;
+    restarts := w.errors_in_a_row > 0 AND w.last_error_at > clock_timestamp() - '10 seconds'::interval;
     IF w.worker_state = 'standby' THEN
         RETURN QUERY SELECT 100, 'this server is a standby, and sends nothing'::text,
             'Its primary delivers.  This one does once it is promoted.'::text, NULL::text;
@@ -117,7 +117,7 @@ BEGIN
     ELSIF w.worker_state = 'disabled' THEN
         RETURN QUERY SELECT 370, 'Nothing is delivered: kgwebhook.enabled is off'::text, waits,
             'ALTER SYSTEM SET kgwebhook.enabled = on; SELECT pg_reload_conf();'::text;
-    ELSIF w.worker_state = 'not running' AND NOT failed THEN
+    ELSIF w.worker_state = 'not running' AND NOT coalesce(fails OR restarts, false) THEN
         RETURN QUERY SELECT 360, 'Nothing is delivered: no worker runs for this database'::text,
             waits || '  A server that has just started has one within seconds.  Else the server''s log says why, under "kgwebhook"; '
                   || format('"max_worker_processes" is %s.', current_setting('max_worker_processes')),
