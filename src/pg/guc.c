@@ -121,7 +121,7 @@ check_source_address(char **newval, void **extra, GucSource source)
 
 	if (form == NULL)
 		return false;
-	return accept_parsed(kgw_egress_parse_source(*newval, form, problem, sizeof(problem)),
+	return accept_parsed(kgw_egress_settings_parse_source(*newval, form, problem, sizeof(problem)),
 						 problem, form, extra);
 }
 
@@ -158,12 +158,12 @@ check_proxy(char **newval, void **extra, GucSource source)
 	char		problem[128] = "";
 	KgwProxy   *form;
 
-	if (kgw_egress_has_credentials(*newval))
+	if (kgw_egress_settings_has_credentials(*newval))
 		return refuse_credentials();
 	form = kgw_compat_guc_malloc(sizeof(KgwProxy));
 	if (form == NULL)
 		return false;
-	return accept_parsed(kgw_egress_parse_proxy(*newval, form, problem, sizeof(problem)),
+	return accept_parsed(kgw_egress_settings_parse_proxy(*newval, form, problem, sizeof(problem)),
 						 problem, form, extra);
 }
 

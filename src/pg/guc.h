@@ -11,7 +11,7 @@
 #define KGW_PG_GUC_H
 
 #include "datatype/timestamp.h"
-#include "pure/egress.h"
+#include "pure/egress_settings.h"
 #include "pure/ip_filter.h"
 #include "pure/retry_schedule.h"
 #include "pure/url.h"

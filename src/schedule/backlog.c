@@ -142,7 +142,7 @@ add_entry(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, Kg
 	memset((char *) entry + sizeof(entry->delivery_id), 0,
 		   sizeof(KgwEntry) - sizeof(entry->delivery_id));
 	entry->destination = d;
-	entry->endpoint = kgw_endpoints_find(s, d, row);
+	entry->endpoint = kgw_known_endpoints_find(s, d, row);
 	entry->endpoint->entries++;
 	d->entries++;
 	dlist_push_tail(&d->all, &entry->all_node);

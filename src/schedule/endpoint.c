@@ -203,7 +203,7 @@ kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e)
 {
 	KgwDestination *d = e->key.destination;
 	int			line = 2 * kgw_endpoint_trust(e) + (e->in_flight > 0);
-	bool		runs = !dlist_is_empty(&e->ready) && e->in_flight < endpoint_limit(s, e) && kgw_pace_allows(s, e);
+	bool		runs = !dlist_is_empty(&e->ready) && e->in_flight < endpoint_limit(s, e) && kgw_rate_limit_allows(s, e);
 	bool		awaits = e->health.open && !d->health.open &&
 		!kgw_circuit_breaker_probe_due(&e->health, s->now) &&
 		!(dlist_is_empty(&e->ready) && dlist_is_empty(&e->ripe));
@@ -223,7 +223,7 @@ kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e)
 	else if (!awaits && e->awaiting_probe)
 		pairingheap_remove(s->endpoint_probes, &e->probe_node);
 	e->awaiting_probe = awaits;
-	kgw_pace_await(s, e);
+	kgw_rate_limit_await(s, e);
 }
 
 /* The same for all endpoints of a destination. */

@@ -84,7 +84,7 @@ kgw_scheduler_new(void)
 	s->endpoints = create_table("kgwebhook endpoints", sizeof(KgwEndpointKey),
 								sizeof(KgwEndpoint), HASH_BLOBS);
 	s->endpoint_probes = pairingheap_allocate(kgw_endpoint_compare_probes, NULL);
-	s->paced = pairingheap_allocate(kgw_pace_compare, NULL);
+	s->paced = pairingheap_allocate(kgw_rate_limit_compare, NULL);
 	dlist_init(&s->all_endpoints);
 	s->waiting = pairingheap_allocate(compare_due, NULL);
 	s->holds = pairingheap_allocate(compare_hold, NULL);
@@ -119,7 +119,7 @@ wake_paced(KgwScheduler *s)
 {
 	KgwEndpoint *e;
 
-	while ((e = kgw_pace_first(s)) != NULL)
+	while ((e = kgw_rate_limit_first(s)) != NULL)
 	{
 		kgw_endpoint_enlist(s, e);
 		kgw_run_queues_place(s, e->key.destination);
@@ -168,7 +168,7 @@ kgw_scheduler_due(const KgwScheduler *s)
 	if (!pairingheap_is_empty(m->endpoint_probes))
 		due = Min(due, pairingheap_container(KgwEndpoint, probe_node,
 											 pairingheap_first(m->endpoint_probes))->health.probe_at);
-	return Min(due, kgw_pace_due(s));
+	return Min(due, kgw_rate_limit_due(s));
 }
 
 /* Whether pages or rows are wanted. */
@@ -249,7 +249,7 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 	entry->unproven = d->line >= KGW_LINE_UNPROVEN;
 	s->unproven_in_flight += entry->unproven;
 	s->in_flight++;
-	if (*turn == KGW_TURN_SEND && kgw_pace_sent(s, entry->endpoint))
+	if (*turn == KGW_TURN_SEND && kgw_rate_limit_sent(s, entry->endpoint))
 		kgw_endpoint_enlist(s, entry->endpoint);
 	kgw_run_queues_place(s, d);
 	return entry;
@@ -338,7 +338,7 @@ static bool
 is_forgettable(const KgwScheduler *s, const KgwDestination *d)
 {
 	return d->entries == 0 && !d->more && !d->paused && !d->skipped &&
-		hash_get_num_entries(s->destinations) > REMEMBERED && !kgw_pace_remembers_any(s, d);
+		hash_get_num_entries(s->destinations) > REMEMBERED && !kgw_rate_limit_remembers_any(s, d);
 }
 
 /*
@@ -376,7 +376,7 @@ kgw_scheduler_changed(KgwScheduler *s, KgwDestinationState *state)
 	state->forgotten = is_forgettable(s, d);
 	if (state->forgotten)
 	{
-		kgw_endpoints_forget(s, d);
+		kgw_known_endpoints_forget(s, d);
 		hash_search(s->destinations, d->name, HASH_REMOVE, NULL);
 	}
 	return true;

@@ -169,7 +169,7 @@ typedef struct KgwEndpoint
 	int			line;			/* and it is this one */
 	bool		awaiting_probe; /* in the heap of those that wait to be probed */
 	int64		gap;			/* microseconds between two requests; 0: no limit */
-	KgwTicks	paced_until;	/* see pace.c */
+	KgwTicks	paced_until;	/* see rate_limit.c */
 	bool		pacing;			/* in the heap of those that wait for their rate */
 	dlist_node	run_node;
 	dlist_node	node;			/* of its destination's */
@@ -233,7 +233,7 @@ struct KgwScheduler
 	pairingheap *holds;			/* entries, by hold_until */
 	pairingheap *probes;			/* destinations, by probe_at */
 	pairingheap *endpoint_probes; /* endpoints, by probe_at */
-	pairingheap *paced;			/* endpoints, by when their rate has them send: see pace.c */
+	pairingheap *paced;			/* endpoints, by when their rate has them send: see rate_limit.c */
 	dlist_head	all_endpoints;	/* lately used ones first */
 	dlist_head	fetching;
 	dlist_head	paging;
@@ -266,9 +266,9 @@ extern bool kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestinati
 extern bool kgw_run_queues_can_send(KgwScheduler *s);
 extern KgwDestination *kgw_run_queues_take(KgwScheduler *s);
 
-/* endpoints.c: endpoints by what they are; the scheduler's own */
-extern KgwEndpoint *kgw_endpoints_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row);
-extern void kgw_endpoints_forget(KgwScheduler *s, KgwDestination *d);
+/* known_endpoints.c: endpoints by what they are; the scheduler's own */
+extern KgwEndpoint *kgw_known_endpoints_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row);
+extern void kgw_known_endpoints_forget(KgwScheduler *s, KgwDestination *d);
 
 /* endpoint.c: turns within a destination */
 extern bool kgw_endpoint_parks(const KgwScheduler *s, const KgwEntry *entry);
@@ -283,17 +283,17 @@ extern bool kgw_endpoint_any_works(const KgwDestination *d);
 extern int	kgw_endpoint_compare_probes(const pairingheap_node *a, const pairingheap_node *b,
 										void *arg);
 
-/* pace.c: endpoints with a rate limit */
-extern int	kgw_pace_compare(const pairingheap_node *a, const pairingheap_node *b, void *arg);
-extern bool kgw_pace_allows(const KgwScheduler *s, const KgwEndpoint *e);
-extern bool kgw_pace_remembers(const KgwScheduler *s, const KgwEndpoint *e);
-extern bool kgw_pace_remembers_any(const KgwScheduler *s, const KgwDestination *d);
-extern void kgw_pace_leave(KgwScheduler *s, KgwEndpoint *e);
-extern void kgw_pace_await(KgwScheduler *s, KgwEndpoint *e);
-extern bool kgw_pace_set(KgwScheduler *s, KgwEndpoint *e, int64 gap);
-extern bool kgw_pace_sent(KgwScheduler *s, KgwEndpoint *e);
-extern KgwEndpoint *kgw_pace_first(const KgwScheduler *s);
-extern KgwTicks kgw_pace_due(const KgwScheduler *s);
+/* rate_limit.c: endpoints with a rate limit */
+extern int	kgw_rate_limit_compare(const pairingheap_node *a, const pairingheap_node *b, void *arg);
+extern bool kgw_rate_limit_allows(const KgwScheduler *s, const KgwEndpoint *e);
+extern bool kgw_rate_limit_remembers(const KgwScheduler *s, const KgwEndpoint *e);
+extern bool kgw_rate_limit_remembers_any(const KgwScheduler *s, const KgwDestination *d);
+extern void kgw_rate_limit_leave(KgwScheduler *s, KgwEndpoint *e);
+extern void kgw_rate_limit_await(KgwScheduler *s, KgwEndpoint *e);
+extern bool kgw_rate_limit_set(KgwScheduler *s, KgwEndpoint *e, int64 gap);
+extern bool kgw_rate_limit_sent(KgwScheduler *s, KgwEndpoint *e);
+extern KgwEndpoint *kgw_rate_limit_first(const KgwScheduler *s);
+extern KgwTicks kgw_rate_limit_due(const KgwScheduler *s);
 
 /* recovery.c: whose failure it is, and what happens when it is over */
 extern void kgw_recovery_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign);

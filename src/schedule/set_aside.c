@@ -6,7 +6,7 @@
  * A destination has a limited number of entries.  An endpoint that acknowledges nothing
  * could take them all, with what waits there for its next attempt or for a secret,
  * and then nothing would be read any more for the other endpoints of the host; and so
- * could one with a rate limit (pace.c).  So when all are taken, such an endpoint keeps
+ * could one with a rate limit (rate_limit.c).  So when all are taken, such an endpoint keeps
  * ASIDE_KEEP of them or what it has, and further rows of it stay in the table: the cursor passes
  * them, and their payload is let go of.
  *
@@ -173,7 +173,7 @@ kgw_set_aside_judge(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 	d->fanned_out |= row->subscription_id != 0;
 	if (d->aside == NULL && kgw_run_queues_has_entries(s, d))
 		return KGW_PLACE_MEMORY;
-	e = kgw_endpoints_find(s, d, row);
+	e = kgw_known_endpoints_find(s, d, row);
 	if (!kgw_set_aside_has(d, row))
 	{
 		if (kgw_run_queues_has_entries(s, d))

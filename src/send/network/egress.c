@@ -10,7 +10,7 @@
  *
  * A proxy is asked by CONNECT, for http:// too, so that it only sees where a
  * request goes and neither reads nor changes it.  Our own headers go through the tunnel,
- * never to the proxy.  Its credentials are in a file: see pure/egress.c for why.
+ * never to the proxy.  Its credentials are in a file: see pure/egress_settings.c for why.
  *
  * What was decided at one reload must not live on in a kept connection after the next.
  * So there is a revision number, and the client begins with new handles when it moves on.
@@ -270,9 +270,9 @@ kgw_egress_judge(const char *text)
 
 	if (kgw_url_parse(text, strlen(text), &url) != NULL)
 		return "host is not known";
-	if (kgw_egress_is_localhost(url.host))
+	if (kgw_egress_settings_is_localhost(url.host))
 		return "host is the proxy's own";
-	if (!kgw_egress_literal_address(url.host, &address, &len))
+	if (!kgw_egress_settings_literal_address(url.host, &address, &len))
 		return NULL;
 	return kgw_local_addresses_judge((struct sockaddr *) &address, len);
 }

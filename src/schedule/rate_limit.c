@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * pace.c
+ * rate_limit.c
  *	  Endpoints that get so many requests a second at most.
  *
  * A subscription may have a rate limit.  Its endpoint then has a bucket, in the form of the one
@@ -17,7 +17,7 @@
  * the others nothing.  Its backlog is kept small in memory (endpoint.c, set_aside.c), for it
  * may be long.
  *
- * src/schedule/pace.c
+ * src/schedule/rate_limit.c
  *
  *-------------------------------------------------------------------------
  */
@@ -36,7 +36,7 @@ next_at(const KgwEndpoint *e)
 }
 
 int
-kgw_pace_compare(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+kgw_rate_limit_compare(const pairingheap_node *a, const pairingheap_node *b, void *arg)
 {
 	KgwTicks	x = next_at(pairingheap_const_container(KgwEndpoint, pace_node, a));
 	KgwTicks	y = next_at(pairingheap_const_container(KgwEndpoint, pace_node, b));
@@ -46,27 +46,27 @@ kgw_pace_compare(const pairingheap_node *a, const pairingheap_node *b, void *arg
 
 /* Whether one more request may go now. */
 bool
-kgw_pace_allows(const KgwScheduler *s, const KgwEndpoint *e)
+kgw_rate_limit_allows(const KgwScheduler *s, const KgwEndpoint *e)
 {
 	return e->gap == 0 || s->now >= next_at(e);
 }
 
 /* Whether what has gone lately is to be remembered. */
 bool
-kgw_pace_remembers(const KgwScheduler *s, const KgwEndpoint *e)
+kgw_rate_limit_remembers(const KgwScheduler *s, const KgwEndpoint *e)
 {
 	return e->gap != 0 && e->paced_until > s->now;
 }
 
 /* Whether something of a destination is. */
 bool
-kgw_pace_remembers_any(const KgwScheduler *s, const KgwDestination *d)
+kgw_rate_limit_remembers_any(const KgwScheduler *s, const KgwDestination *d)
 {
 	dlist_iter	iter;
 
 	dlist_foreach(iter, unconstify(dlist_head *, &d->endpoints))
 	{
-		if (kgw_pace_remembers(s, dlist_container(KgwEndpoint, node, iter.cur)))
+		if (kgw_rate_limit_remembers(s, dlist_container(KgwEndpoint, node, iter.cur)))
 			return true;
 	}
 	return false;
@@ -74,7 +74,7 @@ kgw_pace_remembers_any(const KgwScheduler *s, const KgwDestination *d)
 
 /* The heap is ordered by what is about to change. */
 void
-kgw_pace_leave(KgwScheduler *s, KgwEndpoint *e)
+kgw_rate_limit_leave(KgwScheduler *s, KgwEndpoint *e)
 {
 	if (e->pacing)
 		pairingheap_remove(s->paced, &e->pace_node);
@@ -83,12 +83,12 @@ kgw_pace_leave(KgwScheduler *s, KgwEndpoint *e)
 
 /* Have an endpoint that has something to send wait for its time, or no longer. */
 void
-kgw_pace_await(KgwScheduler *s, KgwEndpoint *e)
+kgw_rate_limit_await(KgwScheduler *s, KgwEndpoint *e)
 {
-	bool		waits = !kgw_pace_allows(s, e) && !(dlist_is_empty(&e->ready) && dlist_is_empty(&e->ripe));
+	bool		waits = !kgw_rate_limit_allows(s, e) && !(dlist_is_empty(&e->ready) && dlist_is_empty(&e->ripe));
 
 	if (!waits)
-		kgw_pace_leave(s, e);
+		kgw_rate_limit_leave(s, e);
 	else if (!e->pacing)
 		pairingheap_add(s->paced, &e->pace_node);
 	e->pacing = waits;
@@ -99,11 +99,11 @@ kgw_pace_await(KgwScheduler *s, KgwEndpoint *e)
  * False when that is as it was; else the caller enlists it.
  */
 bool
-kgw_pace_set(KgwScheduler *s, KgwEndpoint *e, int64 gap)
+kgw_rate_limit_set(KgwScheduler *s, KgwEndpoint *e, int64 gap)
 {
 	if (e->gap == gap)
 		return false;
-	kgw_pace_leave(s, e);
+	kgw_rate_limit_leave(s, e);
 	e->gap = gap;
 	e->paced_until = Max(Min(e->paced_until, s->now + gap), s->started + Max(BUCKET, gap));
 	return true;
@@ -111,30 +111,30 @@ kgw_pace_set(KgwScheduler *s, KgwEndpoint *e, int64 gap)
 
 /* A request has gone.  False when there is no limit; else the caller enlists it. */
 bool
-kgw_pace_sent(KgwScheduler *s, KgwEndpoint *e)
+kgw_rate_limit_sent(KgwScheduler *s, KgwEndpoint *e)
 {
 	if (e->gap == 0)
 		return false;
-	kgw_pace_leave(s, e);
+	kgw_rate_limit_leave(s, e);
 	e->paced_until = Max(e->paced_until, s->now) + e->gap;
 	return true;
 }
 
 /* The endpoint that has waited for its rate, and whose time has come first; NULL: there is none. */
 KgwEndpoint *
-kgw_pace_first(const KgwScheduler *s)
+kgw_rate_limit_first(const KgwScheduler *s)
 {
 	KgwEndpoint *e;
 
 	if (pairingheap_is_empty(s->paced))
 		return NULL;
 	e = pairingheap_container(KgwEndpoint, pace_node, pairingheap_first(s->paced));
-	return kgw_pace_allows(s, e) ? e : NULL;
+	return kgw_rate_limit_allows(s, e) ? e : NULL;
 }
 
 /* When that of the next one comes; KGW_NEVER: none waits. */
 KgwTicks
-kgw_pace_due(const KgwScheduler *s)
+kgw_rate_limit_due(const KgwScheduler *s)
 {
 	return pairingheap_is_empty(s->paced) ? KGW_NEVER :
 		next_at(pairingheap_container(KgwEndpoint, pace_node, pairingheap_first(s->paced)));

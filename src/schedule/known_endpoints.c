@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * endpoints.c
+ * known_endpoints.c
  *	  Endpoints by what they are: found, made, and forgotten.
  *
  * URLs are chosen by third parties, and may have an identifier in each.  So a
@@ -11,10 +11,10 @@
  *
  * An endpoint that is forgotten takes its breaker and its window along, and begins
  * like a new one when it is met again.  So one that has a rate limit to keep to is
- * remembered until it could send again (pace.c), or forgetting it would be a way
+ * remembered until it could send again (rate_limit.c), or forgetting it would be a way
  * around its limit.
  *
- * src/schedule/endpoints.c
+ * src/schedule/known_endpoints.c
  *
  *-------------------------------------------------------------------------
  */
@@ -52,7 +52,7 @@ remove_endpoint(KgwScheduler *s, KgwEndpoint *e)
 
 	if (e->awaiting_probe)
 		pairingheap_remove(s->endpoint_probes, &e->probe_node);
-	kgw_pace_leave(s, e);
+	kgw_rate_limit_leave(s, e);
 	if (e->running)
 		dlist_delete(&e->run_node);
 	dlist_delete(&e->node);
@@ -64,7 +64,7 @@ remove_endpoint(KgwScheduler *s, KgwEndpoint *e)
 
 /* Forget all endpoints of a destination, which has no entries. */
 void
-kgw_endpoints_forget(KgwScheduler *s, KgwDestination *d)
+kgw_known_endpoints_forget(KgwScheduler *s, KgwDestination *d)
 {
 	dlist_mutable_iter iter;
 
@@ -92,7 +92,7 @@ make_room_for_endpoint(KgwScheduler *s, KgwDestination *d)
 		KgwEndpoint *e = all ? dlist_container(KgwEndpoint, all_node, node) :
 			dlist_container(KgwEndpoint, node, node);
 
-		if (e->entries == 0 && !kgw_pace_remembers(s, e) && (found == NULL || e->acked_at == 0))
+		if (e->entries == 0 && !kgw_rate_limit_remembers(s, e) && (found == NULL || e->acked_at == 0))
 			found = e;
 		if (found != NULL && found->acked_at == 0)
 			break;
@@ -122,7 +122,7 @@ add_endpoint(KgwScheduler *s, const KgwEndpointKey *key)
 
 /* The endpoint of a row of this destination. */
 KgwEndpoint *
-kgw_endpoints_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
+kgw_known_endpoints_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 {
 	KgwEndpointKey key = {d, hash_endpoint(row)};
 	KgwEndpoint *e = hash_search(s->endpoints, &key, HASH_FIND, NULL);
@@ -139,7 +139,7 @@ kgw_endpoints_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row)
 		e = add_endpoint(s, &key);
 	dlist_move_head(&d->endpoints, &e->node);
 	dlist_move_head(&s->all_endpoints, &e->all_node);
-	if (kgw_pace_set(s, e, row->gap))
+	if (kgw_rate_limit_set(s, e, row->gap))
 		kgw_endpoint_enlist(s, e);
 	return e;
 }

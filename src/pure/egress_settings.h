@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
- * egress.h
+ * egress_settings.h
  *	  The settings that say how requests leave: source address and proxy.
  *
- * src/pure/egress.h
+ * src/pure/egress_settings.h
  *
  *-------------------------------------------------------------------------
  */
-#ifndef KGW_PURE_EGRESS_H
-#define KGW_PURE_EGRESS_H
+#ifndef KGW_PURE_EGRESS_SETTINGS_H
+#define KGW_PURE_EGRESS_SETTINGS_H
 
 #include <net/if.h>
 #include <netinet/in.h>
@@ -34,13 +34,13 @@ typedef struct KgwProxy
 	char		url[KGW_DESTINATION_SIZE];	/* scheme://host:port; "" = there is none */
 } KgwProxy;
 
-extern bool kgw_egress_parse_source(const char *text, KgwSource *out,
+extern bool kgw_egress_settings_parse_source(const char *text, KgwSource *out,
 									char *problem, size_t problem_size);
-extern bool kgw_egress_parse_proxy(const char *text, KgwProxy *out,
+extern bool kgw_egress_settings_parse_proxy(const char *text, KgwProxy *out,
 								   char *problem, size_t problem_size);
-extern bool kgw_egress_has_credentials(const char *proxy);
-extern bool kgw_egress_literal_address(const char *host, struct sockaddr_storage *address,
+extern bool kgw_egress_settings_has_credentials(const char *proxy);
+extern bool kgw_egress_settings_literal_address(const char *host, struct sockaddr_storage *address,
 									   size_t *len);
-extern bool kgw_egress_is_localhost(const char *host);
+extern bool kgw_egress_settings_is_localhost(const char *host);
 
-#endif							/* KGW_PURE_EGRESS_H */
+#endif							/* KGW_PURE_EGRESS_SETTINGS_H */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
- * test/unit/test_egress.c
+ * test/unit/test_egress_settings.c
  *	  The settings that say how requests leave.
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/egress.h"
+#include "pure/egress_settings.h"
 
 #include <arpa/inet.h>
 
@@ -18,7 +18,7 @@ is_source(const char *text, const char *interface, const char *ipv4, const char 
 	char		problem[128] = "";
 	char		shown[INET6_ADDRSTRLEN];
 
-	ok(kgw_egress_parse_source(text, &source, problem, sizeof(problem)), "'%s' is a source", text);
+	ok(kgw_egress_settings_parse_source(text, &source, problem, sizeof(problem)), "'%s' is a source", text);
 	is_str(source.interface, interface, "its interface");
 	is_str(source.has_ipv4 ? inet_ntop(AF_INET, &source.ipv4, shown, sizeof(shown)) : "", ipv4, "its IPv4 address");
 	is_str(source.has_ipv6 ? inet_ntop(AF_INET6, &source.ipv6, shown, sizeof(shown)) : "", ipv6, "its IPv6 address");
@@ -30,7 +30,7 @@ no_source(const char *text)
 	KgwSource	source;
 	char		problem[128] = "";
 
-	ok(!kgw_egress_parse_source(text, &source, problem, sizeof(problem)), "'%s' is none", text);
+	ok(!kgw_egress_settings_parse_source(text, &source, problem, sizeof(problem)), "'%s' is none", text);
 	ok(problem[0] == '"' && problem[strlen(problem) - 1] == '.', "and a sentence says why: %s", problem);
 }
 
@@ -40,7 +40,7 @@ is_proxy(const char *text, bool https, const char *url)
 	KgwProxy	proxy;
 	char		problem[128] = "";
 
-	ok(kgw_egress_parse_proxy(text, &proxy, problem, sizeof(problem)), "'%s' is a proxy", text);
+	ok(kgw_egress_settings_parse_proxy(text, &proxy, problem, sizeof(problem)), "'%s' is a proxy", text);
 	ok(proxy.https == https, "its scheme");
 	is_str(proxy.url, url, "its URL");
 }
@@ -51,7 +51,7 @@ no_proxy(const char *text)
 	KgwProxy	proxy;
 	char		problem[128] = "";
 
-	ok(!kgw_egress_parse_proxy(text, &proxy, problem, sizeof(problem)), "'%s' is none", text);
+	ok(!kgw_egress_settings_parse_proxy(text, &proxy, problem, sizeof(problem)), "'%s' is none", text);
 	ok(problem[strlen(problem) - 1] == '.', "and a sentence says why: %s", problem);
 }
 
@@ -62,7 +62,7 @@ literal(const char *host, const char *address)
 	char		shown[INET6_ADDRSTRLEN] = "";
 	size_t		len;
 
-	ok(kgw_egress_literal_address(host, &storage, &len), "'%s' is an address", host);
+	ok(kgw_egress_settings_literal_address(host, &storage, &len), "'%s' is an address", host);
 	if (storage.ss_family == AF_INET)
 		inet_ntop(AF_INET, &((struct sockaddr_in *) &storage)->sin_addr, shown, sizeof(shown));
 	else
@@ -122,8 +122,8 @@ test_proxy(void)
 	no_proxy("http://user@proxy.example:3128");
 	no_proxy("http://");
 	no_proxy("/");
-	ok(kgw_egress_has_credentials("http://user:password@proxy.example:3128"), "credentials");
-	ok(!kgw_egress_has_credentials("http://proxy.example:3128"), "none");
+	ok(kgw_egress_settings_has_credentials("http://user:password@proxy.example:3128"), "credentials");
+	ok(!kgw_egress_settings_has_credentials("http://proxy.example:3128"), "none");
 }
 
 static void
@@ -138,13 +138,13 @@ test_host(void)
 	literal("0x7f.1", "127.0.0.1");
 	literal("0177.0.0.1", "127.0.0.1");
 	literal("::1", "::1");
-	ok(!kgw_egress_literal_address("shop.example", &storage, &len), "a name is none");
-	ok(!kgw_egress_literal_address("1.2.3.4.example", &storage, &len), "nor what begins as one");
-	ok(kgw_egress_is_localhost("localhost"), "localhost");
-	ok(kgw_egress_is_localhost("a.localhost"), "and what is below it");
-	ok(!kgw_egress_is_localhost("notlocalhost"), "not what ends so");
-	ok(!kgw_egress_is_localhost("localhost.example"), "nor what begins so");
-	ok(!kgw_egress_is_localhost("host"), "nor less");
+	ok(!kgw_egress_settings_literal_address("shop.example", &storage, &len), "a name is none");
+	ok(!kgw_egress_settings_literal_address("1.2.3.4.example", &storage, &len), "nor what begins as one");
+	ok(kgw_egress_settings_is_localhost("localhost"), "localhost");
+	ok(kgw_egress_settings_is_localhost("a.localhost"), "and what is below it");
+	ok(!kgw_egress_settings_is_localhost("notlocalhost"), "not what ends so");
+	ok(!kgw_egress_settings_is_localhost("localhost.example"), "nor what begins so");
+	ok(!kgw_egress_settings_is_localhost("host"), "nor less");
 }
 
 int

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * egress.c
+ * egress_settings.c
  *	  The settings that say how requests leave: source address and proxy.
  *
  * A source is an interface or addresses, one of each family at most: a receiver
@@ -14,11 +14,11 @@
  * What a URL's host means is asked here for a proxy's sake only: it is given the name
  * unresolved, so what can be judged by the name alone has to be.
  *
- * src/pure/egress.c
+ * src/pure/egress_settings.c
  *
  *-------------------------------------------------------------------------
  */
-#include "pure/egress.h"
+#include "pure/egress_settings.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ take_item(const char *item, size_t len, KgwSource *out)
  * "problem_size" bytes) holds a sentence that says why, and "out" is not to be used.
  */
 bool
-kgw_egress_parse_source(const char *text, KgwSource *out, char *problem, size_t problem_size)
+kgw_egress_settings_parse_source(const char *text, KgwSource *out, char *problem, size_t problem_size)
 {
 	const char *rest = kgw_items_begin(text);
 	const char *item;
@@ -119,7 +119,7 @@ kgw_egress_parse_source(const char *text, KgwSource *out, char *problem, size_t 
 
 /* Whether there is something in front of a host that may be a password. */
 bool
-kgw_egress_has_credentials(const char *proxy)
+kgw_egress_settings_has_credentials(const char *proxy)
 {
 	return strchr(proxy, '@') != NULL;
 }
@@ -141,7 +141,7 @@ is_bare(const char *url, size_t len)
  * sentence that says why, which quotes nothing, and "out" is not to be used.
  */
 bool
-kgw_egress_parse_proxy(const char *text, KgwProxy *out, char *problem, size_t problem_size)
+kgw_egress_settings_parse_proxy(const char *text, KgwProxy *out, char *problem, size_t problem_size)
 {
 	size_t		len = strlen(text);
 	KgwUrl		url;
@@ -174,7 +174,7 @@ kgw_egress_parse_proxy(const char *text, KgwProxy *out, char *problem, size_t pr
  * forms ("127.1", "0x7f000001") that resolvers take for one.
  */
 bool
-kgw_egress_literal_address(const char *host, struct sockaddr_storage *address, size_t *len)
+kgw_egress_settings_literal_address(const char *host, struct sockaddr_storage *address, size_t *len)
 {
 	struct sockaddr_in in;
 
@@ -192,7 +192,7 @@ kgw_egress_literal_address(const char *host, struct sockaddr_storage *address, s
 
 /* Whether a name in lower case is that of the very host that looks it up (RFC 6761, 6.3). */
 bool
-kgw_egress_is_localhost(const char *host)
+kgw_egress_settings_is_localhost(const char *host)
 {
 	static const char name[] = "localhost";
 	size_t		len = strlen(host);

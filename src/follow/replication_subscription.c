@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * subscription.c
+ * replication_subscription.c
  *	  The SQL functions by which kg_follow() and its like reach the source, and make
  *	  and drop the subscription.
  *
@@ -12,7 +12,7 @@
  * kg_follow() itself is PL/pgSQL (install/follow.sql); what is here is its outer hull,
  * within which no log or activity shows the string.
  *
- * src/follow/subscription.c
+ * src/follow/replication_subscription.c
  *
  *-------------------------------------------------------------------------
  */
