@@ -6,7 +6,7 @@
  * A worker remembers secrets, pauses, subscriptions and the queue.  When another session has
  * changed them, by our functions or by hand, it reads them again at that session's
  * commit: of the queue everything, for nobody can say what else was written; of the
- * others only what they have a say in (loop_read.c).  Statement triggers see every way of writing; the
+ * others only what they have a say in (loop_changed.c).  Statement triggers see every way of writing; the
  * workers' own writing doesn't fire them, and the enqueuing trigger of a
  * watched table goes below them.
  *

@@ -13,7 +13,7 @@
  * destination, which is a host, fails by what can't be reached, and by nothing
  * else: whatever it answers, someone is there, and many who have nothing to do
  * with one another may share it.  An endpoint fails by its answers, or by their
- * absence.  Which of the two a sign is for is decided in schedule/endpoint.c.
+ * absence.  Which of the two a sign is for is decided in schedule/recovery.c.
  *
  * The breaker opens when one object after the other has failed, or when nothing
  * could be reached.  A single object that fails again and again is the object's

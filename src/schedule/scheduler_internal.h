@@ -211,7 +211,7 @@ struct KgwEntry
 	bool		asked;			/* its row is being read */
 	bool		superseded;		/* has held its successors for long enough */
 	bool		holding;		/* in the heap of holds */
-	bool		doubtful;		/* only another refusal ends its hold: see object_order.c */
+	bool		doubtful;		/* only another refusal ends its hold: see hold.c */
 	bool		confirming;		/* and that is being asked for */
 	int64		held;			/* how long it has been refused, microseconds ... */
 	int64		unseen;			/* ... this much of it while nobody was looking ... */

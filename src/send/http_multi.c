@@ -11,7 +11,7 @@
  * it out after each request and putting it back costs a third of the rate.  An
  * event on a socket that libcurl doesn't wait for means that the other side
  * closed it, or speaks unasked; it is taken out then, and that connection is not
- * used again (http_request.c).
+ * used again (http_socket.c).
  *
  * Some libcurls (before 8.4) give a silent address of a name up after its share
  * of the time, and then wait for nothing: the next address is only tried when they

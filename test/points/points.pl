@@ -4,7 +4,7 @@
 #	  A worker that ends, stops or fails at each step between a commit and the end of
 #	  the delivery: nothing is lost, nothing is invented, and order holds.
 #
-# The steps are those of src/pg/point.h; their files, in the data directory, say what
+# The steps are those of src/shmem/point.h; their files, in the data directory, say what
 # is to happen.  Some cases by SEED, or each alone and in pairs with KGW_DEEP (make
 # points).
 #

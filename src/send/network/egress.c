@@ -3,7 +3,7 @@
  * egress.c
  *	  How requests leave: from which address, and through which proxy.
  *
- * Sockets are made by us (http_request.c), so we bind them ourselves as well: libcurl's
+ * Sockets are made by us (http_socket.c), so we bind them ourselves as well: libcurl's
  * own option takes a name that is no interface for a host's and looks it up.  Where
  * a source is set, nothing leaves by another: receivers let only that one in, and an
  * operator who named it wants to know that it is gone.
