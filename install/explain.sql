@@ -84,7 +84,7 @@ BEGIN
                    it.subscription_id, it.subscription_id)
         WHEN subscription.challenge IS NOT NULL AND it.object_id <> it.webhook_id THEN kgwebhook.explain_challenge(subscription)
         WHEN it.subscription_id IS NULL AND kgwebhook.lacks_consent(it.org_id, it.url) THEN kgwebhook.explain_consent(it)
-        WHEN NOT isfinite(it.next_attempt_at) THEN 'It waits for a signing secret: ask the operator.'
+        WHEN kgwebhook.awaits_secret(it) THEN 'It waits for a signing secret: ask the operator.'
         WHEN (SELECT s.worker_state NOT IN ('idle', 'busy') FROM kgwebhook.worker_stats() s)
           OR EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination IN (it.destination, '*')) THEN
             'The operator has paused sending: it is sent once that is over.'
@@ -104,7 +104,7 @@ COMMENT ON FUNCTION kgwebhook.explain_to_merchant(kgwebhook.deliveries) IS
 
 CREATE FUNCTION kgwebhook.kg_explain(delivery_id pg_catalog.int8) RETURNS pg_catalog.text
     LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    SET plan_cache_mode = force_custom_plan SET lock_timeout = '300ms'
+    SET plan_cache_mode = force_custom_plan SET lock_timeout = '300ms' SET enable_seqscan = off SET enable_bitmapscan = off
     AS $$
 DECLARE
     own text := kgwebhook.scope();
@@ -142,6 +142,7 @@ CREATE FUNCTION kgwebhook.kg_explain(
     org_id pg_catalog.text,
     kind pg_catalog.text) RETURNS SETOF pg_catalog.text
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms'
+    SET enable_seqscan = off SET enable_bitmapscan = off
     AS $$
 DECLARE
     own text := kgwebhook.scope();

@@ -35,8 +35,8 @@ CREATE FUNCTION kgwebhook.endpoint_pace(
       FROM (SELECT count(*) FILTER (WHERE q.org_id = it.org_id AND q.subscription_id IS NOT DISTINCT FROM it.subscription_id
                                       AND split_part(q.url, '?', 1) = split_part(it.url, '?', 1) AND q.next_attempt_at <= now()) AS before,
                    count(*) AS looked_at
-              FROM (SELECT * FROM kgwebhook.queue r WHERE r.destination = it.destination AND r.delivery_id < it.delivery_id
-                     ORDER BY r.delivery_id DESC LIMIT 10000) q) queued,
+              FROM (SELECT * FROM kgwebhook.queue r WHERE r.destination BETWEEN it.destination AND it.destination AND r.delivery_id < it.delivery_id
+                     ORDER BY r.destination DESC, r.delivery_id DESC LIMIT 10000) q) queued,
            (SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY l.duration_ms)::numeric / 1000, 1) AS seconds,
                    max(l.started_at) AS acknowledged_at
               FROM kgwebhook.delivery_log l
@@ -50,6 +50,52 @@ CREATE FUNCTION kgwebhook.endpoint_pace(
 $$;
 COMMENT ON FUNCTION kgwebhook.endpoint_pace(kgwebhook.deliveries) IS
   'how many deliveries to the same URL are due before one, of as many as were looked at, how many seconds its receiver lately took to acknowledge one, and when it last did';
+
+/*
+ * The last failure of the same URL, or else of its destination, of as many attempts as
+ * endpoint_pace() looks at: what one that has not been tried waits for, others have met.
+ * "objects" is how many have failed since that URL last acknowledged one.
+ */
+CREATE FUNCTION kgwebhook.failure_there(
+    it kgwebhook.deliveries,
+    OUT last kgwebhook.delivery_log,
+    OUT is_own pg_catalog.bool,
+    OUT objects pg_catalog.int8) RETURNS pg_catalog.record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    WITH lately AS MATERIALIZED (
+        SELECT l, l.org_id = it.org_id AND l.subscription_id IS NOT DISTINCT FROM it.subscription_id
+                  AND split_part(l.url, '?', 1) = split_part(it.url, '?', 1) AS is_own
+          FROM kgwebhook.delivery_log l
+         WHERE l.attempt_id BETWEEN (SELECT s.last_value - 5000 FROM kgwebhook.attempt_id_seq s)
+                                AND (SELECT s.last_value FROM kgwebhook.attempt_id_seq s)
+           AND l.destination = it.destination AND NOT l.is_test),
+    failed AS (
+        SELECT a.* FROM lately a
+         WHERE (a.l).outcome IN ('rejected', 'timed_out', 'unreachable', 'blocked')
+           /* these are about one delivery, as the worker has it */
+           AND coalesce((a.l).response_status, 0) NOT IN (400, 409, 410, 413, 422))
+    SELECT f.l, f.is_own,
+           (SELECT count(DISTINCT ((o.l).kind, (o.l).object_id)) FROM failed o
+             WHERE o.is_own AND (o.l).attempt_id > coalesce((SELECT max((k.l).attempt_id) FROM lately k
+                                                              WHERE k.is_own AND (k.l).outcome = 'acknowledged'), 0))
+      FROM failed f ORDER BY f.is_own DESC, (f.l).attempt_id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION kgwebhook.failure_there(kgwebhook.deliveries) IS
+  'the last failure of the same URL, or else of its destination, and how many objects have failed there since the URL last acknowledged one';
+
+/* That in words, for one that has not been tried itself; NULL: there was none. */
+CREATE FUNCTION kgwebhook.explain_failure_there(it kgwebhook.deliveries) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format(E'\nThe last failure there is that of delivery %s%s, at %s: %s.\nWhat to do: %s',
+                  (f.last).delivery_id, CASE WHEN f.is_own THEN '' ELSE ' of organization ' || (f.last).org_id END,
+                  date_trunc('second', (f.last).started_at), coalesce((f.last).error, (f.last).outcome),
+                  kgwebhook.receiver_remedy((f.last).outcome, (f.last).response_status, (f.last).error, (f.last).url, (f.last).org_id))
+      FROM kgwebhook.failure_there(it) f WHERE (f.last).delivery_id IS NOT NULL
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_failure_there(kgwebhook.deliveries) IS
+  'the part of kg_explain() about what others have met where a delivery that has not been tried goes';
 
 /*
  * Whether a delivery of an object is in one line with what goes to a subscription, or to the
@@ -104,6 +150,17 @@ $$;
 COMMENT ON FUNCTION kgwebhook.explain_consent(kgwebhook.deliveries) IS
   'the part of kg_explain() about an own URL that has not consented';
 
+/* Of a long backlog only the first have been found to lack one, by an attempt. */
+CREATE FUNCTION kgwebhook.awaits_secret(it kgwebhook.deliveries) RETURNS pg_catalog.bool
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT NOT isfinite(it.next_attempt_at)
+        OR NOT EXISTS (SELECT FROM kgwebhook.secret s
+                        WHERE s.org_id = it.org_id AND s.subscription_id IN (0, it.subscription_id))
+$$;
+COMMENT ON FUNCTION kgwebhook.awaits_secret(kgwebhook.deliveries) IS
+  'whether a delivery waits for a signing secret, or will when its turn comes';
+
 /* What one delivery of the queue waits for, of what is its own or its receiver's. */
 CREATE FUNCTION kgwebhook.explain_wait(it kgwebhook.deliveries) RETURNS pg_catalog.text
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -115,11 +172,13 @@ DECLARE
     paused timestamptz;
     moves bool;
     probe timestamptz;
+    there record;
     told text;
 BEGIN
     SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
     SELECT p.paused_at INTO paused FROM kgwebhook.paused p WHERE p.destination = it.destination;
     SELECT * INTO notice FROM kgwebhook.destination_notices() n WHERE n.destination = it.destination;
+    SELECT f.last, f.is_own, f.objects INTO there FROM kgwebhook.failure_there(it) f WHERE it.last_outcome IS NULL;
     moves := kgwebhook.is_sending(notice.in_flight, notice.seen_at, notice.last_success);
     IF it.subscription_id IS NOT NULL AND subscription.subscription_id IS NULL THEN
         RETURN format('Its subscription %s was removed: it becomes a dead letter when its turn comes.', it.subscription_id);
@@ -136,13 +195,14 @@ BEGIN
     ELSIF paused IS NOT NULL THEN
         RETURN format(E'Its destination %s is paused since %s; it is sent once that is resumed.\nWhat to do: SELECT kg_resume(%L);',
                       it.destination, date_trunc('second', paused), it.destination);
-    ELSIF NOT isfinite(it.next_attempt_at) THEN
+    ELSIF kgwebhook.awaits_secret(it) THEN
         RETURN kgwebhook.explain_missing_secret(it.org_id, it.subscription_id);
-    ELSIF notice.backing_off THEN
+    /* that another URL there fails holds nothing up but what is its own */
+    ELSIF notice.backing_off AND (it.last_outcome IS NOT NULL OR coalesce(there.is_own OR (there.last).outcome NOT IN ('rejected', 'timed_out'), true)) THEN
         /* a probe is a delivery whose time has come, and that is not behind another of its object */
         SELECT greatest(notice.next_try, min(q.next_attempt_at)) INTO probe
-          FROM (SELECT r.* FROM kgwebhook.queue r WHERE r.destination = it.destination
-                 ORDER BY r.delivery_id LIMIT 1000) q
+          FROM (SELECT r.* FROM kgwebhook.queue r WHERE r.destination BETWEEN it.destination AND it.destination
+                 ORDER BY r.destination, r.delivery_id LIMIT 1000) q
          WHERE q.attempts > 0
             OR NOT EXISTS (SELECT FROM kgwebhook.queue o
                             WHERE o.object_id = q.object_id AND o.org_id = q.org_id AND o.kind = q.kind
@@ -153,7 +213,8 @@ BEGIN
                            WHEN it.last_outcome IN ('rejected', 'timed_out') THEN format('Its URL is failing, and nothing at %s has succeeded since', it.destination)
                            ELSE format('Its destination %s, or its URL there, is failing', it.destination) END,
                       kgwebhook.count_text(notice.failures_in_a_row, 'failure', 'failures'),
-                      CASE WHEN probe <= now() THEN 'under way' ELSE format('at %s', date_trunc('second', probe)) END);
+                      CASE WHEN probe <= now() THEN 'under way' ELSE format('at %s', date_trunc('second', probe)) END)
+            || CASE WHEN it.last_outcome IS NULL THEN coalesce(kgwebhook.explain_failure_there(it), '') ELSE '' END;
     ELSIF it.next_attempt_at > now() THEN
         RETURN format('Next is attempt %s, at %s, in %s.', it.attempts + 1, date_trunc('second', it.next_attempt_at),
                       date_trunc('second', it.next_attempt_at - now()));
@@ -163,6 +224,10 @@ BEGIN
        AND coalesce(pace.acknowledged_at < it.last_attempt_at, true) THEN
         RETURN format('Its URL is failing, while others at its destination %s are not: it is sent once a probe of that URL succeeds, and there is one each minute at least.',
                       it.destination);
+    /* a breaker opens by three objects */
+    ELSIF moves AND it.last_outcome IS NULL AND pace.before > 0 AND there.objects >= 3 THEN
+        RETURN format('Its URL is failing, while others at its destination %s are not: it is sent once a probe of that URL succeeds, and there is one each minute at least.',
+                      it.destination) || kgwebhook.explain_failure_there(it);
     ELSIF kgwebhook.is_pacing(subscription.rate_limit, notice.seen_at) AND (pace.before > 0 OR NOT moves) THEN
         RETURN format('It waits for its turn: subscription %s gets %s a second at most (rate_limit), and %s%s before it.  Its turn comes %s %s.',
                       it.subscription_id, kgwebhook.rate_text(subscription.rate_limit),

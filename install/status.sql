@@ -72,6 +72,8 @@ CREATE FUNCTION kgwebhook.findings(
     OUT detail pg_catalog.text,
     OUT remedy pg_catalog.text) RETURNS SETOF pg_catalog.record
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' SET jit = off
+    /* by indexes, also of what has come so lately that there are no statistics of it */
+    SET enable_seqscan = off SET enable_bitmapscan = off
     AS $$
 DECLARE
     part text;

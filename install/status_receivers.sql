@@ -95,7 +95,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
         SELECT b.destination, b.org_id, b.subscription_id, b.url, b.delivery_id, b.stands_for, b.attempts, b.next_attempt_at, b.enqueued_at,
                /* since it was last queued again */
                b.attempts > b.attempts_before AND isfinite(b.next_attempt_at) AS is_tried,
-               min(b.delivery_id) OVER (PARTITION BY b.destination, b.org_id, b.kind, b.object_id, b.subscription_id) AS first
+               b.is_behind OR min(b.delivery_id) OVER (PARTITION BY b.destination, b.org_id, b.kind, b.object_id, b.subscription_id) < b.delivery_id AS is_behind
           FROM kgwebhook.backlog b),
     /* brought down to endpoints in one pass */
     endpoint AS MATERIALIZED (
@@ -110,7 +110,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                round(sum(q.stands_for) FILTER (WHERE q.is_late))::int8 AS late,
                min(q.next_attempt_at) FILTER (WHERE q.is_late) AS late_since,
                min(q.delivery_id) FILTER (WHERE q.is_late) AS late_first
-          FROM (SELECT w.*, w.first = w.delivery_id AND w.next_attempt_at < now() - '10 minutes'::interval AS is_late
+          FROM (SELECT w.*, NOT w.is_behind AND w.next_attempt_at < now() - '10 minutes'::interval AS is_late
                   FROM waiting w) q
          GROUP BY 1, 2, 3, 4),
     going AS (

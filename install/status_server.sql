@@ -50,15 +50,20 @@ DECLARE
     amounts text;
 BEGIN
     WITH first AS (
-        SELECT * FROM kgwebhook.queue r WHERE r.destination = amount_waiting.destination
-         ORDER BY r.delivery_id LIMIT most_read),
+        (SELECT * FROM kgwebhook.queue r WHERE r.destination BETWEEN amount_waiting.destination AND amount_waiting.destination AND amount_waiting.org_id IS NULL
+          ORDER BY r.destination, r.delivery_id LIMIT most_read)
+        UNION ALL
+        /* others may have much at the same host, and be before it; the destination's collation is not the index's */
+        (SELECT * FROM kgwebhook.queue r
+          WHERE r.org_id BETWEEN (amount_waiting.org_id COLLATE "default") AND (amount_waiting.org_id COLLATE "default")
+          ORDER BY r.org_id, r.xid, r.delivery_id LIMIT most_read)),
     these AS (
         SELECT q.delivery_id, q.org_id, q.kind, q.object_id,
                CASE WHEN q.payload ->> 'fiat_amount' ~ '^-?[0-9]{1,30}([.][0-9]{1,30})?$'
                     THEN (q.payload ->> 'fiat_amount')::numeric END AS amount,
                left(q.payload ->> 'fiat_currency', 16) AS currency
           FROM (SELECT * FROM first r
-                 WHERE (amount_waiting.org_id IS NULL OR r.org_id = amount_waiting.org_id)
+                 WHERE r.destination = amount_waiting.destination
                    AND (amount_waiting.url IS NULL OR split_part(r.url, '?', 1) = amount_waiting.url)
                  ORDER BY r.delivery_id LIMIT most) q),
     object AS (

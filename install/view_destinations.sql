@@ -19,8 +19,9 @@ CREATE FUNCTION kgwebhook.longest_waiting(
     SELECT min(f.next_attempt_at), min(f.next_attempt_at) FILTER (WHERE f.next_attempt_at > now()), min(f.enqueued_at),
            max(f.attempts), max(f.enqueued_at) FILTER (WHERE f.attempts > 0)
       FROM (SELECT r.next_attempt_at, r.enqueued_at, r.attempts FROM kgwebhook.queue r
-             WHERE r.destination = longest_waiting.destination COLLATE "C"
-             ORDER BY r.delivery_id LIMIT 200) f
+             /* as in kgwebhook.backlog: by this index, and no other */
+             WHERE r.destination BETWEEN (longest_waiting.destination COLLATE "C") AND (longest_waiting.destination COLLATE "C")
+             ORDER BY r.destination, r.delivery_id LIMIT 200) f
 $$;
 COMMENT ON FUNCTION kgwebhook.longest_waiting(pg_catalog.text) IS
   'of the 200 deliveries that have waited longest for a destination: when the first is due, and which has been tried';

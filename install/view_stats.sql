@@ -177,7 +177,7 @@ COMMENT ON COLUMN kgwebhook.pending.subscription_id IS 'the subscription it is f
 
 /*
  * The figures of kgwebhook.pending, at any size: see kgwebhook.backlog.  What goes
- * before a delivery is older and so in the backlog's rows, too.
+ * before one of the oldest is older and so in the backlog's rows, too.
  */
 CREATE VIEW kgwebhook.waiting AS
     SELECT k.waits_for,
@@ -193,10 +193,10 @@ CREATE VIEW kgwebhook.waiting AS
                             OR b.subscription_id IS NULL AND c.some AND kgwebhook.lacks_consent(b.org_id, b.url),
                             n.backing_off,
                             b.next_attempt_at OPERATOR(pg_catalog.>) pg_catalog.now(),
-                            b.first OPERATOR(pg_catalog.<) b.delivery_id,
+                            b.is_behind OR b.first OPERATOR(pg_catalog.<) b.delivery_id,
                             kgwebhook.is_pacing(s.rate_limit, n.seen_at),
                             n.is_sending OR w.is_full) AS waits_for
-                   FROM (SELECT r.destination, r.delivery_id, r.object_id, r.webhook_id, r.org_id, r.url, r.subscription_id, r.stands_for, r.enqueued_at, r.next_attempt_at,
+                   FROM (SELECT r.destination, r.delivery_id, r.object_id, r.webhook_id, r.org_id, r.url, r.subscription_id, r.stands_for, r.enqueued_at, r.next_attempt_at, r.is_behind,
                                 pg_catalog.min(r.delivery_id) OVER (PARTITION BY r.destination, r.org_id, r.kind, r.object_id, r.subscription_id) AS first
                            FROM kgwebhook.backlog r) b
                    LEFT JOIN (SELECT d.destination, d.backing_off, d.seen_at, kgwebhook.is_sending(d.in_flight, d.seen_at, d.last_success) AS is_sending

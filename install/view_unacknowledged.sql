@@ -158,7 +158,7 @@ BEGIN
         WITH row AS (
             SELECT DISTINCT ON (b.object_id, b.org_id, b.kind, b.url)
                    CASE WHEN b.attempts = 0 THEN 'pending' ELSE 'retrying' END AS state, b.stands_for, b.enqueued_at AS since, b.payload
-              FROM kgwebhook.backlog b
+              FROM kgwebhook.backlog b WHERE NOT b.is_before
              ORDER BY b.object_id, b.org_id, b.kind, b.url, b.delivery_id DESC),
         letter AS (
             SELECT DISTINCT ON (d.object_id, d.org_id, d.kind, d.url) 'dead'::text,
