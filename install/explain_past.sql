@@ -1,6 +1,6 @@
 /*
  * install/explain_past.sql
- *		How a delivery ended so far, in words.
+ *		How a delivery ended so far, and others of its URL, in words.
  */
 
 /*
@@ -81,3 +81,49 @@ CREATE FUNCTION kgwebhook.given_up_at(
 $$;
 COMMENT ON FUNCTION kgwebhook.given_up_at(pg_catalog.int4, pg_catalog.timestamptz, pg_catalog.timestamptz, pg_catalog.bool) IS
   'about when a delivery is given up if nothing changes, after so many attempts of its schedule';
+
+/*
+ * The last failure of the same URL, or else of its destination, of as many attempts as
+ * endpoint_pace() looks at: what one that has not been tried waits for, others have met.
+ * "objects" is how many have failed since that URL last acknowledged one.
+ */
+CREATE FUNCTION kgwebhook.failure_there(
+    it kgwebhook.deliveries,
+    OUT last kgwebhook.delivery_log,
+    OUT is_own pg_catalog.bool,
+    OUT objects pg_catalog.int8) RETURNS pg_catalog.record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    WITH lately AS MATERIALIZED (
+        SELECT l, l.org_id = it.org_id AND l.subscription_id IS NOT DISTINCT FROM it.subscription_id
+                  AND split_part(l.url, '?', 1) = split_part(it.url, '?', 1) AS is_own
+          FROM kgwebhook.delivery_log l
+         WHERE l.attempt_id BETWEEN (SELECT s.last_value - 5000 FROM kgwebhook.attempt_id_seq s)
+                                AND (SELECT s.last_value FROM kgwebhook.attempt_id_seq s)
+           AND l.destination = it.destination AND NOT l.is_test),
+    failed AS (
+        SELECT a.* FROM lately a
+         WHERE (a.l).outcome IN ('rejected', 'timed_out', 'unreachable', 'blocked')
+           /* these are about one delivery, as the worker has it */
+           AND coalesce((a.l).response_status, 0) NOT IN (400, 409, 410, 413, 422))
+    SELECT f.l, f.is_own,
+           (SELECT count(DISTINCT ((o.l).kind, (o.l).object_id)) FROM failed o
+             WHERE o.is_own AND (o.l).attempt_id > coalesce((SELECT max((k.l).attempt_id) FROM lately k
+                                                              WHERE k.is_own AND (k.l).outcome = 'acknowledged'), 0))
+      FROM failed f ORDER BY f.is_own DESC, (f.l).attempt_id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION kgwebhook.failure_there(kgwebhook.deliveries) IS
+  'the last failure of the same URL, or else of its destination, and how many objects have failed there since the URL last acknowledged one';
+
+/* That in words, for one that has not been tried itself; NULL: there was none. */
+CREATE FUNCTION kgwebhook.explain_failure_there(it kgwebhook.deliveries) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT format(E'\nThe last failure there is that of delivery %s%s, at %s: %s.\nWhat to do: %s',
+                  (f.last).delivery_id, CASE WHEN f.is_own THEN '' ELSE ' of organization ' || (f.last).org_id END,
+                  date_trunc('second', (f.last).started_at), coalesce((f.last).error, (f.last).outcome),
+                  kgwebhook.receiver_remedy((f.last).outcome, (f.last).response_status, (f.last).error, (f.last).url, (f.last).org_id))
+      FROM kgwebhook.failure_there(it) f WHERE (f.last).delivery_id IS NOT NULL
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_failure_there(kgwebhook.deliveries) IS
+  'the part of kg_explain() about what others have met where a delivery that has not been tried goes';

@@ -152,11 +152,12 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                (array_agg(e.destination ORDER BY e.keyless DESC))[1] AS destination
           FROM endpoint e WHERE e.keyless > 0 GROUP BY e.org_id ORDER BY sum(e.keyless) DESC, e.org_id LIMIT 20),
     lost AS MATERIALIZED (
-        SELECT k.*, kgwebhook.undecryptable(k.org_id) AS undecryptable,
-               EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = k.org_id AND s.subscription_id = 0) AS has_secret FROM keyless k),
+        SELECT k.*, coalesce(k.undecryptable ~ 'secret', false)
+                    OR EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = k.org_id AND s.subscription_id = 0) AS has_secret
+          FROM (SELECT e.*, kgwebhook.undecryptable(e.org_id) AS undecryptable FROM keyless e) k),
     kept AS MATERIALIZED (
-        SELECT count(*) AS encrypted, count(kgwebhook.fingerprint(s.org_id, false, s.subscription_id)) AS decrypted
-          FROM (SELECT * FROM kgwebhook.secret WHERE encrypted ORDER BY created_at LIMIT 50) s),
+        SELECT count(*) FILTER (WHERE NOT s.encrypted OR kgwebhook.is_decryptable(s.org_id, s.secret)) AS usable
+          FROM (SELECT * FROM kgwebhook.secret ORDER BY encrypted, created_at LIMIT 50) s),
     late AS (
         SELECT sum(g.late)::int8 AS deliveries, max(g.about) AS about, min(g.late_since) AS since, min(g.destination) AS destination,
                count(DISTINCT g.destination) AS destinations, min(g.late_first) AS first
@@ -191,19 +192,19 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
            format('The oldest waits since %s.  The key in the file of "kgwebhook.key_file" is not the one that the secrets were encrypted with, or the file cannot be read; the server''s log says which.  Set no other secret: receivers know these.',
                   kgwebhook.time_text(min(l.oldest))),
            kgwebhook.key_remedy()
-      FROM lost l, kept k WHERE l.undecryptable AND k.decrypted = 0
+      FROM lost l, kept k WHERE l.undecryptable IS NOT NULL AND k.usable = 0
     HAVING count(*) > 0
     UNION ALL
     SELECT CASE WHEN l.has_secret THEN 235 ELSE 233 END,
-           format(CASE WHEN l.has_secret THEN 'the secret of organization %s cannot be decrypted' ELSE 'organization %s has no secret' END
+           format(CASE WHEN l.has_secret THEN format('the %s of organization %%s cannot be decrypted', coalesce(l.undecryptable, 'secret')) ELSE 'organization %s has no secret' END
                   || ', %s since %s%s', left(l.org_id, 100), l.about || kgwebhook.count_text(l.waiting, 'delivery waits', 'deliveries wait'),
                   kgwebhook.time_text(l.oldest), coalesce(', ' || kgwebhook.amount_waiting(l.destination, l.org_id, NULL), '')),
-           CASE WHEN l.has_secret THEN 'Set no other secret: the receiver knows this one.  The server''s log says what is wrong with the key file.'
+           CASE WHEN l.has_secret THEN 'Set no other: the receiver knows this one.  The server''s log says what is wrong with the key file.'
                 ELSE 'What waits is signed and sent as soon as there is one.  Where the receiver knows one already, use kg_set_secret().' END,
            CASE WHEN l.has_secret
                 THEN kgwebhook.key_remedy()
                 ELSE format('SELECT kg_create_secret(%L);', l.org_id) END
-      FROM lost l, kept k WHERE NOT (l.undecryptable AND k.decrypted = 0)
+      FROM lost l, kept k WHERE l.undecryptable IS NULL OR k.usable > 0
     UNION ALL
     SELECT 232, format('%s without a usable secret', kgwebhook.count_text(max(l.all_of_them) - 20, 'other organization is', 'other organizations are')),
            NULL, 'SELECT org_id, count(*) FROM kgwebhook.pending WHERE waits_for = ''secret'' GROUP BY org_id;'

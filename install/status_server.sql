@@ -82,17 +82,6 @@ $$;
 COMMENT ON FUNCTION kgwebhook.amount_waiting(pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
   'the amounts of what waits for a destination, one organization''s or one URL''s if given';
 
-/* Whether an organization's secret is there and its key is not. */
-CREATE FUNCTION kgwebhook.undecryptable(org_id pg_catalog.text) RETURNS pg_catalog.bool
-    LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT EXISTS (SELECT FROM kgwebhook.secret s
-                    WHERE s.org_id = undecryptable.org_id AND s.encrypted
-                      AND kgwebhook.fingerprint(s.org_id, false, s.subscription_id) IS NULL)
-$$;
-COMMENT ON FUNCTION kgwebhook.undecryptable(pg_catalog.text) IS
-  'whether an organization has a secret that no key of kgwebhook.key_file decrypts';
-
 /* The state of the workers, and what keeps them from their work. */
 CREATE FUNCTION kgwebhook.worker_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -271,6 +271,30 @@ $on_call->types($key->{remedy});
 $on_call->finds_all_well('a wrong key: its remedy works');
 wait_until_settled($node);
 
+# What else is kept encrypted: a private key, and another organization's header
+sql(q{SELECT kg_create_signing_key(o) FROM unnest(ARRAY['default', 'acme']) o});
+sql(q{SELECT kg_set_headers(kg_subscribe('acme', 'https://acme.example/', '{endpoint.*}'), bearer_token => 'token')});
+is(sql(q{SELECT bool_and(encrypted) FROM (SELECT encrypted FROM kgwebhook.signing_key UNION ALL SELECT encrypted FROM kgwebhook.request_header) e}), 't', 'keys and headers are encrypted');
+my $setup = q{SELECT ok, detail FROM kg_check_setup() WHERE item = 'key file'};
+like(sql($setup), qr/^t\|/, 'kg_check_setup() has nothing to say of the key file');
+sql(q{
+	CREATE TABLE kept AS SELECT org_id, private_key FROM kgwebhook.signing_key;
+	UPDATE kgwebhook.signing_key g SET private_key = k.private_key FROM kept k WHERE g.org_id = 'default' AND k.org_id = 'acme';
+	UPDATE kgwebhook.request_header SET lines = (SELECT private_key FROM kept WHERE org_id = 'default')});
+insert_intent($node, 'unsigned', $receiver->url);
+my $unsigned = $on_call->finds(qr/^the signing key of organization default cannot be decrypted, 1 delivery waits since [0-9:]+, 300 USD$/, qr/warning/);
+is($unsigned->{remedy}, $key->{remedy}, 'a key of a key: what to do');
+$on_call->explains('unsigned',
+	'the cause' => qr/^It waits for the key to decrypt the signing key of organization default, which is there\./m,
+	'the remedy' => qr/^What to do: \Q$key->{remedy}\E$/m);
+is(sql($setup), 'f|Cannot be decrypted: the header of organization acme, and something of 1 other.', 'kg_check_setup() sees headers and keys');
+sql(q{
+	UPDATE kgwebhook.signing_key g SET private_key = k.private_key FROM kept k WHERE k.org_id = g.org_id;
+	DELETE FROM kgwebhook.request_header});
+$on_call->types($unsigned->{remedy});
+$on_call->finds_all_well('a key of a key: its remedy works');
+wait_until_settled($node);
+
 #
 # A worker that ends by an error again and again
 #
