@@ -8,7 +8,8 @@
 #	- a folder includes from its own and from those below it (FLOORS),
 #	- a folder that stands on no floor is an error: say where it belongs,
 #	- files make no circle by what they include and what they call,
-#	- only pg/compat.h looks at the version of PostgreSQL,
+#	- only pg/compat.h looks at the version of PostgreSQL, and none includes
+#	  utils/pg_locale.h, which a machine without ICU cannot compile,
 #	- a folder has at most 16 ideas (a .c or .h file, or both of a name), and a
 #	  file at most 400 lines; a part of the install script has 250.
 #
@@ -149,6 +150,8 @@ def faults(source):
             yield f"{path} has {lines} lines, more than {MOST_LINES}"
         if path != COMPAT and "PG_VERSION_NUM" in COMMENT.sub("", text):
             yield f"{path} looks at PG_VERSION_NUM, which only {COMPAT} may"
+        if "utils/pg_locale.h" in INCLUDE.findall(text):
+            yield f"{path} includes utils/pg_locale.h, which needs ICU's headers; {COMPAT} has what it declares"
         for included in INCLUDE.findall(text):
             if included not in texts:
                 continue        # PostgreSQL's, or made by the Makefile

@@ -25,11 +25,11 @@
 #include "utils/cash.h"
 #include "utils/lsyscache.h"
 #include "utils/multirangetypes.h"
-#include "utils/pg_locale.h"
 #include "utils/rangetypes.h"
 #include "utils/typcache.h"
 
 #include "capture/value/money.h"
+#include "pg/compat.h"
 
 /* As PostgreSQL has it: what a locale doesn't say, or says absurdly, is 2. */
 #define MONEY_DIGITS_MAX 10
