@@ -49,7 +49,7 @@ is_deeply([ sort @told ], [ sort @alerts ], 'each alert is in the table, once');
 #
 # Lines of the log
 #
-my $sources = join '', map { slurp_file($_) } glob("$top/src/*/*.c $top/install/*.sql");
+my $sources = join '', map { slurp_file($_) } glob("$top/src/*/*.c $top/src/*/*/*.c $top/install/*.sql");
 $sources =~ s/\\"|'//g;
 foreach my $line (map { $_->[1] =~ /`(\w[^`]{20,})`/g } @{ $rows{log} })
 {
