@@ -21,9 +21,9 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
+use Kgwebhook::Polling;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(usleep);
 
 my $operations = abs_path(dirname(__FILE__) . '/../../../docs/operations.md');
 
@@ -53,16 +53,36 @@ The rows of kg_status(), as hashes.
 
 =cut
 
+my $status =
+  q{SELECT string_agg(concat_ws(E'\x1f', severity, finding, coalesce(detail, ''), coalesce(remedy, '')), E'\x1e') FROM kg_status()};
+
 sub status
 {
 	my ($self) = @_;
+
+	return rows_of($self->sql($status));
+}
+
+sub rows_of
+{
+	my ($text) = @_;
 
 	return map {
 		my %row;
 		@row{qw(severity finding detail remedy)} = split /\x1f/, $_, -1;
 		\%row
-	} split /\x1e/, $self->sql(
-		q{SELECT string_agg(concat_ws(E'\x1f', severity, finding, coalesce(detail, ''), coalesce(remedy, '')), E'\x1e') FROM kg_status()});
+	} split /\x1e/, $text;
+}
+
+# Asks until what is said is accepted, which the caller looks at again: in one session, whose
+# second look needs no plans to be made.
+sub ask
+{
+	my ($self, $query, $accepts) = @_;
+
+	Kgwebhook::Polling::ask_until($self->{node}, $self->{database}, $query,
+		sub { $_[1] eq '' && $accepts->($_[0]) }, 50_000, 200_000);
+	return;
 }
 
 =head2 $on_call->finds($pattern, $severity)
@@ -74,20 +94,20 @@ Waits until something is found, and returns its row.
 sub finds
 {
 	my ($self, $pattern, $severity) = @_;
-	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
-	my @rows;
+	my (@rows, $row);
 
-	while (time < $until)
+	$self->ask(
+		$status,
+		sub {
+			@rows = rows_of($_[0]);
+			($row) = grep { $_->{finding} =~ $pattern } @rows;
+			return $row && (!$severity || $row->{severity} =~ $severity);
+		});
+	if ($row && (!$severity || $row->{severity} =~ $severity))
 	{
-		@rows = $self->status;
-		my ($row) = grep { $_->{finding} =~ $pattern } @rows;
-		if ($row && (!$severity || $row->{severity} =~ $severity))
-		{
-			pass("found: $row->{severity}: $row->{finding}");
-			push @{ $self->{found} }, $row;
-			return $row;
-		}
-		usleep(200_000);
+		pass("found: $row->{severity}: $row->{finding}");
+		push @{ $self->{found} }, $row;
+		return $row;
 	}
 	fail("not found: $pattern; but " . join('; ', map { "$_->{severity}: $_->{finding}" } @rows));
 	return { severity => '', finding => '', detail => '', remedy => '' };
@@ -102,15 +122,16 @@ Waits until nothing is wrong any more, except an error that is over.
 sub finds_all_well
 {
 	my ($self, $what) = @_;
-	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
 	my @rows;
+	my $well = 0;
 
-	while (time < $until)
-	{
-		@rows = grep { $_->{finding} !~ /^a worker had an error at .*, and has gone on since$/ } $self->status;
-		return pass($what) if !@rows || $rows[0]{severity} eq 'ok';
-		usleep(200_000);
-	}
+	$self->ask(
+		$status,
+		sub {
+			@rows = grep { $_->{finding} !~ /^a worker had an error at .*, and has gone on since$/ } rows_of($_[0]);
+			return $well = !@rows || $rows[0]{severity} eq 'ok';
+		});
+	return pass($what) if $well;
 	return fail("$what; but " . join('; ', map { "$_->{severity}: $_->{finding}" } @rows));
 }
 
@@ -140,15 +161,14 @@ has all of these patterns, each of which is a test.
 sub explains
 {
 	my ($self, $object, %says) = @_;
-	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
 	my $told = '';
 
-	while (time < $until)
-	{
-		$told = $self->sql("SELECT kg_explain(max(delivery_id)) FROM kgwebhook.deliveries WHERE object_id = '$object' AND state NOT IN ('acknowledged', 'superseded')");
-		last unless grep { $told !~ $_ } values %says;
-		usleep(200_000);
-	}
+	$self->ask(
+		"SELECT kg_explain(max(delivery_id)) FROM kgwebhook.deliveries WHERE object_id = '$object' AND state NOT IN ('acknowledged', 'superseded')",
+		sub {
+			($told) = @_;
+			return !grep { $told !~ $_ } values %says;
+		});
 	like($told, $says{$_}, "kg_explain of $object: $_") foreach sort keys %says;
 	unlike($told, qr/due now/, "kg_explain of $object: and nothing is called due that is held");
 	return $told;

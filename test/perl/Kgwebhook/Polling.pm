@@ -77,45 +77,64 @@ sub end_session
 	return;
 }
 
-my $by_a_psql_each = \&PostgreSQL::Test::Cluster::poll_query_until;
+=head2 ask_until($node, $dbname, $query, $accepts, $shortest, $longest)
 
-sub poll_query_until
+Asks again and again, until $accepts->($output, $errors), for timeout_default seconds at
+most; $shortest and $longest are microseconds between two looks.  Returns whether it was
+accepted, and the last output and errors.
+
+=cut
+
+sub ask_until
 {
-	my ($self, $dbname, $query, $expected) = @_;
+	my ($node, $dbname, $query, $accepts, $wait, $most) = @_;
 	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-	my $wait = $shortest;
+	my $accepted = 0;
 	my ($session, $out, $err);
 
-	# Without a query, what is waited for is that a connection can be made.
-	return $by_a_psql_each->(@_) unless defined $query;
-
-	local %ENV = $self->_get_env();
-	$expected = 't' unless defined $expected;
-	do
+	$wait //= $shortest;
+	$most //= $longest;
+	local %ENV = $node->_get_env();
+	while (1)
 	{
 		if ($session && time > $session->{until})
 		{
 			end_session($session);
 			undef $session;
 		}
-		$session //= start_session($self, $dbname);
+		$session //= start_session($node, $dbname);
 		($out, $err) = look($session, $query);
 		if (!defined $out)
 		{
 			end_session($session);
 			undef $session;
 		}
-		elsif ($out eq $expected && $err eq '')
+		elsif ($accepts->($out, $err))
 		{
-			end_session($session);
-			return 1;
+			$accepted = 1;
+			last;
 		}
+		last if time >= $deadline;
 		usleep($wait);
-		$wait = $wait * 1.5 < $longest ? $wait * 1.5 : $longest;
-	} while (time < $deadline);
-
+		$wait = $wait * 1.5 < $most ? $wait * 1.5 : $most;
+	}
 	end_session($session) if $session;
-	$out //= '';
+	return ($accepted, $out // '', $err);
+}
+
+my $by_a_psql_each = \&PostgreSQL::Test::Cluster::poll_query_until;
+
+sub poll_query_until
+{
+	my ($self, $dbname, $query, $expected) = @_;
+
+	# Without a query, what is waited for is that a connection can be made.
+	return $by_a_psql_each->(@_) unless defined $query;
+
+	$expected = 't' unless defined $expected;
+	my ($accepted, $out, $err) =
+	  ask_until($self, $dbname, $query, sub { $_[0] eq $expected && $_[1] eq '' });
+	return 1 if $accepted;
 	diag "poll_query_until timed out executing this query:\n$query\n"
 	  . "expecting this output:\n$expected\n"
 	  . "last actual query output:\n$out\nwith stderr:\n$err";
