@@ -173,25 +173,34 @@ set_headers(KgwHttpRequest *transfer, const KgwRequest *request)
 }
 
 /*
- * False when there is no memory.  The request line is ours, byte by byte: libcurl 8.22
- * would write a "%2e" as "%2E", which is not what was signed.
+ * False when there is no memory.  Nothing is left for libcurl to rewrite, which is not what
+ * was signed: the request line is ours, byte by byte (8.22 would write a "%2e" as "%2E"), and
+ * an IPv6 address is in its canonical form (up to 8.22 others are shortened; 8.23 rewrites
+ * them all).
  */
 static bool
 set_url(KgwHttpRequest *transfer, const char *url)
 {
 	size_t		size = strlen(url) + 1;
+	KgwUrl		parsed;
 	char	   *target;
+	char	   *canonical;
 
 	if (transfer->url != NULL && strcmp(transfer->url, url) == 0)
 		return true;
 	free(transfer->url);
-	transfer->url = malloc(2 * size + 1);
+	transfer->url = malloc(size + (size + 1) + (KGW_DESTINATION_SIZE + size + 1));
 	if (transfer->url == NULL)
 		return false;
 	target = transfer->url + size;
+	canonical = target + size + 1;
 	memcpy(transfer->url, url, size);
 	kgw_url_target(url, target);
-	if (curl_easy_setopt(transfer->easy, CURLOPT_URL, url) == CURLE_OK &&
+	if (kgw_url_parse(url, size - 1, &parsed) == NULL && parsed.ipv6)
+		snprintf(canonical, KGW_DESTINATION_SIZE + size + 1, "%s%s", parsed.destination, target);
+	else
+		memcpy(canonical, url, size);
+	if (curl_easy_setopt(transfer->easy, CURLOPT_URL, canonical) == CURLE_OK &&
 		curl_easy_setopt(transfer->easy, CURLOPT_REQUEST_TARGET, target) == CURLE_OK)
 		return true;
 	free(transfer->url);

@@ -72,8 +72,9 @@ lower(char *text)
 }
 
 /*
- * The host as libcurl sends it: an IPv6 address in canonical form where that is shorter, and
- * numbers that can be read as an IPv4 address as one.  False when it stays as it is.
+ * The host as it is sent: an IPv6 address in canonical form, as libcurl is given it, and
+ * numbers that can be read as an IPv4 address as one, which libcurl makes of them.  False
+ * when it stays as it is.
  */
 static bool
 rewrite_host(const char *host, char out[INET6_ADDRSTRLEN])
@@ -82,7 +83,7 @@ rewrite_host(const char *host, char out[INET6_ADDRSTRLEN])
 	struct in_addr ipv4;
 
 	if (inet_pton(AF_INET6, host, &ipv6) == 1)
-		return inet_ntop(AF_INET6, &ipv6, out, INET6_ADDRSTRLEN) != NULL && strlen(out) < strlen(host);
+		return inet_ntop(AF_INET6, &ipv6, out, INET6_ADDRSTRLEN) != NULL;
 	return inet_aton(host, &ipv4) != 0 && inet_ntop(AF_INET, &ipv4, out, INET6_ADDRSTRLEN) != NULL;
 }
 
