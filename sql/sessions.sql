@@ -77,7 +77,7 @@ CREATE TABLE settings (name text, value text);
 INSERT INTO settings VALUES ('timezone', 'America/New_York'), ('timezone', 'Asia/Kolkata'), ('datestyle', 'German'), ('datestyle', 'SQL, MDY'), ('datestyle', 'Postgres, DMY'),
 	('intervalstyle', 'iso_8601'), ('intervalstyle', 'postgres_verbose'), ('intervalstyle', 'sql_standard'), ('extra_float_digits', '-15'), ('extra_float_digits', '3'),
 	('bytea_output', 'escape'), ('xmloption', 'document'), ('xmlbinary', 'hex'), ('search_path', 'sessions, public'), ('search_path', 'public, pg_temp, pg_catalog, sessions'),
-	('search_path', ''), ('quote_all_identifiers', 'on'), ('lc_monetary', 'POSIX'), ('lc_numeric', 'POSIX'), ('lc_time', 'POSIX'), ('array_nulls', 'off'), ('escape_string_warning', 'off'), ('backslash_quote', 'on');
+	('search_path', ''), ('quote_all_identifiers', 'on'), ('lc_monetary', 'POSIX'), ('lc_numeric', 'POSIX'), ('lc_time', 'POSIX'), ('array_nulls', 'off'), ('transform_null_equals', 'on'), ('backslash_quote', 'on');
 CREATE FUNCTION under(setting text, new_value text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	old text := current_setting(setting);
