@@ -196,7 +196,7 @@ set_url(KgwHttpRequest *transfer, const char *url)
 	canonical = target + size + 1;
 	memcpy(transfer->url, url, size);
 	kgw_url_target(url, target);
-	if (kgw_url_parse(url, size - 1, &parsed) == NULL && parsed.ipv6)
+	if (strchr(url, '[') != NULL && kgw_url_parse(url, size - 1, &parsed) == NULL && parsed.ipv6)
 		snprintf(canonical, KGW_DESTINATION_SIZE + size + 1, "%s%s", parsed.destination, target);
 	else
 		memcpy(canonical, url, size);
