@@ -3,7 +3,8 @@
 #
 # scripts/check.sh [SUITE]...
 #	  Runs the suites named, or all of them, in the scratch folder that
-#	  in-scratch.sh made.  Its last line is "N passed, M failed".
+#	  in-scratch.sh made.  Its last line is "N passed, M failed", and just above it
+#	  stands what failed, because the end is what one sees of a long log.
 #
 #	unit       src/pure alone, plain and under sanitizers; fuzz corpora; Node's numbers
 #	model      no order of commit, crash and settle loses or invents a delivery
@@ -44,6 +45,7 @@ pgxs_dir=${pgxs_dir%/src/makefiles/pgxs.mk}
 passed=0
 failed=0
 counts=$KGW_SCRATCH/tmp/counts
+failures=$KGW_SCRATCH/tmp/failures
 bindir=
 asserting=
 cluster=
@@ -57,6 +59,15 @@ count()
 {
 	passed=$((passed + $1))
 	failed=$((failed + $2))
+}
+
+# What failed, for the result: failure NAME, and on standard input the lines that tell why.
+failure()
+{
+	{
+		printf 'FAILED: %s\n' "$1"
+		cut -c 1-200 | tail -n 8 | sed 's/^/    /'
+	} >>"$failures"
 }
 
 # Prints the names of DIR/*SUFFIX without either; nothing if there is none.
@@ -88,6 +99,7 @@ one_test()
 	else
 		say "not ok - $name"
 		cat "$log"
+		failure "$name" <"$log"
 		count 0 1
 		return 1
 	fi
@@ -103,10 +115,25 @@ tap_tests()
 	if [ -f "$counts" ]; then
 		# shellcheck disable=SC2046 # two words
 		count $(head -n 1 "$counts")
+		name_failed_tests
 	else
+		failure "test programs, before they could be counted" </dev/null
 		count 0 1
 	fi
 	return "$status"
+}
+
+# Of a TAP test the log has what it printed with the reasons; of others the name has to do.
+name_failed_tests()
+{
+	local test log
+
+	tail -n +2 "$counts" | while read -r test; do
+		log=$KGW_SCRATCH/tap/tmp_check/log/regress_log_$(basename "$test" .pl)
+		{ sed -nE -e 's/^\[[0-9:.]*\]\([0-9.]*s\) //' \
+			-e '/^(not ok|#  |# Looks|[^#].* at [^ ]+ line [0-9]+\.$)/p' "$log" 2>/dev/null || true; } |
+			failure "$test"
+	done
 }
 
 #-------------------------------------------------------------------------
@@ -316,6 +343,7 @@ driver()
 	shift 3
 	mkdir -p "$output"
 	if ! start_cluster; then
+		failure "$name: its server does not start" </dev/null
 		count 0 1
 		return
 	fi
@@ -336,6 +364,7 @@ driver()
 	count "$good" "$bad"
 	if [ "$bad" -gt 0 ]; then
 		show_end "$output/regression.diffs" 200
+		sed -nE '/^(not ok |(test|    ) .* \.\.\. FAILED)/p' "$log" | failure "$name"
 	fi
 }
 
@@ -417,6 +446,7 @@ suite_random_sql()
 
 	section "random SQL"
 	if ! start_cluster; then
+		failure "random SQL: its server does not start" </dev/null
 		count 0 1
 		return
 	fi
@@ -432,6 +462,7 @@ suite_random_sql()
 		count 1 0
 	else
 		say "not ok - random SQL (SEED=${SEED:-1})"
+		sed -nE '/^FOUND|ERROR|FATAL/p' "$log" | failure "random SQL (SEED=${SEED:-1})"
 		show_end "$log" 40
 		show_end "$cluster/server.log" 20
 		count 0 1
@@ -473,6 +504,7 @@ suite_checker()
 	if need_asserting && run_checker main "$asserting" "${KGW_SECONDS:-45}"; then
 		count 1 0
 	else
+		sed -n '/^WRONG/p' "$KGW_OUTPUT/checker/main" | failure "the checker"
 		count 0 1
 		show_end "$KGW_SCRATCH/c/main/server.log" 40
 		cp "$KGW_SCRATCH"/c/main/*.{log,record} "$KGW_OUTPUT/checker/"
@@ -485,6 +517,7 @@ suite_checker_nodes()
 	if need_asserting && run_checker nodes "$asserting" "${KGW_SECONDS:-100}" nodes; then
 		count 1 0
 	else
+		sed -n '/^WRONG/p' "$KGW_OUTPUT/checker/nodes" | failure "the checker over delivery nodes"
 		count 0 1
 		cp "$KGW_SCRATCH"/c/nodes/*.{log,record} "$KGW_OUTPUT/checker/"
 		for server in source n1 n2; do
@@ -567,6 +600,7 @@ finish()
 	wait_for_beside
 	stop_cluster
 	section "result"
+	if [ -f "$failures" ]; then cat "$failures"; fi
 	say "$passed passed, $failed failed"
 	[ "$failed" -eq 0 ] || exit 1
 	exit 0
