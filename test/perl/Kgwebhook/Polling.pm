@@ -1,15 +1,10 @@
 #-------------------------------------------------------------------------
 #
 # test/perl/Kgwebhook/Polling.pm
-#	  poll_query_until() by one psql for as long as it waits.
+#	  poll_query_until() by a session that is kept.
 #
-# PostgreSQL's own starts a psql, and with it a backend, for each look.  That is
-# 30 ms of CPU ten times a second, and over all tests more than what they test.
-# Here one psql gets the query again and again; another takes its place when the
-# server has gone and come back, and every other second: a session that reads the
-# log for the first time just while a partition is being attached may not see that
-# partition until the next one is.  What is looked for, and for how long, is the
-# same.
+# What is looked for, and for how long, is the same as with PostgreSQL's own, which
+# starts a psql for each look; see Kgwebhook::Sessions for what that costs.
 #
 #-------------------------------------------------------------------------
 package Kgwebhook::Polling;
@@ -17,7 +12,7 @@ package Kgwebhook::Polling;
 use strict;
 use warnings;
 
-use IPC::Run;
+use Kgwebhook::Sessions;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -27,55 +22,6 @@ use Time::HiRes qw(time usleep);
 # at once.
 my $shortest = 20_000;
 my $longest = 100_000;
-
-# How long a session lasts, seconds.
-my $lifetime = 2;
-
-my $mark = 'end of a look';
-
-# Runs the query in the session, and returns its output and its errors; or
-# undef and why, if the session is over.
-sub look
-{
-	my ($session, $query) = @_;
-	my ($out, $err) = ($session->{out}, $session->{err});
-
-	$$out = $$err = '';
-	${ $session->{in} } = "$query\n;\n\\echo $mark\n\\warn $mark\n";
-	eval {
-		$session->{psql}->pump
-		  until $$out =~ /^\Q$mark\E$/m && $$err =~ /^\Q$mark\E$/m;
-		1;
-	} or return (undef, $$err || $@);
-	s/^\Q$mark\E\n//m for $$out, $$err;
-	chomp($$out, $$err);
-	return ($$out, $$err);
-}
-
-sub start_session
-{
-	my ($node, $dbname) = @_;
-	my ($in, $out, $err) = ('', '', '');
-
-	return {
-		until => time + $lifetime,
-		in => \$in,
-		out => \$out,
-		err => \$err,
-		psql => IPC::Run::start(
-			[ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr($dbname) ],
-			'<', \$in, '>', \$out, '2>', \$err)
-	};
-}
-
-sub end_session
-{
-	my ($session) = @_;
-
-	${ $session->{in} } = "\\q\n";
-	eval { $session->{psql}->finish; 1 } or eval { $session->{psql}->kill_kill };
-	return;
-}
 
 =head2 ask_until($node, $dbname, $query, $accepts, $shortest, $longest)
 
@@ -89,36 +35,20 @@ sub ask_until
 {
 	my ($node, $dbname, $query, $accepts, $wait, $most) = @_;
 	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
-	my $accepted = 0;
-	my ($session, $out, $err);
+	my ($accepted, $out, $err);
 
 	$wait //= $shortest;
 	$most //= $longest;
-	local %ENV = $node->_get_env();
 	while (1)
 	{
-		if ($session && time > $session->{until})
-		{
-			end_session($session);
-			undef $session;
-		}
-		$session //= start_session($node, $dbname);
-		($out, $err) = look($session, $query);
-		if (!defined $out)
-		{
-			end_session($session);
-			undef $session;
-		}
-		elsif ($accepts->($out, $err))
-		{
-			$accepted = 1;
-			last;
-		}
-		last if time >= $deadline;
+		($out, $err) = Kgwebhook::Sessions::ask($node, $dbname, $query, 0);
+		$accepted = defined $out && $accepts->($out, $err);
+		last if $accepted || time >= $deadline;
 		usleep($wait);
 		$wait = $wait * 1.5 < $most ? $wait * 1.5 : $most;
 	}
-	end_session($session) if $session;
+	# who is in another database is in the way of whoever drops or copies it
+	Kgwebhook::Sessions::end_sessions($node) if $dbname ne 'postgres';
 	return ($accepted, $out // '', $err);
 }
 
