@@ -47,7 +47,7 @@ sub ask_until
 		usleep($wait);
 		$wait = $wait * 1.5 < $most ? $wait * 1.5 : $most;
 	}
-	# who is in another database is in the way of whoever drops or copies it
+	# a session in another database is in the way of what drops or copies it
 	Kgwebhook::Sessions::end_sessions($node) if $dbname ne 'postgres';
 	return ($accepted, $out // '', $err);
 }
