@@ -278,6 +278,8 @@ $other->safe_psql(
 	INSERT INTO payment_intents (payment_intent_id, callback_url)
 	VALUES ('beyond', '@{[ $receiver->url ]}')});
 $receiver->wait_for_requests($before + $pending + 1);
+$other->poll_query_until('alone', q{SELECT EXISTS (SELECT FROM kgwebhook.delivery_log WHERE object_id = 'beyond')})
+  or die 'waited for the log';
 is( $other->safe_psql(
 		'alone', q{
 		SELECT bool_and(q.delivery_id < l.delivery_id) FROM kgwebhook.queue q, kgwebhook.delivery_log l

@@ -237,6 +237,7 @@ at_other(qq{INSERT INTO returns (id, org_id, status, updated_at, callback_url) V
 at_other(qq{UPDATE returns SET status = 'paid' WHERE id = 'same'});
 @got = $receiver->wait_for_requests(10);
 is(join(' ', map { $_->{json}{event} } @got[ 8, 9 ]), 'return.new return.paid', 'what one holds up does not hold up the other\'s, though the identifiers are equal');
+wait_until_settled($node, q{kind = 'return'});
 my %held = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', q{SELECT webhook_id FROM kgwebhook.queue WHERE object_id = 'same'});
 is(scalar(grep { $held{ $_->{headers}{'webhook-id'} } } @got[ 8, 9 ]), 0, 'nor are their webhook-ids the same, at equal versions');
 $receiver->release('slow');
