@@ -145,6 +145,7 @@ foreach my $name (sort keys %documents)
 	insert_intent($node, $name, $receiver->url, order_data => encode_utf8("'$literal'"));
 	my ($got) = $receiver->requests_of($name, 1);
 	is_valid($got, "order_data $name");
+	wait_for_log_rows($node, 1, "object_id = '$name'");
 	is( $node->safe_psql(
 			'postgres', "SELECT order_data = (l.request_body::jsonb -> 'order_data')
 			  FROM payment_intents JOIN kgwebhook.delivery_log l ON object_id = payment_intent_id

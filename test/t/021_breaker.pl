@@ -94,7 +94,8 @@ is( $node->safe_psql(
 #
 my $back = start_receiver(secret => $secret, port => $dead->port);
 wait_until_settled($node, "destination = '$destination'");
-is(shown('state'), 'ok', 'it is healthy when it is back');
+wait_until_shown(q{state = 'ok'});
+pass('it is healthy when it is back');
 is(shown('failures_in_a_row'), 0, 'the failures are over');
 is(shown('last_success > now() - interval \'1 hour\''), 't', 'with a success');
 my $statuses = statuses($back);

@@ -82,8 +82,8 @@ is_deeply(
 insert_intent($standby, 'after', $receiver->url);
 wait_until_settled($standby);
 is(got()->{after}, 1, 'and what comes then');
-is($standby->safe_psql('postgres', 'SELECT worker_state FROM kgwebhook.stats'),
-	'idle', 'it needs nobody to adopt it');
+ok($standby->poll_query_until('postgres', q{SELECT worker_state = 'idle' FROM kgwebhook.stats}),
+	'it needs nobody to adopt it');
 $standby->stop;
 
 #
