@@ -174,6 +174,15 @@ SELECT pay('40001'), pay('22012');
 SELECT status FROM cars;
 SELECT * FROM pg_temp.take();
 
+-- a cast that has nothing to say of a value says null
+CREATE TYPE silent AS ENUM ('x');
+CREATE FUNCTION silent_json(silent) RETURNS json LANGUAGE sql AS 'SELECT NULL::json';
+CREATE CAST (silent AS json) WITH FUNCTION silent_json(silent);
+CREATE TABLE quiet (id text, status text, url text, s silent, ss silent[]);
+SELECT count(*) FROM kg_watch('quiet', 'quiet', 'id', 'status', 'url', NULL, '{"id": "id", "s": "s", "ss": "ss"}');
+INSERT INTO quiet VALUES ('q', 'new', 'https://m.example/', 'x', '{x,NULL}');
+SELECT * FROM pg_temp.take();
+
 -- a generated column that is virtual (PostgreSQL 18) is not in the row that a trigger sees
 DO $$
 DECLARE

@@ -23,14 +23,14 @@
 
 #include "capture/value/column_kind.h"
 
-/* Whether to_jsonb() would go by a cast of the type's. */
-static bool
-has_json_cast(Oid type)
+Oid
+kgw_column_kind_json_cast(Oid type)
 {
 	Oid			function;
 
-	return find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT, &function) ==
-		COERCION_PATH_FUNC;
+	if (find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT, &function) == COERCION_PATH_FUNC)
+		return function;
+	return InvalidOid;
 }
 
 static KgwColumnKind
@@ -70,7 +70,7 @@ column_kind(Oid type)
 			return KGW_COLUMN_CONVERTED;
 	}
 	if (get_typtype(type) == TYPTYPE_ENUM)
-		return has_json_cast(type) ? KGW_COLUMN_CONVERTED : KGW_COLUMN_STRING;
+		return OidIsValid(kgw_column_kind_json_cast(type)) ? KGW_COLUMN_CONVERTED : KGW_COLUMN_STRING;
 	if (type < FirstNormalObjectId && get_typtype(type) == TYPTYPE_BASE &&
 		!OidIsValid(get_element_type(type)))
 		return KGW_COLUMN_STRING;

@@ -42,4 +42,7 @@ typedef struct KgwColumn
  */
 extern void kgw_column_kind_set(KgwColumn *column, Oid type, int money_digits);
 
+/* The function of a type's cast to json, or InvalidOid. */
+extern Oid	kgw_column_kind_json_cast(Oid type);
+
 #endif							/* KGW_CAPTURE_VALUE_COLUMN_KIND_H */

@@ -257,15 +257,49 @@ kgw_column_value_jsonb(JsonbValue *value, Jsonb *jsonb)
 	}
 }
 
+static Jsonb *
+null_json(void)
+{
+	JsonbValue	value = {.type = jbvNull};
+
+	return JsonbValueToJsonb(&value);
+}
+
+/*
+ * By the type's cast to json.  to_jsonb() would call it, too, but raises an internal
+ * error where it returns NULL.
+ */
+static Jsonb *
+cast_json(Oid cast, Datum datum)
+{
+	LOCAL_FCINFO(call, 3);
+	FmgrInfo	function;
+	Datum		json;
+
+	fmgr_info(cast, &function);
+	InitFunctionCallInfoData(*call, &function, function.fn_nargs, InvalidOid, NULL, NULL);
+	call->args[0] = (NullableDatum) {.value = datum};
+	/* those of some casts: no type modifier; it is an explicit cast */
+	call->args[1] = (NullableDatum) {.value = Int32GetDatum(-1)};
+	call->args[2] = (NullableDatum) {.value = BoolGetDatum(true)};
+	json = FunctionCallInvoke(call);
+	if (call->isnull)
+		return null_json();
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json))));
+}
+
 /* to_jsonb(), for what has no parts: by its cast to json, or its text. */
 static Jsonb *
 unparted_json(const KgwColumn *column, Datum datum)
 {
+	Oid			cast = kgw_column_kind_json_cast(column->type);
 	FmgrInfo	to_jsonb;
 	int16		length;
 	bool		by_value;
 	Const	   *argument;
 
+	if (OidIsValid(cast))
+		return cast_json(cast, datum);
 	get_typlenbyval(column->type, &length, &by_value);
 	argument = makeConst(column->type, -1, InvalidOid, length, datum, false, by_value);
 	fmgr_info(F_TO_JSONB, &to_jsonb);
