@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim points random-sql fuzz bench matrix
+	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim points random-sql types fuzz bench matrix
 PEOPLE_GOALS += dist packages check-arm64 site
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
@@ -70,6 +70,13 @@ random-sql:
 	@scripts/deps.sh check
 	@KGW_CASES=1000000 KGW_SECONDS=$(or $(SECONDS),600) SEED=$(or $(SEED),$(shell date +%s)) \
 		scripts/in-scratch.sh scripts/check.sh random_sql
+
+# Tables, triggers and payments at random for ten minutes; make check has some seconds.
+# SEED=n begins with the world n; MUTANT=name is red in a broken build, and fails if it is not.
+types:
+	@scripts/deps.sh check
+	@KGW_SECONDS=$(or $(SECONDS),$(if $(MUTANT),60,600)) SEED=$(or $(SEED),$(if $(MUTANT),1,$(shell date +%s | tail -c 7))) \
+		MUTANT=$(MUTANT) scripts/in-scratch.sh scripts/check.sh types
 
 # A worker that dies at each point of death, alone and in pairs; make check has a few.
 points:

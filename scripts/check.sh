@@ -19,6 +19,7 @@
 #	tap        what receivers get, over restarts, clocks, networks and full disks
 #	points     a worker that dies at each step: nothing lost, nothing invented
 #	random_sql every function with arguments at random, by each role
+#	types      tables, triggers and payments at random: each event is what an oracle says
 #	checker    all of it at random, with faults: nothing lost, nothing invented
 #	mutants    the checker finds what each patch breaks (only when named)
 #
@@ -469,6 +470,42 @@ suite_random_sql()
 	fi
 }
 
+# Tables, triggers and payments at random, on the same server; for longer by way of make
+# types.  With MUTANT, of a broken build, in which it has to find something.
+suite_types()
+{
+	local log=$KGW_OUTPUT/types database=kgwebhook_types status=0 wanted=green seen=green
+
+	section "types at random"
+	if [ -n "${MUTANT:-}" ]; then
+		wanted=red
+		find test/{types,checker}/mutants -name "$MUTANT.patch" -exec patch -s -p1 -i {} \;
+	fi
+	if ! start_cluster; then
+		count 0 1
+		return
+	fi
+	"$asserting/createdb" -h "$cluster" -U postgres "$database" &&
+		"$asserting/psql" -h "$cluster" -U postgres -d "$database" -XAtq \
+			-c "SET client_min_messages = error" -c "CREATE EXTENSION kgwebhook CASCADE" &&
+		"$asserting/psql" -h "$cluster" -U postgres -d "$database" -X -v seed="${SEED:-1}" \
+			-v seconds="${KGW_SECONDS:-8}" -f test/types/types.sql >"$log" 2>&1 || status=$?
+	say "$(grep -a '^# ' "$log" || true)"
+	if [ "$status" -ne 0 ] || ! grep -q '^# ' "$log" || grep -qE '^FOUND|ERROR:' "$log"; then
+		seen=red
+	fi
+	if [ "$seen" = "$wanted" ]; then
+		say "ok - ${MUTANT:-each event is what the oracle says, and no payment failed}"
+		count 1 0
+	else
+		say "not ok - types at random (SEED=${SEED:-1})"
+		grep -aE '^FOUND|ERROR:' "$log" | cut -c1-1000 | head -n 20
+		show_end "$log" 40
+		show_end "$cluster/server.log" 20
+		count 0 1
+	fi
+}
+
 # For each test that failed, what it logged and what its servers logged.
 show_tap_logs()
 {
@@ -610,7 +647,7 @@ everything=
 beside_pid=
 if [ $# -eq 0 ]; then
 	everything=yes
-	set -- unit prose includes exports regress isolation random_sql tap points checker
+	set -- unit prose includes exports regress isolation random_sql types tap points checker
 fi
 
 # These alone need no server and no module.
