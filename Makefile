@@ -26,10 +26,10 @@ KGW_VERSION = $(shell sed -n \
 INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_keys \
 	subscription_table queue delivery_log dead_letter events_since pause source_tables dump \
 	triggers ddl_triggers consent subscription_options subscriptions http_signature \
-	client_certificates request_headers send_test examine replay preview worker_stats adopt \
+	client_certificates request_headers undecryptable send_test examine replay preview worker_stats adopt \
 	backlog view_destinations view_deliveries view_subscriptions view_stats view_failures \
 	view_unacknowledged log_partitions purge maintenance redeliver amend recover reconcile \
-	status_server status_receivers status egress check_setup explain_past explain_wait explain \
+	remedies status_server status_crowd status_receivers status egress check_setup explain_past explain_wait explain \
 	dashboard verify event_catalog endpoint_events forget source_check follow routes announce \
 	repair follower view_sources explain_source merchant_rows grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql

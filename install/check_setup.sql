@@ -111,7 +111,7 @@ CREATE FUNCTION kgwebhook.setup_secrets() RETURNS SETOF kgwebhook.setup_item
                              ORDER BY org_id LIMIT 20) o) AS missing) m
     UNION ALL
     SELECT 'key file', k.path <> '' AND k.plain = 0 AND k.locked = 0,
-           CASE WHEN k.locked > 0 THEN format('Cannot be decrypted: the %s of organization %s%s.', k.what, left(k.first, 100),
+           CASE WHEN k.locked > 0 THEN format('Cannot be decrypted: the %s%s.', k.what,
                                               CASE WHEN k.locked > 1 THEN ', and something of ' || kgwebhook.count_text(k.locked - 1, 'other', 'others') ELSE '' END)
                 WHEN k.path = '' THEN 'Secrets are kept in the clear: in the table, its WAL, backups and dumps.'
                 WHEN k.plain > 0 THEN format('In the clear: %s of the secrets, private keys and headers.', k.plain)
@@ -124,9 +124,9 @@ CREATE FUNCTION kgwebhook.setup_secrets() RETURNS SETOF kgwebhook.setup_item
                                           UNION ALL SELECT g.encrypted FROM kgwebhook.signing_key g
                                           UNION ALL SELECT c.encrypted FROM kgwebhook.client_certificate c
                                           UNION ALL SELECT h.encrypted FROM kgwebhook.request_header h) e WHERE NOT e.encrypted) AS plain,
-                   u.locked, u.first, u.what
-              FROM (SELECT count(*) AS locked, min(e.org_id) AS first, (array_agg(e.what ORDER BY e.org_id))[1] AS what
-                      FROM (SELECT o.org_id, kgwebhook.undecryptable(o.org_id) AS what
+                   u.locked, u.what
+              FROM (SELECT count(*) AS locked, (array_agg(e.what ORDER BY e.org_id))[1] AS what
+                      FROM (SELECT o.org_id, (kgwebhook.undecryptable(o.org_id)).what
                               FROM (SELECT s.org_id FROM kgwebhook.secret s WHERE s.encrypted
                                     UNION SELECT g.org_id FROM kgwebhook.signing_key g WHERE g.encrypted
                                     UNION SELECT c.org_id FROM kgwebhook.client_certificate c WHERE c.encrypted

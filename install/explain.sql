@@ -54,11 +54,27 @@ BEGIN
     END IF;
     RETURN told
         || CASE WHEN it.last_outcome IN ('rejected', 'timed_out', 'unreachable', 'blocked')
-                THEN E'\nWhat to do: ' || kgwebhook.receiver_remedy(it.last_outcome, it.last_status, it.last_error, it.url, it.org_id) ELSE '' END;
+                 AND NOT coalesce(standstill IS NOT NULL AND it.last_error ~ 'kgwebhook[.](source_address|proxy)', false)
+                /* one remedy after the other */
+                THEN CASE WHEN told ~ E'\nWhat to do: ' THEN E'\nAfter that: ' ELSE E'\nWhat to do: ' END
+                     || kgwebhook.receiver_remedy(it.last_outcome, it.last_status, it.last_error, it.url, it.org_id) ELSE '' END;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.explain_pending(kgwebhook.deliveries) IS
   'the part of kg_explain() about a delivery in the queue';
+
+/* Its own headers a merchant can set itself. */
+CREATE FUNCTION kgwebhook.explain_key_to_merchant(it kgwebhook.deliveries) RETURNS pg_catalog.text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    SELECT CASE WHEN u.remedy ~ ' with kg_set_headers\(\)\.$'
+                THEN format(E'It waits for the headers of subscription %s, which cannot be decrypted at present.\nWhat to do: set them again with kg_set_headers(), or ask the operator.', it.subscription_id)
+                WHEN u.is_settable THEN 'It waits for a client certificate, which cannot be decrypted at present: ask the operator.'
+                ELSE 'It waits for a signing secret: ask the operator.' END
+      FROM kgwebhook.undecryptable(it.org_id, coalesce(it.subscription_id, 0)) u
+$$;
+COMMENT ON FUNCTION kgwebhook.explain_key_to_merchant(kgwebhook.deliveries) IS
+  'what of its organization''s a delivery waits for to be signed or sent, in words for the merchant whose it is';
 
 /*
  * What a merchant's role is told of a delivery that waits: nothing of the server, nor
@@ -84,7 +100,7 @@ BEGIN
                    it.subscription_id, it.subscription_id)
         WHEN subscription.challenge IS NOT NULL AND it.object_id <> it.webhook_id THEN kgwebhook.explain_challenge(subscription)
         WHEN it.subscription_id IS NULL AND kgwebhook.lacks_consent(it.org_id, it.url) THEN kgwebhook.explain_consent(it)
-        WHEN kgwebhook.awaits_secret(it) THEN 'It waits for a signing secret: ask the operator.'
+        WHEN kgwebhook.awaits_secret(it) THEN kgwebhook.explain_key_to_merchant(it)
         WHEN (SELECT s.worker_state NOT IN ('idle', 'busy') FROM kgwebhook.worker_stats() s)
           OR EXISTS (SELECT FROM kgwebhook.paused p WHERE p.destination IN (it.destination, '*')) THEN
             'The operator has paused sending: it is sent once that is over.'

@@ -10,8 +10,10 @@
 CREATE FUNCTION kgwebhook.explain_standstill(with_pauses pg_catalog.bool) RETURNS pg_catalog.text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT format(E'%s.%s\nWhat to do: %s', upper(left(f.finding, 1)) || substr(f.finding, 2),
+    SELECT format(E'%s.%s%s\nWhat to do: %s', upper(left(f.finding, 1)) || substr(f.finding, 2),
                   CASE WHEN f.weight >= 300 THEN ' This is sent once that is over.' ELSE '' END,
+                  CASE WHEN f.finding ~ 'is a copy of another' THEN E'\nAdopt it only if it takes the original''s place: two databases that send the same are worse.'
+                       WHEN f.finding ~ '^Nothing can be written down' THEN E'\nAttempts that were made since then are not in the log yet.' ELSE '' END,
                   coalesce(f.remedy, 'nothing here.'))
       FROM (SELECT * FROM kgwebhook.worker_findings() w WHERE w.weight >= 300 OR w.finding ~ 'standby'
             UNION ALL SELECT * FROM kgwebhook.lock_findings() l WHERE l.weight >= 300
@@ -111,9 +113,10 @@ CREATE FUNCTION kgwebhook.awaits_secret(it kgwebhook.deliveries) RETURNS pg_cata
     SELECT NOT isfinite(it.next_attempt_at)
         OR NOT EXISTS (SELECT FROM kgwebhook.secret s
                         WHERE s.org_id = it.org_id AND s.subscription_id IN (0, it.subscription_id))
+        OR (SELECT u.what IS NOT NULL FROM kgwebhook.undecryptable(it.org_id, coalesce(it.subscription_id, 0)) u)
 $$;
 COMMENT ON FUNCTION kgwebhook.awaits_secret(kgwebhook.deliveries) IS
-  'whether a delivery waits for a signing secret, or will when its turn comes';
+  'whether a delivery waits for a signing secret, or a key to decrypt what it needs, or will when its turn comes';
 
 /* What one delivery of the queue waits for, of what is its own or its receiver's. */
 CREATE FUNCTION kgwebhook.explain_wait(it kgwebhook.deliveries) RETURNS pg_catalog.text
@@ -127,6 +130,7 @@ DECLARE
     moves bool;
     probe timestamptz;
     there record;
+    crowd record;
     told text;
 BEGIN
     SELECT * INTO subscription FROM kgwebhook.subscription s WHERE s.subscription_id = it.subscription_id;
@@ -172,6 +176,16 @@ BEGIN
     ELSIF it.next_attempt_at > now() THEN
         RETURN format('Next is attempt %s, at %s, in %s.', it.attempts + 1, date_trunc('second', it.next_attempt_at),
                       date_trunc('second', it.next_attempt_at - now()));
+    END IF;
+    IF moves AND it.last_outcome IS NULL THEN
+        SELECT * INTO crowd FROM kgwebhook.crowd(it.destination, it.org_id, it.subscription_id, it.url, it.next_attempt_at);
+        IF crowd.holder IS NOT NULL THEN
+            RETURN format(E'It waits for its turn since %s: the requests in flight to %s (%s) leave it no room; those of organization %s take %s. Each ends within kgwebhook.request_timeout (%s), and turns go round.\nWhat to do: %s',
+                          date_trunc('second', it.next_attempt_at), it.destination, coalesce(notice.in_flight, 0), crowd.holder,
+                          CASE WHEN crowd.seconds > 0 THEN crowd.seconds || ' s each' ELSE 'most of the time' END,
+                          current_setting('kgwebhook.request_timeout'),
+                          kgwebhook.crowd_remedy(it.destination, crowd.holder));
+        END IF;
     END IF;
     pace := kgwebhook.endpoint_pace(it);
     IF moves AND it.last_outcome IN ('rejected', 'timed_out', 'unreachable') AND it.next_attempt_at < now() - '5 seconds'::interval

@@ -59,62 +59,6 @@ CREATE FUNCTION @extschema@.kg_set_secret(
 COMMENT ON FUNCTION @extschema@.kg_set_secret(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
   'the same; true: also replaces one that cannot be decrypted, which is then lost for good';
 
-/* What to do about a key that does not decrypt. */
-CREATE FUNCTION kgwebhook.key_remedy() RETURNS pg_catalog.text
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT format('Restore %s, then SELECT pg_reload_conf();',
-                  coalesce(nullif(current_setting('kgwebhook.key_file', true), ''), 'the setting kgwebhook.key_file'))
-$$;
-COMMENT ON FUNCTION kgwebhook.key_remedy() IS
-  'what to do when secrets cannot be decrypted, in words';
-
-CREATE FUNCTION kgwebhook.is_decryptable(org_id pg_catalog.text, kept pg_catalog.text) RETURNS pg_catalog.bool
-    LANGUAGE c STABLE STRICT
-    AS 'MODULE_PATHNAME', 'kg_is_decryptable';
-COMMENT ON FUNCTION kgwebhook.is_decryptable(pg_catalog.text, pg_catalog.text) IS
-  'whether a key of kgwebhook.key_file decrypts what is kept encrypted for an organization';
-
-/* What of an organization is there and its key is not; NULL: nothing.  All of it has to be read to send. */
-CREATE FUNCTION kgwebhook.undecryptable(org_id pg_catalog.text) RETURNS pg_catalog.text
-    LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-DECLARE
-    kinds text[];
-BEGIN
-    SELECT array_agg(DISTINCT e.kind ORDER BY e.kind) INTO kinds
-      FROM (SELECT 'secret' AS kind, s.secret AS kept FROM kgwebhook.secret s
-             WHERE s.org_id = undecryptable.org_id AND s.encrypted
-            UNION ALL
-            SELECT 'signing key', g.private_key FROM kgwebhook.signing_key g
-             WHERE g.org_id = undecryptable.org_id AND g.encrypted
-            UNION ALL
-            SELECT 'client certificate', c.private_key FROM kgwebhook.client_certificate c
-             WHERE c.org_id = undecryptable.org_id AND c.encrypted
-            UNION ALL
-            SELECT 'header', h.lines FROM kgwebhook.request_header h
-             WHERE h.org_id = undecryptable.org_id AND h.encrypted) e
-     WHERE NOT kgwebhook.is_decryptable(undecryptable.org_id, e.kept);
-    RETURN array_to_string(kinds, ', ');
-END
-$$;
-COMMENT ON FUNCTION kgwebhook.undecryptable(pg_catalog.text) IS
-  'what an organization has that no key of kgwebhook.key_file decrypts: secret, signing key, client certificate, header; NULL: nothing';
-
-CREATE FUNCTION kgwebhook.explain_missing_secret(org_id pg_catalog.text, subscription_id pg_catalog.int8 DEFAULT NULL) RETURNS pg_catalog.text
-    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT CASE WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = explain_missing_secret.org_id
-                                AND s.subscription_id IN (0, explain_missing_secret.subscription_id))
-                THEN format(E'It waits for the key to decrypt the %s of organization %s, which is there. '
-                            'It is sent as soon as the file of kgwebhook.key_file is restored and the server has reloaded; '
-                            'the server\'s log says what is wrong with it. Do not set another: the receiver knows this one.\nWhat to do: %s',
-                            regexp_replace(coalesce(kgwebhook.undecryptable(org_id), 'secret'), '\msecret\M', 'signing secret'), org_id, kgwebhook.key_remedy())
-                ELSE format(E'It waits for a signing secret of organization %s. It is sent as soon as kg_create_secret() or kg_set_secret() has made one.\nWhat to do: SELECT kg_create_secret(%L);', org_id, org_id) END
-$$;
-COMMENT ON FUNCTION kgwebhook.explain_missing_secret(pg_catalog.text, pg_catalog.int8) IS
-  'explains what deliveries that wait for an organization''s secret wait for, in words';
-
 CREATE FUNCTION kgwebhook.kg_rotate_secret(
     org_id pg_catalog.text,
     activate_after pg_catalog.interval,

@@ -3,88 +3,6 @@
  *		What is wrong with receivers, and what to do about it.
  */
 
-/* What to do about a receiver that does not acknowledge. */
-CREATE FUNCTION kgwebhook.receiver_remedy(
-    outcome pg_catalog.text,
-    status pg_catalog.int4,
-    error pg_catalog.text,
-    url pg_catalog.text,
-    org_id pg_catalog.text) RETURNS pg_catalog.text
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$
-DECLARE
-    host text := substring(url FROM '^[a-zA-Z]+://([^/?#]*?)(?::[0-9]+)?(?:[/?#]|$)');
-    itself CONSTANT text := '; what waits is then sent by itself, in order.';
-BEGIN
-    RETURN CASE
-        WHEN error ~ 'kgwebhook[.]proxy (could not|refused to|did not) connect to the host' THEN
-            format('The log of kgwebhook.proxy says whether it refuses %s, or cannot reach it.  If it cannot, ask organization %s whether the receiver is running', host, org_id) || itself
-        WHEN error ~ 'kgwebhook[.](source_address|proxy)' THEN 'It is this server''s trouble: correct what the error names.'
-        WHEN outcome = 'blocked' AND host ~ '^[0-9.]+$|^\[' THEN
-            format('If this address is meant: ALTER SYSTEM SET kgwebhook.allowed_networks = %L; SELECT pg_reload_conf();',
-                   concat_ws(', ', nullif(current_setting('kgwebhook.allowed_networks'), ''),
-                             trim(both '[]' FROM host) || CASE WHEN host ~ '^\[' THEN '/128' ELSE '/32' END))
-        WHEN outcome = 'blocked' THEN
-            format('"getent ahosts %s" on the server shows the address.  If it is meant, add its network to kgwebhook.allowed_networks by ALTER SYSTEM, and SELECT pg_reload_conf();', host)
-        WHEN error ~ 'expired' THEN format('Ask organization %s to renew the certificate of %s', org_id, host) || itself
-        WHEN error ~ 'not known|not trusted|self-signed' THEN
-            format('Ask organization %s for a certificate of a public authority with all intermediate ones; or, if the authority is yours, add it to the file of kgwebhook.ca_file, and SELECT pg_reload_conf();', org_id)
-        WHEN error ~ 'certificate' THEN format('Ask organization %s to correct the certificate of %s', org_id, host) || itself
-        WHEN error ~ 'name (could not be|was not) resolved' THEN
-            format('Ask organization %s whether %s is right; "getent ahosts %s" on the server shows what the name servers say', org_id, host, host) || itself
-        WHEN error ~ 'file descriptors|out of memory|ca_file' THEN 'It is this server''s trouble: correct what the error names.'
-        WHEN status BETWEEN 300 AND 399 THEN
-            format('Ask organization %s for the URL that %s leads to: redirects are not followed.  New events go to the new URL; what waits needs the old one to acknowledge.', org_id, url)
-        WHEN status BETWEEN 200 AND 299 THEN format('Ask organization %s to have its receiver at %s return what a challenge asks for: with 2xx, and the value of its member "challenge" as the body', org_id, url) || itself
-        WHEN status IN (401, 403) THEN format('Ask organization %s what its receiver at %s refuses: usually the signature, so compare secrets by kg_fingerprints()', org_id, url) || itself
-        WHEN status IN (404, 405, 410) THEN format('Ask organization %s to have its receiver answer at %s', org_id, url) || itself
-        WHEN status IS NOT NULL THEN format('Ask organization %s why its receiver answers %s; SELECT kg_explain() shows what it says', org_id, status) || itself
-        WHEN outcome = 'timed_out' THEN format('Ask organization %s to have its receiver answer first and work later', org_id) || itself
-        ELSE format('Ask organization %s whether its receiver at %s is running and lets us in', org_id, url) || itself END;
-END
-$$;
-COMMENT ON FUNCTION kgwebhook.receiver_remedy(pg_catalog.text, pg_catalog.int4, pg_catalog.text, pg_catalog.text, pg_catalog.text) IS
-  'what to do about a receiver that does not acknowledge, in words';
-
-/* What to do about a delivery that was given up. */
-CREATE FUNCTION kgwebhook.dead_letter_remedy(delivery_id pg_catalog.int8, reason pg_catalog.text) RETURNS pg_catalog.text
-    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT CASE WHEN reason ~ '^invalid: the URL cannot be called'
-                THEN format('UPDATE kgwebhook.dead_letter SET url = ''https://host/path'' WHERE delivery_id = %s; with the right URL, then SELECT kg_redeliver(%s);',
-                            delivery_id, delivery_id)
-                WHEN reason ~ '^invalid:'
-                THEN format('SELECT kg_amend(%s, payload || ''{"%s": "value"}'') FROM kgwebhook.dead_letter WHERE delivery_id = %s; with what is right, or leave it.',
-                            delivery_id, coalesce(substring(reason FROM 'member "([^"''{}]+)"'), substring(reason FROM ' at /([[:alnum:]_]+) '), 'member'), delivery_id)
-                ELSE format('When its receiver takes it: SELECT kg_redeliver(%s);', delivery_id) END
-$$;
-COMMENT ON FUNCTION kgwebhook.dead_letter_remedy(pg_catalog.int8, pg_catalog.text) IS
-  'what to do about a delivery that was given up for a reason, in words';
-
-/* What to do about a worker that hangs: it is started again by itself. */
-CREATE FUNCTION kgwebhook.restart_remedy() RETURNS pg_catalog.text
-    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = ''kgwebhook worker'' AND datname = current_database();'
-$$;
-COMMENT ON FUNCTION kgwebhook.restart_remedy() IS
-  'what to do about a worker that hangs';
-
-/*
- * What is due and not sent waits for a slot while they are full; and a worker that has
- * just started has not come to it yet, however long the server was down before.
- */
-CREATE FUNCTION kgwebhook.may_hang() RETURNS pg_catalog.bool
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-    AS $$
-    SELECT NOT (SELECT s.is_full FROM kgwebhook.slots s)
-       AND NOT EXISTS (SELECT FROM pg_stat_activity a
-                        WHERE a.backend_type = 'kgwebhook worker' AND a.datname = current_database()
-                          AND a.backend_start > clock_timestamp() - '5 seconds'::interval)
-$$;
-COMMENT ON FUNCTION kgwebhook.may_hang() IS
-  'whether a delivery that is due, and that nothing holds, is a sign of a worker that hangs';
-
 /* Receivers that do not acknowledge, organizations without a secret, what is late. */
 CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -95,8 +13,13 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
         SELECT b.destination, b.org_id, b.subscription_id, b.url, b.delivery_id, b.stands_for, b.attempts, b.next_attempt_at, b.enqueued_at,
                /* since it was last queued again */
                b.attempts > b.attempts_before AND isfinite(b.next_attempt_at) AS is_tried,
-               b.is_behind OR min(b.delivery_id) OVER (PARTITION BY b.destination, b.org_id, b.kind, b.object_id, b.subscription_id) < b.delivery_id AS is_behind
-          FROM kgwebhook.backlog b),
+               b.is_behind OR min(b.delivery_id) OVER (PARTITION BY b.destination, b.org_id, b.kind, b.object_id, b.subscription_id) < b.delivery_id
+               /* or until its receiver has answered a challenge */
+               OR coalesce(s.challenge IS NOT NULL AND b.object_id <> b.webhook_id, false)
+               OR b.subscription_id IS NULL AND c.some AND kgwebhook.lacks_consent(b.org_id, b.url) AS is_behind
+          FROM kgwebhook.backlog b
+          LEFT JOIN kgwebhook.subscription s ON s.subscription_id = b.subscription_id
+         CROSS JOIN (SELECT EXISTS (SELECT FROM kgwebhook.consent o WHERE o.required) AS some) c),
     /* brought down to endpoints in one pass */
     endpoint AS MATERIALIZED (
         SELECT q.destination, q.org_id, q.subscription_id, split_part(q.url, '?', 1) AS url,
@@ -109,9 +32,12 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                /* what is behind an older one of its object waits for that, and is not late */
                round(sum(q.stands_for) FILTER (WHERE q.is_late))::int8 AS late,
                min(q.next_attempt_at) FILTER (WHERE q.is_late) AS late_since,
-               min(q.delivery_id) FILTER (WHERE q.is_late) AS late_first
-          FROM (SELECT w.*, NOT w.is_behind AND w.next_attempt_at < now() - '10 minutes'::interval AS is_late
-                  FROM waiting w) q
+               min(q.delivery_id) FILTER (WHERE q.is_late) AS late_first,
+               min(q.next_attempt_at) FILTER (WHERE q.is_untried) AS untried_since,
+               min(q.delivery_id) FILTER (WHERE q.is_untried) AS untried_first
+          FROM (SELECT w.*, NOT w.is_behind AND w.next_attempt_at < now() - '10 minutes'::interval AS is_late,
+                       NOT w.is_behind AND NOT w.is_tried AND w.next_attempt_at < now() - p.patience AS is_untried
+                  FROM waiting w, (SELECT kgwebhook.patience() AS patience) p) q
          GROUP BY 1, 2, 3, 4),
     going AS (
         SELECT e.*, n.backing_off, n.next_try AS probe_at, n.failures_in_a_row, n.last_success, n.in_flight, n.seen_at, s.rate_limit
@@ -147,14 +73,24 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                (array_agg(f.error ORDER BY f.head))[1] AS error, (array_agg(f.response_status ORDER BY f.head))[1] AS response_status
           FROM failing f GROUP BY f.destination, f.part
          ORDER BY coalesce(bool_or(f.backing_off), false) DESC, sum(f.waiting) DESC LIMIT 20),
+    /* by what they need: of a subscription's own as well, or the organization's only */
     keyless AS (
-        SELECT e.org_id, sum(e.waiting)::int8 AS waiting, max(e.about) AS about, min(e.oldest) AS oldest, count(*) OVER () AS all_of_them,
-               (array_agg(e.destination ORDER BY e.keyless DESC))[1] AS destination
-          FROM endpoint e WHERE e.keyless > 0 GROUP BY e.org_id ORDER BY sum(e.keyless) DESC, e.org_id LIMIT 20),
+        SELECT e.org_id, e.needs, sum(e.waiting)::int8 AS waiting, max(e.about) AS about, min(e.oldest) AS oldest,
+               (array_agg(e.destination ORDER BY e.keyless DESC))[1] AS destination, CASE WHEN e.needs > 0 THEN min(e.url) END AS url
+          FROM (SELECT o.*, CASE WHEN o.subscription_id IS NULL THEN 0
+                                 WHEN EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = o.org_id AND s.subscription_id = o.subscription_id)
+                                   OR EXISTS (SELECT FROM kgwebhook.client_certificate c WHERE c.org_id = o.org_id AND c.subscription_id = o.subscription_id)
+                                   OR EXISTS (SELECT FROM kgwebhook.request_header h WHERE h.org_id = o.org_id AND h.subscription_id = o.subscription_id)
+                                 THEN o.subscription_id ELSE -1 END AS needs
+                  FROM endpoint o WHERE o.keyless > 0) e
+         GROUP BY e.org_id, e.needs ORDER BY sum(e.keyless) DESC, e.org_id, e.needs LIMIT 100),
     lost AS MATERIALIZED (
-        SELECT k.*, coalesce(k.undecryptable ~ 'secret', false)
-                    OR EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = k.org_id AND s.subscription_id = 0) AS has_secret
-          FROM (SELECT e.*, kgwebhook.undecryptable(e.org_id) AS undecryptable FROM keyless e) k),
+        SELECT k.org_id, u.what, u.is_settable, u.remedy, k.has_secret, sum(k.waiting)::int8 AS waiting, max(k.about) AS about, min(k.oldest) AS oldest,
+               (array_agg(k.destination ORDER BY k.waiting DESC))[1] AS destination, CASE WHEN count(*) = 1 THEN min(k.url) END AS url
+          FROM (SELECT e.*, EXISTS (SELECT FROM kgwebhook.secret s WHERE s.org_id = e.org_id AND s.subscription_id IN (0, e.needs)) AS has_secret
+                  FROM keyless e) k
+         CROSS JOIN LATERAL kgwebhook.undecryptable(k.org_id, k.needs) u
+         GROUP BY k.org_id, u.what, u.is_settable, u.remedy, k.has_secret ORDER BY sum(k.waiting) DESC, k.org_id LIMIT 20),
     kept AS MATERIALIZED (
         SELECT count(*) FILTER (WHERE NOT s.encrypted OR kgwebhook.is_decryptable(s.org_id, s.secret)) AS usable
           FROM (SELECT * FROM kgwebhook.secret ORDER BY encrypted, created_at LIMIT 50) s),
@@ -163,7 +99,19 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
                count(DISTINCT g.destination) AS destinations, min(g.late_first) AS first
           FROM going g
          WHERE g.late > 0 AND g.backing_off IS NOT TRUE AND NOT kgwebhook.is_sending(g.in_flight, g.seen_at, g.last_success)
-           AND NOT kgwebhook.is_pacing(g.rate_limit, g.seen_at))
+           AND NOT kgwebhook.is_pacing(g.rate_limit, g.seen_at)),
+    /* by destination, and what is told of all is of the one that has waited longest */
+    crowded AS (
+        SELECT u.destination, u.in_flight, c.holder, c.seconds, u.org_id, u.url, u.untried_since, u.untried_first,
+               count(*) OVER there AS endpoints, sum(u.waiting) OVER there AS waiting, max(u.about) OVER there AS about,
+               row_number() OVER (PARTITION BY u.destination ORDER BY u.untried_since, u.untried_first) AS n
+          FROM (SELECT * FROM going g
+                 WHERE g.untried_since IS NOT NULL AND g.tried IS NULL AND g.backing_off IS NOT TRUE
+                   AND kgwebhook.is_sending(g.in_flight, g.seen_at, g.last_success) AND NOT kgwebhook.is_pacing(g.rate_limit, g.seen_at)
+                 ORDER BY g.untried_since LIMIT 20) u
+         CROSS JOIN LATERAL kgwebhook.crowd(u.destination, u.org_id, u.subscription_id, u.url, u.untried_since) c
+         WHERE c.holder IS NOT NULL
+        WINDOW there AS (PARTITION BY u.destination))
     SELECT CASE WHEN r.backing_off THEN 220
                 WHEN r.attempts < 3 AND r.since > now() - '1 minute'::interval AND r.outcome <> 'blocked' THEN 110
                 ELSE 215 END,
@@ -187,28 +135,44 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
            NULL, 'SELECT * FROM kgwebhook.failures;'
       FROM worst w HAVING max(w.all_of_them) > 100
     UNION ALL
+    SELECT 217,
+           format('%s (organization %s)%s waits behind requests of organization %s at %s since %s, %s%s', left(w.url, 200), left(w.org_id, 100),
+                  CASE WHEN w.endpoints > 1 THEN format(', and %s there,', kgwebhook.count_text(w.endpoints - 1, 'other URL', 'other URLs')) ELSE '' END,
+                  left(w.holder, 100), left(w.destination, 200), kgwebhook.time_text(w.untried_since), w.about || kgwebhook.count_text(w.waiting::int8, 'waiting', 'waiting'),
+                  CASE WHEN w.endpoints = 1 THEN coalesce(', ' || kgwebhook.amount_waiting(w.destination, w.org_id, w.url), '') ELSE '' END),
+           format('It has had no turn since then: the requests in flight there (%s) leave it no room%s.  Each ends within kgwebhook.request_timeout (%s), and turns go round.  SELECT kg_explain(%s); says more.',
+                  w.in_flight, CASE WHEN w.seconds > 0 THEN format('; those of organization %s take %s s each', left(w.holder, 100), w.seconds) ELSE '' END,
+                  current_setting('kgwebhook.request_timeout'), w.untried_first),
+           kgwebhook.crowd_remedy(left(w.destination, 200), left(w.holder, 100))
+      FROM crowded w WHERE w.n = 1
+    UNION ALL
     SELECT 352, format('Nothing can be signed: no secret can be decrypted, %s',
                        max(l.about) || kgwebhook.count_text(sum(l.waiting)::int8, 'delivery waits', 'deliveries wait')),
            format('The oldest waits since %s.  The key in the file of "kgwebhook.key_file" is not the one that the secrets were encrypted with, or the file cannot be read; the server''s log says which.  Set no other secret: receivers know these.',
                   kgwebhook.time_text(min(l.oldest))),
            kgwebhook.key_remedy()
-      FROM lost l, kept k WHERE l.undecryptable IS NOT NULL AND k.usable = 0
+      FROM lost l, kept k WHERE l.has_secret AND l.what IS NOT NULL AND k.usable = 0
     HAVING count(*) > 0
     UNION ALL
     SELECT CASE WHEN l.has_secret THEN 235 ELSE 233 END,
-           format(CASE WHEN l.has_secret THEN format('the %s of organization %%s cannot be decrypted', coalesce(l.undecryptable, 'secret')) ELSE 'organization %s has no secret' END
-                  || ', %s since %s%s', left(l.org_id, 100), l.about || kgwebhook.count_text(l.waiting, 'delivery waits', 'deliveries wait'),
-                  kgwebhook.time_text(l.oldest), coalesce(', ' || kgwebhook.amount_waiting(l.destination, l.org_id, NULL), '')),
-           CASE WHEN l.has_secret THEN 'Set no other: the receiver knows this one.  The server''s log says what is wrong with the key file.'
-                ELSE 'What waits is signed and sent as soon as there is one.  Where the receiver knows one already, use kg_set_secret().' END,
-           CASE WHEN l.has_secret
-                THEN kgwebhook.key_remedy()
-                ELSE format('SELECT kg_create_secret(%L);', l.org_id) END
-      FROM lost l, kept k WHERE l.undecryptable IS NULL OR k.usable > 0
+           CASE WHEN NOT l.has_secret THEN format('organization %s has no secret', left(l.org_id, 100))
+                WHEN l.what IS NULL THEN format('the worker has yet to read a key of organization %s', left(l.org_id, 100))
+                ELSE format('the %s cannot be decrypted', l.what) END
+           || format(', %s since %s%s', l.about || kgwebhook.count_text(l.waiting, 'delivery waits', 'deliveries wait'),
+                     kgwebhook.time_text(l.oldest), coalesce(', ' || kgwebhook.amount_waiting(l.destination, l.org_id, l.url), '')),
+           CASE WHEN NOT l.has_secret THEN 'What waits is signed and sent as soon as there is one.  Where the receiver knows one already, use kg_set_secret().'
+                WHEN l.what IS NULL THEN 'What waits could not be decrypted, and can be by now.'
+                WHEN l.is_settable THEN 'Only what needs that waits.  The server''s log says what is wrong with the key file.'
+                ELSE 'Set no other: the receiver knows this one.  The server''s log says what is wrong with the key file.' END,
+           CASE WHEN NOT l.has_secret THEN format('SELECT kg_create_secret(%L);', l.org_id)
+                WHEN l.what IS NULL THEN 'SELECT pg_reload_conf();'
+                ELSE l.remedy END
+      FROM lost l, kept k WHERE NOT l.has_secret OR l.what IS NULL OR k.usable > 0
     UNION ALL
-    SELECT 232, format('%s without a usable secret', kgwebhook.count_text(max(l.all_of_them) - 20, 'other organization is', 'other organizations are')),
+    SELECT 232, format('%s without a usable secret', kgwebhook.count_text(o.others, 'other organization is', 'other organizations are')),
            NULL, 'SELECT org_id, count(*) FROM kgwebhook.pending WHERE waits_for = ''secret'' GROUP BY org_id;'
-      FROM lost l HAVING max(l.all_of_them) > 20
+      FROM (SELECT count(DISTINCT e.org_id) - (SELECT count(DISTINCT l.org_id) FROM lost l) AS others FROM endpoint e WHERE e.keyless > 0) o
+     WHERE o.others > 0
     UNION ALL
     SELECT CASE WHEN w.acknowledged_lately THEN 238 ELSE 340 END,
            CASE WHEN w.acknowledged_lately THEN '' ELSE 'Nothing is delivered: ' END

@@ -238,6 +238,7 @@ INSERT INTO calls VALUES
 	('kg_fingerprints', $$ (SELECT pg_catalog.count(*) FROM public.kg_fingerprints()) $$),
 	('fingerprint', $$ kgwebhook.fingerprint('hijack', false) $$),
 	('kg_fingerprint', $$ public.kg_fingerprint('secret') $$),
+	('crowd', $$ kgwebhook.crowd('https://a', 'hijack', NULL, 'https://a/', '2026-01-01') $$),
 	('undecryptable', $$ kgwebhook.undecryptable('hijack') $$),
 	('kg_rotate_secret', $$ public.kg_rotate_secret('hijack') $$),
 	('kg_drop_secret', $$ public.kg_drop_secret((SELECT pg_catalog.max(subscription_id) FROM kgwebhook.subscriptions)) $$),

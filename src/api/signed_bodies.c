@@ -100,7 +100,7 @@ kg_signed_bodies(PG_FUNCTION_ARGS)
 	ArrayType  *bodies = NULL;
 
 	SPI_connect();
-	kgw_secret_cache_read(org_id, PG_GETARG_INT64(2), &keyring);
+	kgw_secret_cache_read(org_id, PG_GETARG_INT64(2), true, &keyring);
 	if (keyring.fault != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -164,6 +164,30 @@ kgw_keyring_headers_hold(const KgwKeyring *keyring, int64_t subscription_id, con
 	return NULL;
 }
 
+const char *
+kgw_keyring_fault(const KgwKeyring *keyring, int64_t subscription_id)
+{
+	for (int i = 0; keyring->fault == NULL && i < keyring->endpoint_fault_count; i++)
+	{
+		if (keyring->endpoint_faults[i].subscription_id == subscription_id)
+			return keyring->endpoint_faults[i].fault;
+	}
+	return keyring->fault;
+}
+
+bool
+kgw_keyring_fault_add(KgwKeyring *keyring, int64_t subscription_id, const char *fault)
+{
+	KgwEndpointFault *grown = realloc(keyring->endpoint_faults,
+									  (keyring->endpoint_fault_count + 1) * sizeof(KgwEndpointFault));
+
+	if (grown == NULL)
+		return false;
+	keyring->endpoint_faults = grown;
+	grown[keyring->endpoint_fault_count++] = (KgwEndpointFault) {subscription_id, fault};
+	return true;
+}
+
 void
 kgw_keyring_clear(KgwKeyring *keyring)
 {
@@ -178,5 +202,6 @@ kgw_keyring_clear(KgwKeyring *keyring)
 	for (int i = 0; i < keyring->headers_count; i++)
 		kgw_request_headers_release(keyring->headers[i]);
 	free(keyring->headers);
+	free(keyring->endpoint_faults);
 	memset(keyring, 0, sizeof(*keyring));
 }

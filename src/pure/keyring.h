@@ -45,6 +45,13 @@ typedef struct KgwCertificate
 	char	   *key;			/* PEM */
 } KgwCertificate;
 
+/* What keeps one endpoint's requests from being made, and no other's. */
+typedef struct KgwEndpointFault
+{
+	int64_t		subscription_id;	/* 0: the objects' own URLs */
+	const char *fault;			/* a constant */
+} KgwEndpointFault;
+
 typedef struct KgwKeyring
 {
 	const char *fault;			/* why there is nothing to sign with, or NULL */
@@ -63,7 +70,18 @@ typedef struct KgwKeyring
 	int			certificate_count;
 	KgwHeaders **headers;		/* malloc'd, held */
 	int			headers_count;
+	KgwEndpointFault *endpoint_faults;	/* malloc'd */
+	int			endpoint_fault_count;
 } KgwKeyring;
+
+/*
+ * Why no request can be made, of that subscription, or, by 0, to an object's own URL: the keyring's
+ * fault, or the endpoint's; NULL: none.
+ */
+extern const char *kgw_keyring_fault(const KgwKeyring *keyring, int64_t subscription_id);
+
+/* Note an endpoint's fault, a constant; the first one counts.  False when there is no memory. */
+extern bool kgw_keyring_fault_add(KgwKeyring *keyring, int64_t subscription_id, const char *fault);
 
 /*
  * The signers of a request that is stamped "now", in Unix seconds.  The first

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * can_sign.c
- *	  Which of those that wait for a secret can sign by now.
+ *	  Which of those that wait for a secret, or for a key to decrypt something, have it by now.
  *
  * It is asked whenever someone has written the table of secrets, of all that wait: of an
  * organization without a secret, each of sixty thousand deliveries may.  So one query
@@ -76,7 +76,7 @@ kgw_can_sign(const List *holders)
 		KgwSecretHolder *holder = lfirst(lc);
 
 		if (hash_search(found, holder->org_id, HASH_FIND, NULL) != NULL &&
-			kgw_secret_cache_load(holder->org_id, holder->subscription_id)->fault == NULL)
+			kgw_keyring_fault(kgw_secret_cache_load(holder->org_id, holder->subscription_id), holder->subscription_id) == NULL)
 			can_sign = lappend(can_sign, holder);
 	}
 	hash_destroy(found);

@@ -8,6 +8,8 @@
  * connections byte by byte, so each endpoint's begins with a line that names it, which is no
  * part of the certificate, and two endpoints never have the same.
  *
+ * A private key that cannot be decrypted is that endpoint's fault in the keyring, and no one else's.
+ *
  * src/secrets/client_certificates.c
  *
  *-------------------------------------------------------------------------
@@ -19,7 +21,7 @@
 #include "utils/builtins.h"
 
 #include "secrets/client_certificates.h"
-#include "secrets/encryption.h"
+#include "secrets/undecryptable.h"
 
 /* Columns of the query below, from 1. */
 enum
@@ -27,42 +29,50 @@ enum
 	SUBSCRIPTION_ID = 1, CERTIFICATE, PRIVATE_KEY, ENCRYPTED
 };
 
-static KgwCertificate *
-load_one(text *org_id, HeapTuple row, TupleDesc desc)
+/* False when there is no memory. */
+static bool
+load_one(text *org_id, HeapTuple row, TupleDesc desc, bool guarded, KgwKeyring *keyring)
 {
+	static const char not_decrypted[] = "the client certificate cannot be decrypted at present";
 	bool		isnull;
-	int64		subscription_id = DatumGetInt64(SPI_getbinval(row, desc, SUBSCRIPTION_ID, &isnull));
-	char	   *certificate = psprintf("endpoint " INT64_FORMAT " of %s\n%s", subscription_id,
+	KgwSealedName name = {KGW_SEALED_CERTIFICATE, DatumGetInt64(SPI_getbinval(row, desc, SUBSCRIPTION_ID, &isnull)), NULL};
+	char	   *certificate = psprintf("endpoint " INT64_FORMAT " of %s\n%s", name.subscription_id,
 									   text_to_cstring(org_id), SPI_getvalue(row, desc, CERTIFICATE));
-	text	   *key = kgw_encryption_open(org_id, DatumGetTextPP(SPI_getbinval(row, desc, PRIVATE_KEY, &isnull)),
-									  DatumGetBool(SPI_getbinval(row, desc, ENCRYPTED, &isnull)), NULL);
+	text	   *kept = DatumGetTextPP(SPI_getbinval(row, desc, PRIVATE_KEY, &isnull));
+	bool		encrypted = DatumGetBool(SPI_getbinval(row, desc, ENCRYPTED, &isnull));
+	text	   *key = guarded ? kgw_undecryptable_open(org_id, kept, encrypted, &name) :
+		kgw_encryption_open(org_id, kept, encrypted, NULL, &name);
 	KgwCertificate *loaded;
 
-	loaded = kgw_keyring_certificate_new(subscription_id, certificate, strlen(certificate),
+	if (key == NULL)
+		return kgw_keyring_fault_add(keyring, name.subscription_id, not_decrypted);
+	loaded = kgw_keyring_certificate_new(name.subscription_id, certificate, strlen(certificate),
 										 VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
 	explicit_bzero(VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key));
-	return loaded;
+	return kgw_keyring_certificate_add(keyring, loaded);
 }
 
 /*
- * Put the organization's client certificates into its keyring.  Needs SPI to be connected.
- * An error when a key cannot be decrypted.
+ * Put an endpoint's client certificate into its keyring; guarded, all of the organization's if the
+ * subscription is 0, which else stands for own URLs.  Needs SPI to be connected.  An error when a
+ * key cannot be decrypted; guarded, a fault of the endpoint's.
  */
 void
-kgw_client_certificates_load(Datum org_id, KgwKeyring *keyring)
+kgw_client_certificates_load(Datum org_id, Datum subscription_id, bool guarded, KgwKeyring *keyring)
 {
-	Oid			types[] = {TEXTOID};
+	Oid			types[] = {TEXTOID, INT8OID, BOOLOID};
+	Datum		args[] = {org_id, subscription_id, BoolGetDatum(guarded)};
 	SPITupleTable *table;
 	bool		added = true;
 
 	if (SPI_execute_with_args("SELECT subscription_id, certificate, private_key, encrypted"
-							  " FROM kgwebhook.client_certificate WHERE org_id OPERATOR(pg_catalog.=) $1",
-							  1, types, &org_id, NULL, true, 0) != SPI_OK_SELECT)
+							  " FROM kgwebhook.client_certificate WHERE org_id OPERATOR(pg_catalog.=) $1"
+							  "   AND (subscription_id OPERATOR(pg_catalog.=) $2 OR $3 AND $2 OPERATOR(pg_catalog.=) 0)",
+							  3, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kgwebhook.client_certificate");
 	table = SPI_tuptable;
 	for (uint64 i = 0; added && i < table->numvals; i++)
-		added = kgw_keyring_certificate_add(keyring, load_one(DatumGetTextPP(org_id), table->vals[i],
-															  table->tupdesc));
+		added = load_one(DatumGetTextPP(org_id), table->vals[i], table->tupdesc, guarded, keyring);
 	if (!added)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * client_certificates.h
- *	  The client certificates of an organization: from their table into its keyring.
+ *	  The client certificates of an organization's endpoints: from their table into its keyring.
  *
  * src/secrets/client_certificates.h
  *
@@ -12,6 +12,6 @@
 
 #include "pure/keyring.h"
 
-extern void kgw_client_certificates_load(Datum org_id, KgwKeyring *keyring);
+extern void kgw_client_certificates_load(Datum org_id, Datum subscription_id, bool guarded, KgwKeyring *keyring);
 
 #endif							/* KGW_SECRETS_CLIENT_CERTIFICATES_H */

@@ -250,25 +250,52 @@ unseal_by_any(const KgwKeys *keys, text *org_id, text *sealed, bool *by_first)
 	return secret;
 }
 
-static void
-refuse_secret(text *org_id, const char *detail, const char *hint)
+/* "client certificate of subscription 7 of organization "acme"" */
+static char *
+full_name(text *org_id, const KgwSealedName *name)
 {
+	static const char *const kinds[] = {
+		[KGW_SEALED_SECRET] = "secret",
+		[KGW_SEALED_SIGNING_KEY] = "signing key",
+		[KGW_SEALED_CERTIFICATE] = "client certificate",
+		[KGW_SEALED_HEADERS] = "headers"
+	};
+	StringInfoData full;
+
+	initStringInfo(&full);
+	appendStringInfoString(&full, kinds[name->kind]);
+	if (name->headers != NULL)
+		appendStringInfo(&full, " (%s)", name->headers);
+	if (name->subscription_id != 0)
+		appendStringInfo(&full, " of subscription " INT64_FORMAT, name->subscription_id);
+	else if (name->kind == KGW_SEALED_CERTIFICATE)
+		appendStringInfoString(&full, " for own URLs");
+	appendStringInfo(&full, " of organization \"%s\"", text_to_cstring(org_id));
+	return full.data;
+}
+
+static void
+refuse_sealed(text *org_id, const KgwSealedName *name, const char *detail, const char *hint)
+{
+	bool		is_settable = name->kind == KGW_SEALED_CERTIFICATE || name->kind == KGW_SEALED_HEADERS;
+
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIG_FILE_ERROR),
-			 errmsg("the secret of organization \"%s\" cannot be decrypted",
-					text_to_cstring(org_id)),
+			 errmsg("the %s cannot be decrypted", full_name(org_id, name)),
 			 errdetail("%s", detail),
-			 errhint("%s", hint)));
+			 errhint("%s%s", hint, !is_settable ? "" : name->kind == KGW_SEALED_HEADERS ?
+					 "  Or set them again with kg_set_headers()." :
+					 "  Or set it again with kg_set_client_certificate().")));
 }
 
 static text *
-open_sealed(text *org_id, text *sealed, bool *by_first)
+open_sealed(text *org_id, text *sealed, bool *by_first, const KgwSealedName *name)
 {
 	KgwKeys		keys;
 	text	   *volatile secret = NULL;
 
 	if (!kgw_key_file_set())
-		refuse_secret(org_id, "It is encrypted, and \"kgwebhook.key_file\" is not set.",
+		refuse_sealed(org_id, name, "It is encrypted, and \"kgwebhook.key_file\" is not set.",
 			   "Set \"kgwebhook.key_file\" to the file with its key and reload the configuration.");
 	kgw_key_file_read(&keys);
 	PG_TRY();
@@ -281,7 +308,7 @@ open_sealed(text *org_id, text *sealed, bool *by_first)
 	}
 	PG_END_TRY();
 	if (secret == NULL)
-		refuse_secret(org_id, "None of the keys in the file of \"kgwebhook.key_file\" is the one that it was"
+		refuse_sealed(org_id, name, "None of the keys in the file of \"kgwebhook.key_file\" is the one that it was"
 			   " encrypted with, or it was made for another organization.",
 			   "Add the key to the file as a further line, and reload.");
 	return secret;
@@ -290,13 +317,15 @@ open_sealed(text *org_id, text *sealed, bool *by_first)
 /*
  * The secret behind what is kept, which is that itself where it isn't encrypted; the caller
  * has to wipe it.  *by_first, unless NULL, tells whether it is encrypted with the file's first
- * key.  An error when the key file can't be used or doesn't have the key.
+ * key.  An error, with this name, when the key file can't be used or doesn't have the key;
+ * NULL is for callers that show no error.
  */
 text *
-kgw_encryption_open(text *org_id, text *kept, bool encrypted, bool *by_first)
+kgw_encryption_open(text *org_id, text *kept, bool encrypted, bool *by_first, const KgwSealedName *name)
 {
+	static const KgwSealedName secret_name = {KGW_SEALED_SECRET, 0, NULL};
 	bool		first = false;
-	text	   *secret = encrypted ? open_sealed(org_id, kept, &first) : kept;
+	text	   *secret = encrypted ? open_sealed(org_id, kept, &first, name != NULL ? name : &secret_name) : kept;
 
 	if (by_first != NULL)
 		*by_first = first;

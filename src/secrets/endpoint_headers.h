@@ -12,6 +12,6 @@
 
 #include "pure/keyring.h"
 
-extern void kgw_endpoint_headers_load(Datum org_id, Datum subscription_id, KgwKeyring *keyring);
+extern void kgw_endpoint_headers_load(Datum org_id, Datum subscription_id, bool guarded, KgwKeyring *keyring);
 
 #endif							/* KGW_SECRETS_ENDPOINT_HEADERS_H */

@@ -13,8 +13,9 @@
  * organization's, and never both: its receiver knows only the one.  That a subscription has none
  * is remembered like a secret.
  *
- * A secret that cannot be decrypted is an operator's matter and must not stop the
- * others: the worker says so once, and the organization's deliveries wait.
+ * What cannot be decrypted keeps those waiting that need it (undecryptable.c): a secret of the
+ * organization's or a signing key all of its deliveries, what is a subscription's or the
+ * own URLs' those.
  *
  * A secret must never reach a log line, an error message or a column other
  * than its own: nothing here formats one.
@@ -44,7 +45,7 @@
 #include "secrets/endpoint_headers.h"
 #include "secrets/secret_cache.h"
 #include "secrets/signing_keys.h"
-#include "shmem/counters.h"
+#include "secrets/undecryptable.h"
 
 /* Organizations and subscriptions remembered at a time; past that, all are forgotten. */
 #define REMEMBERED_MAX 2048
@@ -52,7 +53,7 @@
 /* Columns of the query below, from 1. */
 enum
 {
-	SECRET = 1, NEXT_SECRET, ACTIVATES_AT, RETIRES_AT, ENCRYPTED
+	SECRET = 1, NEXT_SECRET, ACTIVATES_AT, RETIRES_AT, ENCRYPTED, SUBSCRIPTION_ID
 };
 
 typedef struct KgwRemembered
@@ -63,18 +64,26 @@ typedef struct KgwRemembered
 } KgwRemembered;
 
 static const char no_secret[] = "the organization has no signing secret yet";
-static const char not_decrypted[] =
-"the organization's signing secret cannot be decrypted at present";
+static const char secret_not_decrypted[] = "the organization's signing secret cannot be decrypted at present";
+static const char own_secret_not_decrypted[] = "the subscription's signing secret cannot be decrypted at present";
+static const char key_not_decrypted[] = "the organization's signing key cannot be decrypted at present";
 
 static HTAB *keyrings;
-static bool unreadable;			/* one that is remembered could not be decrypted */
 static bool retired;			/* one that was remembered has retired */
-static char complaint[256];		/* what has been logged since the last forgetting */
+
+/* What of a holder is read for whom. */
+typedef struct KgwHolderWants
+{
+	bool		only_own;		/* a worker's: the organization's isn't looked for in place of the subscription's,
+								 * and an endpoint's faults are noted */
+	bool		bodies;			/* nothing that only a request needs */
+	const char *reading;		/* the fault it is if this cannot be decrypted */
+} KgwHolderWants;
 
 static KgwSigner *
-make_signer(text *org_id, Datum secret, bool encrypted)
+make_signer(text *org_id, Datum secret, bool encrypted, const KgwSealedName *name)
 {
-	text	   *value = kgw_encryption_open(org_id, DatumGetTextPP(secret), encrypted, NULL);
+	text	   *value = kgw_encryption_open(org_id, DatumGetTextPP(secret), encrypted, NULL, name);
 	KgwSigner  *signer = kgw_signature_signer_new(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 
 	explicit_bzero(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
@@ -88,21 +97,23 @@ make_signer(text *org_id, Datum secret, bool encrypted)
 static void
 fill_keyring(text *org_id, HeapTuple row, TupleDesc desc, KgwKeyring *keyring)
 {
-	Datum		values[ENCRYPTED + 1];
-	bool		nulls[ENCRYPTED + 1];
+	Datum		values[SUBSCRIPTION_ID + 1];
+	bool		nulls[SUBSCRIPTION_ID + 1];
 	bool		encrypted;
+	KgwSealedName name = {.kind = KGW_SEALED_SECRET};
 
-	for (int i = SECRET; i <= ENCRYPTED; i++)
+	for (int i = SECRET; i <= SUBSCRIPTION_ID; i++)
 		values[i] = SPI_getbinval(row, desc, i, &nulls[i]);
 	encrypted = DatumGetBool(values[ENCRYPTED]);
+	name.subscription_id = DatumGetInt64(values[SUBSCRIPTION_ID]);
 	if (!nulls[NEXT_SECRET])
 	{
 		keyring->activates_at = nulls[ACTIVATES_AT] ? INT64_MAX : kgw_clock_second_of(DatumGetTimestampTz(values[ACTIVATES_AT]));
 		keyring->retires_at = nulls[RETIRES_AT] ? INT64_MAX : kgw_clock_second_of(DatumGetTimestampTz(values[RETIRES_AT]));
-		keyring->next = make_signer(org_id, values[NEXT_SECRET], encrypted);
+		keyring->next = make_signer(org_id, values[NEXT_SECRET], encrypted, &name);
 	}
 	if (!kgw_keyring_retired(keyring, kgw_clock_unix()))
-		keyring->current = make_signer(org_id, values[SECRET], encrypted);
+		keyring->current = make_signer(org_id, values[SECRET], encrypted, &name);
 	else
 	{
 		keyring->current = keyring->next;
@@ -120,11 +131,10 @@ clear_keyring(int code, Datum keyring)
 /*
  * The keyring of an organization, or of one of its subscriptions; the caller clears it.  It has a fault when there is
  * no secret.  Needs SPI to be connected and rights on kgwebhook.secret.  An error
- * when a secret cannot be decrypted.  Whether there is one; with only_own, the
- * organization's isn't looked for in place of the subscription's.
+ * when something cannot be decrypted.  Whether there is a secret.
  */
 static bool
-query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyring *keyring)
+query_keyring(const char *org_id, int64 subscription_id, KgwHolderWants *wanted, KgwKeyring *keyring)
 {
 	Oid			types[] = {TEXTOID, INT8OID, INT8OID};
 	Datum		args[3];
@@ -134,8 +144,8 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 	memset(keyring, 0, sizeof(*keyring));
 	args[0] = CStringGetTextDatum(org_id);
 	args[1] = Int64GetDatum(subscription_id);
-	args[2] = Int64GetDatum(only_own ? subscription_id : 0);
-	if (SPI_execute_with_args("SELECT secret, next_secret, activates_at, retires_at, encrypted"
+	args[2] = Int64GetDatum(wanted->only_own ? subscription_id : 0);
+	if (SPI_execute_with_args("SELECT secret, next_secret, activates_at, retires_at, encrypted, subscription_id"
 							  " FROM kgwebhook.secret WHERE org_id OPERATOR(pg_catalog.=) $1"
 							  "   AND (subscription_id OPERATOR(pg_catalog.=) $2 OR subscription_id OPERATOR(pg_catalog.=) $3)"
 							  " ORDER BY subscription_id DESC",
@@ -150,11 +160,16 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 		/* also when the process ends within: a core dump shall not have it */
 		PG_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 		{
+			wanted->reading = subscription_id != 0 ? own_secret_not_decrypted : secret_not_decrypted;
 			fill_keyring(DatumGetTextPP(args[0]), table->vals[0], table->tupdesc, keyring);
+			wanted->reading = key_not_decrypted;
 			if (kgw_signing_keys_load(args[0], keyring))
 				retired = true;
-			kgw_client_certificates_load(args[0], keyring);
-			kgw_endpoint_headers_load(args[0], args[1], keyring);
+			if (!wanted->bodies)
+			{
+				kgw_client_certificates_load(args[0], args[1], wanted->only_own, keyring);
+				kgw_endpoint_headers_load(args[0], args[1], wanted->only_own, keyring);
+			}
 		}
 		PG_END_ENSURE_ERROR_CLEANUP(clear_keyring, PointerGetDatum(keyring));
 	}
@@ -162,37 +177,23 @@ query_keyring(const char *org_id, int64 subscription_id, bool only_own, KgwKeyri
 	return found;
 }
 
-/* As above: the subscription's own secret, else the organization's. */
-void
-kgw_secret_cache_read(const char *org_id, int64 subscription_id, KgwKeyring *keyring)
-{
-	(void) query_keyring(org_id, subscription_id, false, keyring);
-}
-
 /*
- * Put an error that keeps a secret from being used into the log, unless the same
- * has just been said of another one.
+ * As above, for requests of a subscription or, by 0, to own URLs; or for bodies only, which nothing
+ * but the secret has a part in.  The subscription's own secret, else the organization's.
  */
 void
-kgw_secret_cache_complain(const ErrorData *error)
+kgw_secret_cache_read(const char *org_id, int64 subscription_id, bool bodies, KgwKeyring *keyring)
 {
-	const char *fault = error->detail != NULL ? error->detail : error->message;
+	KgwHolderWants	wanted = {.bodies = bodies};
 
-	kgw_counters_complaint(error);
-	if (strncmp(complaint, fault, sizeof(complaint) - 1) == 0)
-		return;
-	strlcpy(complaint, fault, sizeof(complaint));
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg_internal("kgwebhook: %s", error->message),
-			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
-			 error->hint != NULL ? errhint("%s", error->hint) : 0));
+	(void) query_keyring(org_id, subscription_id, &wanted, keyring);
 }
 
 typedef struct KgwRead
 {
 	const char *org_id;			/* in UTF-8, as deliveries have it */
 	int64		subscription_id;
+	KgwHolderWants	wanted;
 	KgwKeyring *keyring;
 	bool		found;
 } KgwRead;
@@ -202,8 +203,8 @@ read_keyring(void *arg)
 {
 	KgwRead    *r = arg;
 
-	r->found = query_keyring(kgw_encoding_to_server(r->org_id, strlen(r->org_id)), r->subscription_id, true,
-							 r->keyring);
+	r->found = query_keyring(kgw_encoding_to_server(r->org_id, strlen(r->org_id)), r->subscription_id,
+							 &r->wanted, r->keyring);
 }
 
 /*
@@ -213,17 +214,11 @@ read_keyring(void *arg)
 static bool
 read_guarded(const char *org_id, int64 subscription_id, KgwKeyring *keyring)
 {
-	KgwRead		r = {org_id, subscription_id, keyring, true};
-	ErrorData  *error = kgw_error_recovery_subtransaction(read_keyring, &r);
+	KgwRead		r = {org_id, subscription_id, {.only_own = true}, keyring, true};
 
-	if (error == NULL)
+	if (!kgw_undecryptable_note(kgw_error_recovery_subtransaction(read_keyring, &r)))
 		return r.found;
-	if (error->sqlerrcode != ERRCODE_CONFIG_FILE_ERROR)
-		ReThrowError(error);
-	keyring->fault = not_decrypted;
-	unreadable = true;
-	kgw_secret_cache_complain(error);
-	FreeErrorData(error);
+	keyring->fault = r.wanted.reading;
 	return true;
 }
 
@@ -319,8 +314,7 @@ kgw_secret_cache_forget(void)
 	HASH_SEQ_STATUS scan;
 	KgwRemembered *entry;
 
-	unreadable = false;
-	complaint[0] = '\0';
+	kgw_undecryptable_forget();
 	if (keyrings == NULL)
 		return;
 	hash_seq_init(&scan, keyrings);
@@ -329,13 +323,6 @@ kgw_secret_cache_forget(void)
 		kgw_keyring_clear(&entry->keyring);
 		hash_search(keyrings, &entry->holder, HASH_REMOVE, NULL);
 	}
-}
-
-/* Whether a secret that is remembered could not be decrypted. */
-bool
-kgw_secret_cache_unreadable(void)
-{
-	return unreadable;
 }
 
 /* Whether a secret has been met since the last call that has retired. */

@@ -32,12 +32,10 @@ kgw_secret_cache_holder(const char *org_id, int64 subscription_id)
 	return holder;
 }
 
-extern void kgw_secret_cache_read(const char *org_id, int64 subscription_id, KgwKeyring *keyring);
+extern void kgw_secret_cache_read(const char *org_id, int64 subscription_id, bool bodies, KgwKeyring *keyring);
 extern const KgwKeyring *kgw_secret_cache_known(const char *org_id, int64 subscription_id);
 extern const KgwKeyring *kgw_secret_cache_load(const char *org_id, int64 subscription_id);
 extern void kgw_secret_cache_forget(void);
-extern bool kgw_secret_cache_unreadable(void);
 extern bool kgw_secret_cache_retired(void);
-extern void kgw_secret_cache_complain(const ErrorData *error);
 
 #endif							/* KGW_SECRETS_SECRET_CACHE_H */

@@ -39,11 +39,11 @@
 #include "pg/error_recovery.h"
 #include "pg/extension.h"
 #include "pg/transaction.h"
-#include "secrets/encryption.h"
 #include "secrets/key_file.h"
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
 #include "secrets/statement_redaction.h"
+#include "secrets/undecryptable.h"
 
 /* Which rows a pass is about. */
 typedef enum KgwPass
@@ -71,6 +71,7 @@ typedef struct KgwCustody
 {
 	text	   *org_id;
 	int64		subscription_id;	/* 0: the organization's */
+	KgwSealedKind kind;
 	text	   *secret;
 	text	   *next;			/* or NULL */
 	bool		encrypted;
@@ -82,22 +83,18 @@ typedef struct KgwCustody
 static text *
 encrypt(KgwCustody *row, text *secret)
 {
+	KgwSealedName name = {row->kind, row->subscription_id, NULL};
 	bool		by_first;
 	text	   *clear;
-	text	   *sealed;
 
 	if (secret == NULL)
 		return NULL;
-	clear = kgw_encryption_open(row->org_id, secret, row->encrypted, &by_first);
+	clear = kgw_encryption_open(row->org_id, secret, row->encrypted, &by_first, &name);
 	if (!by_first)
-	{
-		sealed = kgw_encryption_seal(row->org_id, clear);
-		row->changed = true;
-	}
-	else
-		sealed = secret;
+		secret = kgw_encryption_seal(row->org_id, clear);
+	row->changed |= !by_first;
 	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
-	return sealed;
+	return secret;
 }
 
 static text *
@@ -114,6 +111,7 @@ read_secret(HeapTuple tuple, TupleDesc desc, KgwCustody *row)
 {
 	bool		isnull;
 
+	row->kind = KGW_SEALED_SECRET;
 	row->org_id = text_column(tuple, desc, 1);
 	row->secret = text_column(tuple, desc, 2);
 	row->next = text_column(tuple, desc, 3);
@@ -165,9 +163,19 @@ tidy_row(KgwPass pass, KgwCustody *row)
 		write_secret(row);
 }
 
-static const char *const key_queries[] = {
-	[PASS_CLEAR] = " WHERE NOT encrypted FOR UPDATE SKIP LOCKED",
-	[PASS_ALL] = " FOR UPDATE"
+/* What else is kept encrypted, and where. */
+typedef struct KgwKeyTable
+{
+	KgwSealedKind kind;
+	const char *name;
+	const char *column;
+	const char *subscription;	/* whose it is */
+} KgwKeyTable;
+
+static const KgwKeyTable key_tables[] = {
+	{KGW_SEALED_SIGNING_KEY, "signing_key", "private_key", "0::pg_catalog.int8"},
+	{KGW_SEALED_CERTIFICATE, "client_certificate", "private_key", "subscription_id"},
+	{KGW_SEALED_HEADERS, "request_header", "lines", "subscription_id"}
 };
 
 /* Take out signing keys that have retired. */
@@ -187,7 +195,7 @@ remove_retired_keys(TimestampTz now)
 
 /* Write what has just been encrypted, in the row that a pass has locked. */
 static void
-write_key(const char *table_name, const char *column, Datum ctid, text *private_key)
+write_key(const KgwKeyTable *keys, Datum ctid, text *private_key)
 {
 	Oid			types[] = {TIDOID, TEXTOID};
 	Datum		args[2];
@@ -195,34 +203,35 @@ write_key(const char *table_name, const char *column, Datum ctid, text *private_
 	args[0] = ctid;
 	args[1] = PointerGetDatum(private_key);
 	if (SPI_execute_with_args(psprintf("UPDATE kgwebhook.%s SET %s = $2, encrypted = true"
-									   " WHERE ctid OPERATOR(pg_catalog.=) $1", table_name, column),
+									   " WHERE ctid OPERATOR(pg_catalog.=) $1", keys->name, keys->column),
 							  2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
-		elog(ERROR, "could not write kgwebhook.%s", table_name);
+		elog(ERROR, "could not write kgwebhook.%s", keys->name);
 }
 
 /* Encrypt what a column of a table keeps secret, in rows that a pass is about; how many were changed. */
 static int64
-encrypt_keys(const char *table_name, const char *column, KgwPass pass)
+encrypt_keys(const KgwKeyTable *keys, KgwPass pass)
 {
 	SPITupleTable *table;
 	int64		changed = 0;
 
-	if (SPI_execute(psprintf("SELECT ctid, org_id, %s, encrypted"
-							 " FROM kgwebhook.%s%s", column, table_name, key_queries[pass]),
+	if (SPI_execute(psprintf("SELECT ctid, org_id, %s, encrypted, %s"
+							 " FROM kgwebhook.%s%s", keys->column, keys->subscription, keys->name, pass_queries[pass]),
 					false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kgwebhook.%s", table_name);
+		elog(ERROR, "could not read kgwebhook.%s", keys->name);
 	table = SPI_tuptable;
 	for (uint64 i = 0; i < table->numvals; i++)
 	{
 		HeapTuple	tuple = table->vals[i];
 		bool		isnull;
-		KgwCustody	row = {.org_id = text_column(tuple, table->tupdesc, 2)};
+		KgwCustody	row = {.org_id = text_column(tuple, table->tupdesc, 2), .kind = keys->kind};
 		text	   *kept;
 
 		row.encrypted = DatumGetBool(SPI_getbinval(tuple, table->tupdesc, 4, &isnull));
+		row.subscription_id = DatumGetInt64(SPI_getbinval(tuple, table->tupdesc, 5, &isnull));
 		kept = encrypt(&row, text_column(tuple, table->tupdesc, 3));
 		if (row.changed)
-			write_key(table_name, column, SPI_getbinval(tuple, table->tupdesc, 1, &isnull), kept);
+			write_key(keys, SPI_getbinval(tuple, table->tupdesc, 1, &isnull), kept);
 		changed += row.changed;
 	}
 	SPI_freetuptable(table);
@@ -262,9 +271,10 @@ make_pass(KgwPass pass)
 		changed += row.changed;
 	}
 	SPI_freetuptable(table);
+	for (size_t i = 0; pass != PASS_RETIRED && i < lengthof(key_tables); i++)
+		changed += encrypt_keys(&key_tables[i], pass);
 	if (pass != PASS_RETIRED)
-		return changed + encrypt_keys("signing_key", "private_key", pass) +
-			encrypt_keys("client_certificate", "private_key", pass) + encrypt_keys("request_header", "lines", pass);
+		return changed;
 	remove_retired_keys(now * USECS_PER_SEC);
 	return changed;
 }
@@ -354,7 +364,7 @@ try_pass(KgwPass pass)
 
 	if (error != NULL)
 	{
-		kgw_secret_cache_complain(error);
+		kgw_undecryptable_complain(error);
 		FreeErrorData(error);
 	}
 	else if (run.changed > 0 && pass == PASS_CLEAR)

@@ -30,7 +30,8 @@ enum
 static KgwSigningKey *
 open_key(text *org_id, Datum kept, bool encrypted)
 {
-	text	   *value = kgw_encryption_open(org_id, DatumGetTextPP(kept), encrypted, NULL);
+	static const KgwSealedName name = {KGW_SEALED_SIGNING_KEY, 0, NULL};
+	text	   *value = kgw_encryption_open(org_id, DatumGetTextPP(kept), encrypted, NULL, &name);
 	KgwSigningKey *key = kgw_signing_key_new(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 
 	explicit_bzero(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));

@@ -202,9 +202,10 @@ kgw_attempt_prepare(KgwAttempt *attempt, const KgwDelivery *row, const KgwKeyrin
 {
 	int64		now = kgw_clock_unix();
 	KgwSigner  *signers[KGW_KEYRING_MAX];
-	int			count = kgw_keyring_signers(keyring, now, signers);
+	const char *fault = kgw_keyring_fault(keyring, row->subscription_id);
+	int			count = fault == NULL ? kgw_keyring_signers(keyring, now, signers) : 0;
 
-	return kgw_attempt_prepare_as(attempt, row, signers, count, keyring, now, keyring->fault);
+	return kgw_attempt_prepare_as(attempt, row, signers, count, keyring, now, fault);
 }
 
 /* The request of a prepared attempt; it points into attempt and row. */

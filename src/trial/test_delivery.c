@@ -57,7 +57,7 @@ kgw_test_delivery_new(int count)
 void
 kgw_test_delivery_keyring(const char *org_id, int64 subscription_id, KgwKeyring *keyring)
 {
-	kgw_secret_cache_read(org_id, subscription_id, keyring);
+	kgw_secret_cache_read(org_id, subscription_id, false, keyring);
 	if (keyring->fault != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

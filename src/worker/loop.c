@@ -32,6 +32,7 @@
 #include "secrets/key_file.h"
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
+#include "secrets/undecryptable.h"
 #include "send/network/ca_file.h"
 #include "send/network/egress.h"
 #include "settle/own_consent.h"
@@ -332,7 +333,7 @@ kgw_loop_settings_changed(KgwLoop *loop)
 	kgw_scheduler_limits_changed(loop->scheduler);
 
 	/* a key file that is new or fixed: encrypt, and see who waits for it */
-	if (kgw_key_file_set() || kgw_secret_cache_unreadable())
+	if (kgw_key_file_set() || kgw_undecryptable_met())
 		loop->changes[KGW_CHANGED_SECRETS] = kgw_wakeups_changes(KGW_CHANGED_SECRETS) - 1;
 	kgw_secret_cache_forget();
 }

@@ -112,7 +112,7 @@ kgw_loop_due(const KgwLoop *loop, const KgwDelivery *row)
 
 		if (keyring == NULL)
 			keyring = kgw_secret_cache_load(row->org_id, holder);
-		return keyring->fault == NULL ? KGW_OVERDUE : KGW_NEVER;
+		return kgw_keyring_fault(keyring, row->subscription_id) == NULL ? KGW_OVERDUE : KGW_NEVER;
 	}
 
 	/* nobody has put it off yet, so it is due, whatever the clock has done since */

@@ -32,6 +32,7 @@
 #include "secrets/can_sign.h"
 #include "secrets/secret_cache.h"
 #include "secrets/secret_maintenance.h"
+#include "secrets/undecryptable.h"
 #include "send/network/ca_file.h"
 #include "send/network/egress.h"
 #include "worker/fd_limit.h"
@@ -178,7 +179,7 @@ kgw_secret_cache_forget(void)
 }
 
 bool
-kgw_secret_cache_unreadable(void)
+kgw_undecryptable_met(void)
 {
 	return false;
 }

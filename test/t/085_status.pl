@@ -35,7 +35,7 @@ $certificates->make('expired', by => 'authority', for => 'DNS:expired.example',
 $certificates->make('misnamed', by => 'authority', for => 'DNS:merchant.example');
 
 my $world = Kgwebhook::SmallWorld->create;
-my %names = map { ("$_.example" => { A => ['93.184.216.34'] }) } qw(down expired misnamed missing moved angry silent slow);
+my %names = map { ("$_.example" => { A => ['93.184.216.34'] }) } qw(down expired misnamed missing moved angry silent slow crowded asking);
 $world->names(%names);
 
 # Quick enough to see soon what comes of a remedy, and long enough for the test.
@@ -111,7 +111,7 @@ my %fault = (
 		url => "http://angry.example:$port/faulty/angry/refuse/expired/ok/then/ok",
 		cause => 'answered with status 500',
 		said => qr/^The receiver said: status 500/m,
-		remedy => 'Ask organization angry why its receiver answers 500; SELECT kg_explain() shows what it says; what waits is then sent by itself, in order.',
+		remedy => 'Ask organization angry why its receiver answers 500; what waits is then sent by itself, in order.',
 		repair => sub { $receiver->release('angry') }
 	},
 	silent => {
@@ -135,7 +135,7 @@ sub renew
 #
 # What is wrong, whose it is, since when, how much waits, and when it is tried next
 #
-sql(join '; ', map { "SELECT kg_set_secret('$_', 'the secret of $_, long enough')" } 'slow', 'subscriber', keys %fault);
+sql(join '; ', map { "SELECT kg_set_secret('$_', 'the secret of $_, long enough')" } 'slow', 'subscriber', 'crowd', 'patient', keys %fault);
 sql('INSERT INTO payment_intents (payment_intent_id, callback_url, org_id, fiat_amount, fiat_currency) VALUES '
 	  . join(', ', map { "('$_ 1', '$fault{$_}{url}', '$_', '2587.00', 'EUR')" } sort keys %fault));
 # what is angry takes any status except "expired"
@@ -186,6 +186,28 @@ is(sql(q{SELECT count(*) FROM kgwebhook.dead_letter}), '0', 'nothing was given u
 $on_call->finds_all_well('every remedy works');
 
 #
+# One organization's URLs hang, and another's at the same host has no turn for it
+#
+my $crowded = "http://crowded.example:$port";
+$receiver->hold('crowd');
+sql(qq{INSERT INTO payment_intents (payment_intent_id, callback_url, org_id)
+	SELECT 'crowd ' || i, '$crowded/faulty/crowd/hang/then/ok/' || i, 'crowd' FROM generate_series(1, 400) i});
+wait_for_log_rows($node, 1, q{org_id = 'crowd' AND outcome = 'timed_out'});
+insert_intent($node, 'patient', "$crowded/ok", org_id => q{'patient'}, fiat_amount => q{'12.50'}, fiat_currency => q{'EUR'});
+sql(q{UPDATE kgwebhook.queue SET next_attempt_at = now() - interval '5 min', enqueued_at = now() - interval '5 min' WHERE org_id = 'patient'});
+my $crowd = $on_call->finds(qr{^\Q$crowded\E/ok \(organization patient\) waits behind requests of organization crowd at \Q$crowded\E since [0-9: -]+, 1 waiting, 12\.50 EUR$}, qr/warning/);
+is($crowd->{remedy}, "Ask organization crowd to have its receivers at $crowded answer first and work later; what waits is then sent by itself, in order.", 'a crowd: what to do');
+my $next = qr/\(\d+\) leave it no room; those of organization crowd take \d+\.\d s each\.  ?Each ends within kgwebhook\.request_timeout \(2s\), and turns go round\./;
+like($crowd->{detail}, qr/^It has had no turn since then: the requests in flight there $next  SELECT kg_explain\(\d+\); says more\.$/, 'a crowd: what it waits for');
+$on_call->explains('patient',
+	'what it waits for' => qr/^It waits for its turn since [0-9-]{10} [0-9:+]+: the requests in flight to \Q$crowded\E $next$/m,
+	'the remedy' => qr/^What to do: \Q$crowd->{remedy}\E$/m);
+like($on_call->headline, qr{^Deliveries flow, but \Q$crowded\E/ok \(organization patient\) waits behind}, 'and so says the page');
+$receiver->release('crowd');
+wait_until_settled($node);
+$on_call->finds_all_well('a crowd: its remedy works');
+
+#
 # A subscription whose receiver has gone, and one that someone has paused
 #
 $receiver->hold('gone');
@@ -217,17 +239,19 @@ $id = sql("SELECT kg_subscribe('subscriber', 'http://slow.example:$port/faulty/d
 wait_for_log_rows($node, 1, "subscription_id = $id AND outcome = 'rejected'");
 sql("UPDATE kgwebhook.subscription SET challenged_at = now() - interval '1 hour' WHERE subscription_id = $id");
 my $unverified = $on_call->finds(qr/^subscription $id of organization subscriber \(.*\) is unverified since [0-9:]+$/, qr/warning/);
-$receiver->release('dumb');
+# in this order: a retry may be answered before anything is typed
 $on_call->types($unverified->{remedy});
+$receiver->release('dumb');
 $on_call->finds_all_well('a subscription that is unverified: its remedy works');
 sql(q{SELECT kg_require_consent('subscriber')});
 
 # when another's has arrived, the worker has noticed
 insert_intent($node, 'noticed', "http://slow.example:$port/ok", org_id => q{'slow'});
 wait_until_settled($node, q{object_id = 'noticed'});
-insert_intent($node, 'asks', "http://slow.example:$port/challenge/text/ok", org_id => q{'subscriber'});
-sql(q{UPDATE kgwebhook.queue SET enqueued_at = now() - interval '1 hour' WHERE object_id = 'asks'});
+insert_intent($node, 'asks', "http://asking.example:$port/challenge/text/ok", org_id => q{'subscriber'});
+sql(q{UPDATE kgwebhook.queue SET enqueued_at = now() - interval '1 hour', next_attempt_at = now() - interval '1 hour' WHERE object_id = 'asks'});
 my $consent = $on_call->finds(qr/^1 delivery to an own URL waits for consent of organization subscriber since [0-9:]+, such as that of http/, qr/warning/);
+is(join('; ', grep { /late/ } map { $_->{finding} } $on_call->status), '', 'and it is not late');
 $on_call->types($consent->{remedy});
 wait_until_settled($node);
 $on_call->finds_all_well('an own URL that has not consented: its remedy works');

@@ -13,6 +13,7 @@ use warnings;
 
 use File::Copy qw(copy);
 use Kgwebhook;
+use Kgwebhook::Certificates;
 use Kgwebhook::OnCall;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -56,9 +57,10 @@ sub leads
 
 	like(($on_call->status)[0]{finding}, $pattern, "$what: is said first");
 	like($on_call->headline, $pattern, "$what: is the page's headline");
-	$on_call->explains($object,
+	my $told = $on_call->explains($object,
 		'the cause' => qr/^\Q$cause\E.*\. This is sent once that is over\.$/m,
 		'the remedy' => qr/^What to do: \Q$row->{remedy}\E$/m);
+	is(scalar(() = $told =~ /^What to do: /mg), 1, "$what: and no other remedy");
 	return $row;
 }
 
@@ -122,6 +124,7 @@ my $copied = $on_copy->finds(qr/^Nothing is delivered: this database is a copy o
 is($copied->{remedy}, 'SELECT kg_adopt();', 'a copy: what to do');
 $on_copy->explains('copied',
 	'the cause' => qr/^Nothing is delivered: this database is a copy of another\. This is sent once that is over\.$/m,
+	'when not' => qr/^Adopt it only if it takes the original's place: two databases that send the same are worse\.$/m,
 	'the remedy' => qr/^What to do: SELECT kg_adopt\(\);$/m);
 $node->safe_psql('copy', $copied->{remedy});
 $on_copy->finds_all_well('a copy: its remedy works');
@@ -202,6 +205,7 @@ like($disk->{remedy}, qr/^Free room on the disk of /, 'a full disk: the remedy')
 like(sql('SELECT last_error FROM kgwebhook.stats'), qr/No space left on device; HINT: Check free disk space/, 'last_error has it, too');
 $on_call->explains(sql('SELECT max(object_id) FROM kgwebhook.queue'),
 	'the cause' => qr/^Nothing can be written down: the disk is full\. This is sent once that is over\.$/m,
+	'what the log lacks' => qr/^Attempts that were made since then are not in the log yet\.$/m,
 	'the remedy' => qr/^What to do: Free room on the disk of /m);
 unlink $full or die "could not remove $full: $!";
 $on_call->finds_all_well('a full disk: with room again, all is right');
@@ -273,7 +277,8 @@ wait_until_settled($node);
 
 # What else is kept encrypted: a private key, and another organization's header
 sql(q{SELECT kg_create_signing_key(o) FROM unnest(ARRAY['default', 'acme']) o});
-sql(q{SELECT kg_set_headers(kg_subscribe('acme', 'https://acme.example/', '{endpoint.*}'), bearer_token => 'token')});
+my $foreign = sql(q{SELECT kg_subscribe('acme', 'https://acme.example/', '{endpoint.*}')});
+sql("SELECT kg_set_headers($foreign, bearer_token => 'token')");
 is(sql(q{SELECT bool_and(encrypted) FROM (SELECT encrypted FROM kgwebhook.signing_key UNION ALL SELECT encrypted FROM kgwebhook.request_header) e}), 't', 'keys and headers are encrypted');
 my $setup = q{SELECT ok, detail FROM kg_check_setup() WHERE item = 'key file'};
 like(sql($setup), qr/^t\|/, 'kg_check_setup() has nothing to say of the key file');
@@ -287,13 +292,58 @@ is($unsigned->{remedy}, $key->{remedy}, 'a key of a key: what to do');
 $on_call->explains('unsigned',
 	'the cause' => qr/^It waits for the key to decrypt the signing key of organization default, which is there\./m,
 	'the remedy' => qr/^What to do: \Q$key->{remedy}\E$/m);
-is(sql($setup), 'f|Cannot be decrypted: the header of organization acme, and something of 1 other.', 'kg_check_setup() sees headers and keys');
+is(sql($setup), "f|Cannot be decrypted: the headers (Authorization) of subscription $foreign of organization acme, and something of 1 other.", 'kg_check_setup() sees headers and keys');
 sql(q{
 	UPDATE kgwebhook.signing_key g SET private_key = k.private_key FROM kept k WHERE k.org_id = g.org_id;
 	DELETE FROM kgwebhook.request_header});
 $on_call->types($unsigned->{remedy});
 $on_call->finds_all_well('a key of a key: its remedy works');
 wait_until_settled($node);
+
+# What is one subscription's own, encrypted with a key that is gone: that one waits, and no other
+my $certificates = Kgwebhook::Certificates->new;
+$certificates->make('client');
+my ($headed, $certified, $bare) = map { sql(qq{SELECT kg_subscribe('default', '@{[ $receiver->url("/ok/$_") ]}')}) } qw(headed certified bare);
+append_to_file("$keys.new", "the key of these two things, and of nothing else\n" . slurp_file("$keys.kept"));
+chmod 0600, "$keys.new";
+copy("$keys.new", $keys) or die $!;
+sql(qq{SELECT kg_set_headers($headed, '{"X-Shop": "7"}', bearer_token => 'first')});
+sql("SELECT kg_set_client_certificate('default', '@{[ slurp_file($certificates->file('client.crt')) ]}', '@{[ slurp_file($certificates->file('client.key')) ]}', $certified)");
+copy("$keys.kept", $keys) or die $!;
+my $log_end = -s $node->logfile;
+reload($node);
+insert_intent($node, 'own things', $receiver->url('/ok/own'));
+wait_for_log_rows($node, 4, q{object_id = 'own things'});
+is(sql(q{SELECT string_agg(concat_ws(': ', coalesce(subscription_id::text, 'own'), outcome, error), '; ' ORDER BY subscription_id) FROM kgwebhook.delivery_log WHERE object_id = 'own things'}),
+	"$headed: invalid: the subscription's headers cannot be decrypted at present; "
+	  . "$certified: invalid: the client certificate cannot be decrypted at present; $bare: acknowledged; own: acknowledged",
+	'an own thing of a subscription: the others go on');
+my %locked = (
+	$headed => ["headers (X-Shop, Authorization) of subscription $headed of organization default", 'kg_set_headers'],
+	$certified => ["client certificate of subscription $certified of organization default", 'kg_set_client_certificate']);
+foreach my $id ($headed, $certified)
+{
+	my ($what, $function) = @{ $locked{$id} };
+	my $locked = $on_call->finds(qr/^the \Q$what\E cannot be decrypted, 1 delivery waits since [0-9:]+, 300 USD$/, qr/warning/);
+
+	is($locked->{remedy}, "$key->{remedy}  Or set them again with $function().", "$what: what to do");
+	like(sql("SELECT kg_explain(delivery_id) FROM kgwebhook.queue WHERE subscription_id = $id"),
+		qr/^It waits for the key to decrypt the \Q$what\E, which is there\. .*, or what it waits for is set again; .*\nWhat to do: \Q$locked->{remedy}\E$/m,
+		"$what: kg_explain says the same");
+	(my $logged = $what) =~ s/organization default/organization "default"/;
+	$node->wait_for_log(qr/LOG:  kgwebhook: the \Q$logged\E cannot be decrypted/, $log_end);
+	like(sql_error($node, "SELECT kg_replay('default', '@{[ $receiver->url ]}', now() - interval '1 hour', subscription_id => $id)"),
+		qr/F0000: the \Q$logged\E cannot be decrypted\n.*HINT: .* again with $function\(\)\./s, "$what: and so does a request of one's own");
+}
+sql("SELECT kg_set_headers($headed, bearer_token => 'second')");
+wait_until_settled($node, "subscription_id = $headed");
+is(($receiver->wait_for_requests(1, path => '/ok/headed'))[-1]{headers}{authorization}, 'Bearer second', 'headers that are set again let what waits go');
+is(sql('SELECT string_agg(subscription_id::text, $$ $$) FROM kgwebhook.queue'), $certified, 'and nothing else');
+copy("$keys.new", $keys) or die $!;
+$on_call->types($key->{remedy});
+wait_until_settled($node);
+$on_call->finds_all_well('an own thing of a subscription: its remedy works');
+sql("SELECT kg_unsubscribe(s) FROM unnest(ARRAY[$headed, $certified, $bare]) s");
 
 #
 # A worker that ends by an error again and again

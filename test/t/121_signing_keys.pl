@@ -273,7 +273,7 @@ sql(q{UPDATE kgwebhook.signing_key SET private_key = (SELECT private_key FROM kg
 	WHERE org_id = 'acme'});
 insert_intent($node, 'copied', $receiver->url, org_id => q{'acme'});
 my ($copied) = wait_for_log_rows($node, 1, q{object_id = 'copied'});
-is($copied->{error}, "the organization's signing secret cannot be decrypted at present", 'a key copied from another organization signs nothing');
+is($copied->{error}, "the organization's signing key cannot be decrypted at present", 'a key copied from another organization signs nothing');
 sql(q{DELETE FROM kgwebhook.signing_key WHERE org_id = 'acme'; DELETE FROM kgwebhook.queue});
 
 #

@@ -97,6 +97,23 @@ test_keys(void)
 }
 
 static void
+test_faults(void)
+{
+	KgwKeyring	keyring = {0};
+
+	is_str(kgw_keyring_fault(&keyring, 7), NULL, "no fault");
+	ok(kgw_keyring_fault_add(&keyring, 7, "the headers") && kgw_keyring_fault_add(&keyring, 0, "the certificate"), "two endpoints have one");
+	is_str(kgw_keyring_fault(&keyring, 7), "the headers", "a subscription's");
+	is_str(kgw_keyring_fault(&keyring, 0), "the certificate", "own URLs'");
+	is_str(kgw_keyring_fault(&keyring, 8), NULL, "and no other's");
+	keyring.fault = "the secret";
+	is_str(kgw_keyring_fault(&keyring, 7), "the secret", "the keyring's comes first");
+	is_str(kgw_keyring_fault(&keyring, 8), "the secret", "and is everyone's");
+	kgw_keyring_clear(&keyring);
+	is_str(kgw_keyring_fault(&keyring, 7), NULL, "cleared");
+}
+
+static void
 test_short_ones(KgwKeyring *keyring)
 {
 	keyring->activates_at = 1000;
@@ -129,5 +146,6 @@ main(void)
 	ok(keyring.current == NULL && keyring.next == NULL, "nothing is left of it");
 	kgw_keyring_clear(&keyring);
 	test_keys();
+	test_faults();
 	return done_testing();
 }

@@ -31,7 +31,7 @@ static void
 decrypt(void *arg)
 {
 	KgwLocked  *k = arg;
-	text	   *clear = kgw_encryption_open(k->org_id, k->kept, true, NULL);
+	text	   *clear = kgw_encryption_open(k->org_id, k->kept, true, NULL, NULL);
 
 	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
 }

@@ -91,7 +91,7 @@ static void
 fingerprint_encrypted(void *arg)
 {
 	KgwKept    *k = arg;
-	text	   *clear = kgw_encryption_open(k->org_id, k->kept, true, NULL);
+	text	   *clear = kgw_encryption_open(k->org_id, k->kept, true, NULL, NULL);
 
 	k->result = fingerprint(clear);
 	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));

@@ -106,15 +106,16 @@ lock_present(const KgwSecretOf *of, TimestampTz now, KgwPresent *present)
 
 /* The old secret, kept as the new one will be. */
 static text *
-keep_old_as(text *org_id, const KgwPresent *present)
+keep_old_as(const KgwSecretOf *of, const KgwPresent *present)
 {
+	KgwSealedName name = {KGW_SEALED_SECRET, of->subscription_id, NULL};
 	text	   *clear;
 
 	if (!present->encrypted)
-		return kgw_secrets_as_kept(org_id, present->secret);
+		return kgw_secrets_as_kept(of->org_id, present->secret);
 
 	/* it has to sign: if it can't, this is the time to say so */
-	clear = kgw_encryption_open(org_id, present->secret, true, NULL);
+	clear = kgw_encryption_open(of->org_id, present->secret, true, NULL, &name);
 	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
 	return present->secret;
 }
@@ -129,7 +130,7 @@ begin_rotation(const KgwSecretOf *of, text *secret, TimestampTz now, TimestampTz
 
 	lock_present(of, now, &present);
 	args[0] = PointerGetDatum(of->org_id);
-	args[1] = PointerGetDatum(keep_old_as(of->org_id, &present));
+	args[1] = PointerGetDatum(keep_old_as(of, &present));
 	args[2] = PointerGetDatum(kgw_secrets_as_kept(of->org_id, secret));
 	args[3] = BoolGetDatum(kgw_key_file_set());
 	args[4] = TimestampTzGetDatum(activates_at);
@@ -218,7 +219,7 @@ lock_rotation(const KgwSecretOf *of, TimestampTz now)
 	old.secret = DatumGetTextPP(SPI_getbinval(row, desc, 1, &isnull));
 	old.encrypted = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
 	if (old.encrypted)
-		(void) keep_old_as(of->org_id, &old);
+		(void) keep_old_as(of, &old);
 	return DatumGetBool(SPI_getbinval(row, desc, 3, &isnull)) && !isnull;
 }
 

@@ -209,7 +209,7 @@ static void
 try_to_decrypt(void *arg)
 {
 	KgwSealed  *s = arg;
-	text	   *clear = kgw_encryption_open(s->org_id, s->sealed, true, NULL);
+	text	   *clear = kgw_encryption_open(s->org_id, s->sealed, true, NULL, NULL);
 
 	explicit_bzero(VARDATA_ANY(clear), VARSIZE_ANY_EXHDR(clear));
 }
