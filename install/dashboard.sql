@@ -17,6 +17,8 @@ COMMENT ON FUNCTION @extschema@.kg_dashboard() IS
 
 CREATE FUNCTION kgwebhook.kg_dashboard(org_id pg_catalog.text) RETURNS pg_catalog.text
     LANGUAGE c STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+    /* as in kgwebhook.findings() */
+    SET enable_seqscan = off SET enable_bitmapscan = off
     AS 'MODULE_PATHNAME', 'kg_merchant_dashboard';
 COMMENT ON FUNCTION kgwebhook.kg_dashboard(pg_catalog.text) IS
   'does what kg_dashboard(org_id) is for, with the owner''s rights';

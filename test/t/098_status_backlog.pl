@@ -1,8 +1,8 @@
 #-------------------------------------------------------------------------
 #
 # test/t/098_status_backlog.pl
-#	  With 200,000 deliveries waiting, kg_status(), kg_explain() and the page's headline
-#	  say the same truth as with few, and read no more rows for it.
+#	  With 200,000 deliveries waiting, kg_status(), kg_explain(), the page's headline and a
+#	  merchant's page say the same truth as with few, and read no more rows for it.
 #
 # All of it is at one host.  One organization has most of the backlog, and its receiver
 # is about to answer; behind that wait those of an organization whose path is wrong, and
@@ -80,6 +80,7 @@ vacuum();
 my %ask = (
 	'kg_status()' => 'SELECT * FROM kg_status()',
 	'kg_dashboard()' => 'SELECT * FROM kg_dashboard()',
+	'kg_dashboard(org_id)' => q{SELECT * FROM kg_dashboard('most')},
 	'kg_explain()' => q{SELECT * FROM kg_explain('o12500', 'most', 'order')});
 my %read = map { $_ => rows_read($ask{$_}) } keys %ask;
 cmp_ok($read{$_}, '>', 1000, "$_ reads rows of a backlog of 25,000: $read{$_}") foreach sort keys %read;
@@ -134,6 +135,22 @@ foreach my $analyze (0, 1)
 		cmp_ok($now, '<=', $read{$_} + 15000, "$_ reads as many rows of 200,000: $now" . ($analyze ? ', with statistics' : ''));
 	}
 }
+
+# What was not counted is not said to be all, and a subscription's is counted by its index
+sub waiting_of
+{
+	my ($org, $url) = @_;
+
+	sql("SELECT kg_dashboard('$org')") =~ m{\Q$url\E <small>.*?"Waiting"[^>]*>([^<]*)<}s or return 'no such row';
+	return $1 =~ s/&#160;/ /gr;
+}
+is(waiting_of('most', "$host/while/drain/ok"), 'at least 10,000', 'what waits for an own URL');
+is(waiting_of('secretless', "$host/ok"), 'at least 10,000', 'also where nothing was sent');
+my $subscription = sql("SELECT kg_subscribe('most', '$host/while/drain/subscribed')");
+insert_both('most', '/while/drain/ok', 70001, 76000);
+is(waiting_of('most', "$host/while/drain/subscribed"), '12,000', 'what waits for a subscription');
+vacuum();
+cmp_ok(rows_read($ask{'kg_dashboard(org_id)'}), '<=', $read{'kg_dashboard(org_id)'} + 15000, 'by its index');
 
 $receiver->release('drain');
 $node->stop;
