@@ -26,8 +26,8 @@ BEGIN
                   coalesce(' (subscription ' || it.subscription_id || ')', ''))
            || CASE WHEN it.enqueued_at IS NULL THEN '' ELSE format(E'\nIt was queued at %s.', date_trunc('second', it.enqueued_at)) END
            || CASE WHEN last.attempt_id IS NULL THEN E'\nNo attempt has been made.'
-                   ELSE format(E'\nThe last attempt, number %s, began at %s and was %s after %s ms%s.',
-                               last.attempt, date_trunc('second', last.started_at), last.outcome,
+                   ELSE format(E'\nThe last attempt, number %s, began at %s and %s after %s ms%s.',
+                               last.attempt, date_trunc('second', last.started_at), CASE last.outcome WHEN 'timed_out' THEN 'timed out' ELSE 'was ' || last.outcome END,
                                round(coalesce(last.duration_ms, 0)::numeric),
                                coalesce(': ' || last.error, format(' with HTTP status %s', last.response_status), '')) END
            || CASE WHEN last.outcome <> 'acknowledged' AND last.response_body <> ''

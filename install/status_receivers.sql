@@ -50,7 +50,7 @@ CREATE FUNCTION kgwebhook.receiver_findings() RETURNS SETOF kgwebhook.finding
         SELECT g.*, count(*) OVER () AS all_of_them FROM going g WHERE g.tried > 0
          ORDER BY g.backing_off DESC NULLS LAST, g.waiting DESC LIMIT 100),
     failing AS (
-        SELECT w.*, l.outcome, l.response_status, coalesce(l.error, 'HTTP status ' || l.response_status, l.outcome) AS cause, l.error,
+        SELECT w.*, l.outcome, l.response_status, regexp_replace(coalesce(l.error, 'HTTP status ' || l.response_status, l.outcome), '; redirects are not followed$', ' (a redirect)') AS cause, l.error,
                coalesce(f.since, l.started_at) AS since,
                CASE WHEN w.backing_off THEN '' ELSE concat_ws(E'\n', w.org_id, w.url, w.subscription_id) END AS part
           FROM worst w

@@ -98,6 +98,7 @@ my %fault = (
 	moved => {
 		url => "http://moved.example:$port/faulty/moved/redirect/301/then/ok",
 		cause => 'answered with status 301; redirects are not followed',
+		finding => quotemeta 'answered with status 301 (a redirect)',
 		remedy => "Ask organization moved for the URL that http://moved.example:$port/faulty/moved/redirect/301/then/ok leads to: redirects are not followed.  New events go to the new URL; what waits needs the old one to acknowledge.",
 		repair => sub { $receiver->release('moved') }
 	},
@@ -145,7 +146,8 @@ foreach my $org (sort keys %fault)
 {
 	my $fault = $fault{$org};
 	my $cause = ref $fault->{cause} ? $fault->{cause} : quotemeta $fault->{cause};
-	my $row = $on_call->finds(qr/^\Q$fault->{url}\E \(organization $org\): $cause since [0-9:]+, 1 waiting, 2,587 EUR$/, qr/warning|info/);
+	my $found = $fault->{finding} // $cause;
+	my $row = $on_call->finds(qr/^\Q$fault->{url}\E \(organization $org\): $found since [0-9:]+, 1 waiting, 2,587 EUR$/, qr/warning|info/);
 
 	$fault->{typed} = $row->{remedy};
 	is($row->{remedy}, $fault->{remedy}, "$org: what to do");
