@@ -103,6 +103,8 @@ foreach my $kind (sort keys %agreed)
 {
 	$node->safe_psql('postgres', "SELECT kg_set_secret('default', '$agreed{$kind}')");
 	insert_intent($node, $kind =~ s/\W+/_/gr, $receiver->url);
+	# or a worker that is slow would sign it by the next one
+	wait_until_settled($node);
 }
 my @agreed = ($receiver->wait_for_requests(3 + keys %agreed))[ 3 .. 2 + keys %agreed ];
 my %by_id = map { $_->{json}{payment_intent_id} => $_ } @agreed;
