@@ -168,11 +168,11 @@ like($on_call->headline, qr/^Deliveries flow, but http/, 'and the page says the 
 #
 my $slow = "http://slow.example:$port/faulty/slow/slow/1200/then/ok";
 sql(qq{INSERT INTO payment_intents (payment_intent_id, callback_url, org_id) SELECT 'slow ' || i, '$slow', 'slow' FROM generate_series(1, 1000) i});
-my $row = $on_call->finds(qr{^\Q$slow\E \(organization slow\) acknowledges, but takes 1\.2 s a request, \d+ deliveries wait$}, qr/info/);
+my $row = $on_call->finds(qr{^\Q$slow\E \(organization slow\) acknowledges, but takes [1-9][\d.]* s a request, \d+ deliveries wait$}, qr/info/);
 is($row->{remedy}, 'Ask organization slow to have its receiver answer first and work later.', 'slow: what to do');
 $on_call->explains('slow 1000',
 	'what it waits for' => qr/^It waits for its turn: \d+ requests? (?:is|are) in flight to http:\/\/slow\.example:$port, and \d+ deliver(?:y|ies) to its URL go(?:es)? before it\.$/m,
-	'the receiver is slow' => qr/^Its receiver takes 1\.2 s to acknowledge a request\.$/m,
+	'the receiver is slow' => qr/^Its receiver takes [1-9][\d.]* s to acknowledge a request\.$/m,
 	'when it is next' => qr/^Its turn comes at about [0-9-]{10} [0-9:+]+\.$/m,
 	'the remedy' => qr/^What to do: Ask organization slow to have its receiver answer first and work later\.$/m);
 $receiver->release('slow');
