@@ -35,10 +35,14 @@ follow($node, $source, 'n1');
 
 sub committed { return $source->safe_psql('postgres', $_[0]); }
 sub here { return $node->safe_psql('postgres', $_[0]); }
+
+# What is ours alone: a node that was killed under load and is back may send the writers' again, at any time.
+my @ours = (if => sub { ($_[0]{json}{id} // '') =~ /^[a-z]$/ });
+
 sub arrived
 {
 	my ($n) = @_;
-	my @got = $receiver->wait_for_requests($requests += $n // 1);
+	my @got = $receiver->wait_for_requests($requests += $n // 1, @ours);
 
 	return map { "$_->{json}{id}:$_->{json}{status}" } sort { $a->{json}{id} cmp $b->{json}{id} } @got[ $requests - ($n // 1) .. $requests - 1 ];
 }
@@ -117,7 +121,6 @@ my $old = Kgwebhook::OnCall->new($lost)->finds(qr/^Nothing arrives: the source "
 like($old->{detail}, qr/^Another server uses its replication slot: .*is active for PID \d+/, 'the old one that comes back finds that its place is taken');
 like($old->{remedy}, qr/^If a copy of this server, or its promoted standby, follows in its place, stop this one\./, 'and says what to do');
 $lost->stop;
-$requests = $receiver->requests;
 
 #
 # A copy of the node, while the node is away
@@ -133,7 +136,7 @@ $clone->init_from_backup($node, 'copy');
 $clone->start;
 committed(q{UPDATE orders SET status = 'taken' WHERE id = 'a'});
 is_deeply([ arrived() ], ['a:taken'], 'a copy of it takes its slot, and sends');
-my $taken = ($receiver->requests)[-1]{headers}{'webhook-id'};
+my $taken = ($receiver->requests(@ours))[-1]{headers}{'webhook-id'};
 beats($clone);
 confirmed($clone);
 $clone->stop;
@@ -146,7 +149,7 @@ like($row->{detail}, qr/Heartbeats were missing once: .*a copy of this node has 
 is(here(q{SELECT object_id FROM kg_compare('src')}), 'a', 'kg_compare() names the object');
 $on_call->types($row->{remedy});
 is_deeply([ arrived() ], ['a:taken'], 'kg_resync() sends it');
-is(($receiver->requests)[-1]{headers}{'webhook-id'}, $taken, 'under the webhook-id that the receiver has had');
+is(($receiver->requests(@ours))[-1]{headers}{'webhook-id'}, $taken, 'under the webhook-id that the receiver has had');
 wait_for_state($node, 'streaming');
 $on_call->finds_all_well('and that was all');
 
