@@ -10,6 +10,7 @@
  * the others.  Options and record are otherwise like receiver.mjs's.
  *
  *	  /raw/END/BASE64URL    those bytes; then END: close, reset, open (nothing)
+ *	  /made/SEED/N          an answer from the grammar of answers.mjs, and the end
  *	  /endless/WHAT         more and more of: status, line, headers, continue,
  *	                        hints, body, chunks, extension, trailers
  *	  /slow/WHAT            the same, a few bytes each tenth of a second; what is
@@ -35,6 +36,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import zlib from 'node:zlib';
 import { parseArgs } from 'node:util';
+import { answer as madeAnswer } from './answers.mjs';
 
 const { values: options } = parseArgs({
 	options: {
@@ -129,6 +131,10 @@ const behaviors = {
 	raw: (socket, record, how, text) => {
 		socket.write(Buffer.from(text, 'base64url'));
 		end(socket, how);
+	},
+	made: (socket, record, seed, n) => {
+		socket.write(madeAnswer(Number(seed), Number(n)).bytes);
+		end(socket, 'close');
 	},
 	endless: (socket, record, what) => endless(socket, kinds[what]),
 	slow: (socket, record, what) => slow(socket, kinds[what]),
