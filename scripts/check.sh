@@ -131,7 +131,7 @@ name_failed_tests()
 
 	tail -n +2 "$counts" | while read -r test; do
 		log=$KGW_SCRATCH/tap/tmp_check/log/regress_log_$(basename "$test" .pl)
-		{ sed -nE -e 's/^\[[0-9:.]*\]\([0-9.]*s\) //' \
+		{ sed -nE -e 's/^\[[0-9:.]*\]\([0-9.]*s\) //' -e '/^Use of uninitialized/d' \
 			-e '/^(not ok|#  |# Looks|[^#].* at [^ ]+ line [0-9]+\.$)/p' "$log" 2>/dev/null || true; } |
 			failure "$test"
 	done

@@ -228,7 +228,7 @@ foreach my $name (sort keys %statuses)
 	$node->safe_psql('postgres',
 		"INSERT INTO wild VALUES ('wild_$name', '$literal', '@{[ $receiver->url ]}')");
 	my ($got) = $receiver->wait_for_requests(1,
-		if => sub { $_[0]{json}{id} eq "wild_$name" });
+		if => sub { ($_[0]{json}{id} // '') eq "wild_$name" });
 	is_valid($got, "status $name");
 	is($got->{json}{status}, $statuses{$name}, "status $name: is whole in the body");
 	is_deeply([ grep { /injected/i } keys %{ $got->{headers} } ],
