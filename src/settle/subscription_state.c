@@ -197,7 +197,8 @@ kgw_subscription_state_reread(void)
 
 	if (states == NULL)
 		return changed;
-	hash_seq_init(&scan, states);
+	if (!changed)
+		hash_seq_init(&scan, states);
 	while (!changed && (state = hash_seq_search(&scan)) != NULL)
 	{
 		KgwSubscriptionState now = {.subscription_id = state->subscription_id};

@@ -9,6 +9,7 @@ use strict;
 use warnings;
 
 use Kgwebhook;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node('main',
@@ -403,6 +404,7 @@ wait_until_settled($node, q{object_id = 'between'});
 sql("SELECT kg_resume_subscription($calm)");
 wait_until_settled($node);
 is(scalar(grep { $_ eq 'left pending' } got($own, '/ok/calm')), 1, 'resumed after another change');
+unlike(slurp_file($node->logfile), qr/leaked/, 'and no scan is left open');
 
 $node->stop;
 done_testing();
