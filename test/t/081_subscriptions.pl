@@ -372,8 +372,9 @@ is(sql(q{SELECT waits_for FROM kgwebhook.waiting WHERE deliveries > 0}), 'rate',
 like(sql(q{SELECT kg_explain(max(delivery_id)) FROM kgwebhook.queue}),
 	qr/^It waits for its turn: subscription $calm gets 0\.01 requests a second at most \(rate_limit\), and \d+ deliver(?:y goes|ies go) before it\.  Its turn comes at about /m, 'explained');
 is(sql(q{SELECT string_agg(finding, ', ') FROM kg_status() WHERE finding ~ 'late|hang'}), '', 'nothing hangs');
-sql("SELECT kg_update_subscription($calm, rate_limit => 5)");
+# before what waits gets its turns
 my $from = sql('SELECT clock_timestamp()');
+sql("SELECT kg_update_subscription($calm, rate_limit => 5)");
 insert_intent($node, "more$_", $own->url("/ok/own$_")) foreach 1 .. 12;
 $node->restart;
 wait_until_settled($node);
