@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-valgrind check-space checker checker-nodes mutants model sim points random-sql types fuzz bench matrix
+	check-isolation check-tap check-sanitized check-slow check-valgrind check-space checker checker-nodes mutants model sim points random-sql types fuzz bench matrix
 PEOPLE_GOALS += dist packages check-arm64 site
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
@@ -40,7 +40,7 @@ check-unit check-prose check-includes check-exports check-regress check-isolatio
 	@scripts/in-scratch.sh scripts/check.sh $*
 
 # What runs the TAP tests needs them.
-check check-tap check-sanitized: monitoring-tools languages
+check check-tap check-sanitized check-slow: monitoring-tools languages
 monitoring-tools:
 	@scripts/monitoring-tools.sh
 languages:
@@ -87,6 +87,11 @@ points:
 check-sanitized:
 	@KGW_SANITIZE=1 scripts/in-scratch.sh scripts/check.sh \
 		$(or $(SUITES),regress isolation tap)
+
+# The TAP tests, with a worker that sleeps at random between its steps: what takes it for
+# fast fails.  Six at a time, because most of it is sleep; some have thousands of turns.
+check-slow:
+	@KGW_LAG=1 KGW_JOBS=$(or $(KGW_JOBS),3) PG_TEST_TIMEOUT_DEFAULT=900 scripts/in-scratch.sh scripts/check.sh tap
 
 # A worker under valgrind, over 10,000 deliveries.
 check-valgrind:

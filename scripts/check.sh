@@ -187,7 +187,7 @@ suite_build()
 		return
 	fi
 	section "build, warnings as errors"
-	one_test "gcc" make -s -j "$jobs" COPT=-Werror || return 1
+	one_test "gcc" make -s -j "$jobs" COPT="-Werror${KGW_LAG:+ -DKGW_LAG}" || return 1
 	# one suite waits for one compiler
 	clang=$(compgen -c clang | grep -xE 'clang(-[0-9]+)?' | LC_ALL=C sort | head -n 1 || true)
 	if [ -n "$clang" ] && [ -n "$everything" ]; then

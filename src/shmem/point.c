@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * point.c
- *	  Points of death: where a test ends, stops or fails a process.
+ *	  Points of death: where a test ends, stops or fails a process, or slows it down.
  *
  * A file of the point's name in the folder "kgwebhook_points" of the data directory
  * says what is to happen: "kill" and "stop" are the signals, "error" raises one.  It
@@ -11,6 +11,9 @@
  *
  * A point inside a callback of libcurl's must not be given "error".
  *
+ * A slow worker sleeps where it comes once a turn.  At the steps of each delivery it
+ * would only be one that does less.
+ *
  * src/shmem/point.c
  *
  *-------------------------------------------------------------------------
@@ -18,11 +21,30 @@
 #include "postgres.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "shmem/point.h"
 
-#ifdef USE_ASSERT_CHECKING
+#ifdef KGW_LAG
+
+#define SHORTEST_LAG 20000		/* microseconds */
+#define LONGEST_LAG 200000
+
+static const char *const once_a_turn[] = {"read", "flushed", "logged", "dequeued", "committed", "published"};
+
+/* A process is at this point: let it sleep, one time in four. */
+void
+kgw_point_reached(const char *name)
+{
+	for (size_t i = 0; i < lengthof(once_a_turn); i++)
+	{
+		if (strcmp(name, once_a_turn[i]) == 0 && random() % 4 == 0)
+			usleep(SHORTEST_LAG + random() % (LONGEST_LAG - SHORTEST_LAG));
+	}
+}
+
+#elif defined(USE_ASSERT_CHECKING)
 
 #define FOLDER "kgwebhook_points"
 
@@ -75,4 +97,4 @@ kgw_point_reached(const char *name)
 		elog(ERROR, "point of death \"%s\"", name);
 }
 
-#endif							/* USE_ASSERT_CHECKING */
+#endif							/* KGW_LAG, USE_ASSERT_CHECKING */
