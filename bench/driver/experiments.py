@@ -14,12 +14,13 @@ from . import machine, peers
 from .cost import wal, workers
 from .far import wan, wan_tls
 from .handshakes import tls_close, tls_hosts
+from .log_scale import log_scale
 from .machine import BenchError, wait_until
 from .nodes import nodes_copy, nodes_cost, nodes_move, nodes_send
 from .operate import operate
-from .pgbench import pgbench
 from .runs import (WARM_UP, Sample, drain, finish_queue, latencies, percentile,
                    time_limit, wait_for_arrivals, warm_up)
+from .trigger import trigger, trigger_subscriptions, trigger_tables
 
 # ---------------------------------------------------------------- drain etc.
 
@@ -318,57 +319,6 @@ def changes(bench, _wanted):
     yield Sample(("changes", "CPU"), load, load)
 
 
-# ------------------------------------------------------------------- trigger
-
-PGBENCH_ROWS = 10000
-
-UPDATE = """\\set id random(1, {rows})
-UPDATE {table} SET status =
-    CASE status WHEN 'pending' THEN 'success' ELSE 'pending' END
- WHERE payment_intent_id = 'pi_' || lpad((:id)::text, 12, '0');
-"""
-
-
-def _update_rate(bench, database, table, synchronous_commit):
-    """Transactions a second, from a clean queue and a clean table."""
-    database.sql("TRUNCATE kgwebhook.queue")
-    database.sql(f"VACUUM {table}")
-    script = bench.directory / f"{table}.sql"
-    script.write_text(UPDATE.format(rows=PGBENCH_ROWS, table=table))
-    return pgbench(bench.server, script, max(1, round(8 * bench.scale)),
-                   synchronous_commit).rate
-
-
-def trigger(bench, _wanted):
-    """
-    The same table twice, one of them watched.  Delivery is off: what the worker
-    does is not the trigger's cost.  Clients and server have all cores, as the
-    users of a database have.
-    """
-    machine.move_to_cores(bench.server.pid, machine.ALL_CORES)
-    try:
-        with bench.server.database() as database:
-            database.disable()
-            for table in ("bare", "watched"):
-                database.sql(f"CREATE TABLE {table}"
-                             " (LIKE payment_intents INCLUDING ALL)")
-                database.sql(f"""
-                    INSERT INTO {table} (payment_intent_id, status, fiat_amount,
-                        fiat_currency, crypto_amount, symbol, callback_url)
-                    SELECT 'pi_' || lpad(i::text, 12, '0'), 'pending', '300.0',
-                        'USD', '300.0', 'USDT', 'https://127.0.0.1/webhooks'
-                      FROM generate_series(1, {PGBENCH_ROWS}) AS i""")
-            database.sql("SELECT kg_watch('watched')")
-            for setting in ("on", "off"):
-                bare = _update_rate(bench, database, "bare", setting)
-                watched = _update_rate(bench, database, "watched", setting)
-                if database.queue_is_empty():
-                    raise BenchError("the trigger put nothing into the queue")
-                yield Sample(("trigger", setting), watched / bare, watched, bare)
-    finally:
-        machine.move_to_cores(bench.server.pid, machine.SENDER_CORES)
-
-
 # ---------------------------------------------------------------------- idle
 
 def idle(bench, _wanted):
@@ -415,6 +365,8 @@ EXPERIMENTS = {
     "latency": (latency, None),
     "latency_busy": (latency_busy, None),
     "trigger": (trigger, None),
+    "trigger_subscriptions": (trigger_subscriptions, None),
+    "trigger_tables": (trigger_tables, None),
     "half_dead": (half_dead, None),
     "many_dead": (many_dead, None),
     "changes": (changes, None),
@@ -433,4 +385,5 @@ EXPERIMENTS = {
     "nodes_copy": (nodes_copy, 3),
     "nodes_move": (nodes_move, 3),
     "operate": (operate, 1),
+    "log_scale": (log_scale, 1),
 }

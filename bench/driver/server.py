@@ -187,24 +187,24 @@ class Server:
         self.admin("SELECT pg_reload_conf()")
 
     @contextmanager
-    def database(self):
+    def database(self, name=DATABASE):
         """A database with the extension, a secret and a table of intents."""
         self.set("kgwebhook.enabled", "on")
-        self.admin(f"CREATE DATABASE {DATABASE}")
+        self.admin(f"CREATE DATABASE {name}")
         try:
-            database = Database(self)
+            database = Database(self, name)
             try:
                 yield database
             finally:
                 database.sql.close()
         finally:
-            self.admin(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+            self.admin(f"DROP DATABASE {name} WITH (FORCE)", 300)
 
 
 class Database:
-    def __init__(self, server):
+    def __init__(self, server, name):
         self.server = server
-        self.sql = server.session()
+        self.sql = server.session(name)
         self.sql("SET client_min_messages = warning")
         self.sql("CREATE EXTENSION kgwebhook CASCADE")
         self.sql(f"SELECT kg_set_secret('default', '{SECRET}')")
@@ -247,7 +247,14 @@ class Database:
     def queue_is_empty(self):
         return self.sql("SELECT NOT EXISTS (SELECT FROM kgwebhook.queue)") == ["t"]
 
-    def acknowledged(self):
+    def last_attempt(self):
+        """The number of the last attempt that was logged."""
+        return self.sql.number("SELECT CASE WHEN is_called THEN last_value ELSE 0 END"
+                               " FROM kgwebhook.attempt_id_seq")
+
+    def acknowledged(self, after):
+        """How many deliveries were acknowledged and logged after an attempt."""
         return self.sql.number("SELECT count(*) FROM kgwebhook.delivery_log"
                                " WHERE outcome = 'acknowledged' AND final"
-                               " AND request_body IS NOT NULL", seconds=300)
+                               " AND request_body IS NOT NULL"
+                               f" AND attempt_id > {after}", seconds=300)
