@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-slow check-valgrind check-space checker checker-nodes mutants model sim points random-sql types fuzz bench matrix
+	check-isolation check-tap check-sanitized check-slow check-valgrind check-space checker checker-nodes mutants model sim points random-sql types fuzz bench soak matrix
 PEOPLE_GOALS += dist packages check-arm64 site
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
@@ -113,6 +113,12 @@ check-space:
 bench:
 	@bench/bench.sh $(addprefix --row=,$(ROW)) $(addprefix --rounds=,$(ROUNDS)) \
 		$(addprefix --scale=,$(SCALE))
+
+# Hours of mixed traffic, in which nothing may grow; charts in check-output/soak.
+# RATE: transactions a second.  A quick look: HOURS=0.05.
+soak:
+	@scripts/deps.sh
+	@scripts/in-scratch.sh bench/soak/soak.sh $(addprefix --hours=,$(HOURS)) $(addprefix --rate=,$(RATE))
 
 # Debian's, into package-output/; see scripts/package.sh.
 packages:

@@ -24,6 +24,8 @@ typedef struct Arrival
 	uint64_t	id;
 	uint64_t	at_us;
 	int			group;
+	char		status;			/* the first letter of it, or '-' */
+	bool		acknowledged;
 } Arrival;
 
 typedef struct GroupTotals
@@ -92,6 +94,18 @@ kgw_arrivals_forget(void)
 	cpu_at_start_us = cpu_us();
 }
 
+/* The first letter of the payload's status, such as 's' of "success". */
+static char
+find_status(const char *body, size_t length)
+{
+	static const char member[] = "\"status\":\"";
+	const char *at = memmem(body, length, member, sizeof(member) - 1);
+
+	if (at == NULL || at + sizeof(member) - 1 == body + length)
+		return '-';
+	return at[sizeof(member) - 1];
+}
+
 /* The number in the payload's payment_intent_id, such as 42 in "pi_0042". */
 static uint64_t
 find_id(const char *body, size_t length)
@@ -109,9 +123,9 @@ find_id(const char *body, size_t length)
 	return id;
 }
 
-/* Notes a request that is complete. */
+/* Notes a request that is complete, and whether it is answered by 200. */
 void
-kgw_arrivals_add(int group, const char *body, size_t length)
+kgw_arrivals_add(int group, const char *body, size_t length, bool acknowledged)
 {
 	uint64_t	now = kgw_wall_us();
 	GroupTotals *total = &totals[group];
@@ -120,7 +134,8 @@ kgw_arrivals_add(int group, const char *body, size_t length)
 		total->first_us = now;
 	total->last_us = now;
 	if (nnoted < MAX_NOTED)
-		noted[nnoted++] = (Arrival) {find_id(body, length), now, group};
+		noted[nnoted++] = (Arrival) {find_id(body, length), now, group,
+			find_status(body, length), acknowledged};
 }
 
 /* Notes a connection whose first request has come. */
@@ -157,4 +172,18 @@ kgw_arrivals_print_all(FILE *out, char *const *group_names)
 	for (size_t i = 0; i < nnoted; i++)
 		fprintf(out, "%s %ju %ju\n", group_names[noted[i].group],
 				(uintmax_t) noted[i].id, (uintmax_t) noted[i].at_us);
+}
+
+/*
+ * The same with status and answer, "group id status 1|0 microseconds", of what has
+ * come since it was last asked: a run of hours is read bit by bit.  The totals stay.
+ */
+void
+kgw_arrivals_take(FILE *out, char *const *group_names)
+{
+	for (size_t i = 0; i < nnoted; i++)
+		fprintf(out, "%s %ju %c %d %ju\n", group_names[noted[i].group],
+				(uintmax_t) noted[i].id, noted[i].status,
+				noted[i].acknowledged, (uintmax_t) noted[i].at_us);
+	nnoted = 0;
 }

@@ -20,10 +20,12 @@ extern uint64_t kgw_wall_us(void);
 extern uint64_t kgw_monotonic_us(void);
 
 extern void kgw_arrivals_forget(void);
-extern void kgw_arrivals_add(int group, const char *body, size_t length);
+extern void kgw_arrivals_add(int group, const char *body, size_t length,
+							 bool acknowledged);
 extern void kgw_arrivals_add_connection(int group, bool resumed);
 extern void kgw_arrivals_print_stats(FILE *out, char *const *group_names,
 									 int ngroups);
 extern void kgw_arrivals_print_all(FILE *out, char *const *group_names);
+extern void kgw_arrivals_take(FILE *out, char *const *group_names);
 
 #endif							/* KGW_ARRIVALS_H */

@@ -3,7 +3,7 @@
  * bench/commit.c
  *	  Commits one status change every so many milliseconds, and notes when.
  *
- *	  commit --connection CONNINFO [--count N] [--interval MILLISECONDS]
+ *	  commit --connection CONNINFO [--count N] [--interval MILLISECONDS] [--at-once]
  *
  * The payment intents 1 to N, which are there and pending, become "success"
  * one after the other.  The moment noted is that of sending COMMIT: what the
@@ -12,7 +12,7 @@
  * faster than the client's answer.
  *
  * It prints "id microseconds", a line a commit, once it is done or told by
- * SIGTERM to be.  A commit that comes late puts the next off: it never catches
+ * SIGTERM to be; with --at-once, after each commit.  A commit that comes late puts the next off: it never catches
  * up in a burst.
  *
  *-------------------------------------------------------------------------
@@ -21,6 +21,7 @@
 #include <getopt.h>
 #include <libpq-fe.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,11 +114,18 @@ wait_for_beat(struct timespec *beat, long interval_ms)
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, beat, NULL);
 }
 
+/* Flushed at exit, and by the newline where someone reads along. */
+static void
+tell(long id, uint64_t moment)
+{
+	printf("%ld %ju\n", id, (uintmax_t) moment);
+}
+
 static int
 usage(void)
 {
 	fprintf(stderr, "usage: commit --connection CONNINFO [--count N]"
-			" [--interval MILLISECONDS]\n");
+			" [--interval MILLISECONDS] [--at-once]\n");
 	return 2;
 }
 
@@ -128,6 +136,7 @@ main(int argc, char **argv)
 		{"connection", required_argument, NULL, 'd'},
 		{"count", required_argument, NULL, 'n'},
 		{"interval", required_argument, NULL, 'i'},
+		{"at-once", no_argument, NULL, 'a'},
 		{NULL, 0, NULL, 0}
 	};
 	struct sigaction on_term = {.sa_handler = stop};
@@ -135,6 +144,7 @@ main(int argc, char **argv)
 	long		count = 500;
 	long		interval_ms = 20;
 	long		done;
+	bool		at_once = false;
 	uint64_t   *moments;
 	PGconn	   *connection;
 	struct timespec beat;
@@ -148,6 +158,8 @@ main(int argc, char **argv)
 			count = atol(optarg);
 		else if (option == 'i')
 			interval_ms = atol(optarg);
+		else if (option == 'a')
+			at_once = true;
 		else
 			return usage();
 	}
@@ -159,16 +171,19 @@ main(int argc, char **argv)
 	if (moments == NULL || PQstatus(connection) != CONNECTION_OK)
 		die(connection, "can't start");
 	prepare(connection);
+	setvbuf(stdout, NULL, at_once ? _IOLBF : _IOFBF, BUFSIZ);
 	sigaction(SIGTERM, &on_term, NULL);
 
 	clock_gettime(CLOCK_MONOTONIC, &beat);
 	for (done = 0; done < count && !stopped; done++)
 	{
 		moments[done] = pay(connection, done + 1);
+		if (at_once)
+			tell(done + 1, moments[done]);
 		wait_for_beat(&beat, interval_ms);
 	}
 	PQfinish(connection);
-	for (long i = 0; i < done; i++)
-		printf("%ld %ju\n", i + 1, (uintmax_t) moments[i]);
+	for (long i = 0; i < done && !at_once; i++)
+		tell(i + 1, moments[i]);
 	return 0;
 }

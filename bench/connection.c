@@ -49,6 +49,10 @@ static const char last_answer[] =
 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 "Connection: close\r\nContent-Length: 11\r\n\r\n{\"ok\":true}";
 
+static const char refusal[] =
+"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+"Content-Length: 12\r\n\r\n{\"ok\":false}";
+
 int			kgw_epoll_fd;
 
 /* Says what failed, and errno; does not return. */
@@ -135,10 +139,20 @@ whole_request(const KgwConnection *connection, size_t *head_length)
 	return total <= connection->length ? total : 0;
 }
 
+/* Does a group refuse the request that it has now?  Its own count decides. */
+static bool
+refuses(KgwGroup *group)
+{
+	group->served++;
+	return group->refuses_each > 0 && group->served % group->refuses_each == 0;
+}
+
 /* Answers a request; false when the connection is done with. */
 static bool
-give_answer(KgwConnection *connection)
+give_answer(KgwConnection *connection, bool refused)
 {
+	if (refused)
+		return kgw_stream_write(&connection->stream, refusal, sizeof(refusal) - 1);
 	if (!connection->source.group->closes)
 		return kgw_stream_write(&connection->stream, answer, sizeof(answer) - 1);
 	kgw_stream_write(&connection->stream, last_answer, sizeof(last_answer) - 1);
@@ -153,11 +167,14 @@ serve_requests(KgwConnection *connection)
 	KgwGroup	   *group = connection->source.group;
 	size_t		head_length;
 	size_t		length;
+	bool		refused;
 
 	while ((length = whole_request(connection, &head_length)) > 0)
 	{
+		refused = refuses(group);
 		kgw_arrivals_add(group->index, connection->buffer + head_length,
-						 length - head_length);
+						 length - head_length,
+						 !refused && group->answer_ms != KGW_ANSWER_NEVER);
 		if (!connection->counted)
 			kgw_arrivals_add_connection(group->index,
 										kgw_stream_resumed(&connection->stream));
@@ -167,7 +184,7 @@ serve_requests(KgwConnection *connection)
 				connection->length);
 		if (group->answer_ms > 0 && !connection->waiting)
 			wait_for_answer(connection);
-		else if (group->answer_ms == 0 && !give_answer(connection))
+		else if (group->answer_ms == 0 && !give_answer(connection, refused))
 			return false;
 	}
 	return connection->length < REQUEST_MAX_BYTES;

@@ -19,6 +19,8 @@ typedef struct KgwGroup
 	int			nports;
 	int			answer_ms;		/* 0: at once; KGW_ANSWER_NEVER */
 	bool		closes;			/* after each answer */
+	unsigned	refuses_each;	/* of so many requests one, by 503; 0: none */
+	unsigned	served;
 	int		   *ports;
 	struct KgwConnection *first_waiting;	/* for its answer; oldest first */
 	struct KgwConnection *last_waiting;

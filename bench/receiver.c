@@ -8,7 +8,8 @@
  *
  * Each argument makes a group of COUNT listening ports on 127.0.0.1.  They answer
  * 200 at once ("now"), or after so many milliseconds ("250"), or at once, and then
- * close the connection ("close"); or nothing ("never": they take
+ * close the connection ("close"); or one request of three with 503 ("refuse3"; "refuse1": each);
+ * or nothing ("never": they take
  * connection and request, and that is all; thousands of those are thousands of dead
  * destinations).  The kernel picks the ports, so
  * that a bench never meets a port in use, and the first line of our output,
@@ -17,7 +18,7 @@
  *	  {"control": 40001, "groups": {"fast": [40002], "dead": [40003, 40004]}}
  *
  * The control port speaks HTTP/1.0, one request a connection: GET /stats,
- * /arrivals (see arrivals.c) and /reset.  It is served between two rounds of
+ * /arrivals and /take (see arrivals.c) and /reset.  It is served between two rounds of
  * the loop and in one go, which is fine for something asked twenty times a
  * second by its own driver.
  *
@@ -80,6 +81,8 @@ serve_control(int listener_fd)
 		kgw_arrivals_forget();
 	else if (strncmp(request, "GET /arrivals", 13) == 0)
 		kgw_arrivals_print_all(out, group_names);
+	else if (strncmp(request, "GET /take", 9) == 0)
+		kgw_arrivals_take(out, group_names);
 	else
 		kgw_arrivals_print_stats(out, group_names, ngroups);
 	fclose(out);
@@ -124,9 +127,10 @@ add_group(char *argument)
 			   &group->nports, kind) != 3 || group->nports < 1)
 		return false;
 	group->closes = strcmp(kind, "close") == 0;
+	sscanf(kind, "refuse%u", &group->refuses_each);
 	if (strcmp(kind, "never") == 0)
 		group->answer_ms = KGW_ANSWER_NEVER;
-	else if (strcmp(kind, "now") != 0 && !group->closes &&
+	else if (strcmp(kind, "now") != 0 && !group->closes && group->refuses_each == 0 &&
 			 (group->answer_ms = atoi(kind)) <= 0)
 		return false;
 
@@ -158,7 +162,7 @@ static int
 usage(void)
 {
 	fprintf(stderr, "usage: receiver [--certificate FILE --key FILE]"
-			" NAME=COUNT:now|never|close|MILLISECONDS ...\n");
+			" NAME=COUNT:now|never|close|refuseN|MILLISECONDS ...\n");
 	return 2;
 }
 

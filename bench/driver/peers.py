@@ -93,6 +93,12 @@ class Receiver:
                 found.setdefault(int(number), int(moment))
         return found
 
+    def take(self):
+        """What has come since the last call: [(group, id, status, 200?, moment)]."""
+        lines = (line.split() for line in self._get("/take").splitlines())
+        return [(group, int(number), status, acknowledged == "1", int(moment))
+                for group, number, status, acknowledged, moment in lines]
+
     def end(self):
         self._program.end()
 

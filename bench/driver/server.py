@@ -97,7 +97,7 @@ class Session:
         while b"\n" not in self._unread:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([stdout], [], [], left)[0]:
-                raise BenchError(f"psql took too long over: {sql}")
+                raise BenchError(f"psql took too long over: {sql[:1000]}")
             got = os.read(stdout, 65536)
             if not got:
                 raise BenchError(f"psql failed: {self._unread.decode()}{sql}")
@@ -118,8 +118,9 @@ class Session:
 
 
 class Server:
-    def __init__(self, bindir, directory, ca_file, settings=""):
+    def __init__(self, bindir, directory, ca_file, settings="", env=None):
         self.bindir = Path(bindir)
+        self._env = {**os.environ, **(env or {})}
         self.directory = Path(directory)
         self.data = self.directory / "data"
         self.log = self.directory / "server.log"
@@ -154,6 +155,7 @@ class Server:
             done = subprocess.run(
                 [self.bindir / "pg_ctl", "-D", self.data, "-w", "-s", *options,
                  action], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self._env,
                 preexec_fn=lambda: os.sched_setaffinity(
                     0, machine.SENDER_CORES),
                 timeout=120, check=False)

@@ -1,0 +1,1 @@
+"""Hours of mixed traffic, and whether anything grows; see bench/soak/README.md."""
