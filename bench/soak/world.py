@@ -25,6 +25,10 @@ KEPT_DAYS = 3           # of the log
 SHARES = {"fast": 500, "slow": 150, "tls": 160, "closing": 60, "flaky": 100,
           "failing": 20, "silent": 10}
 
+# The probe's rows are events, too: not so many at a time that the queue's indexes, which
+# keep the room they have taken, have more of it than the run needs.
+AT_ONCE = 1000
+
 SETTINGS = f"""
 checkpoint_timeout = 5min
 autovacuum_naptime = 10s
@@ -115,9 +119,9 @@ class World:
             receivers.append(f"({upto}, ARRAY{self.urls(group)})")
         database.sql(SCHEMA.format(first=probes + 10000, secret=SECRET,
                                    receivers=", ".join(receivers)))
-        database.fill(probes, self.urls("probe"))
-        machine.wait_until("the probe's rows", database.queue_is_empty,
-                           60 + probes / 500)
+        for first in range(0, probes, AT_ONCE):
+            database.fill(min(AT_ONCE, probes - first), self.urls("probe"))
+            machine.wait_until("the probe's rows", database.queue_is_empty, 60)
 
     def take(self):
         """What has arrived since the last call."""
