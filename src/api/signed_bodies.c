@@ -11,12 +11,17 @@
  *
  * A payload that has no canonical form could not be sent either, and has no body.
  *
+ * They are told as if they were sent, so what a crash could undo is flushed first: the events
+ * themselves, and all whose numbers the cursors say were seen, for a crash would give those
+ * to others, which would be passed by.
+ *
  * src/api/signed_bodies.c
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -29,6 +34,7 @@
 #include "pg/encoding.h"
 #include "pg/jsonb_canonical.h"
 #include "pg/value_weight.h"
+#include "queue/wal.h"
 #include "secrets/secret_cache.h"
 
 PG_FUNCTION_INFO_V1(kg_signed_bodies);
@@ -99,6 +105,8 @@ kg_signed_bodies(PG_FUNCTION_ARGS)
 	KgwSigner  *signers[KGW_KEYRING_MAX];
 	ArrayType  *bodies = NULL;
 
+	if (ARR_NDIM(payloads) > 0 && !RecoveryInProgress())
+		(void) kgw_wal_flush();
 	SPI_connect();
 	kgw_secret_cache_read(org_id, PG_GETARG_INT64(2), true, &keyring);
 	if (keyring.fault != NULL)

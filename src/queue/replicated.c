@@ -19,14 +19,14 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
-#include "access/xlog_internal.h"
+#include "access/xlogdefs.h"
 #include "replication/syncrep.h"
 #include "replication/walsender_private.h"
 #include "storage/lwlock.h"
 
 #include "pg/guc.h"
 #include "queue/replicated.h"
+#include "queue/wal.h"
 
 /* What the standbys have to have before anything is sent, or invalid. */
 static XLogRecPtr required;
@@ -37,31 +37,13 @@ has_standbys(void)
 	return SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
 }
 
-/*
- * The end of all WAL that has been inserted.  Where that is the end of a page,
- * GetXLogInsertRecPtr() is past the header of the next, which nobody has written: to
- * flush as far as that is an error, and no standby gets there before the next record.
- */
-static XLogRecPtr
-end_of_wal(void)
-{
-	XLogRecPtr	end = GetXLogInsertRecPtr();
-
-	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
-		return end - SizeOfXLogLongPHD;
-	if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
-		return end - SizeOfXLogShortPHD;
-	return end;
-}
-
 /* Rows were read: they are to be sent once the standbys have them. */
 void
 kgw_replicated_require(void)
 {
 	if (kgw_settings.send_when != KGW_SEND_REPLICATED || !has_standbys())
 		return;
-	required = end_of_wal();
-	XLogFlush(required);
+	required = kgw_wal_flush();
 }
 
 /* Whether they have. */
