@@ -5,15 +5,18 @@ test/checker/checker.py --bindir DIR --directory DIR [--seconds N] [--seed N]
     delivered, and then asks whether anything was lost or invented.
 
 Writers commit, roll back and prepare; receivers write down what comes; faults
-strike at moments that the seed decides, in storms with calms between.  At the end
-all is healed, the queue drains, and comparison.py and conduct.py compare.  The same
-seed strikes with the same faults in the same order; what they hit is up to the
-machine.
+strike at moments that the seed decides, in storms with calms between; merchants fetch
+their events by cursor.  At the end all is healed, the queue drains, and comparison.py,
+conduct.py, terms.py and pulls.py compare; then the database is purged and copied
+(aftermath.py).  The same seed strikes with the same faults in the same order; what they
+hit is up to the machine.
 
 It fails when a delivery is lost, invented or out of order; when one was superseded
 without a refusal, came before its time, or came late in a calm to an endpoint that is
-healthy; when there are more duplicates than were in flight; or when the server has had
-an accident of its own: a signal that nobody sent, or a panic.
+healthy; when there are more duplicates than were in flight; when the terms of an endpoint
+were not kept; when an event is fetched never, twice, or without having been committed;
+when a purge takes what waits, or a copy sends; or when the server has had an accident
+of its own: a signal that nobody sent, or a panic.
 """
 
 import argparse
@@ -23,11 +26,14 @@ import sys
 import time
 from pathlib import Path
 
+from aftermath import Aftermath
+from comparison import Comparison
 from conduct import Conduct
 from faults import Faults
 from load import Load
+from pulls import Pulls
 from server import CheckerError, Receiver, Server, adopt_orphans, wait_until
-from comparison import Comparison
+from terms import Terms
 from world import FIRST_SECRETS, World
 from writers import Shared, Watcher, Writer, end_prepared, pause
 
@@ -71,6 +77,7 @@ def set_up(arguments):
     shared = Shared(server, world)
     writers = [Writer(shared, i, arguments.seed) for i in range(WRITERS)]
     faults = Faults(server, receivers, shared, writers, arguments.seed)
+    faults.tell_secrets()
     return server, receivers, shared, writers, faults
 
 
@@ -113,6 +120,8 @@ def drain(server, world, faults, rng):
     """Nothing strikes any more: what is queued goes, except for what nobody takes."""
     end_prepared(server, rng)
     faults.heal("well")
+    for number in world.numbers("rated"):
+        server.must(f"SELECT kg_update_subscription({number}, rate_limit => 0)")
     nobody = " AND ".join(f"NOT starts_with(url, '{base}')" for base in world.down)
     wait_until("the queue to drain", lambda: server.sql(
         f"SELECT NOT EXISTS (SELECT FROM kgwebhook.queue WHERE {nobody})") == ["t"], DRAIN)
@@ -157,11 +166,13 @@ def main():
     try:
         shared.running.set()
         load = Load(server, shared.over)
-        for thread in [Watcher(shared), load, *writers]:
+        pulls = Pulls(server, shared, receivers[0], arguments.seed)
+        for thread in [Watcher(shared), load, pulls, *writers]:
             thread.start()
         calms = break_things(arguments, server, writers, faults)
         pause(shared, writers)
         shared.over.set()
+        limited_until = time.time()
         try:
             drain(server, shared.world, faults, random.Random(arguments.seed))
         except CheckerError as error:
@@ -171,8 +182,12 @@ def main():
         server.start("kgwebhook.enabled = off")
         comparison = Comparison(server, receivers, shared, faults.allowed)
         conduct = Conduct(server, comparison, calms, faults.excused, load)
-        found = comparison.faults() | conduct.faults() | {"accidents": accidents_of(server)}
-        lines = comparison.lines() + conduct.lines()
+        terms = Terms(comparison, conduct.log, shared.world, faults.asked, limited_until)
+        found = comparison.faults() | conduct.faults() | terms.faults() \
+            | pulls.finish(comparison.committed)
+        found |= Aftermath(server, receivers, shared.world, pulls.merchants[0]).found
+        found["accidents"] = accidents_of(server)
+        lines = comparison.lines() + conduct.lines() + terms.lines() + pulls.lines()
         return 0 if report(arguments, faults, shared, lines, found) else 1
     finally:
         for receiver in receivers:

@@ -23,10 +23,13 @@ from collections import Counter, defaultdict
 
 from world import endpoint_of, split_event, version_of
 
+CHALLENGE = "endpoint.challenge"
+
 
 def read_records(receivers):
-    """All requests, in the order of their arrival."""
+    """All requests with events, and all challenges, in the order of their arrival."""
     records = []
+    challenges = []
     for receiver in receivers:
         with open(receiver.record, encoding="utf-8") as file:
             # a receiver that was killed may have written half a line
@@ -35,14 +38,18 @@ def read_records(receivers):
                     record = json.loads(line)
                 except json.JSONDecodeError:
                     continue
+                if record["event"] == CHALLENGE:
+                    challenges.append(record)
+                    continue
                 kind, status = split_event(record["event"])
                 record["key"] = (kind, record["org"], record["object"], status,
                                  receiver.destination + record["path"])
                 if status != record["status"]:
                     raise ValueError(f"body and header differ: {record}")
                 records.append(record)
-    records.sort(key=lambda record: record["t"])
-    return records
+    for found in records, challenges:
+        found.sort(key=lambda record: record["t"])
+    return records, challenges
 
 
 def rows(server, query):
@@ -55,7 +62,7 @@ def deliveries(server, table, more="", order="delivery_id"):
     found = []
     for org, event, object_id, url, *rest in rows(
             server, f"SELECT org_id, event, object_id, url{more} FROM kgwebhook.{table}"
-            f" ORDER BY {order}"):
+            f" WHERE event <> '{CHALLENGE}' ORDER BY {order}"):
         kind, status = split_event(event)
         found.append(((kind, org, object_id, status, endpoint_of(url)), *rest))
     return found
@@ -64,10 +71,10 @@ def deliveries(server, table, more="", order="delivery_id"):
 def committed(server, world):
     """Keys of what has to be delivered, each with the time of its commit."""
     found = {}
-    for kind, org, object_id, status, url, at in rows(
-            server, "SELECT kind, org, id, status, url,"
+    for kind, org, object_id, status, url, color, at in rows(
+            server, "SELECT kind, org, id, status, url, color,"
             " extract(epoch FROM pg_xact_commit_timestamp(xmin)) FROM checker.audit"):
-        for endpoint in world.endpoints(kind, org, url):
+        for endpoint in world.endpoints(kind, org, url, color):
             found[kind, org, object_id, status, endpoint] = float(at or 0)
     return found
 
@@ -95,7 +102,7 @@ class Comparison:
     """The comparison, once everything has come to rest."""
 
     def __init__(self, server, receivers, shared, allowed):
-        self.records = read_records(receivers)
+        self.records, self.challenges = read_records(receivers)
         everything = set(rows(server, "SELECT kind, org, id, status FROM checker.audit"))
         self.committed = committed(server, shared.world)
         self.is_down = shared.world.is_down
@@ -116,7 +123,8 @@ class Comparison:
         self.undone = len(set(shared.asynchronous) - everything)
         self.order = out_of_order(self.records, self.dead)
         self.mixed = self._mixed(logged)
-        self.forged = [r["key"] for r in self.records if not r["genuine"]]
+        self.forged = [r["key"] for r in self.records if not r["genuine"]] + \
+            [(r["event"], r["path"]) for r in self.challenges if not r["genuine"]]
         self.unrecorded = acknowledged - answered.keys()
         self.unlogged = self.committed.keys() - acknowledged - self.queued - self.dead \
             - self.superseded

@@ -24,7 +24,7 @@ from collections import defaultdict
 
 from server import JITTER, MAX_HOLD, SCHEDULE
 from comparison import deliveries
-from world import RETRY_AFTER, destination_of, is_good, manner_of, version_of
+from world import RETRY_AFTER, destination_of, is_apart, is_good, manner_of, version_of
 
 # Seconds.  Loaded machines of two cores take one or two; a failing neighbor costs minutes.
 LATE = 6
@@ -82,7 +82,7 @@ def had_held(attempts, this):
 def line_of(key):
     """An object's own deliveries to a host are in one line, wherever there they go."""
     kind, org, object_id, _, endpoint = key
-    return kind, org, object_id, destination_of(endpoint)
+    return kind, org, object_id, endpoint if is_apart(endpoint) else destination_of(endpoint)
 
 
 def within(times, span):

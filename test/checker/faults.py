@@ -42,6 +42,7 @@ class Faults:
         self.locks = []
         self.timers = []
         self.excused = []       # destination, from, until: paused in a calm
+        self.asked = []         # path of an endpoint, when it was asked for its consent
         self.storm = [
             (4, self.kill_worker), (2, self.kill_launcher),
             (3, self.kill_backend), (2, self.kill_postmaster),
@@ -55,10 +56,11 @@ class Faults:
             (2, self.lock_row),
             (2, self.pause_destination), (1, self.pause_all),
             (2, self.pause_subscription), (1, self.rotate_secret),
+            (2, self.ask_consent), (1, self.purge),
         ]
         self.calm = [
             (2, self.pause_destination), (2, self.rotate_secret),
-            (2, self.terminate_client), (1, self.change_jitter),
+            (2, self.terminate_client), (1, self.change_jitter), (1, self.purge),
         ]
 
     def strike(self, menu):
@@ -261,22 +263,45 @@ class Faults:
         self._pause("kg_pause()", "kg_resume()")
 
     def pause_subscription(self):
-        number = self.random.choice([1, 2, 3])
+        number = self.random.choice(list(self.shared.world.numbers()))
         self._pause(f"kg_pause_subscription({number})", f"kg_resume_subscription({number})")
 
     def rotate_secret(self):
         # old and new both count while the receivers are told
-        org = self.random.choice(ORGS)
-        self.server.sql(f"SELECT kg_rotate_secret('{org}', '20 s', '20 s')")
+        signer = self.random.choice(
+            [f"'{org}'" for org in ORGS] + list(self.shared.world.numbers("sealed")))
+        self.server.sql(f"SELECT kg_rotate_secret({signer}, '20 s', '20 s')")
         self.tell_secrets()
 
     def tell_secrets(self):
         """Tells the receivers what signs, also where a rotation's answer was lost."""
-        for line in self.server.must("SELECT org_id, secret, next_secret FROM kgwebhook.secret"):
-            org, *secrets = line.split("|")
+        names = {str(number): it.name for number, it in self.shared.world.numbers().items()}
+        for line in self.server.must(
+                "SELECT org_id, subscription_id, secret, next_secret FROM kgwebhook.secret"):
+            org, number, *secrets = line.split("|")
             for receiver in self.receivers:
                 for secret in secrets:
-                    receiver.learn(org, secret)
+                    receiver.learn(names.get(number, org), secret)
+
+    def ask_consent(self):
+        """An endpoint has to answer a challenge again, and takes its time."""
+        number, it = self.random.choice(list(self.shared.world.numbers("consent").items()))
+        self._tell_consent(it.name, False)
+        if self.server.sql(f"BEGIN; SELECT kg_update_subscription({number}, verify => false);"
+                           f" SELECT kg_update_subscription({number}, verify => true); COMMIT") \
+                is None:
+            return False
+        self.asked.append((it.name, time.time()))
+        self._later(self.random.uniform(1, 12), lambda: self._tell_consent(it.name, True))
+        return True
+
+    def _tell_consent(self, name, does):
+        for receiver in self.receivers:
+            receiver.consent(name, does)
+
+    def purge(self):
+        """Nothing of a run is as old as that, but the log is locked and looked through."""
+        self.server.sql("SELECT kg_purge('1 day')")
 
     # The end
 
@@ -289,6 +314,8 @@ class Faults:
             lock.wait(60)
         for receiver in self.receivers:
             receiver.heal(word)
+        for it in self.shared.world.numbers("consent").values():
+            self._tell_consent(it.name, True)
         for setting in ["max_in_flight", "max_in_flight_per_destination",
                         "retry_jitter", "max_hold", "enabled"]:
             self.server.must(f"ALTER SYSTEM RESET kgwebhook.{setting}")

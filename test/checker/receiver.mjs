@@ -13,7 +13,10 @@
  *	  hang		never an answer
  *	  reset		the connection is reset, after the request was read
  *	  well		200, at every endpoint
- *	  secret ORG=S	(what ORG signs with from now on, besides)
+ *	  secret ORG=S	(what ORG signs with from now on, besides; or the endpoint
+ *			of that path, if it has secrets of its own)
+ *	  consent PATH	(the endpoint answers challenges from now on)
+ *	  doubt PATH	(or no longer: it sends back what it gets)
  *
  * The first part of the path says how the endpoint answers:
  *
@@ -25,7 +28,8 @@
  * Its first line of output is the port.  SIGTERM and SIGKILL end it alike.
  *
  * A record: t (Unix milliseconds), event, org, object, status, path, webhook_id,
- * attempt, genuine (the signature is right), answer (a status, or 0 for none).
+ * attempt, genuine (the signature is right), answer (a status, or 0 for none),
+ * and of a challenge consents (whether it was answered).
  *
  * test/checker/receiver.mjs
  *
@@ -41,11 +45,13 @@ const { values: options } = parseArgs({
 	options: {
 		record: { type: 'string' },
 		secret: { type: 'string', multiple: true },
+		consent: { type: 'string', multiple: true, default: [] },
 		port: { type: 'string', default: '0' },
 	},
 });
 const record = fs.openSync(options.record, 'a');
 const secrets = new Map();
+const consenting = new Set(options.consent);
 let mode = 'ok';
 
 /* "org=secret"; an organization that rotates has several. */
@@ -59,11 +65,11 @@ function learn(text) {
 options.secret.forEach(learn);
 
 /* What is signed is the body without its last member: see the README. */
-function isGenuine(body, org) {
+function isGenuine(body, signer) {
 	const signed = Buffer.concat([body.subarray(0, -80), Buffer.from('}')]);
 	const end = body.subarray(-80).toString();
 
-	return (secrets.get(org) ?? []).some((secret) => end ===
+	return (secrets.get(signer) ?? []).some((secret) => end ===
 		`,"signature":"${createHmac('sha256', secret).update(signed).digest('hex')}"}`);
 }
 
@@ -96,11 +102,20 @@ function plannedAnswer(manner) {
 	return Number(manner) || (Math.random() < 0.02 ? 500 : 200);
 }
 
+/* What a challenge is answered with; anything else needs no body. */
+function bodyOf(challenge, consents, body) {
+	if (challenge === undefined)
+		return '';
+	return consents ? challenge : body;
+}
+
 function take(request, response, body) {
 	const json = parsed(body);
 	const path = request.url.split('?')[0];
+	const name = path.slice(1);
 	const manner = path.split('/')[1];
 	const answer = plannedAnswer(manner);
+	const consents = answer === 200 && (mode === 'well' || consenting.has(name));
 	const headers = answer === 429 || answer === 503 ?
 		{ 'Retry-After': retryAfter(manner.slice(6)) } : {};
 
@@ -113,11 +128,13 @@ function take(request, response, body) {
 		path,
 		webhook_id: request.headers['webhook-id'] ?? null,
 		attempt: Number(request.headers['webhook-attempt']),
-		genuine: isGenuine(body, json.org),
+		genuine: isGenuine(body, secrets.has(name) ? name : json.org ?? json.org_id),
 		answer,
+		consents: json.challenge === undefined ? undefined : consents,
 	}) + '\n');
 	if (answer !== 0)
-		setTimeout(() => response.writeHead(answer, headers).end(), Math.random() * 20);
+		setTimeout(() => response.writeHead(answer, headers)
+			.end(bodyOf(json.challenge, consents, body)), Math.random() * 20);
 	else if (mode === 'reset' || (mode === 'ok' && manner === 'reset'))
 		request.socket.resetAndDestroy();
 }
@@ -138,6 +155,10 @@ createInterface({ input: process.stdin })
 	.on('line', (line) => {
 		if (line.startsWith('secret '))
 			learn(line.slice(7));
+		else if (line.startsWith('consent '))
+			consenting.add(line.slice(8));
+		else if (line.startsWith('doubt '))
+			consenting.delete(line.slice(6));
 		else
 			mode = line;
 	})

@@ -135,24 +135,24 @@ class Server:
                 timeout=seconds)
         return done.returncode
 
-    def psql(self, *options):
+    def psql(self, *options, database="postgres"):
         """The command line of psql for this server."""
         return [str(self.bindir / "psql"), "-X", "-q", "-A", "-t",
                 "-v", "ON_ERROR_STOP=1", "-h", str(self.directory),
-                "-U", "postgres", "-d", "postgres", *options]
+                "-U", "postgres", "-d", database, *options]
 
-    def sql(self, query, seconds=60):
+    def sql(self, query, seconds=60, database="postgres"):
         """Runs SQL; the lines it gave, or None when it failed."""
-        done = subprocess.run(self.psql("-c", query), check=False,
+        done = subprocess.run(self.psql("-c", query, database=database), check=False,
                               stdin=subprocess.DEVNULL, capture_output=True,
                               timeout=seconds)
         if done.returncode != 0:
             return None
         return done.stdout.decode().splitlines()
 
-    def must(self, query, seconds=60):
+    def must(self, query, seconds=60, database="postgres"):
         """Runs SQL that has to succeed."""
-        lines = self.sql(query, seconds)
+        lines = self.sql(query, seconds, database)
         if lines is None:
             raise CheckerError(f"this failed: {query}")
         return lines
@@ -206,6 +206,7 @@ class Receiver:
 
     def __init__(self, directory, name, secrets):
         self.secrets = {org: [secret] for org, secret in secrets.items()}
+        self.consenting = set()
         self.record = Path(directory) / f"{name}.record"
         self._program = Path(__file__).with_name("receiver.mjs")
         self._log = Path(directory) / f"{name}.log"
@@ -234,7 +235,8 @@ class Receiver:
                     ["node", str(self._program), "--record", str(self.record),
                      "--port", str(self.port), *(
                          f"--secret={org}={secret}" for org, known in
-                         self.secrets.items() for secret in known)],
+                         self.secrets.items() for secret in known),
+                     *(f"--consent={name}" for name in self.consenting)],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
             line = self._process.stdout.readline()
             if not line:
@@ -252,11 +254,20 @@ class Receiver:
             self._process.stdout.close()
             self._process = None
 
-    def learn(self, org, secret):
-        """Another secret that an organization signs with."""
-        if secret and secret not in self.secrets[org]:
-            self.secrets[org].append(secret)
-            self.tell(f"secret {org}={secret}")
+    def learn(self, signer, secret):
+        """Another secret that an organization, or an endpoint's path, signs with."""
+        known = self.secrets.setdefault(signer, [])
+        if secret and secret not in known:
+            known.append(secret)
+            self.tell(f"secret {signer}={secret}")
+
+    def consent(self, name, does):
+        """Whether the endpoint of that path answers challenges from now on."""
+        if does:
+            self.consenting.add(name)
+        else:
+            self.consenting.discard(name)
+        self.tell(f"{'consent' if does else 'doubt'} {name}")
 
     def tell(self, word):
         """A line for it: how to answer from now on, or a secret."""

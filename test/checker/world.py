@@ -6,7 +6,7 @@ It is made of what ordinary users have, for each of these was once mistaken for
 another: tables whose rows have equal ids, organizations whose merchants share a
 host, endpoints that refuse beside endpoints that don't, destinations that nobody
 answers at, objects that move to a subscription's URL and away again, and triggers of
-the user's own that change a row again.
+the user's own that change a row again.  Who has subscribed is in subscriptions.py.
 
 An object is (kind, org, id), a transition (kind, org, id, status), and a delivery
 a transition with its endpoint: the URL without its query.  A status is
@@ -17,6 +17,8 @@ tell kind and status apart by cutting the event's name at a dot.
 import socket
 from urllib.parse import urlsplit
 
+from subscriptions import APART, plain, with_terms
+
 TABLES = {
     "payment": "checker.payments",
     "payout": "checker.payouts",
@@ -26,7 +28,7 @@ ORGS = ["alpha", "beta", "gamma"]
 FIRST_SECRETS = {org: f"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS{org[0]}" for org in ORGS}
 
 # First part of a path, after which a receiver answers: see receiver.mjs.
-GOOD = ["own", "sub"]
+GOOD = ["own", "sub", "sealed"]
 REFUSING = ["404", "401", "500", "422"]
 UNANSWERED = ["hang", "reset"]
 LIMITING = ["limit-0", "limit-past", "limit-1", "limit-date"]
@@ -45,10 +47,12 @@ CREATE TABLE checker.audit (
     org text NOT NULL,
     id text NOT NULL,
     status text NOT NULL,
-    url text);
+    url text,
+    color text,
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id());
 CREATE FUNCTION checker.note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO checker.audit VALUES (TG_ARGV[0], NEW.org, NEW.id, NEW.status, NEW.url);
+    INSERT INTO checker.audit VALUES (TG_ARGV[0], NEW.org, NEW.id, NEW.status, NEW.url, NEW.color);
     RETURN NULL;
 END $$;
 CREATE FUNCTION checker.again() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -67,6 +71,7 @@ CREATE TABLE {table} (
     status text NOT NULL,
     version int NOT NULL,
     url text,
+    color text,
     batch text,
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (org, id));
@@ -84,7 +89,7 @@ CREATE TRIGGER note AFTER INSERT OR UPDATE ON {table}
 
 WATCH = """
 SELECT kg_watch('{table}', '{kind}', 'id', 'status', 'url', 'org',
-                '{{"object": "id", "status": "status", "org": "org"}}');
+                '{{"object": "id", "status": "status", "org": "org", "color": "color"}}');
 """
 
 
@@ -115,6 +120,11 @@ def destination_of(url):
 def manner_of(url):
     """How the endpoint answers: the first part of its path."""
     return urlsplit(url).path.split("/")[1]
+
+
+def is_apart(url):
+    """Whether it is a subscription's alone, in lines of its own."""
+    return manner_of(url) in APART
 
 
 def is_good(url):
@@ -149,11 +159,13 @@ class World:
             self.bases[0].replace("http:", "https:"),   # which doesn't speak TLS
             "http://[::1]:8080/",                       # which isn't allowed
         ]
-        self.subscriptions = [
-            ("alpha", f"{self.bases[0]}sub/alpha", list(TABLES)),
-            ("beta", f"{self.bases[1]}sub/beta", ["payment", "payout"]),
-            ("gamma", f"{self.bases[2]}404/gamma", ["payout"]),
-        ]
+        # in the order of their numbers, from 1 on
+        self.subscriptions = plain(self.bases, TABLES) + with_terms(self.bases)
+
+    def numbers(self, *manners):
+        """The subscriptions of such manners, or all, by their numbers."""
+        return {number: it for number, it in enumerate(self.subscriptions, 1)
+                if it.manner in manners or not manners}
 
     def _tables(self, *what):
         parts = []
@@ -171,24 +183,22 @@ class World:
         parts = []
         for org, secret in FIRST_SECRETS.items():
             parts.append(f"SELECT kg_set_secret('{org}', '{secret}');")
-        for org, url, kinds in self.subscriptions:
-            events = ",".join(f"{kind}.*" for kind in kinds)
-            parts.append(f"SELECT kg_subscribe('{org}', '{url}', '{{{events}}}');")
+        parts += [subscription.setup() for subscription in self.subscriptions]
         return "".join(parts)
 
-    def endpoints(self, kind, org, url):
+    def endpoints(self, kind, org, url, color):
         """Who is to be told of a transition of such an object."""
         own = [endpoint_of(url)] if url else []
-        return own + [endpoint for owner, endpoint, kinds in self.subscriptions
-                      if owner == org and kind in kinds and endpoint != url]
+        return own + [it.url for it in self.subscriptions
+                      if it.wants(kind, org, color) and it.url != url]
 
     def other_url(self, rng, org, token):
         """Where an object may move: to its organization's subscription, or elsewhere.
 
         Both acknowledge, for what refuses holds up whatever comes after it.
         """
-        subscribed = [endpoint for owner, endpoint, _ in self.subscriptions
-                      if owner == org and is_good(endpoint)]
+        subscribed = [it.url for it in self.subscriptions
+                      if it.org == org and it.manner == "sub"]
         return rng.choice([*subscribed, self.good_url(rng, org, token)])
 
     def good_url(self, rng, org, token, base=None):
@@ -232,10 +242,7 @@ class NodesWorld(World):
 
     def __init__(self, receivers):
         super().__init__(receivers + receivers[:1], receivers[0], receivers[0])
-        self.subscriptions = [
-            ("alpha", f"{self.bases[0]}sub/alpha", list(TABLES)),
-            ("beta", f"{self.bases[1]}sub/beta", ["payment", "payout"]),
-        ]
+        self.subscriptions = plain(self.bases, TABLES)
 
     def source_setup(self):
         """What there is at the source."""

@@ -17,6 +17,7 @@ import random
 import subprocess
 import threading
 
+from subscriptions import COLORS
 from world import ORGS, TABLES
 
 # Objects that may be changed again: those whose endpoints are healthy, and the others.
@@ -35,6 +36,14 @@ NEIGHBOR = 0.4
 
 # How many of the changes of one object give it another URL.
 MOVES = 0.15
+
+# How many change what filters look at.
+DYES = 0.3
+
+
+def literal(text):
+    """A word in SQL."""
+    return f"'{text}'" if text else "NULL"
 
 
 class Shared:
@@ -187,14 +196,16 @@ class Writer(threading.Thread):
     def _rows(self, kind, org, token, url, n):
         """New objects by INSERT or by COPY."""
         status = f"1.{token}"
-        into = f"{TABLES[kind]} (org, id, status, version, url)"
+        into = f"{TABLES[kind]} (org, id, status, version, url, color)"
+        color = self.random.choice(COLORS)
         if self.random.random() < 0.8:
             url = f"'{url}'" if url else "NULL"
             return (f"INSERT INTO {into} SELECT '{org}', '{token}-' || i, '{status}', 1,"
-                    f" {url} FROM generate_series(1, {n}) i"
+                    f" {url}, {literal(color)} FROM generate_series(1, {n}) i"
                     f" RETURNING '{kind}', org, id, status;")
         ids = [f"{token}-{i}" for i in range(1, n + 1)]
-        rows = [f"{org}\t{i}\t{status}\t1\t{url or chr(92) + 'N'}" for i in ids]
+        null = chr(92) + "N"
+        rows = [f"{org}\t{i}\t{status}\t1\t{url or null}\t{color or null}" for i in ids]
         return "\n".join([f"COPY {into} FROM stdin;", *rows, "\\.",
                           *(f"\\echo {kind}|{org}|{i}|{status}" for i in ids)])
 
@@ -219,6 +230,8 @@ class Writer(threading.Thread):
         if len(things) == 1 and self.random.random() < MOVES:
             url = self.shared.world.other_url(self.random, things[0][1], token)
             moves = f" url = '{url}',"
+        if self.random.random() < DYES:
+            moves += f" color = {literal(self.random.choice(COLORS))},"
         keys = ", ".join(f"('{org}', '{object_id}')" for _, org, object_id in things)
         return (f"UPDATE {TABLES[kind]} SET version = version + 1,{moves}"
                 f" status = (version + 1) || '.{token}',"
