@@ -182,7 +182,8 @@ def main():
         server.start("kgwebhook.enabled = off")
         comparison = Comparison(server, receivers, shared, faults.allowed)
         conduct = Conduct(server, comparison, calms, faults.excused, load)
-        terms = Terms(comparison, conduct.log, shared.world, faults.asked, limited_until)
+        terms = Terms(comparison, conduct.log, shared.world, faults,
+                      receivers[0].secrets, limited_until)
         found = comparison.faults() | conduct.faults() | terms.faults() \
             | pulls.finish(comparison.committed)
         found |= Aftermath(server, receivers, shared.world, pulls.merchants[0]).found

@@ -123,8 +123,8 @@ class Comparison:
         self.undone = len(set(shared.asynchronous) - everything)
         self.order = out_of_order(self.records, self.dead)
         self.mixed = self._mixed(logged)
-        self.forged = [r["key"] for r in self.records if not r["genuine"]] + \
-            [(r["event"], r["path"]) for r in self.challenges if not r["genuine"]]
+        self.forged = [r["key"] for r in self.records if r["secret"] < 0] + \
+            [(r["event"], r["path"]) for r in self.challenges if r["secret"] < 0]
         self.unrecorded = acknowledged - answered.keys()
         self.unlogged = self.committed.keys() - acknowledged - self.queued - self.dead \
             - self.superseded

@@ -42,6 +42,7 @@ class Faults:
         self.locks = []
         self.timers = []
         self.excused = []       # destination, from, until: paused in a calm
+        self.activates = {}     # signer and secret: from when it signs alone
         self.asked = []         # path of an endpoint, when it was asked for its consent
         self.storm = [
             (4, self.kill_worker), (2, self.kill_launcher),
@@ -267,21 +268,25 @@ class Faults:
         self._pause(f"kg_pause_subscription({number})", f"kg_resume_subscription({number})")
 
     def rotate_secret(self):
-        # old and new both count while the receivers are told
+        # the old one signs while the receivers are told
         signer = self.random.choice(
             [f"'{org}'" for org in ORGS] + list(self.shared.world.numbers("sealed")))
-        self.server.sql(f"SELECT kg_rotate_secret({signer}, '20 s', '20 s')")
+        self.server.sql(f"SELECT kg_rotate_secret({signer}, '10 s', '5 s')")
         self.tell_secrets()
 
     def tell_secrets(self):
         """Tells the receivers what signs, also where a rotation's answer was lost."""
         names = {str(number): it.name for number, it in self.shared.world.numbers().items()}
         for line in self.server.must(
-                "SELECT org_id, subscription_id, secret, next_secret FROM kgwebhook.secret"):
-            org, number, *secrets = line.split("|")
+                "SELECT org_id, subscription_id, extract(epoch FROM activates_at), secret,"
+                " next_secret FROM kgwebhook.secret"):
+            org, number, at, *secrets = line.split("|")
+            signer = names.get(number, org)
+            if at:
+                self.activates[signer, secrets[-1]] = float(at)
             for receiver in self.receivers:
                 for secret in secrets:
-                    receiver.learn(names.get(number, org), secret)
+                    receiver.learn(signer, secret)
 
     def ask_consent(self):
         """An endpoint has to answer a challenge again, and takes its time."""

@@ -28,7 +28,8 @@
  * Its first line of output is the port.  SIGTERM and SIGKILL end it alike.
  *
  * A record: t (Unix milliseconds), event, org, object, status, path, webhook_id,
- * attempt, genuine (the signature is right), answer (a status, or 0 for none),
+ * attempt, signer, secret (the number of the signer's that signed it, or -1), stamp
+ * (the body's own second), answer (a status, or 0 for none),
  * and of a challenge consents (whether it was answered).
  *
  * test/checker/receiver.mjs
@@ -64,12 +65,15 @@ function learn(text) {
 
 options.secret.forEach(learn);
 
-/* What is signed is the body without its last member: see the README. */
-function isGenuine(body, signer) {
+/*
+ * Which of the signer's secrets, in the order in which they were told, signed it; -1: none.
+ * What is signed is the body without its last member: see the README.
+ */
+function secretOf(body, signer) {
 	const signed = Buffer.concat([body.subarray(0, -80), Buffer.from('}')]);
 	const end = body.subarray(-80).toString();
 
-	return (secrets.get(signer) ?? []).some((secret) => end ===
+	return (secrets.get(signer) ?? []).findIndex((secret) => end ===
 		`,"signature":"${createHmac('sha256', secret).update(signed).digest('hex')}"}`);
 }
 
@@ -114,6 +118,7 @@ function take(request, response, body) {
 	const path = request.url.split('?')[0];
 	const name = path.slice(1);
 	const manner = path.split('/')[1];
+	const signer = secrets.has(name) ? name : json.org ?? json.org_id;
 	const answer = plannedAnswer(manner);
 	const consents = answer === 200 && (mode === 'well' || consenting.has(name));
 	const headers = answer === 429 || answer === 503 ?
@@ -128,7 +133,9 @@ function take(request, response, body) {
 		path,
 		webhook_id: request.headers['webhook-id'] ?? null,
 		attempt: Number(request.headers['webhook-attempt']),
-		genuine: isGenuine(body, secrets.has(name) ? name : json.org ?? json.org_id),
+		signer,
+		secret: secretOf(body, signer),
+		stamp: json.timestamp,
 		answer,
 		consents: json.challenge === undefined ? undefined : consents,
 	}) + '\n');

@@ -6,9 +6,11 @@ test/checker/terms.py
                 span: by the log, which has the moments at which a worker sent, and by
                 the records, where requests pile up in a receiver that stands still
     unasked     an event to an endpoint that has not consented since it was asked
+    wrong secret  a body that was signed with a secret before it was to be used, or after
+                its successor was, by the body's own second
 
 That such an endpoint gets all that is for it in the end, only that, and signed with
-its own secret is a matter of the comparison, as with any other.
+one of its own secrets is a matter of the comparison, as with any other.
 """
 
 from collections import defaultdict
@@ -22,6 +24,7 @@ BUCKET = max(1, RATE / 10)
 # sent; a receiver that stood still takes what came in the meantime all at once.
 TURN = 0.5
 STILL = 6
+SECOND = 2
 
 
 def most_beyond(times, rate):
@@ -39,9 +42,11 @@ def most_beyond(times, rate):
 class Terms:
     """What endpoints with terms of their own got, and when."""
 
-    def __init__(self, comparison, log, world, asked, unlimited):
+    def __init__(self, comparison, log, world, faults, secrets, unlimited):
         self.too_fast = []
         self.unasked = []
+        self.wrong_secret = []
+        self.rotated = len(faults.activates)
         self.sent = 0
         self.consents = 0
         arrived = defaultdict(list)
@@ -50,7 +55,9 @@ class Terms:
         for it in world.numbers("rated").values():
             self._judge_rate(it, log, arrived[it.name], unlimited)
         for it in world.numbers("consent").values():
-            self._judge_consent(it, comparison.challenges, arrived[it.name], asked)
+            self._judge_consent(it, comparison.challenges, arrived[it.name], faults.asked)
+        for record in comparison.records:
+            self._judge_secret(record, secrets.get(record["signer"], []), faults.activates)
 
     def _judge_rate(self, it, log, records, unlimited):
         sent = [attempt.began for key, attempts in log.items() if key[4] == it.url
@@ -73,14 +80,28 @@ class Terms:
             if not any(since <= consent <= at for consent in consents):
                 self.unasked.append((*record["key"], f"{at - since:.1f} s after it was asked"))
 
+    def _judge_secret(self, record, secrets, activates):
+        signer, number, at = record["signer"], record["secret"], record["stamp"]
+        if number < 0:
+            return
+        since, until = 0, float("inf")
+        if number > 0:
+            since = activates.get((signer, secrets[number]), since)
+        if number + 1 < len(secrets):
+            until = activates.get((signer, secrets[number + 1]), until)
+        if not since - SECOND <= at <= until + SECOND:
+            self.wrong_secret.append((*record["key"], f"secret {number} at {at}"))
+
     def faults(self):
         """What must be empty and isn't, by name."""
-        return {"too fast": self.too_fast, "unasked": self.unasked}
+        return {"too fast": self.too_fast, "unasked": self.unasked,
+                "wrong secret": self.wrong_secret}
 
     def lines(self):
         """The comparison for the reader."""
         return [
             f"terms       {self.sent} requests at a limited rate, too fast:"
             f" {len(self.too_fast) or '∅'}; {self.consents} challenges answered,"
-            f" without consent: {len(self.unasked) or '∅'}",
+            f" without consent: {len(self.unasked) or '∅'}; {self.rotated} rotations,"
+            f" wrong secret: {len(self.wrong_secret) or '∅'}",
         ]
