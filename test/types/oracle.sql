@@ -131,7 +131,7 @@ BEGIN
 		INSERT INTO types_oracle.change (n, op, kind, org, id, old_status)
 		VALUES (nextval('types_oracle.version'), 'd', watched.kind,
 			coalesce(types_oracle.column_text(watched.root, watched.org, OLD), 'default'),
-			types_oracle.column_text(watched.root, watched.id, OLD), types_oracle.column_text(watched.root, watched.status, OLD));
+			coalesce(types_oracle.column_text(watched.root, watched.id, OLD), ''), types_oracle.column_text(watched.root, watched.status, OLD));
 	END IF;
 	RETURN OLD;
 END $$;
@@ -147,6 +147,7 @@ DECLARE
 	invalid boolean := false;
 	bytes bigint := 0;
 	value text;
+	id text;
 BEGIN
 	SELECT * INTO watched FROM types_oracle.watched WHERE root = coalesce(pg_partition_root(TG_RELID), TG_RELID);
 	IF NOT FOUND THEN
@@ -170,7 +171,8 @@ BEGIN
 			invalid := true;
 		END;
 	END LOOP;
-	IF bytes > 1048576 THEN
+	id := types_oracle.column_text(watched.root, watched.id, NEW);
+	IF bytes > 1048576 OR id IS NULL THEN
 		invalid := true;
 	ELSIF NOT invalid AND pg_column_size(NEW) > 1000 AND octet_length(NEW::text) > 1000000 THEN
 		-- a row that is large by what is not sent
@@ -178,7 +180,7 @@ BEGIN
 	END IF;
 	INSERT INTO types_oracle.change
 	VALUES (NEW.v, lower(left(TG_OP, 1))::"char", watched.kind, coalesce(types_oracle.column_text(watched.root, watched.org, NEW), 'default'),
-		types_oracle.column_text(watched.root, watched.id, NEW),
+		coalesce(id, ''),
 		CASE TG_OP WHEN 'UPDATE' THEN types_oracle.column_text(watched.root, watched.status, OLD) END,
 		types_oracle.column_text(watched.root, watched.status, NEW), types_oracle.column_text(watched.root, watched.url, NEW), payload, invalid);
 	RETURN NULL;

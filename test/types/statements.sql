@@ -39,6 +39,36 @@ BEGIN
 	RETURN concat_ws(', ', list, 'note = ' || types.some_note());
 END $$;
 
+-- New objects by COPY, each row once, from a file that is written by values of its columns' types.
+CREATE FUNCTION types.copy(tab types.tab) RETURNS text LANGUAGE plpgsql SET datestyle = 'ISO' SET timezone = 'UTC' SET intervalstyle = 'postgres' SET extra_float_digits = 1
+	SET bytea_output = 'hex' SET quote_all_identifiers = off SET search_path = pg_catalog AS $$
+DECLARE
+	file text := current_setting('data_directory') || '/types.copy';
+	options text := types_value.one_of('FORMAT text', 'FORMAT text, DELIMITER ''|'', NULL ''no value''', 'FORMAT csv', 'FORMAT csv, HEADER');
+	extra record;
+	columns text;
+	list text;
+	made text;
+BEGIN
+	extra := types.some_values(tab, 0.8);
+	columns := concat_ws(', ', types.col(tab.rel, tab.id), types.col(tab.rel, tab.status), types.col(tab.rel, tab.url), types.col(tab.rel, tab.org), 'region', 'note',
+		nullif(array_to_string(extra.columns, ', '), ''));
+	FOR made IN SELECT concat_ws(', ', format('%L', o.id), types.key_value(tab.rel, tab.status, 'status'), types.key_value(tab.rel, tab.url, 'url'), CASE WHEN tab.org IS NOT NULL THEN format('%L', o.org) END,
+					types_value.upto(5), types.some_note(),
+					(SELECT string_agg(types_value.value(c.type, c.typmod), ', ' ORDER BY i)
+					   FROM types.others(tab.rel, ARRAY[tab.id, tab.status, tab.url, tab.org]) c JOIN unnest(extra.columns) WITH ORDINALITY u (name, i) USING (name)))
+				  FROM types.objects(tab, false) o ORDER BY random() LIMIT 1 + types_value.upto(3) LOOP
+		list := concat_ws(' UNION ALL ', list, 'SELECT ' || made);
+	END LOOP;
+	IF list IS NULL THEN
+		RETURN NULL;
+	END IF;
+	list := format('COPY (%s) TO %L (%s)', list, file, options);
+	RAISE NOTICE '%', left(list, 5000);
+	EXECUTE list;
+	RETURN format('COPY %s (%s) FROM %L (%s)', types.name(tab.rel), columns, file, options);
+END $$;
+
 -- A payment: one statement that writes rows of a table.
 CREATE FUNCTION types.payment(tab types.tab, what text) RETURNS text LANGUAGE plpgsql SET quote_all_identifiers = off AS $$
 DECLARE
@@ -53,6 +83,7 @@ DECLARE
 	target text;
 	row_of text;
 	columns text;
+	nameless boolean;
 BEGIN
 	SELECT * INTO object FROM types.objects(tab, true) ORDER BY random() LIMIT 1;
 	SELECT * INTO fresh FROM types.objects(tab, false) ORDER BY random() LIMIT 1;
@@ -60,10 +91,22 @@ BEGIN
 	IF object IS NULL THEN
 		what := 'insert';
 	END IF;
+	IF what = 'copy' THEN
+		-- without them, a NULL in an array is a word
+		row_of := CASE WHEN current_setting('array_nulls')::boolean THEN types.copy(tab) END;
+		IF row_of IS NOT NULL THEN
+			RETURN row_of;
+		END IF;
+		what := 'insert';
+	END IF;
 	IF what IN ('insert', 'conflict', 'merge') THEN
 		IF fresh.id IS NULL OR what <> 'insert' AND types_value.chance(0.5) THEN
 			fresh := object;
 			what := CASE what WHEN 'insert' THEN 'update' ELSE what END;
+		END IF;
+		IF what = 'insert' AND types_value.chance(0.05) THEN
+			EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s IS NULL)', name, id) INTO nameless;
+			fresh.id := CASE WHEN nameless THEN fresh.id END;
 		END IF;
 		extra := types.some_values(tab, 0.8);
 		columns := concat_ws(', ', id, status, url, org, 'region', 'note', nullif(array_to_string(extra.columns, ', '), ''));
@@ -208,10 +251,13 @@ BEGIN
 			PERFORM types.ddl(tab, i = 1);
 			CONTINUE;
 		END IF;
-		statement := types.payment(tab, types_value.one_of('insert', 'insert', 'update', 'update', 'update', 'several', 'url', 'move', 'move', 'rename', 'delete', 'again', 'conflict', 'merge'));
+		statement := types.payment(tab, types_value.one_of('insert', 'insert', 'update', 'update', 'update', 'several', 'url', 'move', 'move', 'rename', 'delete', 'again', 'conflict', 'merge', 'copy'));
+		UPDATE types.counted SET copies = copies + (statement ~ '^COPY')::int;
 		IF as_writer THEN
 			-- to whom row security hides a row, MERGE would insert it a second time
 			CONTINUE WHEN statement ~ '^MERGE';
+			-- and COPY is not for those to whom it hides rows
+			CONTINUE WHEN statement ~ '^COPY' AND (SELECT relrowsecurity FROM pg_class WHERE oid = tab.rel);
 			SET LOCAL ROLE kgw_types_writer;
 		END IF;
 		IF types_value.chance(0.15) THEN
@@ -248,6 +294,27 @@ BEGIN
 	PERFORM types.run(format('DELETE FROM %s WHERE region = 1', types.name(tab.rel)), false);
 END $$;
 
+-- A transaction that is prepared in one session, and ended in another.  NULL, or what is wrong.
+CREATE FUNCTION types.prepared() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	server text := format('host=%s port=%s dbname=%s user=%s', current_setting('unix_socket_directories'), current_setting('port'), current_database(), current_user);
+	ending text := CASE WHEN types_value.chance(0.7) THEN 'COMMIT' ELSE 'ROLLBACK' END;
+	early bigint;
+BEGIN
+	PERFORM types.dblink_connect('one', server);
+	PERFORM types.dblink_exec('one', format('SET client_min_messages = %L; SET types.messages = %1$L; SET types.raises = %L', current_setting('types.messages'), current_setting('types.raises')));
+	PERFORM types.dblink_exec('one', 'BEGIN');
+	PERFORM types.dblink_exec('one', format('DO $do$BEGIN PERFORM setseed(%s); PERFORM types.transaction(); END$do$', random() * 2 - 1));
+	PERFORM types.dblink_exec('one', 'PREPARE TRANSACTION ''types''');
+	PERFORM types.dblink_disconnect('one');
+	SELECT count(*) INTO early FROM kgwebhook.queue;
+	PERFORM types.dblink_connect('two', server);
+	PERFORM types.dblink_exec('two', ending || ' PREPARED ''types''');
+	PERFORM types.dblink_disconnect('two');
+	RETURN CASE WHEN early > 0 THEN format('%s deliveries of what is only prepared', early)
+		WHEN ending = 'ROLLBACK' AND EXISTS (SELECT FROM kgwebhook.queue) THEN 'deliveries of what was rolled back' END;
+END $$;
+
 -- A world until it ends, or until something is wrong with it.
 CREATE PROCEDURE types.world(seed int, until timestamptz, transactions int DEFAULT 40) LANGUAGE plpgsql AS $$
 DECLARE
@@ -265,6 +332,9 @@ BEGIN
 		RAISE NOTICE '-- transaction % of world %', n, seed;
 		IF types_value.chance(0.08) THEN
 			PERFORM types.copy_first();
+		ELSIF types_value.chance(0.12) THEN
+			INSERT INTO types.finding SELECT seed, n, p FROM types.prepared() p WHERE p IS NOT NULL;
+			UPDATE types.counted SET prepared = prepared + 1;
 		ELSE
 			PERFORM types.transaction();
 		END IF;

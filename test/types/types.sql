@@ -21,7 +21,8 @@ SET client_min_messages = warning;
 \pset tuples_only on
 SELECT clock_timestamp() + make_interval(secs => :seconds) AS until \gset
 SELECT format('CALL types.world(%s, %L)', :seed + i, :'until') FROM generate_series(0, 99999) i \gexec
-SELECT '# ' || (SELECT count(*) FROM types.started) || ' worlds, ' || transactions || ' transactions, ' || statements || ' statements, ' || deliveries || ' deliveries'
+SELECT '# ' || (SELECT count(*) FROM types.started) || ' worlds, ' || transactions || ' transactions, ' || prepared || ' of them prepared, '
+       || statements || ' statements, ' || copies || ' of them COPY, ' || deliveries || ' deliveries'
   FROM types.counted;
 
 -- A world that did not end well is gone through once more, and tells what it does.

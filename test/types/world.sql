@@ -7,16 +7,18 @@
 -- any other error is a payment that failed.
 --
 CREATE SCHEMA types;
+CREATE EXTENSION dblink SCHEMA types;
 CREATE ROLE kgw_types_owner;
 CREATE ROLE kgw_types_writer;
 CREATE TABLE types.finding (seed int, transaction int, what text);
 CREATE TABLE types.started (seed int, ended boolean);
-CREATE TABLE types.counted (transactions bigint, statements bigint, deliveries bigint);
-INSERT INTO types.counted VALUES (0, 0, 0);
+CREATE TABLE types.counted (transactions bigint, prepared bigint, statements bigint, copies bigint, deliveries bigint);
+INSERT INTO types.counted VALUES (0, 0, 0, 0, 0);
 -- numbers of the columns that a table is watched by; org: NULL in tables without one
 CREATE TABLE types.tab (t int PRIMARY KEY, rel oid, kind text, partitioned boolean, id int2, status int2, url int2, org int2,
 	has_triggers boolean, can_refuse boolean, deferred boolean);
 GRANT USAGE ON SCHEMA types, types_value, types_oracle TO PUBLIC;
+GRANT pg_read_server_files TO kgw_types_writer;
 
 CREATE FUNCTION types.col(rel oid, att int2) RETURNS text LANGUAGE sql STABLE AS
 	$$ SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = rel AND attnum = att $$;
