@@ -13,11 +13,13 @@ CREATE SEQUENCE types_oracle.version;
 -- attnums, so that a column that is renamed is still found
 CREATE TABLE types_oracle.watched (root oid PRIMARY KEY, kind text, id int2, status int2, url int2, org int2, by_default boolean);
 CREATE TABLE types_oracle.member (root oid, member text, att int2, computed text);
-CREATE TABLE types_oracle.subscription (id bigint, org text, kind text, url text);
--- a version that came to be (i, u), or a row that went (d); "invalid": NULL if the contract leaves it open
+-- "member": NULL without a filter; what it may be is in "wanted"
+CREATE TABLE types_oracle.subscription (id bigint, org text, kind text, url text, member text, wanted jsonb);
+-- a version that came to be (i, u), or a row that went (d); "invalid": NULL if the contract leaves it
+-- open; "whole": no member of the payload was left out
 CREATE TABLE types_oracle.change (n bigint, op "char", kind text, org text, id text, old_status text, status text, url text,
-	payload jsonb, invalid boolean);
-CREATE TYPE types_oracle.event AS (n bigint, kind text, org text, id text, status text, previous text, url text, payload jsonb, invalid boolean);
+	payload jsonb, invalid boolean, whole boolean);
+CREATE TYPE types_oracle.event AS (n bigint, kind text, org text, id text, status text, previous text, url text, payload jsonb, invalid boolean, whole boolean);
 
 -- Depth, and digits of the longest number, of a document's text.
 CREATE FUNCTION types_oracle.depth(doc text) RETURNS int LANGUAGE sql IMMUTABLE AS $$
@@ -148,6 +150,7 @@ DECLARE
 	bytes bigint := 0;
 	value text;
 	id text;
+	whole boolean;
 BEGIN
 	SELECT * INTO watched FROM types_oracle.watched WHERE root = coalesce(pg_partition_root(TG_RELID), TG_RELID);
 	IF NOT FOUND THEN
@@ -172,6 +175,10 @@ BEGIN
 		END;
 	END LOOP;
 	id := types_oracle.column_text(watched.root, watched.id, NEW);
+	whole := NOT invalid AND bytes <= 1048576;
+	IF bytes > 1048576 THEN
+		payload := '{}';
+	END IF;
 	IF bytes > 1048576 OR id IS NULL THEN
 		invalid := true;
 	ELSIF NOT invalid AND pg_column_size(NEW) > 1000 AND octet_length(NEW::text) > 1000000 THEN
@@ -182,7 +189,7 @@ BEGIN
 	VALUES (NEW.v, lower(left(TG_OP, 1))::"char", watched.kind, coalesce(types_oracle.column_text(watched.root, watched.org, NEW), 'default'),
 		coalesce(id, ''),
 		CASE TG_OP WHEN 'UPDATE' THEN types_oracle.column_text(watched.root, watched.status, OLD) END,
-		types_oracle.column_text(watched.root, watched.status, NEW), types_oracle.column_text(watched.root, watched.url, NEW), payload, invalid);
+		types_oracle.column_text(watched.root, watched.status, NEW), types_oracle.column_text(watched.root, watched.url, NEW), payload, invalid, whole);
 	RETURN NULL;
 END $$;
 
@@ -216,11 +223,15 @@ BEGIN
 			c.old_status := went.old_status;
 		END IF;
 		CONTINUE WHEN c.status = c.old_status;
-		RETURN NEXT (c.n, c.kind, c.org, c.id, c.status, c.old_status, c.url, c.payload, c.invalid)::types_oracle.event;
+		RETURN NEXT (c.n, c.kind, c.org, c.id, c.status, c.old_status, c.url, c.payload, c.invalid, c.whole)::types_oracle.event;
 	END LOOP;
 END $$;
 -- versions that world.sql inserted before it deleted the object's row
 CREATE TABLE types_oracle.copied (n bigint);
+
+-- Whether a payload fits a filter; a member that could not be sent keeps it from nobody.
+CREATE FUNCTION types_oracle.fits(subscription types_oracle.subscription, payload jsonb, whole boolean) RETURNS boolean LANGUAGE sql AS $$
+	SELECT subscription.member IS NULL OR CASE WHEN payload ? subscription.member THEN subscription.wanted @> (payload -> subscription.member) ELSE NOT whole END $$;
 
 -- What is to be delivered: to the object's own URL, and to each subscription with another (docs/subscriptions.md).
 CREATE FUNCTION types_oracle.deliveries() RETURNS TABLE (event types_oracle.event, subscription bigint, url text) LANGUAGE sql AS $$
@@ -228,7 +239,7 @@ CREATE FUNCTION types_oracle.deliveries() RETURNS TABLE (event types_oracle.even
 	  FROM types_oracle.events() e,
 		   LATERAL (SELECT NULL::bigint AS id, NULL::text AS url WHERE e.url IS NOT NULL
 					UNION ALL SELECT u.id, u.url FROM types_oracle.subscription u WHERE u.org = e.org AND (u.kind IS NULL OR u.kind = e.kind)
-							AND u.url IS DISTINCT FROM e.url) s $$;
+							AND u.url IS DISTINCT FROM e.url AND types_oracle.fits(u, e.payload, e.whole)) s $$;
 
 -- Whether a payload is one that every attempt would call invalid.
 CREATE FUNCTION types_oracle.refused(payload jsonb) RETURNS boolean LANGUAGE plpgsql AS $$

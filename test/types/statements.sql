@@ -27,7 +27,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION types.some_note() RETURNS text LANGUAGE sql VOLATILE AS $$
-	SELECT CASE WHEN types_value.chance(0.01) THEN 'repeat(''h'', 1200000)' ELSE quote_literal(types_value.one_of('n', 'n', 'n', 'swallow', 'raise', 'refresh', 'hidden', 'locked', '')) END $$;
+	SELECT CASE WHEN types_value.chance(0.01) AND current_setting('types.large')::boolean THEN 'repeat(''h'', 1200000)' ELSE quote_literal(types_value.one_of('n', 'n', 'n', 'swallow', 'raise', 'refresh', 'hidden', 'locked', '')) END $$;
 
 CREATE FUNCTION types.set_list(tab types.tab, share float8) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -302,7 +302,8 @@ DECLARE
 	early bigint;
 BEGIN
 	PERFORM types.dblink_connect('one', server);
-	PERFORM types.dblink_exec('one', format('SET client_min_messages = %L; SET types.messages = %1$L; SET types.raises = %L', current_setting('types.messages'), current_setting('types.raises')));
+	PERFORM types.dblink_exec('one', format('SET client_min_messages = %L; SET types.messages = %1$L; SET types.raises = %L; SET types.large = %L',
+		current_setting('types.messages'), current_setting('types.raises'), current_setting('types.large')));
 	PERFORM types.dblink_exec('one', 'BEGIN');
 	PERFORM types.dblink_exec('one', format('DO $do$BEGIN PERFORM setseed(%s); PERFORM types.transaction(); END$do$', random() * 2 - 1));
 	PERFORM types.dblink_exec('one', 'PREPARE TRANSACTION ''types''');

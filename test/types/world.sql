@@ -247,6 +247,14 @@ BEGIN
 		INSERT INTO types_oracle.subscription SELECT public.kg_subscribe('1', 'https://s.example/', '{*}'), '1', NULL, 'https://s.example/';
 		INSERT INTO types_oracle.subscription SELECT public.kg_subscribe('default', 'https://m.example/', '{k1.*}'), 'default', 'k1', 'https://m.example/';
 	END IF;
+	-- by the status or the region, where that is sent
+	INSERT INTO types_oracle.subscription
+	SELECT public.kg_subscribe('2', 'https://f.example/', '{k1.*}', filter => jsonb_build_object(m.member, m.wanted)), '2', 'k1', 'https://f.example/', m.member, m.wanted
+	  FROM (SELECT o.member, CASE WHEN a.atttypid = 'int'::regtype THEN '[1, 2, 3]' ELSE '["1", "2", "3"]' END::jsonb AS wanted
+			  FROM types_oracle.member o JOIN types.tab t ON t.t = 1 AND t.rel = o.root JOIN pg_attribute a ON a.attrelid = o.root AND a.attnum = o.att
+			 WHERE a.attnum = t.status OR a.attname = 'region' ORDER BY random() LIMIT 1) m WHERE types_value.chance(0.6);
+	-- how much of a row that is too large is sent, nobody has said
+	PERFORM set_config('types.large', (NOT EXISTS (SELECT FROM types_oracle.subscription WHERE member IS NOT NULL))::text, false);
 	IF types_value.chance(0.3) THEN
 		FOR n IN 0..1 LOOP
 			PERFORM types.run(format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', types.name(rel)), false) FROM types.tab WHERE t = n;
