@@ -2,8 +2,9 @@
 bench/soak/judge.py
     What may not grow: the second half of the run, held against the first.
 
-The first half begins when a twentieth of the run is over, in which caches fill.  A
-figure is the median or the most of its half.  It may exceed the first half's by a
+The first half begins when caches have filled and every receiver has been paused and
+served at once, which is when connections and their buffers are the most: after five
+minutes, or a quarter of a short run.  A figure is the median or the most of its half.  It may exceed the first half's by a
 factor and by an amount, because a short run and a machine that others use are no reason
 to be red; what grows for hours exceeds any amount.  Times have wider bounds than
 sizes: they tell of the machine, too.
@@ -12,7 +13,8 @@ sizes: they tell of the machine, too.
 from dataclasses import dataclass
 from statistics import median
 
-WARM_UP = 0.05
+WARM_UP_SECONDS = 300
+WARM_UP_PART = 0.25
 
 MB = 1024 * 1024
 
@@ -44,10 +46,10 @@ class Finding:
 
 
 RULES = [
-    Rule("memory_kb", "worker's memory (RssAnon)", "MB", median, 1, 3 * 1024, 1024),
-    Rule("memory_kb", "the same, the most", "MB", max, 1, 6 * 1024, 1024),
-    Rule("descriptors", "worker's descriptors", "", median, 1, 8),
-    Rule("descriptors", "the same, the most", "", max, 1, 32),
+    Rule("memory_kb", "worker's memory (RssAnon)", "MB", median, 1, 5 * 1024, 1024),
+    Rule("memory_kb", "the same, the most", "MB", max, 1, 8 * 1024, 1024),
+    Rule("descriptors", "worker's descriptors", "", median, 1.1, 32),
+    Rule("descriptors", "the same, the most", "", max, 1.1, 64),
     Rule("threads", "worker's threads", "", max, 1, 2),
     Rule("waiting", "deliveries that wait", "", median, 1.3, 100),
     Rule("queue_bytes", "queue, the most", "MB", max, 1.25, 2 * MB, MB),
@@ -70,8 +72,9 @@ RULES = [
 def halves(samples, column):
     """The column's values in the first half, less the warm-up, and in the second."""
     end = samples[-1]["seconds"]
+    start = min(WARM_UP_SECONDS, WARM_UP_PART * end)
     known = [sample for sample in samples if sample[column] is not None]
-    return ([s[column] for s in known if WARM_UP * end <= s["seconds"] < end / 2],
+    return ([s[column] for s in known if start <= s["seconds"] < end / 2],
             [s[column] for s in known if s["seconds"] >= end / 2])
 
 
