@@ -31,6 +31,9 @@
 /* Room for a body that is kept from one attempt to the next, bytes. */
 #define ROOM_KEPT 4096
 
+/* Only for want of memory, so the next attempt may be more lucky. */
+static const char signing_failed[] = "the payload could not be signed";
+
 /* A malloc'd, NUL-terminated copy, or NULL when there is no memory. */
 static char *
 copy_bytes(const char *bytes, size_t len)
@@ -126,7 +129,7 @@ make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 
 	text = kgw_jcs_text(canonical, &len);
 	if (!kgw_signature_signer_body(signer, text, len, signature))
 	{
-		make_invalid(attempt, "the payload could not be signed");
+		kgw_attempt_abandon(attempt, signing_failed);
 		return false;
 	}
 	text = kgw_jcs_seal(canonical, signature, &len);
@@ -187,7 +190,7 @@ kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **
 	{
 		if (kgw_attempt_headers_make(attempt, row, signers, count, keyring, now))
 			return true;
-		make_invalid(attempt, "the payload could not be signed");
+		kgw_attempt_abandon(attempt, signing_failed);
 	}
 	return false;
 }
