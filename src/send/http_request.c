@@ -53,7 +53,8 @@
 /* Seconds that a name's addresses are believed. */
 #define NAME_AGE 5L
 
-static void
+/* False when there is no memory. */
+static bool
 set_manners(CURL *easy)
 {
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -65,7 +66,6 @@ set_manners(CURL *easy)
 	curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, IDLE_MAX);
 	curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, AGE_MAX);
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(easy, CURLOPT_USERAGENT, "kgwebhook/" KGW_VERSION);
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
 	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
@@ -78,6 +78,7 @@ set_manners(CURL *easy)
 #else
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
+	return curl_easy_setopt(easy, CURLOPT_USERAGENT, "kgwebhook/" KGW_VERSION) == CURLE_OK;
 }
 
 static void
@@ -105,13 +106,13 @@ kgw_http_request_new(curl_closesocket_callback on_close)
 	if (transfer == NULL)
 		return NULL;
 	transfer->easy = curl_easy_init();
-	if (transfer->easy == NULL)
+	if (transfer->easy == NULL || !set_manners(transfer->easy) ||
+		!kgw_egress_set_proxy(transfer->easy))
 	{
+		curl_easy_cleanup(transfer->easy);
 		free(transfer);
 		return NULL;
 	}
-	set_manners(transfer->easy);
-	kgw_egress_set_proxy(transfer->easy);
 	transfer->egress = kgw_egress_revision();
 	set_callbacks(transfer, on_close);
 	return transfer;
@@ -222,15 +223,18 @@ reserve_body(KgwHttpRequest *transfer)
 	return transfer->body != NULL;
 }
 
-/* Have the handle show a certificate, or none.  It points into what we hold. */
-static void
+/*
+ * Have the handle show a certificate, or none, for which it needs no memory.  It points into what
+ * we hold.  False when there is no memory.
+ */
+static bool
 show_certificate(KgwHttpRequest *transfer, KgwCertificate *certificate)
 {
 	struct curl_blob pem = {.flags = CURL_BLOB_NOCOPY};
 	struct curl_blob key = {.flags = CURL_BLOB_NOCOPY};
 
 	if (transfer->certificate == certificate)
-		return;
+		return true;
 	if (certificate != NULL)
 	{
 		pem.data = certificate->certificate;
@@ -238,10 +242,12 @@ show_certificate(KgwHttpRequest *transfer, KgwCertificate *certificate)
 		key.data = certificate->key;
 		key.len = certificate->key_len;
 	}
-	curl_easy_setopt(transfer->easy, CURLOPT_SSLCERT_BLOB, certificate != NULL ? &pem : NULL);
-	curl_easy_setopt(transfer->easy, CURLOPT_SSLKEY_BLOB, certificate != NULL ? &key : NULL);
+	if (curl_easy_setopt(transfer->easy, CURLOPT_SSLCERT_BLOB, certificate != NULL ? &pem : NULL) != CURLE_OK ||
+		curl_easy_setopt(transfer->easy, CURLOPT_SSLKEY_BLOB, certificate != NULL ? &key : NULL) != CURLE_OK)
+		return false;
 	kgw_keyring_certificate_release(transfer->certificate);
 	transfer->certificate = kgw_keyring_certificate_share(certificate);
+	return true;
 }
 
 /*
@@ -254,20 +260,23 @@ kgw_http_request_forget(KgwHttpRequest *transfer)
 {
 	curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, NULL);
 	memset(transfer->headers, 0, sizeof(transfer->headers));
-	show_certificate(transfer, NULL);
+	(void) show_certificate(transfer, NULL);
 }
 
-/* Through which proxy it goes, and whom it trusts, by the settings of the moment. */
-static void
+/*
+ * Through which proxy it goes, and whom it trusts, by the settings of the moment.  False when
+ * there is no memory.
+ */
+static bool
 set_way(KgwHttpRequest *transfer, const KgwRequest *request)
 {
 	transfer->proxied = kgw_egress_proxied();
 	transfer->forbidden = transfer->proxied ? kgw_egress_judge(request->url) : NULL;
-	if (transfer->egress != kgw_egress_revision())
-		kgw_egress_set_proxy(transfer->easy);
+	if (transfer->egress != kgw_egress_revision() && !kgw_egress_set_proxy(transfer->easy))
+		return false;
 	transfer->egress = kgw_egress_revision();
-	kgw_ca_file_trust(transfer->easy, CURLOPT_CAINFO, CURLOPT_CAPATH);
-	show_certificate(transfer, request->certificate);
+	return kgw_ca_file_trust(transfer->easy, CURLOPT_CAINFO, CURLOPT_CAPATH) &&
+		show_certificate(transfer, request->certificate);
 }
 
 /*
@@ -309,7 +318,6 @@ kgw_http_request_prepare(KgwHttpRequest *transfer, const KgwRequest *request)
 	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_len);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) kgw_settings.request_timeout);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) kgw_settings.connect_timeout);
-	set_way(transfer, request);
 	set_headers(transfer, request);
-	return reserve_body(transfer) && set_url(transfer, request->url);
+	return set_way(transfer, request) && reserve_body(transfer) && set_url(transfer, request->url);
 }

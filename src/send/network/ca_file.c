@@ -144,11 +144,15 @@ kgw_ca_file_generation(void)
  * for a file and a folder of them.  Nothing but the file is believed where one is set, for
  * that is what who sets it means.  libcurl has a folder by default as well, and what is in
  * there would vouch beside the file.  A handle that is in flight at a reload is used again
- * after it, so each option is set, also to what it is by default.
+ * after it, so each option is set, also to what it is by default.  False when there is no
+ * memory.
  */
-void
+bool
 kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder)
 {
-	curl_easy_setopt(easy, file, spelled[0] != '\0' ? spelled : NULL);
-	curl_easy_setopt(easy, folder, alone ? NULL : curl_version_info(CURLVERSION_NOW)->capath);
+	const char *capath = alone ? NULL : curl_version_info(CURLVERSION_NOW)->capath;
+
+	/* with another TLS library there may be no such folder, which is no matter */
+	return curl_easy_setopt(easy, file, spelled[0] != '\0' ? spelled : NULL) != CURLE_OUT_OF_MEMORY &&
+		curl_easy_setopt(easy, folder, capath) != CURLE_OUT_OF_MEMORY;
 }

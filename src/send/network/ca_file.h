@@ -14,6 +14,6 @@
 
 extern void kgw_ca_file_look(void);
 extern uint32 kgw_ca_file_generation(void);
-extern void kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder);
+extern bool kgw_ca_file_trust(CURL *easy, CURLoption file, CURLoption folder);
 
 #endif							/* KGW_SEND_NETWORK_CA_FILE_H */

@@ -278,31 +278,35 @@ kgw_egress_judge(const char *text)
 }
 
 /* The way to the proxy is as trusted as that to a receiver. */
-static void
+static bool
 set_proxy_tls(CURL *easy)
 {
 	curl_easy_setopt(easy, CURLOPT_PROXY_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYPEER, 1L);
 	curl_easy_setopt(easy, CURLOPT_PROXY_SSL_VERIFYHOST, 2L);
-	kgw_ca_file_trust(easy, CURLOPT_PROXY_CAINFO, CURLOPT_PROXY_CAPATH);
+	return kgw_ca_file_trust(easy, CURLOPT_PROXY_CAINFO, CURLOPT_PROXY_CAPATH);
 }
 
-/* Have a request go through the proxy, or straight where there is none. */
-void
+/*
+ * Have a request go through the proxy, or straight where there is none.  False when there is
+ * no memory: the handle may then know no proxy, and must not be used.
+ */
+bool
 kgw_egress_set_proxy(CURL *easy)
 {
 	bool		proxied = kgw_egress_proxied();
 
-	curl_easy_setopt(easy, CURLOPT_PROXY, proxy.url);
-	curl_easy_setopt(easy, CURLOPT_NOPROXY, proxied ? "" : "*");
+	if (curl_easy_setopt(easy, CURLOPT_PROXY, proxy.url) != CURLE_OK ||
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, proxied ? "" : "*") != CURLE_OK)
+		return false;
 	if (!proxied)
-		return;
+		return true;
 	curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
 	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(easy, CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
 	curl_easy_setopt(easy, CURLOPT_PROXYAUTH, (long) CURLAUTH_BASIC);
-	curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, password != NULL ? credentials : NULL);
-	curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, password);
-	if (proxy.https)
-		set_proxy_tls(easy);
+	if (curl_easy_setopt(easy, CURLOPT_PROXYUSERNAME, password != NULL ? credentials : NULL) != CURLE_OK ||
+		curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, password) != CURLE_OK)
+		return false;
+	return !proxy.https || set_proxy_tls(easy);
 }

@@ -21,6 +21,6 @@ extern const char *kgw_egress_no_source(void);
 extern const char *kgw_egress_try(void);
 extern const char *kgw_egress_fault(void);
 extern const char *kgw_egress_judge(const char *text);
-extern void kgw_egress_set_proxy(CURL *easy);
+extern bool kgw_egress_set_proxy(CURL *easy);
 
 #endif							/* KGW_SEND_NETWORK_EGRESS_H */
