@@ -41,6 +41,7 @@
 #include "capture/watch_cache.h"
 #include "follow/route.h"
 #include "pg/apply_worker.h"
+#include "shmem/point.h"
 
 PG_FUNCTION_INFO_V1(kg_enqueue);
 
@@ -191,7 +192,10 @@ is_served_here(const KgwWatch *watch, KgwNewDelivery *delivery)
 		return true;
 	route = kgw_route_of(watch->source, watch->node, delivery->org_id);
 	if (route == KGW_ROUTE_HELD)
+	{
 		delivery->held_for = watch->source;
+		KGW_POINT("held");
+	}
 	return route != KGW_ROUTE_OTHER;
 }
 
@@ -330,6 +334,8 @@ kg_enqueue(PG_FUNCTION_ARGS)
 			note_departure(watch, data);
 		else
 			enqueue_transition(watch, data);
+		if (watch->source != NULL)
+			KGW_POINT("applied");
 	}
 	PG_FINALLY();
 	{

@@ -38,6 +38,7 @@
 #include "pg/extension.h"
 #include "pg/transaction.h"
 #include "shmem/follower_latch.h"
+#include "shmem/point.h"
 
 /* After a turn that could not be, the next one comes so much later. */
 #define TROUBLE_PAUSE 5000
@@ -135,6 +136,7 @@ make_turn(void *arg)
 	close_forgotten();
 	if (SPI_execute("SELECT kgwebhook.follow_turn()", false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not call kgwebhook.follow_turn()");
+	KGW_POINT("looked");
 	*pause = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 

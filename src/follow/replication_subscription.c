@@ -36,6 +36,7 @@
 #include "pg/compat.h"
 #include "secrets/statement_redaction.h"
 #include "shmem/commit_callback.h"
+#include "shmem/point.h"
 
 PG_FUNCTION_INFO_V1(kg_follow);
 PG_FUNCTION_INFO_V1(kg_open_source);
@@ -247,5 +248,7 @@ Datum
 kg_wake_workers(PG_FUNCTION_ARGS)
 {
 	kgw_commit_callback_wake(PG_GETARG_INT32(0));
+	if (PG_GETARG_INT32(0) > 0)
+		KGW_POINT("released");
 	PG_RETURN_VOID();
 }

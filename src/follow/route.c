@@ -36,6 +36,7 @@
 #include "pg/extension.h"
 #include "pure/limits.h"
 #include "shmem/commit_callback.h"
+#include "shmem/point.h"
 
 PG_FUNCTION_INFO_V1(kg_routes_changed);
 PG_FUNCTION_INFO_V1(kg_route_state);
@@ -173,6 +174,7 @@ kg_routes_changed(PG_FUNCTION_ARGS)
 				 errmsg("function \"%s\" was not called by trigger manager", "kgwebhook.routes_changed")));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
 	kgw_commit_callback_changed(KGW_CHANGED_ROUTES);
+	KGW_POINT("routed");
 	return PointerGetDatum(NULL);
 }
 

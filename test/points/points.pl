@@ -6,7 +6,7 @@
 #
 # The steps are those of src/shmem/point.h; their files, in the data directory, say what
 # is to happen.  Some cases by SEED, or each alone and in pairs with KGW_DEEP (make
-# points).
+# points), of which KGW_PART=2/5 takes the second fifth.
 #
 # Each case has its own objects: some change in one transaction, some in two, some are
 # refused at first, and some are rolled back.
@@ -16,20 +16,21 @@ use strict;
 use warnings;
 
 use Kgwebhook;
+use Kgwebhook::Points;
 use Test::More;
 
 my @points = qw(read flushed chosen signed connected sent answered logged dequeued
   committed published);
 my $deep = $ENV{KGW_DEEP};
 my $seed = $ENV{SEED} || time;
+my ($part, $parts) = split m{/}, $ENV{KGW_PART} || '1/1';
 my $patience = 30;
 
 my $node = new_node('main',
 	'restart_after_crash' => 'on',
 	'kgwebhook.retry_schedule' => "'200ms,200ms,200ms,1s,2s,5s,5s'");
 my $receiver = start_receiver(secret => make_intents_table($node));
-my $folder = $node->data_dir . '/kgwebhook_points';
-mkdir $folder or die "$folder: $!";
+my $at = Kgwebhook::Points->new($node);
 
 # An error is the worker's to raise where libcurl is not on the stack.
 sub actions_at
@@ -37,48 +38,6 @@ sub actions_at
 	my ($point) = @_;
 
 	return $point eq 'connected' ? qw(kill stop) : qw(kill stop error);
-}
-
-# A point is armed by a rename: no process may read half a file.
-sub arm
-{
-	my ($point, $action) = @_;
-
-	open my $file, '>', "$folder/new" or die "$folder/new: $!";
-	print $file "$action\n";
-	close $file;
-	rename "$folder/new", "$folder/$point" or die "$folder/$point: $!";
-	return;
-}
-
-# Whether a process has been at the point by now; one that is stopped there goes on.
-sub reached
-{
-	my ($point, $action) = @_;
-	my $path = "$folder/$point.reached";
-
-	return 0 unless -s $path;
-	open my $file, '<', $path or die "$path: $!";
-	my $pid = <$file>;
-	close $file;
-	chomp $pid;
-	unlink "$folder/$point", $path;
-	kill 'CONT', $pid if $action eq 'stop';
-	return 1;
-}
-
-# Waits for all of these, in whatever order they come; returns those that did not.
-sub wait_until_reached
-{
-	my @waits = @_;
-	my $deadline = time + $patience;
-
-	while ((@waits = grep { !reached(@$_) } @waits) && time < $deadline)
-	{
-		select undef, undef, undef, 0.02;
-	}
-	unlink "$folder/$_->[0]" foreach @waits;
-	return @waits;
 }
 
 # A transaction on a server that may just be starting again after a crash.
@@ -164,9 +123,9 @@ sub dies_at
 	my $name = "case$number";
 	my $title = join ', then ', map { "$_->[1] at $_->[0]" } @deaths;
 
-	arm(@$_) foreach @deaths;
+	$at->arm(@$_) foreach @deaths;
 	write_events($name);
-	is(join(' ', map { $_->[0] } wait_until_reached(@deaths)), '', "$title: is reached");
+	is(join(' ', map { $_->[1] } wait_until_reached(map { [ $at, @$_ ] } @deaths)), '', "$title: is reached");
 	wait_until_settled($node, "object_id LIKE '$name-%'");
 	is_deeply([ faults($name) ], [], "$title: nothing lost, nothing invented, in order");
 	return;
