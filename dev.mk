@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-slow check-valgrind check-space checker checker-nodes mutants model sim points random-sql types fuzz bench soak matrix
+	check-isolation check-tap check-sanitized check-slow check-valgrind check-space checker checker-nodes mutants model sim points torture random-sql types fuzz bench soak matrix
 PEOPLE_GOALS += dist packages check-arm64 site
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
@@ -78,10 +78,16 @@ types:
 	@KGW_SECONDS=$(or $(SECONDS),$(if $(MUTANT),60,600)) SEED=$(or $(SEED),$(if $(MUTANT),1,$(shell date +%s | tail -c 7))) \
 		MUTANT=$(MUTANT) scripts/in-scratch.sh scripts/check.sh types
 
-# A worker that dies at each point of death, alone and in pairs; make check has a few.
+# A worker or a node that dies at each point of death, alone and in pairs; make check has a few.
 points:
 	@scripts/deps.sh check
-	@KGW_DEEP=1 SEED=$(SEED) scripts/in-scratch.sh scripts/check.sh points
+	@KGW_DEEP=1 SEED=$(SEED) KGW_PART=$(PART) scripts/in-scratch.sh scripts/check.sh points
+
+# A worker in which each allocation fails once; make check has a few.  SCENARIO='tls named' are
+# some scenarios, PART=2/5 is the second fifth of each, as it is of the points.
+torture:
+	@scripts/deps.sh check
+	@KGW_DEEP=1 SCENARIO='$(SCENARIO)' KGW_PART=$(PART) scripts/in-scratch.sh scripts/check.sh torture
 
 # The suites that need a server, with the module under gcc's sanitizers.
 check-sanitized:

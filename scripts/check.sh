@@ -17,7 +17,8 @@
 #	regress    what SQL answers, with the worker off
 #	isolation  what two sessions at once see and wait for
 #	tap        what receivers get, over restarts, clocks, networks and full disks
-#	points     a worker that dies at each step: nothing lost, nothing invented
+#	points     a worker or a node that dies at each step: nothing lost, nothing invented
+#	torture    a worker that is out of memory, at one allocation after the other
 #	random_sql every function with arguments at random, by each role
 #	types      tables, triggers and payments at random: each event is what an oracle says
 #	checker    all of it at random, with faults: nothing lost, nothing invented
@@ -435,8 +436,15 @@ suite_tap()
 # Only a build with assertions has points of death; all of them by way of make points.
 suite_points()
 {
-	section "a worker that dies at each step of a delivery"
-	if need_asserting; then run_tap "$asserting" test/points/points.pl; fi
+	section "a worker, or a node, that dies at each step of a delivery"
+	if need_asserting; then run_tap "$asserting" test/points/points.pl test/points/nodes.pl; fi
+}
+
+# Short of memory; each allocation of each scenario by way of make torture.
+suite_torture()
+{
+	section "a worker that is out of memory"
+	if need_asserting; then run_tap "$asserting" test/torture/torture.pl; fi
 }
 
 # Every function and every table of ours, with arguments at random, on the server with
@@ -647,7 +655,7 @@ everything=
 beside_pid=
 if [ $# -eq 0 ]; then
 	everything=yes
-	set -- unit prose includes exports regress isolation random_sql types tap points checker
+	set -- unit prose includes exports regress isolation random_sql types tap points torture checker
 fi
 
 # These alone need no server and no module.

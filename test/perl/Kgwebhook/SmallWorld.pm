@@ -80,7 +80,7 @@ sub names
 
 =head2 $world->start($node)
 
-Starts a server in it.
+Starts a server in it, with whatever else is to be preloaded.
 
 =cut
 
@@ -88,7 +88,7 @@ sub start
 {
 	my ($self, $node) = @_;
 
-	local $ENV{LD_PRELOAD} = "$self->{dir}/small_world.so";
+	local $ENV{LD_PRELOAD} = join ' ', "$self->{dir}/small_world.so", $ENV{LD_PRELOAD} // ();
 	local $ENV{KGW_NAME_SERVER} = $self->port;
 	local $ENV{KGW_CONNECTIONS} = "$self->{dir}/connections";
 	local $ENV{KGW_OWN_ADDRESS} = $self->{own_address} || '127.0.0.1';
