@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * delivery.c
- *	  From a tuple of kgwebhook.queue to a delivery in memory.
+ *	  From a row of kgwebhook.queue to a delivery in memory.
  *
  * A worker keeps thousands of rows, and each for as long as its receiver wants.
  * So a row is one piece of memory, which is counted by its size and freed at
@@ -20,7 +20,6 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "access/htup_details.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -41,13 +40,15 @@
 /* Bytes of a text; users may have put longer ones into the queue by hand. */
 #define TEXT_MAX 8192
 
-/* Columns of KGW_ROW_COLUMNS, from 1. */
+/* Columns of KGW_ROW_COLUMNS, from 0. */
 enum
 {
-	ROW_PLACE = 1, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
+	ROW_PLACE, ROW_DELIVERY_ID, ROW_ATTEMPTS, ROW_ATTEMPTS_BEFORE, ROW_NEXT_ATTEMPT_AT,
 	ROW_ENQUEUED_AT, ROW_XID, ROW_ORIGIN, ROW_SUBSCRIPTION_ID, ROW_REFUSED_AT, ROW_HELD, ROW_NOT_BEFORE, ROW_RECOVERED,
 	ROW_WEBHOOK_ID, ROW_ORG_ID, ROW_EVENT, ROW_KIND, ROW_OBJECT_ID, ROW_URL, ROW_DESTINATION, ROW_PROBLEM, ROW_PAYLOAD
 };
+
+StaticAssertDecl(ROW_PAYLOAD == KGW_ROW_COLUMN_COUNT - 1, "columns are named and counted alike");
 
 /*
  * Append text to the piece in UTF-8, and say where it begins.  What has no
@@ -76,15 +77,14 @@ append_wire(StringInfo piece, const char *text, size_t *len, bool *unfit)
  * that we have written, only the beginning is read, and *too_long is set.
  */
 static Size
-append_text(StringInfo piece, HeapTuple tuple, TupleDesc desc, int column, bool *unfit,
+append_text(StringInfo piece, const KgwRowValues *from, int column, bool *unfit,
 			bool *too_long)
 {
-	bool		isnull;
 	size_t		len;
-	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+	Datum		value = from->values[column];
 	text	   *unpacked;
 
-	if (isnull)
+	if (from->nulls[column])
 		return 0;
 	if (toast_raw_datum_size(value) - VARHDRSZ > TEXT_MAX)
 	{
@@ -121,11 +121,8 @@ weigh_payload(Datum value, Jsonb **jsonb)
 }
 
 static Size
-append_payload(StringInfo piece, HeapTuple tuple, TupleDesc desc, size_t *len, bool *unfit,
-			   const char **fault)
+append_payload(StringInfo piece, Datum value, size_t *len, bool *unfit, const char **fault)
 {
-	bool		isnull;
-	Datum		value = heap_getattr(tuple, ROW_PAYLOAD, desc, &isnull);
 	Jsonb	   *jsonb;
 	StringInfoData json;
 
@@ -153,20 +150,19 @@ append_payload(StringInfo piece, HeapTuple tuple, TupleDesc desc, size_t *len, b
 	return append_wire(piece, json.data, len, unfit);
 }
 
-static Datum
-get_value(HeapTuple tuple, TupleDesc desc, int column)
+/* An int8, or a time, which is one; 0 for NULL. */
+static int64
+int8_or_0(const KgwRowValues *from, int column)
 {
-	bool		isnull;
-
-	return heap_getattr(tuple, column, desc, &isnull);
+	return from->nulls[column] ? 0 : DatumGetInt64(from->values[column]);
 }
 
 /*
- * Make a row out of a tuple that has KGW_ROW_COLUMNS: one palloc'd piece in
+ * Make a row out of what KGW_ROW_COLUMNS returned: one palloc'd piece in
  * "context".  Scratch memory is the current context's.
  */
 KgwDelivery *
-kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
+kgw_delivery_make(const KgwRowValues *from, MemoryContext context)
 {
 	StringInfoData piece;
 	KgwDelivery		head = {0};
@@ -175,32 +171,26 @@ kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context)
 	bool		unfit = false;
 	bool		too_long = false;
 	const char *fault;
-	Datum		value;
-	bool		none;
 
-	head.place = *(ItemPointer) DatumGetPointer(get_value(tuple, desc, ROW_PLACE));
-	head.delivery_id = DatumGetInt64(get_value(tuple, desc, ROW_DELIVERY_ID));
-	head.attempts = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS));
-	head.attempts_before = DatumGetInt32(get_value(tuple, desc, ROW_ATTEMPTS_BEFORE));
-	head.next_attempt_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_NEXT_ATTEMPT_AT));
-	head.enqueued_at = DatumGetTimestampTz(get_value(tuple, desc, ROW_ENQUEUED_AT));
-	head.xid = DatumGetFullTransactionId(get_value(tuple, desc, ROW_XID));
-	value = heap_getattr(tuple, ROW_SUBSCRIPTION_ID, desc, &none);
-	head.subscription_id = none ? 0 : DatumGetInt64(value);
-	value = heap_getattr(tuple, ROW_REFUSED_AT, desc, &none);
-	head.refused_at = none ? 0 : DatumGetTimestampTz(value);
-	value = heap_getattr(tuple, ROW_HELD, desc, &none);
-	head.held = none ? 0 : DatumGetInt64(value);
-	value = heap_getattr(tuple, ROW_NOT_BEFORE, desc, &none);
-	head.not_before = none ? 0 : DatumGetTimestampTz(value);
-	value = heap_getattr(tuple, ROW_RECOVERED, desc, &none);
-	head.recovered = none ? 0 : DatumGetTimestampTz(value);
+	head.place = *(ItemPointer) DatumGetPointer(from->values[ROW_PLACE]);
+	head.delivery_id = DatumGetInt64(from->values[ROW_DELIVERY_ID]);
+	head.attempts = DatumGetInt32(from->values[ROW_ATTEMPTS]);
+	head.attempts_before = DatumGetInt32(from->values[ROW_ATTEMPTS_BEFORE]);
+	head.next_attempt_at = DatumGetTimestampTz(from->values[ROW_NEXT_ATTEMPT_AT]);
+	head.enqueued_at = DatumGetTimestampTz(from->values[ROW_ENQUEUED_AT]);
+	head.xid = DatumGetFullTransactionId(from->values[ROW_XID]);
+	head.subscription_id = int8_or_0(from, ROW_SUBSCRIPTION_ID);
+	head.refused_at = int8_or_0(from, ROW_REFUSED_AT);
+	head.held = int8_or_0(from, ROW_HELD);
+	head.not_before = int8_or_0(from, ROW_NOT_BEFORE);
+	head.recovered = int8_or_0(from, ROW_RECOVERED);
 
 	initStringInfo(&piece);
 	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));
 	for (int column = ROW_WEBHOOK_ID; column <= ROW_PROBLEM; column++)
-		offset[column] = append_text(&piece, tuple, desc, column, &unfit, &too_long);
-	offset[ROW_PAYLOAD] = append_payload(&piece, tuple, desc, &head.payload_len, &unfit, &fault);
+		offset[column] = append_text(&piece, from, column, &unfit, &too_long);
+	offset[ROW_PAYLOAD] = append_payload(&piece, from->values[ROW_PAYLOAD], &head.payload_len, &unfit,
+										 &fault);
 	if (fault != NULL && offset[ROW_PROBLEM] == 0)
 	{
 		offset[ROW_PROBLEM] = piece.len;
@@ -240,9 +230,9 @@ kgw_delivery_is_challenge(const KgwDelivery *row)
 		strcmp(row->event, "endpoint.challenge") == 0;
 }
 
-/* Whether a tuple was enqueued in another database, and came here by a restore. */
+/* Whether a row was enqueued in another database, and came here by a restore. */
 bool
-kgw_delivery_is_foreign(HeapTuple tuple, TupleDesc desc)
+kgw_delivery_is_foreign(const KgwRowValues *from)
 {
-	return DatumGetInt64(get_value(tuple, desc, ROW_ORIGIN)) != kgw_database_identity_origin();
+	return DatumGetInt64(from->values[ROW_ORIGIN]) != kgw_database_identity_origin();
 }

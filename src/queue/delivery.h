@@ -10,9 +10,7 @@
 #ifndef KGW_QUEUE_DELIVERY_H
 #define KGW_QUEUE_DELIVERY_H
 
-#include "access/htup.h"
 #include "access/transam.h"
-#include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
 
@@ -51,14 +49,22 @@ typedef struct KgwDelivery
 	int64		gap;			/* the same: microseconds between requests of its subscription, or 0 */
 } KgwDelivery;
 
-/* What a query has to return for kgw_delivery_make(). */
+/* What a query has to return for kgw_delivery_make(), and how many columns that is. */
+#define KGW_ROW_COLUMN_COUNT 22
 #define KGW_ROW_COLUMNS \
 	"ctid, delivery_id, attempts, attempts_before, next_attempt_at, enqueued_at, xid, origin, subscription_id, " \
 	"refused_at, held, not_before, recovered, " \
 	"webhook_id, org_id, event, kind, object_id, url, destination, problem, payload"
 
-extern KgwDelivery *kgw_delivery_make(HeapTuple tuple, TupleDesc desc, MemoryContext context);
+/* A row that such a query returned, taken apart. */
+typedef struct KgwRowValues
+{
+	const Datum *values;
+	const bool *nulls;
+} KgwRowValues;
+
+extern KgwDelivery *kgw_delivery_make(const KgwRowValues *from, MemoryContext context);
 extern bool kgw_delivery_is_challenge(const KgwDelivery *row);
-extern bool kgw_delivery_is_foreign(HeapTuple tuple, TupleDesc desc);
+extern bool kgw_delivery_is_foreign(const KgwRowValues *from);
 
 #endif							/* KGW_QUEUE_DELIVERY_H */

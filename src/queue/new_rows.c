@@ -193,7 +193,7 @@ read_whole(KgwWalk *walk, bool one)
 		args[0] = FullTransactionIdGetDatum(walk->xid);
 		args[1] = Int64GetDatum(walk->delivery_id);
 		args[2] = Int32GetDatum(PASS_ROWS);
-		count = kgw_queue_read_rows(plans[one], args, take_and_remember, walk, &stopped);
+		count = kgw_queue_read_rows(plans[one], args, 3, take_and_remember, walk, &stopped);
 		walk->budget -= count;
 	}
 	return true;

@@ -27,8 +27,8 @@ typedef void (*KgwOverflowTaker) (const char *destination, int64 first, void *ar
 extern void kgw_queue_read_begin(void);
 extern void kgw_queue_read_end(void);
 extern bool kgw_queue_read_met_foreign(void);
-extern int	kgw_queue_read_rows(SPIPlanPtr which, Datum *args, KgwRowTaker take, void *arg,
-								bool *stopped);
+extern int	kgw_queue_read_rows(SPIPlanPtr which, Datum *args, int nargs, KgwRowTaker take,
+								void *arg, bool *stopped);
 extern void kgw_queue_read_name_destinations(KgwDestinationTaker take, void *arg);
 extern void kgw_queue_read_paused(KgwDestinationTaker take, void *arg);
 extern int64 kgw_queue_read_firsts(SPIPlanPtr which, Datum *args, KgwOverflowTaker take, void *arg);

@@ -20,7 +20,6 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -32,8 +31,7 @@
 /* What is to be done in a subtransaction. */
 typedef struct KgwUnpacking
 {
-	HeapTuple	tuple;
-	TupleDesc	desc;
+	KgwRowValues from;
 	MemoryContext context;
 	KgwDelivery *row;
 	Datum		value;
@@ -42,19 +40,13 @@ typedef struct KgwUnpacking
 
 /* Whether any value is stored in a way that reading it can fail. */
 static bool
-has_packed(HeapTuple tuple, TupleDesc desc)
+has_packed(const KgwRowValues *from, TupleDesc desc)
 {
-	if (HeapTupleHasExternal(tuple))
-		return true;
-	for (int i = 0; i < desc->natts; i++)
+	for (int i = 0; i < KGW_ROW_COLUMN_COUNT; i++)
 	{
-		bool		isnull;
-		Datum		value;
-
-		if (TupleDescAttr(desc, i)->attlen != -1)
-			continue;
-		value = heap_getattr(tuple, i + 1, desc, &isnull);
-		if (!isnull && VARATT_IS_COMPRESSED(DatumGetPointer(value)))
+		if (TupleDescAttr(desc, i)->attlen == -1 && !from->nulls[i] &&
+			(VARATT_IS_EXTERNAL(DatumGetPointer(from->values[i])) ||
+			 VARATT_IS_COMPRESSED(DatumGetPointer(from->values[i]))))
 			return true;
 	}
 	return false;
@@ -65,7 +57,7 @@ make_row(void *arg)
 {
 	KgwUnpacking *unpacking = arg;
 
-	unpacking->row = kgw_delivery_make(unpacking->tuple, unpacking->desc, unpacking->context);
+	unpacking->row = kgw_delivery_make(&unpacking->from, unpacking->context);
 }
 
 static void
@@ -94,60 +86,53 @@ empty_value(Oid type)
 		CStringGetTextDatum("");
 }
 
-/* The tuple with nothing in it that can't be read, and why not in place of its problem. */
-static HeapTuple
-leave_out_damaged(const KgwUnpacking *unpacking, const char *problem)
+/* The row with nothing in it that can't be read, and why not in place of its problem. */
+static KgwRowValues
+leave_out_damaged(const KgwRowValues *from, TupleDesc desc, const char *problem)
 {
-	TupleDesc	desc = unpacking->desc;
-	KgwUnpacking one = *unpacking;
-	Datum	   *values = palloc0(desc->natts * sizeof(Datum));
-	bool	   *nulls = palloc0(desc->natts * sizeof(bool));
-	bool	   *replace = palloc0(desc->natts * sizeof(bool));
+	Datum	   *values = palloc(KGW_ROW_COLUMN_COUNT * sizeof(Datum));
+	bool	   *nulls = palloc(KGW_ROW_COLUMN_COUNT * sizeof(bool));
 
-	for (int i = 0; i < desc->natts; i++)
+	memcpy(values, from->values, KGW_ROW_COLUMN_COUNT * sizeof(Datum));
+	memcpy(nulls, from->nulls, KGW_ROW_COLUMN_COUNT * sizeof(bool));
+	for (int i = 0; i < KGW_ROW_COLUMN_COUNT; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(desc, i);
-		bool		isnull;
+		KgwUnpacking one = {.value = values[i], .type = column->atttypid};
 
 		if (strcmp(NameStr(column->attname), "problem") == 0)
 		{
 			values[i] = CStringGetTextDatum(problem);
-			replace[i] = true;
-			continue;
+			nulls[i] = false;
 		}
-		if (column->attlen != -1)
-			continue;
-		one.value = heap_getattr(unpacking->tuple, i + 1, desc, &isnull);
-		one.type = column->atttypid;
-		if (isnull || kgw_error_recovery_subtransaction(unpack_value, &one) == NULL)
-			continue;
-		values[i] = empty_value(column->atttypid);
-		replace[i] = true;
+		else if (column->attlen == -1 && !nulls[i] &&
+				 kgw_error_recovery_subtransaction(unpack_value, &one) != NULL)
+			values[i] = empty_value(column->atttypid);
 	}
-	return heap_modify_tuple(unpacking->tuple, desc, values, nulls, replace);
+	return (KgwRowValues) {values, nulls};
 }
 
 /*
- * kgw_delivery_make(), for a tuple that may be damaged: what can't be read of it is
+ * kgw_delivery_make(), for a row that may be damaged: what can't be read of it is
  * empty then, and the row's problem.
  */
 KgwDelivery *
-kgw_unreadable_guard(HeapTuple tuple, TupleDesc desc, MemoryContext context)
+kgw_unreadable_guard(const KgwRowValues *from, TupleDesc desc, MemoryContext context)
 {
-	KgwUnpacking unpacking = {.tuple = tuple, .desc = desc, .context = context};
+	KgwUnpacking unpacking = {.from = *from, .context = context};
 	ErrorData  *error;
 
-	if (!has_packed(tuple, desc))
-		return kgw_delivery_make(tuple, desc, context);
+	if (!has_packed(from, desc))
+		return kgw_delivery_make(from, context);
 	error = kgw_error_recovery_subtransaction(make_row, &unpacking);
 	if (error == NULL)
 		return unpacking.row;
 	if (!is_damage(error))
 		ReThrowError(error);
-	unpacking.tuple = leave_out_damaged(&unpacking,
-										psprintf("the delivery cannot be read from the queue: %s",
-												 error->message));
-	unpacking.row = kgw_delivery_make(unpacking.tuple, desc, context);
+	unpacking.from = leave_out_damaged(from, desc,
+									   psprintf("the delivery cannot be read from the queue: %s",
+												error->message));
+	unpacking.row = kgw_delivery_make(&unpacking.from, context);
 	unpacking.row->damaged = true;
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),

@@ -10,8 +10,11 @@
 #ifndef KGW_QUEUE_UNREADABLE_H
 #define KGW_QUEUE_UNREADABLE_H
 
+#include "access/tupdesc.h"
+
 #include "queue/delivery.h"
 
-extern KgwDelivery *kgw_unreadable_guard(HeapTuple tuple, TupleDesc desc, MemoryContext context);
+extern KgwDelivery *kgw_unreadable_guard(const KgwRowValues *from, TupleDesc desc,
+										 MemoryContext context);
 
 #endif							/* KGW_QUEUE_UNREADABLE_H */
