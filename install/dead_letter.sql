@@ -28,7 +28,7 @@ CREATE TABLE kgwebhook.dead_letter (
 );
 CREATE INDEX dead_letter_org_id_idx ON kgwebhook.dead_letter (org_id, xid, delivery_id);
 COMMENT ON INDEX kgwebhook.dead_letter_org_id_idx IS 'the dead letters of one organization';
-CREATE INDEX dead_letter_object_id_idx ON kgwebhook.dead_letter (object_id, org_id, kind);
+CREATE INDEX dead_letter_object_id_idx ON kgwebhook.dead_letter (object_id, org_id);
 CREATE INDEX dead_letter_died_at_idx ON kgwebhook.dead_letter (died_at);
 COMMENT ON INDEX kgwebhook.dead_letter_object_id_idx IS 'what was given up of one object';
 COMMENT ON INDEX kgwebhook.dead_letter_died_at_idx IS 'what was given up lately';

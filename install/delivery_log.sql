@@ -55,7 +55,7 @@ BEGIN
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (attempt_id)', partition || '_attempt_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, delivery_id)', partition || '_org_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id)', partition || '_delivery_id_idx', partition);
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id, kind, attempt_id)', partition || '_object_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id)', partition || '_object_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WHERE outcome <> ''acknowledged''', partition || '_failed_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, xid, delivery_id) WHERE final AND NOT is_test', partition || '_events_idx', partition);
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_events_idx', 'the events of one organization, as kg_events_since() reads them');

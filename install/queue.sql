@@ -42,7 +42,7 @@ CREATE TABLE kgwebhook.queue (
 CREATE INDEX queue_destination_idx ON kgwebhook.queue (destination, delivery_id);
 CREATE INDEX queue_xid_idx ON kgwebhook.queue (xid, delivery_id);
 CREATE INDEX queue_org_id_idx ON kgwebhook.queue (org_id, xid, delivery_id);
-CREATE INDEX queue_object_id_idx ON kgwebhook.queue (object_id, org_id, kind);
+CREATE INDEX queue_object_id_idx ON kgwebhook.queue (object_id, org_id);
 CREATE INDEX queue_subscription_id_idx ON kgwebhook.queue (subscription_id) WHERE subscription_id IS NOT NULL;
 COMMENT ON TABLE kgwebhook.queue IS 'deliveries from commit until they are settled';
 COMMENT ON INDEX kgwebhook.queue_destination_idx IS 'reads the backlog of one destination page by page, oldest first';
