@@ -202,7 +202,7 @@ BEGIN
 			DELETE FROM types_oracle.watched WHERE root = tab.rel;
 			DELETE FROM types_oracle.member WHERE root = tab.rel;
 		WHEN 'table' THEN
-			PERFORM types.run(format('ALTER TABLE %s RENAME TO %I', name, types.some_name(tab.t)), false);
+			PERFORM types.run(format('ALTER TABLE %s RENAME TO %I', name, types.some_name(200 + types_value.upto(1000000))), false);
 			PERFORM types.make_triggers(t) FROM types.tab ORDER BY t;
 		WHEN 'enum' THEN
 			PERFORM types.run(format('ALTER TYPE types_world.status ADD VALUE IF NOT EXISTS %L', types.some_name(tab.t)), false);
