@@ -33,15 +33,21 @@ open_key(text *org_id, Datum kept, bool encrypted)
 	static const KgwSealedName name = {KGW_SEALED_SIGNING_KEY, 0, NULL};
 	text	   *value = kgw_encryption_open(org_id, DatumGetTextPP(kept), encrypted, NULL, &name);
 	KgwSigningKey *key = kgw_signing_key_new(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	bool		no_memory = key == NULL && errno == ENOMEM;
 
 	explicit_bzero(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+
+	/* that passes, and nobody has to be told to do something */
+	if (no_memory)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
 	if (key == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("the signing key of organization \"%s\" cannot be used", text_to_cstring(org_id)),
-				 errdetail("It is not a key as kg_create_signing_key() makes them, or there is no memory to read it."),
-				 errhint("See first that there is enough memory.  If the row of kgwebhook.signing_key is damaged,"
-						 " remove it and make another key with kg_create_signing_key().")));
+				 errdetail("It is not a key as kg_create_signing_key() makes them."),
+				 errhint("The row of kgwebhook.signing_key is damaged: remove it, and make another key with kg_create_signing_key().")));
 	return key;
 }
 

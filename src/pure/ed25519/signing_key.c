@@ -19,6 +19,7 @@
  */
 #include "pure/ed25519/signing_key.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -138,17 +139,19 @@ new_key(const unsigned char both[PRIVATE_BYTES])
 {
 	KgwSigningKey *key = calloc(1, sizeof(KgwSigningKey));
 	unsigned char public_key[PUBLIC_BYTES];
+	int			fault = 0;
 
-	if (key == NULL)
-		return NULL;
-	key->key = private_key_of(both, public_key);
-	if (key->key == NULL || memcmp(public_key, both + KGW_SIGNING_KEY_SEED, PUBLIC_BYTES) != 0 ||
+	/* of any bytes there is a key; so if there is none, there was no memory */
+	if (key == NULL || (key->key = private_key_of(both, public_key)) == NULL ||
 		!describe_key(public_key, key->id))
-	{
-		kgw_signing_key_free(key);
-		return NULL;
-	}
-	return key;
+		fault = ENOMEM;
+	else if (memcmp(public_key, both + KGW_SIGNING_KEY_SEED, PUBLIC_BYTES) != 0)
+		fault = EINVAL;
+	if (fault == 0)
+		return key;
+	kgw_signing_key_free(key);
+	errno = fault;
+	return NULL;
 }
 
 KgwSigningKey *
@@ -157,6 +160,7 @@ kgw_signing_key_new(const char *private_text, size_t len)
 	unsigned char both[PRIVATE_BYTES + 2];
 	KgwSigningKey *key = NULL;
 
+	errno = EINVAL;
 	if (parse_key(PRIVATE_PREFIX, private_text, len, both, PRIVATE_BYTES))
 		key = new_key(both);
 	OPENSSL_cleanse(both, sizeof(both));

@@ -38,8 +38,8 @@ extern bool kgw_signing_key_make(const unsigned char seed[KGW_SIGNING_KEY_SEED],
 								 char public_text[KGW_SIGNING_KEY_PUBLIC_SIZE]);
 
 /*
- * A key by its private text, ready for use.  NULL when it is no such text, or when there is
- * no memory.  The text is not kept.
+ * A key by its private text, ready for use.  NULL, and in errno why: EINVAL when it is no such
+ * text, ENOMEM when there is no memory.  The text is not kept.
  */
 extern KgwSigningKey *kgw_signing_key_new(const char *private_text, size_t len);
 
