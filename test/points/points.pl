@@ -138,10 +138,11 @@ my @pairs = map {
 	map { my $q = $_; [ [ $p, 'kill' ], [ $q, 'kill' ] ], [ [ $p, 'kill' ], [ $q, 'stop' ] ] }
 	  grep { $_ ne $p } @points
 } @points;
+my @each = (@alone, @pairs);
 srand($seed);
 my @cases =
   $deep
-  ? (@alone, @pairs)
+  ? @each[ grep { $_ % $parts == $part % $parts } 0 .. $#each ]
   : ((map { splice @alone, int(rand @alone), 1 } 1 .. 7), $pairs[ rand @pairs ]);
 
 diag("SEED=$seed") unless $deep;
