@@ -301,6 +301,8 @@ DECLARE
 	ending text := CASE WHEN types_value.chance(0.7) THEN 'COMMIT' ELSE 'ROLLBACK' END;
 	early bigint;
 BEGIN
+	-- of a world that did not end well
+	PERFORM types.dblink_disconnect(c) FROM unnest(types.dblink_get_connections()) c;
 	PERFORM types.dblink_connect('one', server);
 	PERFORM types.dblink_exec('one', format('SET client_min_messages = %L; SET types.messages = %1$L; SET types.raises = %L; SET types.large = %L',
 		current_setting('types.messages'), current_setting('types.raises'), current_setting('types.large')));

@@ -200,5 +200,6 @@ BEGIN
 		RETURN CASE WHEN name = 'integer[]' AND types_value.chance(0.3) THEN '''[3:4]={1,2}''' ELSE
 			format('ARRAY[%s]', array_to_string(parts, ', ')) END || '::' || name;
 	END IF;
-	RETURN format('%L::%s', types_value.literal_of(type, typmod), name);
+	-- no default of a column may have a role in it that is a constant
+	RETURN format(CASE WHEN name = 'regrole' THEN '%L::text::%s' ELSE '%L::%s' END, types_value.literal_of(type, typmod), name);
 END $$;
