@@ -33,7 +33,6 @@
 #include "pg/clock.h"
 #include "pg/encoding.h"
 #include "pg/jsonb_canonical.h"
-#include "pg/value_weight.h"
 #include "queue/wal.h"
 #include "secrets/secret_cache.h"
 
@@ -43,16 +42,15 @@ PG_FUNCTION_INFO_V1(kg_signed_bodies);
 static const char *
 payload_text(Datum payload, size_t *len)
 {
-	Jsonb	   *jsonb = DatumGetJsonbP(payload);
 	KgwWeight	weight;
-	char	   *json;
+	StringInfoData json;
 
 	kgw_value_weight_begin(&weight, KGW_CANONICAL_MAX_BYTES);
-	if (!kgw_value_weight_jsonb(&weight, jsonb))
+	initStringInfo(&json);
+	if (!kgw_jsonb_canonical_append(&json, DatumGetJsonbP(payload), &weight))
 		return NULL;
-	json = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-	*len = strlen(json);
-	return kgw_encoding_to_wire(json, len);
+	*len = json.len;
+	return kgw_encoding_to_wire(json.data, len);
 }
 
 /* The body, stamped and signed; false when the payload has none. */

@@ -7,6 +7,11 @@
  * this is the little that binds it to a backend: one workspace a process, jsonb
  * as its text, and which SQLSTATE a status is.
  *
+ * PostgreSQL's JsonbToCString() looks at each character by itself, and has to be preceded by a
+ * walk that weighs the document, or a small one could have a text of a gigabyte
+ * (value_weight.c).  Each delivery's payload is written once when it is read, so here both
+ * are one walk, and what needs no escape is copied as it is.
+ *
  * src/pg/jsonb_canonical.c
  *
  *-------------------------------------------------------------------------
@@ -14,6 +19,7 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "utils/fmgrprotos.h"
 
 #include "pg/encoding.h"
 #include "pg/jsonb_canonical.h"
@@ -33,6 +39,146 @@ kgw_jsonb_canonical_workspace(void)
 	return workspace;
 }
 
+/* Whether a byte of a string has to be escaped (RFC 8259, section 7). */
+static inline bool
+needs_escape(unsigned char c)
+{
+	return c < 0x20 || c == '"' || c == '\\';
+}
+
+static void
+append_escape(StringInfo out, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	char		escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+	if (c == '"' || c == '\\')
+	{
+		escape[1] = (char) c;
+		appendBinaryStringInfo(out, escape, 2);
+	}
+	else
+		appendBinaryStringInfo(out, escape, sizeof(escape));
+}
+
+static void
+append_string(StringInfo out, const char *text, int len)
+{
+	int			done = 0;
+
+	appendStringInfoCharMacro(out, '"');
+	for (int i = 0; i < len; i++)
+	{
+		if (!needs_escape((unsigned char) text[i]))
+			continue;
+		appendBinaryStringInfo(out, text + done, i - done);
+		append_escape(out, (unsigned char) text[i]);
+		done = i + 1;
+	}
+	appendBinaryStringInfo(out, text + done, len - done);
+	appendStringInfoCharMacro(out, '"');
+}
+
+static void
+append_scalar(StringInfo out, const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			appendBinaryStringInfo(out, "null", 4);
+			break;
+		case jbvString:
+			append_string(out, value->val.string.val, value->val.string.len);
+			break;
+		case jbvNumeric:
+			appendStringInfoString(out, DatumGetCString(DirectFunctionCall1(numeric_out,
+																			NumericGetDatum(value->val.numeric))));
+			break;
+		case jbvBool:
+			if (value->val.boolean)
+				appendBinaryStringInfo(out, "true", 4);
+			else
+				appendBinaryStringInfo(out, "false", 5);
+			break;
+		default:
+			elog(ERROR, "unknown jsonb scalar type: %d", (int) value->type);
+	}
+}
+
+/* Where the walk is. */
+typedef struct KgwJsonbWalk
+{
+	StringInfo	out;
+	KgwWeight  *weight;
+	int			depth;
+	bool		more;			/* a comma comes before the next */
+} KgwJsonbWalk;
+
+static void
+append_comma(KgwJsonbWalk *walk)
+{
+	if (walk->more)
+		appendStringInfoCharMacro(walk->out, ',');
+	walk->more = false;
+}
+
+/* One step; false when the document is too much. */
+static bool
+append_token(KgwJsonbWalk *walk, JsonbIteratorToken token, const JsonbValue *value)
+{
+	switch (token)
+	{
+		case WJB_BEGIN_ARRAY:
+		case WJB_BEGIN_OBJECT:
+			if (token == WJB_BEGIN_ARRAY && value->val.array.rawScalar)
+				return true;
+			append_comma(walk);
+			appendStringInfoCharMacro(walk->out, token == WJB_BEGIN_ARRAY ? '[' : '{');
+			return kgw_value_weight_enter(walk->weight, ++walk->depth);
+		case WJB_END_ARRAY:
+		case WJB_END_OBJECT:
+			if (walk->depth == 0)
+				return true;	/* of a scalar by itself, which jsonb keeps in an array */
+			walk->depth--;
+			appendStringInfoCharMacro(walk->out, token == WJB_END_ARRAY ? ']' : '}');
+			walk->more = true;
+			return true;
+		case WJB_KEY:
+			append_comma(walk);
+			append_string(walk->out, value->val.string.val, value->val.string.len);
+			appendStringInfoCharMacro(walk->out, ':');
+			return kgw_value_weight_scalar(walk->weight, value);
+		default:
+			if (!kgw_value_weight_scalar(walk->weight, value))
+				return false;
+			append_comma(walk);
+			append_scalar(walk->out, value);
+			walk->more = true;
+			return true;
+	}
+}
+
+/*
+ * Append the document's text, in the database's encoding.  False when it cannot be sent, for
+ * what "weight" then says, which was begun with the limit of its bytes; what has been
+ * appended by then is of no use.  Scratch memory is the current context's.
+ */
+bool
+kgw_jsonb_canonical_append(StringInfo out, Jsonb *jsonb, KgwWeight *weight)
+{
+	KgwJsonbWalk walk = {.out = out, .weight = weight};
+	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
+	{
+		if (!append_token(&walk, token, &value))
+			return false;
+	}
+	return true;
+}
+
 /*
  * The document as UTF-8 text, palloc'd; NULL when it cannot be canonicalized for
  * what "weight" then says, which was begun with the limit of its bytes.
@@ -40,14 +186,14 @@ kgw_jsonb_canonical_workspace(void)
 const char *
 kgw_jsonb_canonical_text(Jsonb *jsonb, KgwWeight *weight, size_t *len)
 {
+	StringInfoData own;
 	const char *text;
 
-	if (!kgw_value_weight_jsonb(weight, jsonb))
+	initStringInfo(&own);
+	if (!kgw_jsonb_canonical_append(&own, jsonb, weight))
 		return NULL;
-	text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-
-	*len = strlen(text);
-	text = kgw_encoding_to_wire(text, len);
+	*len = own.len;
+	text = kgw_encoding_to_wire(own.data, len);
 	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),

@@ -123,8 +123,9 @@ weigh_numeric(KgwWeight *weight, const struct varlena *numeric, bool as_number)
 						   (scale > 0 ? scale + 1 : 0));
 }
 
-static bool
-weigh_scalar(KgwWeight *weight, const JsonbValue *value)
+/* Count a key or value of jsonb; false, with the fault, when the document can't be sent for it. */
+bool
+kgw_value_weight_scalar(KgwWeight *weight, const JsonbValue *value)
 {
 	switch (value->type)
 	{
@@ -137,8 +138,9 @@ weigh_scalar(KgwWeight *weight, const JsonbValue *value)
 	}
 }
 
-static bool
-enter(KgwWeight *weight, int depth)
+/* Count an array or object that is so deep; false, with the fault, when that is too deep. */
+bool
+kgw_value_weight_enter(KgwWeight *weight, int depth)
 {
 	weight->depth = Max(weight->depth, depth);
 	if (depth > DEPTH_MAX)
@@ -168,14 +170,14 @@ kgw_value_weight_jsonb(KgwWeight *weight, Jsonb *jsonb)
 			case WJB_BEGIN_ARRAY:
 			case WJB_BEGIN_OBJECT:
 				if (token != WJB_BEGIN_ARRAY || !value.val.array.rawScalar)
-					fits = enter(weight, ++depth);
+					fits = kgw_value_weight_enter(weight, ++depth);
 				break;
 			case WJB_END_ARRAY:
 			case WJB_END_OBJECT:
 				depth--;
 				break;
 			default:
-				fits = weigh_scalar(weight, &value);
+				fits = kgw_value_weight_scalar(weight, &value);
 				break;
 		}
 	}

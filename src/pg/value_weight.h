@@ -26,6 +26,8 @@ typedef struct KgwWeight
 
 extern void kgw_value_weight_begin(KgwWeight *weight, Size limit);
 extern bool kgw_value_weight_bytes(KgwWeight *weight, Size bytes);
+extern bool kgw_value_weight_scalar(KgwWeight *weight, const JsonbValue *value);
+extern bool kgw_value_weight_enter(KgwWeight *weight, int depth);
 extern bool kgw_value_weight_jsonb(KgwWeight *weight, Jsonb *jsonb);
 extern bool kgw_value_weight_datum(KgwWeight *weight, Oid type, Datum datum);
 

@@ -30,7 +30,7 @@
 
 #include "pg/database_identity.h"
 #include "pg/encoding.h"
-#include "pg/value_weight.h"
+#include "pg/jsonb_canonical.h"
 #include "pure/jcs/jcs.h"
 #include "queue/delivery.h"
 
@@ -101,53 +101,45 @@ append_text(StringInfo piece, const KgwRowValues *from, int column, bool *unfit,
 }
 
 /*
- * Why a payload can't be taken, as constant text, or NULL: its text would be far
- * longer than any body, or has a number that none could hold.  A jsonb is larger
+ * Append a payload's text.  False when it can't be taken, and what that weighs says why: it would
+ * be far longer than any body, or has a number that none could hold.  A jsonb is larger
  * than its text by less than JSONB_OVERHEAD; beyond that it isn't even read.
  */
-static const char *
-weigh_payload(Datum value, Jsonb **jsonb)
+static bool
+append_json(StringInfo out, Datum payload, KgwWeight *weight)
 {
-	static KgwWeight weight;
-
-	kgw_value_weight_begin(&weight, KGW_CANONICAL_MAX_BYTES);
-	if (toast_raw_datum_size(value) > JSONB_OVERHEAD * (Size) KGW_CANONICAL_MAX_BYTES)
-	{
-		(void) kgw_value_weight_bytes(&weight, SIZE_MAX);
-		return weight.fault;
-	}
-	*jsonb = DatumGetJsonbP(value);
-	return kgw_value_weight_jsonb(&weight, *jsonb) ? NULL : weight.fault;
+	kgw_value_weight_begin(weight, KGW_CANONICAL_MAX_BYTES);
+	if (toast_raw_datum_size(payload) > JSONB_OVERHEAD * (Size) KGW_CANONICAL_MAX_BYTES)
+		return kgw_value_weight_bytes(weight, SIZE_MAX);
+	return kgw_jsonb_canonical_append(out, DatumGetJsonbP(payload), weight);
 }
 
+/* Append the payload in UTF-8; empty, with the fault as constant text, where it can't be taken. */
 static Size
-append_payload(StringInfo piece, Datum value, size_t *len, bool *unfit, const char **fault)
+append_payload(StringInfo piece, Datum payload, size_t *len, bool *unfit, const char **fault)
 {
-	Jsonb	   *jsonb;
-	StringInfoData json;
+	static KgwWeight weight;
+	bool		converted = GetDatabaseEncoding() != PG_UTF8;
+	Size		offset = piece->len;
+	StringInfoData own;
+	StringInfo	out = piece;	/* into the piece itself, unless it has to be converted */
 
-	*fault = weigh_payload(value, &jsonb);
+	if (converted)
+	{
+		initStringInfo(&own);
+		out = &own;
+	}
+	*fault = append_json(out, payload, &weight) ? NULL : weight.fault;
 	if (*fault != NULL)
 	{
-		*len = 0;
-		appendStringInfoChar(piece, '\0');
-		return piece->len - 1;
+		out->len = out == piece ? (int) offset : 0;
+		out->data[out->len] = '\0';
 	}
-
-	/* into the piece itself, unless it has to be converted */
-	if (GetDatabaseEncoding() == PG_UTF8)
-	{
-		Size		offset = piece->len;
-
-		(void) JsonbToCString(piece, &jsonb->root, 0);
-		*len = piece->len - offset;
-		appendStringInfoChar(piece, '\0');
-		return offset;
-	}
-	initStringInfo(&json);
-	(void) JsonbToCString(&json, &jsonb->root, VARSIZE(jsonb));
-	*len = json.len;
-	return append_wire(piece, json.data, len, unfit);
+	*len = out->len - (out == piece ? offset : 0);
+	if (converted)
+		return append_wire(piece, own.data, len, unfit);
+	appendStringInfoChar(piece, '\0');
+	return offset;
 }
 
 /* An int8, or a time, which is one; 0 for NULL. */
