@@ -275,8 +275,11 @@ set_way(KgwHttpRequest *transfer, const KgwRequest *request)
 	if (transfer->egress != kgw_egress_revision() && !kgw_egress_set_proxy(transfer->easy))
 		return false;
 	transfer->egress = kgw_egress_revision();
-	return kgw_ca_file_trust(transfer->easy, CURLOPT_CAINFO, CURLOPT_CAPATH) &&
-		show_certificate(transfer, request->certificate);
+	if (transfer->trust != kgw_ca_file_generation() + 1 &&
+		!kgw_ca_file_trust(transfer->easy, CURLOPT_CAINFO, CURLOPT_CAPATH))
+		return false;
+	transfer->trust = kgw_ca_file_generation() + 1;
+	return show_certificate(transfer, request->certificate);
 }
 
 /*

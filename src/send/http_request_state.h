@@ -37,6 +37,7 @@ struct KgwHttpRequest
 	struct KgwTlsSession *session;	/* of its destination, while it lasts; or NULL */
 	bool		shares;			/* its handle has had a share */
 	uint32		egress;			/* the revision of its handle's proxy */
+	uint32		trust;			/* the generation of its handle's authorities, and 1; or 0 */
 	bool		proxied;
 	KgwCertificate *certificate;	/* its handle shows this one, held; or NULL */
 	KgwTicks	started;
