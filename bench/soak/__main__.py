@@ -116,7 +116,7 @@ def circumstances(world, chosen, taken, busy):
     version = world.server.admin("SHOW server_version")[0].split()[0]
     elsewhere = [s["machine_busy"] for s in taken]
     return (f"{machine.describe()}, PostgreSQL {version}; {time.strftime('%Y-%m-%d')}, "
-            f"{chosen.hours:g} hours with {chosen.rate} transactions a second, "
+            f"{chosen.hours:g} h with {chosen.rate} transactions a second, "
             f"{DAYS} days by the server's clock; {taken[-1]['attempts']:,} attempts. "
             f"Before the start the machine was {100 * busy:.0f} % busy; during the run "
             f"{100 * sum(elsewhere) / len(elsewhere):.0f} % on average and "
