@@ -14,8 +14,9 @@
  * which costs more than a TLS handshake if it is done for each.
  *
  * One kind is spared: what libcurl copies for a TLS session when OpenSSL calls it back with one.
- * Without memory for the strings of its settings, libcurl 7.88 frees the host's name, keeps
- * the pointer, and frees it again at the next session; what comes of that is no fault of ours.
+ * Without memory for the strings of its settings, libcurl 7.88 seems to free the host's name,
+ * to keep the pointer, and to free it again at the next session: the server ended in there once,
+ * with its heap damaged.
  *
  * Only calls in a process that is a worker count, from its first instruction as one;
  * those of the threads that it starts for lookups, too.  The address of
