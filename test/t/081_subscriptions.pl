@@ -332,7 +332,10 @@ like(state_of($fickle), qr/^failing\|/, 'its failures are seen');
 insert_intent($node, 'long2', $own->url);
 wait_for_log_rows($node, 1, "subscription_id = $fickle AND object_id = 'long2'");
 
-# only now the last attempt, however long that took
+# only now the last attempt, after the whole span of the next schedule, however quickly that came
+$node->poll_query_until('postgres',
+	"SELECT failing_since < clock_timestamp() - interval '1500 ms' FROM kgwebhook.subscription WHERE subscription_id = $long")
+  or die 'it does not fail';
 reload($node, 'kgwebhook.retry_schedule' => "'500ms,500ms,500ms'");
 sql('UPDATE kgwebhook.queue SET next_attempt_at = now()');
 wait_until_settled($node);

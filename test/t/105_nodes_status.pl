@@ -103,9 +103,10 @@ arrives_after('a missing column');
 # A lock on the node: the heartbeat before is an old one
 #
 my $locker = $node->background_psql('postgres');
-$locker->query_safe(q{BEGIN; LOCK TABLE orders IN SHARE MODE});
+my $holder = $locker->query_safe(q{BEGIN; LOCK TABLE orders IN SHARE MODE; SELECT pg_backend_pid()});
 committed(q{INSERT INTO orders (id) VALUES ('locked')});
-wait_for_row($node, q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'logical replication%' AND wait_event_type = 'Lock')});
+wait_for_row($node,
+	qq{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'logical replication%' AND $holder = ANY (pg_blocking_pids(pid)))});
 here(q{UPDATE kgwebhook.source SET beat_applied_at = beat_applied_at - interval '1 min'; UPDATE kgwebhook.source_look SET beat = beat + 1});
 $row = $on_call->finds(qr/^the source "src" is behind$/, 'warning');
 like($row->{remedy}, qr/^SELECT pg_terminate_backend\(\d+\); for the session that holds a lock/, 'a lock: what to do');
