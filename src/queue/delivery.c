@@ -119,27 +119,24 @@ static Size
 append_payload(StringInfo piece, Datum payload, size_t *len, bool *unfit, const char **fault)
 {
 	static KgwWeight weight;
-	bool		converted = GetDatabaseEncoding() != PG_UTF8;
-	Size		offset = piece->len;
 	StringInfoData own;
 	StringInfo	out = piece;	/* into the piece itself, unless it has to be converted */
+	Size		start;
 
-	if (converted)
+	if (GetDatabaseEncoding() != PG_UTF8)
 	{
 		initStringInfo(&own);
 		out = &own;
 	}
+	start = out->len;
 	*fault = append_json(out, payload, &weight) ? NULL : weight.fault;
 	if (*fault != NULL)
-	{
-		out->len = out == piece ? (int) offset : 0;
-		out->data[out->len] = '\0';
-	}
-	*len = out->len - (out == piece ? offset : 0);
-	if (converted)
+		out->len = start;
+	*len = out->len - start;
+	if (out == &own)
 		return append_wire(piece, own.data, len, unfit);
 	appendStringInfoChar(piece, '\0');
-	return offset;
+	return start;
 }
 
 /* An int8, or a time, which is one; 0 for NULL. */
