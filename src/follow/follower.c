@@ -104,6 +104,7 @@ kgw_follower_ensure(void)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = TROUBLE_PAUSE / 1000;
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	memcpy(worker.bgw_extra, &MyProcPid, sizeof(MyProcPid));
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -167,13 +168,16 @@ void
 kgw_follower_main(Datum arg)
 {
 	MemoryContext context;
+	int			worker;
 
+	memcpy(&worker, MyBgworkerEntry->bgw_extra, sizeof(worker));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
+	if (!kgw_follower_latch_attach(DatumGetObjectId(arg), worker))
+		proc_exit(0);
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	apply_follower_settings();
-	kgw_follower_latch_attach();
 	kgw_source_connection_keep(ANSWER_PATIENCE);
 	context = AllocSetContextCreate(TopMemoryContext, "kgwebhook follower",
 									ALLOCSET_DEFAULT_SIZES);

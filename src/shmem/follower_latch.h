@@ -10,6 +10,6 @@
 #ifndef KGW_SHMEM_FOLLOWER_LATCH_H
 #define KGW_SHMEM_FOLLOWER_LATCH_H
 
-extern void kgw_follower_latch_attach(void);
+extern bool kgw_follower_latch_attach(Oid dboid, pid_t worker);
 
 #endif							/* KGW_SHMEM_FOLLOWER_LATCH_H */

@@ -17,7 +17,7 @@ use Test::More;
 
 my $secret = 'whsec_' . 'n' x 32;
 my $source = new_source('source');
-my $node = new_delivery_node('node', $secret);
+my $node = new_delivery_node('node', $secret, 'restart_after_crash' => 'on');
 my $receiver = start_receiver(secret => $secret);
 my $connection = $source->connstr . ' dbname=postgres';
 my $url = $receiver->url('/ok');
@@ -281,6 +281,18 @@ SKIP:
 		6, 'each route is found where capitals are sorted between small letters');
 	$node->safe_psql('postgres', 'DROP DATABASE icu');
 }
+
+#
+# A crash ends the follower's worker, whose successor starts one of its own
+#
+my $follower = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'kgwebhook follower'});
+kill 'KILL', $follower or die "there is no follower to kill: $!";
+wait_for_row($node, q{
+	SELECT count(*) FILTER (WHERE f.backend_start > w.backend_start) = 1 AND count(*) = 1
+	  FROM pg_stat_activity w, pg_stat_activity f
+	 WHERE w.backend_type = 'kgwebhook worker' AND f.backend_type = 'kgwebhook follower' AND f.pid <> } . $follower,
+	'one follower, which the new worker has started');
+pass('after a crash there is one follower, not two');
 
 #
 # The end
