@@ -139,9 +139,12 @@ kgw_endpoint_candidate(const KgwScheduler *s, const KgwDestination *d)
 	return NULL;
 }
 
-/* How many rows an endpoint should have, or be about to have, to send. */
+/*
+ * How many rows an endpoint should have, or be about to have, to send.  Where a row is judged
+ * that is here, "own" is its size: without it the answer is the same as before it was read.
+ */
 static int
-rows_wanted(const KgwScheduler *s, const KgwEndpoint *e)
+rows_wanted(const KgwScheduler *s, const KgwEndpoint *e, Size own)
 {
 	const KgwDestination *d = e->key.destination;
 
@@ -149,7 +152,7 @@ rows_wanted(const KgwScheduler *s, const KgwEndpoint *e)
 		return 0;
 	if (d->health.open || e->health.open)
 		return e->in_flight == 0 && endpoint_limit(s, e) > 0 ? 1 : 0;
-	if (s->row_bytes >= ROW_BYTES)
+	if (s->row_bytes - own >= ROW_BYTES)
 		return DESTINATION_SHARE;
 	if (e->gap != 0)
 		return Min(Max(KGW_LATELY / 10 / e->gap, DESTINATION_SHARE), ENDPOINT_ROWS);
@@ -158,7 +161,8 @@ rows_wanted(const KgwScheduler *s, const KgwEndpoint *e)
 
 /*
  * Whether an entry that is due should let go of its row until its turn is nearer:
- * there are enough before it.
+ * there are enough before it.  Were its own bytes counted against it, the row that fills
+ * the memory would be read and let go again without end.
  */
 bool
 kgw_endpoint_parks(const KgwScheduler *s, const KgwEntry *entry)
@@ -170,7 +174,7 @@ kgw_endpoint_parks(const KgwScheduler *s, const KgwEntry *entry)
 		dlist_head_element(KgwEntry, node, &e->ripe)->delivery_id < entry->delivery_id)
 		return true;
 	return (kgw_endpoint_trust(e) != KGW_TRUST_PROVEN || e->gap != 0) && !e->key.destination->paused &&
-		e->ready_count >= rows_wanted(s, e);
+		e->ready_count >= rows_wanted(s, e, entry->row->size);
 }
 
 /* Have rows read for what is ripe, as far as there are turns for it. */
@@ -181,7 +185,7 @@ feed(KgwScheduler *s, KgwEndpoint *e)
 
 	if (dlist_is_empty(&e->ripe))
 		return;
-	wanted = rows_wanted(s, e);
+	wanted = rows_wanted(s, e, 0);
 	while (!dlist_is_empty(&e->ripe) && e->ready_count + e->fetching < wanted)
 	{
 		KgwEntry   *entry = dlist_container(KgwEntry, node, dlist_pop_head_node(&e->ripe));
