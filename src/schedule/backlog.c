@@ -163,20 +163,6 @@ add_entry(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, Kg
 }
 
 /*
- * A head without its row can't go yet, maybe for hours, and what is behind it can't
- * either.  Were that to keep its rows, it would fill the memory that all
- * destinations share.
- */
-void
-kgw_backlog_lighten(KgwScheduler *s, KgwEntry *head)
-{
-	if (head->row != NULL)
-		return;
-	for (KgwEntry *entry = head->newer; entry != NULL; entry = entry->newer)
-		kgw_object_order_drop_row(s, entry);
-}
-
-/*
  * A row from behind the cursor for which there is no room.  It can't stay in the
  * table: a newer transition of its object may be here already, and would go
  * first.  So its entry is kept, and its row let go.
@@ -189,11 +175,11 @@ add_late(KgwScheduler *s, KgwDestination *d, KgwDelivery *row, KgwTicks due, Kgw
 	if (entry->state == KGW_ENTRY_READY)
 	{
 		kgw_object_order_leave_state(s, entry);
-		kgw_object_order_drop_row(s, entry);
+		kgw_object_order_drop_rows(s, entry);
 		kgw_object_order_activate(s, entry);
 	}
 	else
-		kgw_object_order_drop_row(s, entry);
+		kgw_object_order_drop_rows(s, entry);
 }
 
 /*
@@ -216,12 +202,7 @@ kgw_backlog_arrival(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks ex
 		pfree(row);
 	}
 	else if (has_room(s, d))
-	{
-		KgwEntry   *entry = add_entry(s, d, row, due, expires);
-
-		if (entry->state == KGW_ENTRY_BLOCKED && entry->object->head->row == NULL)
-			kgw_object_order_drop_row(s, entry);
-	}
+		add_entry(s, d, row, due, expires);
 	else if (beyond)
 	{
 		d->more = true;
@@ -253,7 +234,7 @@ kgw_backlog_paged(KgwScheduler *s, KgwDelivery *row, KgwTicks due, KgwTicks expi
 
 	/* what can't go yet needs no payload yet */
 	if (entry->state == KGW_ENTRY_BLOCKED)
-		kgw_object_order_drop_row(s, entry);
+		kgw_object_order_drop_rows(s, entry);
 	return kgw_run_queues_has_memory(s, d, DESTINATION_ROWS);
 }
 

@@ -30,6 +30,7 @@ entry_fits_state(const KgwEntry *entry)
 {
 	Assert(entry->endpoint->key.destination == entry->destination);
 	Assert(entry->object->key.destination == entry->destination);
+	Assert(entry->row != NULL || entry->newer == NULL || entry->newer->row == NULL);
 	switch (entry->state)
 	{
 		case KGW_ENTRY_BLOCKED:

@@ -63,6 +63,19 @@ kgw_object_order_drop_row(KgwScheduler *s, KgwEntry *entry)
 	entry->row = NULL;
 }
 
+/*
+ * The same of an entry that can't go now, and of all that are behind it, which can't
+ * either.  Were these to keep their rows, they would fill the memory that all
+ * destinations share, and no head would get its own any more.  So the rows of a
+ * chain are those of its first entries, and end at the first without one.
+ */
+void
+kgw_object_order_drop_rows(KgwScheduler *s, KgwEntry *entry)
+{
+	for (; entry != NULL && entry->row != NULL; entry = entry->newer)
+		kgw_object_order_drop_row(s, entry);
+}
+
 /* Take an entry out of the heap or list that its state keeps it in. */
 static void
 leave_list(KgwScheduler *s, KgwEntry *entry)
@@ -99,7 +112,7 @@ void
 kgw_object_order_ripen(KgwScheduler *s, KgwEntry *entry)
 {
 	leave_list(s, entry);
-	kgw_object_order_drop_row(s, entry);
+	kgw_object_order_drop_rows(s, entry);
 	entry->state = KGW_ENTRY_RIPE;
 	entry->destination->ripe++;
 	dlist_push_tail(&entry->endpoint->ripe, &entry->node);
@@ -111,7 +124,7 @@ wait_behind(KgwScheduler *s, KgwEntry *entry, KgwEntry *before)
 {
 	entry->state = KGW_ENTRY_BEHIND;
 	kgw_hold_stop(s, entry);
-	kgw_object_order_drop_row(s, entry);
+	kgw_object_order_drop_rows(s, entry);
 	if (before->object->head == before)
 		kgw_hold_begin(s, before);
 }
@@ -130,7 +143,7 @@ kgw_object_order_activate(KgwScheduler *s, KgwEntry *entry)
 	if (entry->due > s->now)
 	{
 		entry->state = KGW_ENTRY_WAITING;
-		kgw_object_order_drop_row(s, entry);
+		kgw_object_order_drop_rows(s, entry);
 		pairingheap_add(s->waiting, &entry->heap_node);
 	}
 	else if (entry->row == NULL || kgw_endpoint_parks(s, entry))
@@ -222,9 +235,9 @@ become_head(KgwScheduler *s, KgwObject *object, KgwEntry *entry)
 	kgw_object_order_activate(s, entry);
 }
 
-/* Put an entry behind the head, by number. */
+/* Put an entry behind the head, by number; it keeps its row if that before it has one. */
 static void
-join_behind(KgwObject *object, KgwEntry *entry)
+join_behind(KgwScheduler *s, KgwObject *object, KgwEntry *entry)
 {
 	KgwEntry   *before = object->head;
 
@@ -236,6 +249,8 @@ join_behind(KgwObject *object, KgwEntry *entry)
 	before->newer = entry;
 	if (entry->newer == NULL)
 		object->tail = entry;
+	if (before->row == NULL)
+		kgw_object_order_drop_rows(s, entry);
 }
 
 /*
@@ -253,7 +268,7 @@ kgw_object_order_give_way(KgwScheduler *s, KgwEntry *entry)
 		entry->newer = NULL;
 		kgw_object_order_leave_state(s, entry);
 		entry->state = KGW_ENTRY_BLOCKED;
-		join_behind(object, entry);
+		join_behind(s, object, entry);
 	}
 	kgw_object_order_activate(s, object->head);
 	kgw_shared_url_each(s, object, look_again, entry);
@@ -283,7 +298,7 @@ kgw_object_order_join(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row)
 		become_head(s, object, entry);
 	else
 	{
-		join_behind(object, entry);
+		join_behind(s, object, entry);
 		kgw_hold_begin(s, object->head);
 	}
 	kgw_shared_url_each(s, object, yield, entry);

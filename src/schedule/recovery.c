@@ -101,7 +101,6 @@ gather(KgwScheduler *s, KgwEndpoint *e, bool release)
 			kgw_object_order_ripen(s, entry);
 			kgw_hold_begin(s, entry);
 		}
-		kgw_backlog_lighten(s, entry);
 	}
 	pfree(entries);
 }

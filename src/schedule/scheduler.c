@@ -304,13 +304,12 @@ void
 kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due, KgwTicks wish)
 {
 	entry->destination->keyless |= due == KGW_NEVER;
-	kgw_object_order_drop_row(s, entry);
+	kgw_object_order_drop_rows(s, entry);
 	entry->spent = entry->ahead;
 	entry->ahead = false;
 	entry->wish = wish;
 	entry->due = entry->superseded ? KGW_OVERDUE : due;
 	kgw_object_order_give_way(s, entry);
-	kgw_backlog_lighten(s, entry->object->head);
 	kgw_run_queues_place(s, entry->destination);
 }
 

@@ -316,6 +316,7 @@ extern void kgw_object_order_release_holds(KgwScheduler *s);
 extern void kgw_object_order_take_row(KgwScheduler *s, KgwEntry *entry, KgwDelivery *row, KgwTicks due,
 							   KgwTicks expires);
 extern void kgw_object_order_drop_row(KgwScheduler *s, KgwEntry *entry);
+extern void kgw_object_order_drop_rows(KgwScheduler *s, KgwEntry *entry);
 
 /* hold.c: how long a refused head holds its successors, microseconds */
 extern void kgw_hold_resume(KgwScheduler *s, KgwEntry *entry, const KgwDelivery *row);
@@ -349,9 +350,6 @@ extern bool kgw_set_aside_is_wanted(const KgwEndpoint *e);
 extern bool kgw_set_aside_is_over(const KgwDestination *d);
 extern void kgw_set_aside_return(KgwScheduler *s, KgwDestination *d);
 extern void kgw_set_aside_unstick(KgwDestination *d, const KgwEndpoint *e);
-
-/* backlog.c: what is in memory and what isn't */
-extern void kgw_backlog_lighten(KgwScheduler *s, KgwEntry *head);
 
 /* unload.c: what leaves memory; an entry, and its row, is gone afterwards */
 extern void kgw_unload(KgwScheduler *s, KgwDestination *d);
