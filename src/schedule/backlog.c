@@ -45,6 +45,8 @@ find_destination(KgwScheduler *s, const char *name)
 		dlist_init(&d->endpoints);
 		for (int i = 0; i < ENDPOINT_LINES; i++)
 			dlist_init(&d->running_endpoints[i]);
+		for (size_t i = 0; i < lengthof(d->stands); i++)
+			d->stands[i].destination = d;
 	}
 	return d;
 }

@@ -18,8 +18,8 @@
  *	  it has worked before;
  *	- where there are several, some slots are for those with nothing in flight.
  *
- * Those that are proven and those that aren't take turns, and so do the endpoints
- * in each of these lines.
+ * Those that are proven and those that aren't take turns at the destination's last
+ * slot, and so do the endpoints in each of these lines.
  *
  * What waits at an endpoint whose breaker is open keeps its place in memory but
  * not its row: it is "ripe".  So it takes no room that the others need, and the
@@ -122,21 +122,35 @@ first_of_line(const KgwScheduler *s, const KgwDestination *d, int line, int limi
 	return NULL;
 }
 
-/* The endpoint of a destination whose turn it is, or NULL. */
-KgwEndpoint *
-kgw_endpoint_candidate(const KgwScheduler *s, const KgwDestination *d)
+/* The first endpoint in these of a destination's lines that may send, or NULL. */
+static KgwEndpoint *
+first_of_lines(const KgwScheduler *s, const KgwDestination *d, int from, int to, int limit)
 {
+	KgwEndpoint *e = NULL;
+
+	for (int line = from; line < to && e == NULL && d->in_flight < limit; line++)
+		e = first_of_line(s, d, line, limit);
+	return e;
+}
+
+/*
+ * The endpoint whose turn it is among the proven of a destination, or among the others; or
+ * NULL.  The others may still have to wait for a slot of the worker's: all but the last slot of
+ * the destination are the proven ones' in the meantime.
+ */
+KgwEndpoint *
+kgw_endpoint_candidate(const KgwScheduler *s, const KgwStand *stand)
+{
+	const KgwDestination *d = stand->destination;
 	int			limit = destination_limit(s, d);
-	int			first = d->distrusting ? 2 * KGW_TRUST_NEW : 0;
+	int			others = 2 * KGW_TRUST_NEW;
 
-	for (int i = 0; i < ENDPOINT_LINES && d->in_flight < limit; i++)
-	{
-		KgwEndpoint *e = first_of_line(s, d, (first + i) % ENDPOINT_LINES, limit);
-
-		if (e != NULL)
-			return e;
-	}
-	return NULL;
+	if (stand != &d->stands[0])
+		return first_of_lines(s, d, others, ENDPOINT_LINES, limit);
+	if (d->distrusting && d->in_flight > 0 && d->in_flight == limit - 1 &&
+		first_of_lines(s, d, others, ENDPOINT_LINES, limit) != NULL)
+		return NULL;
+	return first_of_lines(s, d, 0, others, limit);
 }
 
 /*
@@ -240,14 +254,12 @@ kgw_endpoint_enlist_all(KgwScheduler *s, KgwDestination *d)
 		kgw_endpoint_enlist(s, dlist_container(KgwEndpoint, node, iter.cur));
 }
 
-/*
- * The entry of a destination whose turn it is, in flight from here on; or NULL.
- * Proven endpoints and others take turns.
- */
+/* The entry whose turn it is at a destination, in flight from here on; or NULL. */
 KgwEntry *
-kgw_endpoint_take(KgwScheduler *s, KgwDestination *d)
+kgw_endpoint_take(KgwScheduler *s, const KgwStand *stand)
 {
-	KgwEndpoint *e = kgw_endpoint_candidate(s, d);
+	KgwDestination *d = stand->destination;
+	KgwEndpoint *e = kgw_endpoint_candidate(s, stand);
 	KgwEntry   *entry;
 
 	if (e == NULL)

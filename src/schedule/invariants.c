@@ -216,7 +216,7 @@ totals_add_up(KgwScheduler *s)
 		}
 		Assert(d->in_flight == trusted);
 		Assert(!d->awaiting_probe || d->health.open);
-		Assert(!d->running || !d->paused);
+		Assert(!(d->stands[0].running || d->stands[1].running) || !d->paused);
 		rows_add_up(d);
 		endpoints_add_up(d);
 		entries += d->entries;
@@ -262,10 +262,10 @@ lists_add_up(KgwScheduler *s)
 	{
 		dlist_foreach(iter, &s->lines[line])
 		{
-			const KgwDestination *d = dlist_container(KgwDestination, run_node, iter.cur);
+			const KgwStand *stand = dlist_container(KgwStand, node, iter.cur);
 
-			Assert(d->running);
-			Assert(d->line == (KgwLine) line);
+			Assert(stand->running);
+			Assert(stand->line == (KgwLine) line);
 		}
 	}
 	dlist_foreach(iter, &s->paging)

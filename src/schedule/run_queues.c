@@ -91,8 +91,7 @@ enlist(dlist_head *list, dlist_node *node, bool *listed, bool wanted)
  * trickles is an acknowledgement as good as any, and holds its slot all the while.
  * So these stand in lines of their own, and those that are known to fail or to be
  * slow behind those of which nothing is known: a crowd of receivers that never
- * acknowledge doesn't fill the newcomers' slots.  What counts is the endpoint whose
- * turn it is at the destination.
+ * acknowledge doesn't fill the newcomers' slots.
  */
 static KgwLine
 line_of(const KgwDestination *d, const KgwEndpoint *e)
@@ -105,19 +104,24 @@ line_of(const KgwDestination *d, const KgwEndpoint *e)
 	return d->in_flight > 0 || suspect ? KGW_LINE_UNPROVEN_BUSY : KGW_LINE_UNPROVEN;
 }
 
+/*
+ * A destination stands in two lines if it has to: what is proven there must not wait until
+ * there is a slot for what isn't, for which it may be far back in a line.
+ */
 static void
-place_to_run(KgwScheduler *s, KgwDestination *d)
+place_to_run(KgwScheduler *s, KgwStand *stand)
 {
-	const KgwEndpoint *e = d->paused ? NULL : kgw_endpoint_candidate(s, d);
-	KgwLine		line = e != NULL ? line_of(d, e) : d->line;
+	KgwDestination *d = stand->destination;
+	const KgwEndpoint *e = d->paused ? NULL : kgw_endpoint_candidate(s, stand);
+	KgwLine		line = e != NULL ? line_of(d, e) : stand->line;
 
-	if (d->running && d->line != line)
+	if (stand->running && stand->line != line)
 	{
-		dlist_delete(&d->run_node);
-		d->running = false;
+		dlist_delete(&stand->node);
+		stand->running = false;
 	}
-	d->line = line;
-	enlist(&s->lines[line], &d->run_node, &d->running, e != NULL);
+	stand->line = line;
+	enlist(&s->lines[line], &stand->node, &stand->running, e != NULL);
 }
 
 /*
@@ -163,7 +167,7 @@ kgw_run_queues_can_send(KgwScheduler *s)
  * The destination whose turn it is, out of its line; there has to be one.  Proven
  * and unproven ones take turns; of each, those with nothing in flight go first.
  */
-KgwDestination *
+KgwStand *
 kgw_run_queues_take(KgwScheduler *s)
 {
 	static const KgwLine orders[2][LINES] = {
@@ -171,14 +175,14 @@ kgw_run_queues_take(KgwScheduler *s)
 		{KGW_LINE_UNPROVEN, KGW_LINE_UNPROVEN_BUSY, KGW_LINE_PROVEN, KGW_LINE_PROVEN_BUSY}
 	};
 	const KgwLine *line = orders[s->unproven_next];
-	KgwDestination *d;
+	KgwStand   *stand;
 
 	while (!has_turn(s, *line))
 		line++;
 	s->unproven_next = *line < KGW_LINE_UNPROVEN;
-	d = dlist_container(KgwDestination, run_node, dlist_pop_head_node(&s->lines[*line]));
-	d->running = false;
-	return d;
+	stand = dlist_container(KgwStand, node, dlist_pop_head_node(&s->lines[*line]));
+	stand->running = false;
+	return stand;
 }
 
 /*
@@ -190,7 +194,8 @@ kgw_run_queues_place(KgwScheduler *s, KgwDestination *d)
 {
 	bool		awaits = waits_for_probe(s, d);
 
-	place_to_run(s, d);
+	for (size_t i = 0; i < lengthof(d->stands); i++)
+		place_to_run(s, &d->stands[i]);
 	enlist(&s->paging, &d->page_node, &d->paging, wants_page(s, d));
 	if (awaits && !d->awaiting_probe)
 		pairingheap_add(s->probes, &d->probe_node);

@@ -228,6 +228,7 @@ has_expired(const KgwEntry *entry)
 KgwEntry *
 kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 {
+	KgwStand   *stand;
 	KgwDestination *d;
 	KgwEntry   *entry;
 
@@ -235,8 +236,9 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 	{
 		if (!kgw_scheduler_can_send(s))
 			return NULL;
-		d = kgw_run_queues_take(s);
-		entry = kgw_endpoint_take(s, d);
+		stand = kgw_run_queues_take(s);
+		d = stand->destination;
+		entry = kgw_endpoint_take(s, stand);
 
 		/* time alone may have taken its turn away */
 		if (entry == NULL)
@@ -246,7 +248,7 @@ kgw_scheduler_next(KgwScheduler *s, KgwTurn *turn)
 		has_expired(entry) ? KGW_TURN_EXPIRE : KGW_TURN_SEND;
 	entry->state = KGW_ENTRY_SENDING;
 	entry->begun = s->now;
-	entry->unproven = d->line >= KGW_LINE_UNPROVEN;
+	entry->unproven = stand->line >= KGW_LINE_UNPROVEN;
 	s->unproven_in_flight += entry->unproven;
 	s->in_flight++;
 	if (*turn == KGW_TURN_SEND && kgw_rate_limit_sent(s, entry->endpoint))

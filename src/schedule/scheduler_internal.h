@@ -84,6 +84,15 @@ typedef enum KgwTrust
 
 typedef struct KgwAside KgwAside;
 
+/* A destination's place in the lines; it has one for its proven endpoints and one for the others. */
+typedef struct KgwStand
+{
+	struct KgwDestination *destination;
+	bool		running;		/* in one of the lines */
+	KgwLine		line;			/* and it is this one */
+	dlist_node	node;
+} KgwStand;
+
 typedef struct KgwDestination
 {
 	char		name[KGW_DESTINATION_SIZE]; /* hash key */
@@ -116,15 +125,13 @@ typedef struct KgwDestination
 	bool		keyless;		/* something may wait for a secret */
 	bool		subscribed;		/* and what is for a subscription */
 	bool		paging;			/* in the list of those that want a page */
-	bool		running;		/* in one of the lines of those that can send */
-	KgwLine		line;			/* and it is this one */
+	KgwStand	stands[2];		/* of its proven endpoints, and of the others */
 	bool		awaiting_probe; /* in the heap of those that wait to be probed */
 	bool		changed;		/* in the list of those to be published */
 	dlist_head	all;			/* its entries */
 	dlist_head	endpoints;		/* lately used ones first */
 	dlist_head	running_endpoints[ENDPOINT_LINES];
 	dlist_node	page_node;
-	dlist_node	run_node;
 	dlist_node	changed_node;
 	pairingheap_node probe_node;
 } KgwDestination;
@@ -237,7 +244,7 @@ struct KgwScheduler
 	dlist_head	all_endpoints;	/* lately used ones first */
 	dlist_head	fetching;
 	dlist_head	paging;
-	dlist_head	lines[LINES];	/* destinations that can send */
+	dlist_head	lines[LINES];	/* stands of destinations that can send */
 	int			in_flight;
 	int			unproven_in_flight;
 	int			hanging;		/* lookups that were given up and go on */
@@ -264,7 +271,7 @@ extern void kgw_run_queues_place(KgwScheduler *s, KgwDestination *d);
 extern bool kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int rows);
 extern bool kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestination *d);
 extern bool kgw_run_queues_can_send(KgwScheduler *s);
-extern KgwDestination *kgw_run_queues_take(KgwScheduler *s);
+extern KgwStand *kgw_run_queues_take(KgwScheduler *s);
 
 /* known_endpoints.c: endpoints by what they are; the scheduler's own */
 extern KgwEndpoint *kgw_known_endpoints_find(KgwScheduler *s, KgwDestination *d, const KgwDelivery *row);
@@ -274,8 +281,8 @@ extern void kgw_known_endpoints_forget(KgwScheduler *s, KgwDestination *d);
 extern bool kgw_endpoint_parks(const KgwScheduler *s, const KgwEntry *entry);
 extern void kgw_endpoint_enlist(KgwScheduler *s, KgwEndpoint *e);
 extern void kgw_endpoint_enlist_all(KgwScheduler *s, KgwDestination *d);
-extern KgwEndpoint *kgw_endpoint_candidate(const KgwScheduler *s, const KgwDestination *d);
-extern KgwEntry *kgw_endpoint_take(KgwScheduler *s, KgwDestination *d);
+extern KgwEndpoint *kgw_endpoint_candidate(const KgwScheduler *s, const KgwStand *stand);
+extern KgwEntry *kgw_endpoint_take(KgwScheduler *s, const KgwStand *stand);
 extern KgwTrust kgw_endpoint_trust(const KgwEndpoint *e);
 extern int64 kgw_endpoint_closed_time(const KgwScheduler *s, const KgwEntry *entry);
 extern KgwTicks kgw_endpoint_next_probe(const KgwDestination *d);

@@ -38,7 +38,8 @@
 /*
  * A good endpoint gets what is for it within this, if nothing has disturbed all of it;
  * after that, what had gathered goes first, so fast.  One that has not lately
- * acknowledged anything may have to wait until others of the kind have timed out.
+ * acknowledged anything may have to wait until others of the kind have timed out, which
+ * have half of the places.
  * Where some are slow, a good one beside them at a host gets every second of its places, and those
  * come back slowly.
  */
@@ -197,13 +198,24 @@ sim_oracle_answered(SimRow *row, bool answered, bool reached, int status, int64 
 		row->refused_first = sim_now;
 }
 
+/* Within what time a good endpoint gets a row. */
+static KgwTicks
+late_after(const SimRow *row)
+{
+	KgwTicks	timeouts = sim_world_silent() * kgw_settings.request_timeout * (SECOND / 1000) / Max(sim_scenario.in_flight / 2, 1);
+
+	if (HAS(SLOW))
+		return Max(LATE_BESIDE_SLOW, timeouts);
+	if (row->acked_before > began_at && row->visible_at - row->acked_before < LATELY)
+		return LATE;
+	return LATE_UNPROVEN + timeouts;
+}
+
 static void
 check_acknowledged(const SimRow *row)
 {
 	SimEndpoint *e = row->endpoint;
 	KgwTicks	waited = sim_now - Max(row->visible_at, disturbed_at);
-	bool		proven = row->acked_before > began_at && row->visible_at - row->acked_before < LATELY;
-	KgwTicks	bound = HAS(SLOW) ? LATE_BESIDE_SLOW : proven ? LATE : LATE_UNPROVEN;
 
 	if (!row->answered_yes)
 		sim_wrong("wrongly acknowledged", "%ld, which was not", (long) row->id);
@@ -211,7 +223,7 @@ check_acknowledged(const SimRow *row)
 	if (!e->good || row->requeued || sim_all_paused)
 		return;
 	sim_counts.latest = Max(sim_counts.latest, waited);
-	if (waited > bound)
+	if (waited > late_after(row))
 		sim_wrong("late", "%ld by %.3f s", (long) row->id, waited / 1e6);
 }
 

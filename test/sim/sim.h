@@ -217,6 +217,7 @@ extern bool sim_org_has_key(int org);
 extern const char *sim_org_name(int org);
 extern int	sim_org_by_name(const char *name);
 extern SimEndpoint *sim_subscriber(int org);
+extern int	sim_world_silent(void);
 extern bool sim_healed;
 extern bool sim_all_paused;
 extern SimKind sim_behavior(const SimEndpoint *e);

@@ -194,6 +194,21 @@ make_subscribers(SimRandom *r)
 	}
 }
 
+/* How many endpoints may have a request wait for its timeout. */
+int
+sim_world_silent(void)
+{
+	int			count = 0;
+
+	for (int i = 0; i < endpoint_count; i++)
+	{
+		const SimHost *host = endpoints[i].host;
+
+		count += endpoints[i].kind == SIM_IS_SILENT || (host->slow_to_fail && (host->down || host->period != 0));
+	}
+	return count;
+}
+
 void
 sim_world_make(void)
 {
