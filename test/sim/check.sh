@@ -70,6 +70,7 @@ test_that "found: an object known by its identifier alone" is_found object-by-id
 test_that "found: superseded without a refusal" is_found hold-unanswered "wrongly superseded"
 test_that "found: an endpoint that opens its destination's breaker" is_found endpoint-opens-destination late
 test_that "found: Retry-After that shortens the schedule" is_found retry-after-shortens early
+test_that "found: a challenge that nobody waits for" is_found challenge-ignored "without consent"
 test_that "found: an object's URL and a subscription's, each in its own order" is_found order-by-chain "out of order"
 echo "1..$tests"
 exit $status

@@ -7,6 +7,7 @@
  * rows, answers and times, and nothing of windows, breakers or holds.
  *
  *	phantom				sent, or settled, what is not in the table
+ *	without consent		before a challenge was answered that it has to wait for
  *	overlapping			two transitions of an object under way at once
  *	out of order		an older one is there and has not been settled
  *	early				before the schedule's time, or the receiver's
@@ -160,6 +161,8 @@ sim_oracle_sent(SimRow *row)
 	sim_counts.requests++;
 	if (!row->present)
 		sim_wrong("phantom", "%ld was sent and is not in the table", (long) row->id);
+	if (sim_consent_is_missing(row))
+		sim_wrong("without consent", "%ld", (long) row->id);
 	check_order(row);
 	check_time(row);
 	check_rate(row->endpoint);
@@ -188,8 +191,8 @@ sim_oracle_answered(SimRow *row, bool answered, bool reached, int status, int64 
 	in_flight--;
 	host->answers += answered || reached;
 	row->status = status;
-	row->answered_yes = answered && status / 100 == 2;
-	row->answered_no = answered && status / 100 != 2;
+	row->answered_yes = answered && status / 100 == 2 && (!row->challenge || row->returned);
+	row->answered_no = answered && !row->answered_yes;
 	row->ended_at = sim_now;
 	row->unsettled = true;
 	row->answers = host->answers;
@@ -220,7 +223,7 @@ check_acknowledged(const SimRow *row)
 	if (!row->answered_yes)
 		sim_wrong("wrongly acknowledged", "%ld, which was not", (long) row->id);
 	e->acked_at = sim_now;
-	if (!e->good || row->requeued || sim_all_paused)
+	if (!e->good || row->requeued || row->challenge || sim_all_paused)
 		return;
 	sim_counts.latest = Max(sim_counts.latest, waited);
 	if (waited > late_after(row))
@@ -230,6 +233,9 @@ check_acknowledged(const SimRow *row)
 static void
 check_superseded(const SimRow *row, const KgwAttempt *attempt)
 {
+	/* another challenge has taken its place */
+	if (row->challenge && row->endpoint->challenge != row->id)
+		return;
 	if (strncmp(attempt->error, "a newer status", 14) == 0)
 	{
 		if (!newer_was_acknowledged(row))

@@ -217,7 +217,13 @@ kgw_subscription_state_known(int64 subscription_id)
 	static KgwSubscriptionState state;
 
 	state.subscription_id = subscription_id;
-	state.gap = subscription_id == 0 ? 0 : sim_subscriber((int) subscription_id - 1)->gap;
+	if (subscription_id == 0)
+		return NULL;
+	state.gap = sim_subscriber((int) subscription_id - 1)->gap;
+	state.challenge[0] = '\0';
+	if (sim_subscriber((int) subscription_id - 1)->challenge != 0)
+		snprintf(state.challenge, sizeof(state.challenge), INT64_FORMAT,
+				 sim_subscriber((int) subscription_id - 1)->challenge);
 	return &state;
 }
 

@@ -43,7 +43,8 @@
 	X(DROPPING, "dropping")			/* kept connections that are dead */ \
 	X(GONE, "gone")					/* 410 */ \
 	X(HEAVY, "heavy")				/* rows of hundreds of kB */ \
-	X(LIMITED, "limited")			/* subscriptions with a rate limit */
+	X(LIMITED, "limited")			/* subscriptions with a rate limit */ \
+	X(CONSENT, "consent")			/* subscriptions that have to answer a challenge */
 
 #define X(name, text) SIM_BIT_##name,
 typedef enum SimFaultBit
@@ -100,21 +101,6 @@ typedef struct SimHost
 	int			first;			/* those before it are gone */
 } SimHost;
 
-typedef struct SimEndpoint
-{
-	SimHost    *host;
-	int			org;
-	int64		subscription_id;	/* or 0 */
-	char		url[128];
-	SimKind		kind;
-	KgwTicks	period;			/* of flapping, or 0 */
-	bool		good;			/* what it is sent has to arrive in time */
-	KgwTicks	acked_at;		/* 0 = never */
-	int64		gap;			/* microseconds between two requests by its rate limit; 0 = it has none */
-	double		level;			/* requests that its limit still has to make up for ... */
-	KgwTicks	level_at;		/* ... then */
-} SimEndpoint;
-
 /* The rows of an object for one receiver, in order; where two endpoints have a URL, of both. */
 typedef struct SimChain
 {
@@ -129,10 +115,28 @@ typedef struct SimObject
 	int			org;
 	int			kind;
 	char		id[16];
-	SimEndpoint *own;
+	struct SimEndpoint *own;
 	bool		locked;			/* in a transaction that goes on */
 	SimChain	chains[2];		/* its own URL's, and a subscription's */
 } SimObject;
+
+typedef struct SimEndpoint
+{
+	SimHost    *host;
+	int			org;
+	int64		subscription_id;	/* or 0 */
+	char		url[128];
+	SimKind		kind;
+	KgwTicks	period;			/* of flapping, or 0 */
+	bool		shared;			/* objects have its URL as well */
+	bool		good;			/* what it is sent has to arrive in time */
+	KgwTicks	acked_at;		/* 0 = never */
+	int64		gap;			/* microseconds between two requests by its rate limit; 0 = it has none */
+	double		level;			/* requests that its limit still has to make up for ... */
+	KgwTicks	level_at;		/* ... then */
+	int64		challenge;		/* the row that it has to answer before it gets anything, or 0 */
+	SimObject	challenger;		/* whose row that is */
+} SimEndpoint;
 
 /* A row of the table, and what is known of its way. */
 typedef struct SimRow
@@ -142,6 +146,7 @@ typedef struct SimRow
 	SimEndpoint *endpoint;
 	SimChain   *chain;
 	Size		size;
+	bool		challenge;		/* it asks for consent */
 
 	/* the table's */
 	bool		visible;
@@ -164,6 +169,7 @@ typedef struct SimRow
 	bool		sending;
 	bool		answered_yes;	/* the last answer */
 	bool		answered_no;
+	bool		returned;		/* and it has what a challenge asks for */
 	bool		unsettled;		/* that is not written down yet */
 	int			status;
 	KgwTicks	ended_at;		/* its last attempt; 0 = none since it was queued */
@@ -222,6 +228,13 @@ extern bool sim_healed;
 extern bool sim_all_paused;
 extern SimKind sim_behavior(const SimEndpoint *e);
 extern bool sim_is_down(const SimHost *host);
+
+/* consent.c */
+extern void sim_consent_ask(SimEndpoint *e);
+extern void sim_consent_ask_again(void);
+extern void sim_consent_given(const SimRow *row);
+extern bool sim_consent_is_missing(const SimRow *row);
+extern const char *sim_consent_body(SimRow *row, SimRandom *r);
 
 /* traffic.c */
 extern void sim_traffic_plan(void);

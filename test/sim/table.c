@@ -308,8 +308,10 @@ kgw_settle(KgwSettlement *settlements, int count)
 		if (s->fate != KGW_FATE_RETRY)
 		{
 			row->present = false;
-			row->dead = s->fate == KGW_FATE_DEAD;
+			row->dead = s->fate == KGW_FATE_DEAD && !row->challenge;
 			left--;
+			if (row->challenge && s->attempt->outcome == KGW_ACKNOWLEDGED)
+				sim_consent_given(row);
 			continue;
 		}
 		row->attempts_before += s->undone;

@@ -32,6 +32,7 @@ typedef enum SimEventKind
 	EVENT_PAUSE,
 	EVENT_RESUME,
 	EVENT_REDELIVER,
+	EVENT_ASK,
 	EVENT_HEAL
 } SimEventKind;
 
@@ -144,6 +145,7 @@ sim_traffic_plan(void)
 	plan_faults(HAS(LOCKS), EVENT_LOCKS, 6, span);
 	plan_faults(HAS(PAUSES), EVENT_PAUSE, 8, span);
 	plan_faults(HAS(REDELIVERY), EVENT_REDELIVER, 20, span);
+	plan_faults(HAS(CONSENT), EVENT_ASK, 20, span);
 	plan(sim_now + span, EVENT_HEAL, 0);
 }
 
@@ -254,11 +256,25 @@ redeliver(int64 argument)
 		sim_changed(KGW_CHANGED_ALL);
 }
 
+/*
+ * A subscription has to consent, from now on.  Not where objects have its URL as well: what was
+ * queued for it before would wait, and what goes there as theirs would overtake that.
+ */
+static void
+ask(int64 argument)
+{
+	SimEndpoint *subscriber = sim_subscriber(argument % sim_orgs);
+
+	if (subscriber != NULL && !subscriber->shared)
+		sim_consent_ask(subscriber);
+}
+
 static void
 heal(void)
 {
 	sim_healed = true;
 	sim_all_paused = false;
+	sim_consent_ask_again();
 	for (int i = 0; i < sim_hosts; i++)
 		sim_host[i].paused = false;
 	sim_changed(KGW_CHANGED_PAUSES);
@@ -301,6 +317,9 @@ happen(const SimEvent *event)
 			break;
 		case EVENT_REDELIVER:
 			redeliver(event->argument);
+			break;
+		case EVENT_ASK:
+			ask(event->argument);
 			break;
 		case EVENT_HEAL:
 			heal();

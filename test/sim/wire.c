@@ -207,6 +207,11 @@ kgw_http_client_send(KgwHttp *http, const KgwRequest *asked, void *owner)
 		fail_to_reach(request, request->row->endpoint->host);
 	else
 		decide(request, asked->fresh);
+	if (request->row->challenge)
+	{
+		request->response.body = sim_consent_body(request->row, &source);
+		request->response.body_len = strlen(request->response.body);
+	}
 	request->response.duration = request->ends - sim_now;
 	push(request);
 	return true;

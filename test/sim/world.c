@@ -155,6 +155,7 @@ share_url(SimRandom *r, SimEndpoint *subscriber, int own_count)
 
 		if (own->org != subscriber->org)
 			continue;
+		subscriber->shared = true;
 		subscriber->host = own->host;
 		strlcpy(subscriber->url, own->url, sizeof(subscriber->url));
 		subscriber->kind = own->kind;
