@@ -9,6 +9,11 @@
  * a deadlock.  Those are caught here, logged, shown in kgwebhook.stats, and told
  * to the caller, who tries again later.
  *
+ * Memory that is missing passes, too.  But what a library could not load for want of it,
+ * it may not look for again: OpenSSL 3.0 takes an algorithm for one that it does not have, and
+ * that is no memory each time.  So a worker that is out of memory for longer ends, and its
+ * successor begins with libraries that know nothing of it.
+ *
  * What is called runs transactions of its own: after an error the transaction is
  * aborted here.  A request to end (SIGTERM, pg_terminate_backend()) is never
  * caught.
@@ -19,9 +24,14 @@
  */
 #include "postgres.h"
 
+#include "pg/clock.h"
 #include "pg/error_recovery.h"
 #include "shmem/counters.h"
 #include "worker/error_trap.h"
+
+/* Out of memory for so long, with no pause as long as that, a worker ends; microseconds. */
+#define MEMORY_PATIENCE INT64CONST(10000000)
+#define MEMORY_PAUSE INT64CONST(5000000)
 
 static KgwTrapResult
 classify_error(int sqlstate)
@@ -48,10 +58,27 @@ record(const ErrorData *error)
 	return true;
 }
 
+/* Whether memory has been missing for longer than it is waited for. */
+static bool
+is_starved(int sqlstate)
+{
+	static KgwTicks since;
+	static KgwTicks last;
+	KgwTicks	now = kgw_clock_ticks();
+
+	if (sqlstate != ERRCODE_OUT_OF_MEMORY)
+		return false;
+	if (last == 0 || now - last >= MEMORY_PAUSE)
+		since = now;
+	last = now;
+	return now - since >= MEMORY_PATIENCE;
+}
+
 static bool
 record_passing(const ErrorData *error)
 {
-	return classify_error(error->sqlerrcode) != KGW_TRAP_FAILED && record(error);
+	return classify_error(error->sqlerrcode) != KGW_TRAP_FAILED &&
+		!is_starved(error->sqlerrcode) && record(error);
 }
 
 static KgwTrapResult
