@@ -4,14 +4,16 @@
  */
 
 /*
- * Events are read in the order of their transactions' numbers, from one snapshot to the next:
- * what was committed after a snapshot is what that snapshot did not see, however
- * long its transaction took and however low its numbers are.  A call reads what is
- * between the cursor's snapshot and the present one, as many events as are wanted; the next goes
- * on in that interval, and then with a new one.
+ * Events are read from one snapshot to the next: what was committed after a snapshot is what
+ * that snapshot did not see, however long its transaction took and however low its numbers
+ * are.  A call reads what is between the cursor's snapshot and the present one, as many events
+ * as are wanted; the next goes on in that interval, and then with a new one.
+ *
+ * The events of an interval stand by their place (event_places.sql).
  *
  * A cursor is: this server and its timeline, the time before which all was seen, the
- * snapshot of which all was seen, the end of the interval with its time, and the last event.
+ * snapshot of which all was seen, the end of the interval with its time, and the last event
+ * with its place.
  * Snapshots mean nothing on another server or after a failover that lost transactions; then
  * the time decides, and some events come twice.  What was logged before this database
  * was restored (kgwebhook.instance has the last attempt) was committed before everything else.
@@ -95,13 +97,13 @@ DECLARE
     known CONSTANT text := kgwebhook.server_history();
     present CONSTANT pg_snapshot := pg_current_snapshot();
     present_from CONSTANT timestamptz := kgwebhook.oldest_running();
-    boundary CONSTANT int8 := (SELECT max(i.adopted_after) FROM kgwebhook.instance i);
     field text[] := string_to_array(since, '~');
     seen pg_snapshot;
     seen_from timestamptz := 'epoch';
     until pg_snapshot := present;
     until_from timestamptz := present_from;
     last_xid xid8 := '0';
+    last_anchor int8 := -1;
     last_id int8 := -1;
     last_webhook text := '';
     removed timestamptz;
@@ -111,7 +113,8 @@ DECLARE
     objects text[] := '{}';
     times timestamptz[] := '{}';
     cursors text[] := '{}';
-    payloads jsonb[] := '{}';
+    deliveries int8[] := '{}';
+    sources int4[] := '{}';
     bodies text[];
 BEGIN
     PERFORM kgwebhook.check_organization(org_id);
@@ -138,7 +141,7 @@ BEGIN
     END IF;
     IF since IS NOT NULL THEN
         BEGIN
-            IF cardinality(field) <> 9 OR field[1] <> '1' THEN
+            IF cardinality(field) <> 10 OR field[1] <> '1' THEN
                 RAISE invalid_parameter_value;
             END IF;
             seen_from := to_timestamp(field[3]::numeric / 1000000);
@@ -147,8 +150,9 @@ BEGIN
                 until := field[5]::pg_snapshot;
                 until_from := to_timestamp(field[6]::numeric / 1000000);
                 last_xid := field[7]::xid8;
-                last_id := field[8]::int8;
-                last_webhook := field[9];
+                last_anchor := field[8]::int8;
+                last_id := field[9]::int8;
+                last_webhook := field[10];
             END IF;
         EXCEPTION WHEN data_exception THEN
             RAISE EXCEPTION 'cursor is not valid'
@@ -168,55 +172,19 @@ BEGIN
     LOOP
         FOR it IN
             SELECT e.*
-              FROM (SELECT q.xid, q.delivery_id, 1 AS place, q.webhook_id, q.event, q.object_id, q.enqueued_at AS at, q.payload
-                      FROM kgwebhook.queue q
-                     WHERE q.org_id = kg_events_since.org_id AND (only_of IS NULL OR q.subscription_id = only_of) AND q.xid >= coalesce(pg_snapshot_xmin(seen), '0')
-                       AND (seen IS NOT NULL OR q.enqueued_at >= seen_from)
-                    UNION ALL
-                    SELECT CASE WHEN d.origin = kgwebhook.origin() THEN d.xid ELSE '0'::xid8 END, d.delivery_id, 2, d.webhook_id,
-                           d.event, d.object_id, d.enqueued_at, CASE WHEN d.forgotten_sha256 IS NULL THEN d.payload END
-                      FROM kgwebhook.dead_letter d
-                     WHERE d.org_id = kg_events_since.org_id AND (only_of IS NULL OR d.subscription_id = only_of)
-                       AND (seen IS NOT NULL OR d.enqueued_at >= seen_from)
-                    UNION ALL
-                    SELECT l.xid, l.delivery_id, 3, l.webhook_id, l.event, l.object_id, coalesce(l.enqueued_at, l.started_at),
-                           NULL
-                      FROM kgwebhook.delivery_log l
-                     WHERE l.org_id = kg_events_since.org_id AND (only_of IS NULL OR l.subscription_id = only_of) AND l.final AND NOT l.is_test AND l.attempt_id > boundary
-                       AND l.xid >= coalesce(pg_snapshot_xmin(seen), '0')
-                       AND (seen IS NOT NULL OR l.started_at >= seen_from)
-                    UNION ALL
-                    SELECT '0'::xid8, l.delivery_id, 3, l.webhook_id, l.event, l.object_id, coalesce(l.enqueued_at, l.started_at),
-                           NULL
-                      FROM kgwebhook.delivery_log l
-                     WHERE seen IS NULL AND last_xid = '0'::xid8
-                       AND l.org_id = kg_events_since.org_id AND (only_of IS NULL OR l.subscription_id = only_of) AND l.final AND NOT l.is_test AND l.attempt_id <= boundary
-                       AND l.started_at >= seen_from) e
-             WHERE (e.xid, e.delivery_id) > (last_xid, last_id)
-               AND (seen IS NULL OR NOT pg_visible_in_snapshot(e.xid, seen))
-               AND pg_visible_in_snapshot(e.xid, until)
-             ORDER BY e.xid, e.delivery_id, e.place
+              FROM kgwebhook.next_events(org_id, only_of, seen, CASE WHEN seen IS NULL THEN seen_from END, until,
+                                         last_xid, last_anchor, last_id, last_webhook, max_events - cardinality(cursors)) e
         LOOP
-            /* a challenge is no event */
-            CONTINUE WHEN it.webhook_id = last_webhook AND it.xid = last_xid OR it.object_id = it.webhook_id AND it.event = 'endpoint.challenge';
-            EXIT WHEN cardinality(cursors) = max_events;
-            last_xid := it.xid;
-            last_id := it.delivery_id;
-            last_webhook := it.webhook_id;
-            IF it.payload IS NULL THEN
-                it.payload := (SELECT l.request_body::jsonb FROM kgwebhook.delivery_log l
-                                WHERE l.delivery_id = it.delivery_id AND l.request_body IS NOT NULL
-                                ORDER BY l.attempt DESC LIMIT 1);
-            END IF;
             cursors := cursors || concat_ws('~', '1', known, (extract(epoch FROM seen_from) * 1000000)::numeric(30),
                                             coalesce(seen::text, ''), until,
                                             (extract(epoch FROM until_from) * 1000000)::numeric(30),
-                                            last_xid, last_id, last_webhook);
+                                            it.xid, it.anchor, it.delivery_id, it.webhook_id);
             webhooks := webhooks || it.webhook_id;
             events := events || it.event;
             objects := objects || it.object_id;
             times := times || it.at;
-            payloads := payloads || it.payload;
+            deliveries := deliveries || it.delivery_id;
+            sources := sources || it.source;
         END LOOP;
         EXIT WHEN cardinality(cursors) = max_events OR until::text = present::text;
         seen := until;
@@ -224,11 +192,12 @@ BEGIN
         until := present;
         until_from := present_from;
         last_xid := '0';
+        last_anchor := -1;
         last_id := -1;
         last_webhook := '';
     END LOOP;
 
-    bodies := kgwebhook.signed_bodies(org_id, payloads, coalesce(only_of, 0));
+    bodies := kgwebhook.signed_bodies(org_id, coalesce(kgwebhook.payloads_of(deliveries, sources), '{}'), coalesce(only_of, 0));
     RETURN QUERY SELECT u.c, u.w, u.e, u.o, u.t, u.b
                    FROM unnest(cursors, webhooks, events, objects, times, bodies) WITH ORDINALITY AS u (c, w, e, o, t, b, n)
                   ORDER BY u.n;

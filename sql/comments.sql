@@ -53,7 +53,8 @@ SELECT t.tgrelid::regclass AS relation, t.tgname AS trigger_without_comment
 -- Functions: whose rights they run with, and on which search_path.  Those that
 -- have none pinned either run no SQL (enqueue(), the receivers' three,
 -- installed(), log_retention(), and those that merchants' roles may call, which call
--- their implementation), or create or update a table as the caller would.
+-- their implementation), or create or update a table as the caller would.  The names in
+-- events_between() were looked up when it was created.
 --
 SELECT p.pronamespace::regnamespace AS schema, p.proname,
        CASE WHEN p.prosecdef THEN 'definer' ELSE 'invoker' END AS rights,

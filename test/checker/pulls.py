@@ -10,8 +10,8 @@ end each has to have had
     pulled anyway  no other: what a crash can still undo must not be shown, for a
                    cursor behind it would pass by what takes its place
     pulled twice   each once,
-    pulled late    those of an object in their order, except two that became visible at
-                   once, of which the later is by the transaction of the lower number,
+    pulled late    those of an object in their order, also where the transaction of the
+                   later one has the lower number,
     bad body       each as it is, and signed by the right secret.
 """
 
@@ -23,7 +23,6 @@ import subprocess
 import threading
 from collections import Counter, defaultdict
 
-from comparison import rows
 from world import ORGS, split_event, version_of
 
 # Seconds between two looks, and how many events a page may have.
@@ -36,6 +35,15 @@ def is_signed(body, secrets):
     text = (body[:-80] + "}").encode()
     return any(body[-80:] == ',"signature":"{}"}}'.format(
         hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()) for secret in secrets)
+
+
+# How many changes were made by a transaction of a lower number than that of an older one.
+CROSSED = """
+SELECT count(*)
+  FROM (SELECT xid, max(xid) OVER (PARTITION BY kind, org, id
+                                   ORDER BY split_part(status, '.', 1)::int) AS largest
+          FROM checker.audit) a
+ WHERE xid < largest"""
 
 
 class Merchant:
@@ -80,16 +88,15 @@ class Merchant:
         return {key[:4] for key in committed if key[1] == self.org
                 and (not self.endpoint or key[4] == self.endpoint[0])}
 
-    def out_of_order(self, xids):
-        """Events that came after a newer one of their object by a later transaction."""
-        newest = defaultdict(lambda: (0, 0))
+    def out_of_order(self):
+        """Events that came after a newer one of their object."""
+        newest = defaultdict(int)
         late = []
         for event in self.events:
-            this = version_of(event[3]), xids.get(event, 0)
-            last = newest[event[:3]]
-            if this[0] < last[0] and this[1] <= last[1]:
+            version = version_of(event[3])
+            if version < newest[event[:3]]:
                 late.append(event)
-            newest[event[:3]] = max(last, this)
+            newest[event[:3]] = max(newest[event[:3]], version)
         return late
 
 
@@ -106,6 +113,7 @@ class Pulls(threading.Thread):
             Merchant(it.org, number, (it.url, it.name))
             for number, it in shared.world.numbers("sealed").items()]
         self.pages = 0
+        self.crossed = 0
         self.error = None
 
     def run(self):
@@ -130,8 +138,7 @@ class Pulls(threading.Thread):
         if self.error is not None:
             raise self.error
         found = defaultdict(list)
-        xids = {row[:4]: int(row[4]) for row in rows(
-            self.server, "SELECT kind, org, id, status, xid FROM checker.audit")}
+        self.crossed = int(self.server.must(CROSSED, 300)[0])
         for merchant in self.merchants:
             while merchant.pull(self.server, 1000, self._secrets(merchant), 300):
                 pass
@@ -142,7 +149,7 @@ class Pulls(threading.Thread):
             found["pulled twice"] += [
                 (merchant.org, *one) for one in Counter(merchant.webhook_ids).items()
                 if one[1] > 1]
-            found["pulled late"] += merchant.out_of_order(xids)
+            found["pulled late"] += merchant.out_of_order()
             found["bad body"] += [body for body, is_its in merchant.bodies
                                   if not is_its or not is_signed(body, self._secrets(merchant))]
         return found
@@ -150,4 +157,5 @@ class Pulls(threading.Thread):
     def lines(self):
         """The comparison for the reader."""
         return [f"pulled      {sum(len(m.events) for m in self.merchants)} events in"
-                f" {self.pages} pages by {len(self.merchants)} merchants"]
+                f" {self.pages} pages by {len(self.merchants)} merchants;"
+                f" {self.crossed} came after one of a later transaction"]

@@ -34,6 +34,13 @@ TROUBLE = 0.04
 QUIET = 0.4
 NEIGHBOR = 0.4
 
+# How many transactions have their number early and wait for so many seconds before they go on;
+# how many changes are of the few objects that everyone changes: so later ones come before them.
+WAITING = 0.15
+WAIT = 0.4
+CROWDED = 0.3
+CROWD = 6
+
 # How many of the changes of one object give it another URL.
 MOVES = 0.15
 
@@ -215,6 +222,8 @@ class Writer(threading.Thread):
             known = self.shared.objects[self.random.random() < 0.04][:]
         if not known:
             return ""
+        if self.random.random() < CROWDED:
+            known = known[:CROWD]
         chosen = self.random.choices(known, k=self.random.randint(1, 3))
         if self.random.random() < 0.3:
             # several rows in one statement, and a trigger that changes them again
@@ -242,6 +251,9 @@ class Writer(threading.Thread):
         """What a transaction does, with savepoints; SQL and new objects."""
         parts = []
         created = []
+        if self.random.random() < WAITING:
+            parts.append("DO $$BEGIN PERFORM pg_current_xact_id(), pg_sleep("
+                         f"{self.random.uniform(0, WAIT):.2f}); END$$;")
         for _ in range(self.random.randint(1, 3)):
             if self.random.random() < 0.3:
                 sql, things, troubled = self._insert()
