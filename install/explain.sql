@@ -67,7 +67,7 @@ COMMENT ON FUNCTION kgwebhook.explain_pending(kgwebhook.deliveries) IS
 CREATE FUNCTION kgwebhook.explain_key_to_merchant(it kgwebhook.deliveries) RETURNS pg_catalog.text
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT CASE WHEN u.remedy ~ ' with kg_set_headers\(\)\.$'
+    SELECT CASE WHEN u.kinds = ARRAY['headers']
                 THEN format(E'It waits for the headers of subscription %s, which cannot be decrypted at present.\nWhat to do: set them again with kg_set_headers(), or ask the operator.', it.subscription_id)
                 WHEN u.is_settable THEN 'It waits for a client certificate, which cannot be decrypted at present: ask the operator.'
                 ELSE 'It waits for a signing secret: ask the operator.' END

@@ -28,30 +28,31 @@ CREATE FUNCTION kgwebhook.undecryptable(
     org_id pg_catalog.text,
     subscription_id pg_catalog.int8 DEFAULT NULL,
     OUT what pg_catalog.text,
+    OUT kinds pg_catalog.text[],
     OUT is_settable pg_catalog.bool,
     OUT remedy pg_catalog.text) RETURNS pg_catalog.record
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
-    SELECT string_agg(e.kind || ' of ' || CASE WHEN e.id <> 0 THEN format('subscription %s of ', e.id) ELSE e.own END
+    SELECT string_agg(e.kind || coalesce(' (' || left(array_to_string(e.names, ', '), 200) || ')', '') || ' of ' || CASE WHEN e.id <> 0 THEN format('subscription %s of ', e.id) ELSE e.own END
                       || 'organization ' || left(undecryptable.org_id, 100), ' and the ' ORDER BY e.rank, e.id),
-           bool_and(e.again IS NOT NULL),
+           array_agg(DISTINCT e.kind), bool_and(e.again IS NOT NULL),
            kgwebhook.key_remedy() || CASE WHEN bool_and(e.again IS NOT NULL) THEN format('  Or set them again with %s.', string_agg(DISTINCT e.again, ' and ')) ELSE '' END
-      FROM (SELECT 1 AS rank, 'secret' AS kind, s.subscription_id AS id, '' AS own, s.secret AS kept, NULL AS again
+      FROM (SELECT 1 AS rank, 'secret' AS kind, s.subscription_id AS id, '' AS own, s.secret AS kept, NULL AS again, NULL::text[] AS names
               FROM kgwebhook.secret s
              WHERE s.org_id = undecryptable.org_id AND s.encrypted
                AND (undecryptable.subscription_id IS NULL
                     OR s.subscription_id = (SELECT max(o.subscription_id) FROM kgwebhook.secret o
                                              WHERE o.org_id = undecryptable.org_id AND o.subscription_id IN (0, undecryptable.subscription_id)))
             UNION ALL
-            SELECT 2, 'signing key', 0, '', g.private_key, NULL FROM kgwebhook.signing_key g
+            SELECT 2, 'signing key', 0, '', g.private_key, NULL, NULL FROM kgwebhook.signing_key g
              WHERE g.org_id = undecryptable.org_id AND g.encrypted
             UNION ALL
-            SELECT 3, 'client certificate', c.subscription_id, 'own URLs of ', c.private_key, 'kg_set_client_certificate()'
+            SELECT 3, 'client certificate', c.subscription_id, 'own URLs of ', c.private_key, 'kg_set_client_certificate()', NULL
               FROM kgwebhook.client_certificate c
              WHERE c.org_id = undecryptable.org_id AND c.encrypted
                AND (undecryptable.subscription_id IS NULL OR c.subscription_id = undecryptable.subscription_id)
             UNION ALL
-            SELECT 4, 'headers' || coalesce(' (' || left(array_to_string(n.header_names, ', '), 200) || ')', ''), h.subscription_id, '', h.lines, 'kg_set_headers()'
+            SELECT 4, 'headers', h.subscription_id, '', h.lines, 'kg_set_headers()', n.header_names
               FROM kgwebhook.request_header h
               LEFT JOIN kgwebhook.subscription n ON n.subscription_id = h.subscription_id
              WHERE h.org_id = undecryptable.org_id AND h.encrypted

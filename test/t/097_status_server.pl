@@ -319,17 +319,22 @@ is(sql(q{SELECT string_agg(concat_ws(': ', coalesce(subscription_id::text, 'own'
 	  . "$certified: invalid: the client certificate cannot be decrypted at present; $bare: acknowledged; own: acknowledged",
 	'an own thing of a subscription: the others go on');
 my %locked = (
-	$headed => ["headers (X-Shop, Authorization) of subscription $headed of organization default", 'kg_set_headers'],
-	$certified => ["client certificate of subscription $certified of organization default", 'kg_set_client_certificate']);
+	$headed => ["headers (X-Shop, Authorization) of subscription $headed of organization default", 'kg_set_headers',
+		"It waits for the headers of subscription $headed, which cannot be decrypted at present.\nWhat to do: set them again with kg_set_headers(), or ask the operator."],
+	$certified => ["client certificate of subscription $certified of organization default", 'kg_set_client_certificate',
+		'It waits for a client certificate, which cannot be decrypted at present: ask the operator.']);
+sql(q{CREATE ROLE merchant; SELECT kg_grant_org('merchant', 'default')});
 foreach my $id ($headed, $certified)
 {
-	my ($what, $function) = @{ $locked{$id} };
+	my ($what, $function, $to_merchant) = @{ $locked{$id} };
 	my $locked = $on_call->finds(qr/^the \Q$what\E cannot be decrypted, 1 delivery waits since [0-9:]+, 300 USD$/, qr/warning/);
 
 	is($locked->{remedy}, "$key->{remedy}  Or set them again with $function().", "$what: what to do");
 	like(sql("SELECT kg_explain(delivery_id) FROM kgwebhook.queue WHERE subscription_id = $id"),
 		qr/^It waits for the key to decrypt the \Q$what\E, which is there\. .*, or what it waits for is set again; .*\nWhat to do: \Q$locked->{remedy}\E$/m,
 		"$what: kg_explain says the same");
+	my $delivery = sql("SELECT delivery_id FROM kgwebhook.queue WHERE subscription_id = $id");
+	like(sql("SET ROLE merchant; SELECT kg_explain($delivery)"), qr/^\Q$to_merchant\E$/m, "$what: what the merchant is told");
 	(my $logged = $what) =~ s/organization default/organization "default"/;
 	$node->wait_for_log(qr/LOG:  kgwebhook: the \Q$logged\E cannot be decrypted/, $log_end);
 	like(sql_error($node, "SELECT kg_replay('default', '@{[ $receiver->url ]}', now() - interval '1 hour', subscription_id => $id)"),
