@@ -13,7 +13,8 @@
  *
  * A cursor is: this server and its timeline, the time before which all was seen, the
  * snapshot of which all was seen, the end of the interval with its time, and the last event
- * with its place.
+ * with its place.  Who begins with the oldest event that is kept has no such snapshot ('*'), and
+ * as the time that until which events had been removed by then.
  * Snapshots mean nothing on another server or after a failover that lost transactions; then
  * the time decides, and some events come twice.  What was logged before this database
  * was restored (kgwebhook.instance has the last attempt) was committed before everything else.
@@ -98,15 +99,16 @@ DECLARE
     present CONSTANT pg_snapshot := pg_current_snapshot();
     present_from CONSTANT timestamptz := kgwebhook.oldest_running();
     field text[] := string_to_array(since, '~');
+    removed CONSTANT timestamptz := (SELECT r.until FROM kgwebhook.removed_events r WHERE r.org_id = kg_events_since.org_id);
     seen pg_snapshot;
-    seen_from timestamptz := 'epoch';
+    seen_from timestamptz := coalesce(removed, 'epoch');
+    not_before timestamptz;
     until pg_snapshot := present;
     until_from timestamptz := present_from;
     last_xid xid8 := '0';
     last_anchor int8 := -1;
     last_id int8 := -1;
     last_webhook text := '';
-    removed timestamptz;
     it record;
     events text[] := '{}';
     webhooks text[] := '{}';
@@ -145,8 +147,9 @@ BEGIN
                 RAISE invalid_parameter_value;
             END IF;
             seen_from := to_timestamp(field[3]::numeric / 1000000);
+            not_before := CASE WHEN field[4] <> '*' THEN seen_from END;
             IF field[2] = known THEN
-                seen := nullif(field[4], '')::pg_snapshot;
+                seen := CASE WHEN field[4] NOT IN ('', '*') THEN field[4]::pg_snapshot END;
                 until := field[5]::pg_snapshot;
                 until_from := to_timestamp(field[6]::numeric / 1000000);
                 last_xid := field[7]::xid8;
@@ -159,7 +162,6 @@ BEGIN
                 USING ERRCODE = 'invalid_parameter_value',
                       HINT = 'Give the cursor of the last event that was processed, as kg_events_since() returned it, or NULL to begin with the oldest event that is kept.';
         END;
-        SELECT r.until INTO removed FROM kgwebhook.removed_events r WHERE r.org_id = kg_events_since.org_id;
         IF removed > seen_from THEN
             RAISE EXCEPTION 'events after this cursor have been removed'
                 USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -172,11 +174,11 @@ BEGIN
     LOOP
         FOR it IN
             SELECT e.*
-              FROM kgwebhook.next_events(org_id, only_of, seen, CASE WHEN seen IS NULL THEN seen_from END, until,
+              FROM kgwebhook.next_events(org_id, only_of, seen, CASE WHEN seen IS NULL THEN not_before END, until,
                                          last_xid, last_anchor, last_id, last_webhook, max_events - cardinality(cursors)) e
         LOOP
             cursors := cursors || concat_ws('~', '1', known, (extract(epoch FROM seen_from) * 1000000)::numeric(30),
-                                            coalesce(seen::text, ''), until,
+                                            CASE WHEN seen IS NOT NULL THEN seen::text WHEN not_before IS NULL THEN '*' ELSE '' END, until,
                                             (extract(epoch FROM until_from) * 1000000)::numeric(30),
                                             it.xid, it.anchor, it.delivery_id, it.webhook_id);
             webhooks := webhooks || it.webhook_id;

@@ -17,12 +17,13 @@ my $node = init_node('main');
 # The events after a cursor, and the last one's cursor.
 sub events
 {
-	my ($db, $cursor) = @_;
+	my ($db, $cursor, $most) = @_;
 
+	$most //= 100;
 	return split /\n/, $node->safe_psql($db, qq{
 		SET ROLE acme;
 		SELECT object_id || ' ' || kg_verify(body, 'the secret of acme, long enough') || '|' || cursor
-		  FROM kg_events_since('acme', }.(defined $cursor ? "'$cursor'" : 'NULL').qq{)});
+		  FROM kg_events_since('acme', }.(defined $cursor ? "'$cursor'" : 'NULL').qq{, $most)});
 }
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
@@ -115,6 +116,16 @@ $node->safe_psql('shop', q{SELECT kg_purge('0')});
 ($result, $stdout, $stderr) = $node->psql('shop', "SELECT count(*) FROM kg_events_since('acme', '$last')");
 like($stderr, qr/events after this cursor have been removed/, 'a cursor of before is told so');
 is(scalar(events('shop')), 0, 'from the beginning, there are none');
+
+# who begins after something was removed goes on from page to page, until more is
+pay('shop', $_) foreach 9, 10;
+my ($first) = events('shop', undef, 1);
+$first =~ s/^9 valid\|//;
+is(join(', ', map { s/\|.*//r } events('shop', $first, 1)), '10 valid', 'from the beginning, page by page');
+$node->poll_query_until('shop', 'SELECT count(*) = 0 FROM kgwebhook.queue') or die 'not delivered';
+$node->safe_psql('shop', q{SELECT kg_purge('0')});
+($result, $stdout, $stderr) = $node->psql('shop', "SELECT count(*) FROM kg_events_since('acme', '$first')");
+like($stderr, qr/events after this cursor have been removed/, '... until what comes next is removed');
 
 # without the rows that say whose role it is
 my $list = `pg_restore -l $dir/shop.dump`;
