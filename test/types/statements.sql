@@ -335,6 +335,8 @@ BEGIN
 		RAISE NOTICE '-- transaction % of world %', n, seed;
 		IF types_value.chance(0.08) THEN
 			PERFORM types.copy_first();
+		ELSIF types_value.chance(0.1) THEN
+			PERFORM types.change_type();
 		ELSIF types_value.chance(0.12) THEN
 			INSERT INTO types.finding SELECT seed, n, p FROM types.prepared() p WHERE p IS NOT NULL;
 			UPDATE types.counted SET prepared = prepared + 1;

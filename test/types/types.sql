@@ -10,6 +10,7 @@ SET client_min_messages = error;
 \ir values.sql
 \ir oracle.sql
 \ir world.sql
+\ir shapes.sql
 \ir statements.sql
 SET statement_timeout = '60s';
 SET types.messages = 'warning';

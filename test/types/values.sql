@@ -105,7 +105,7 @@ INSERT INTO types_value.literal VALUES
 	('types_value.ref', ARRAY['', 'ref', 'a "ref"']);
 
 -- The types of users that a column may have besides.
-CREATE VIEW types_value.users AS
+CREATE TABLE types_value.users AS
 	SELECT unnest('{types_value.mood,types_value.cast_mood,types_value.cents,types_value.label,types_value.sublabel,types_value.moods,
 		types_value.money_domain,types_value.instant,types_value.pair,types_value.nested,types_value.pair_domain}'::regtype[]) AS type;
 
@@ -124,7 +124,7 @@ BEGIN
 	ELSE
 		SELECT format_type(type, -1) INTO STRICT name FROM (SELECT type, row_number() OVER (ORDER BY type::text COLLATE "C") n FROM types_value.literal) t WHERE n = i + 1;
 	END IF;
-	RETURN name || CASE WHEN types_value.chance(0.2) AND name <> 'types_value.moods' THEN '[]' ELSE '' END;
+	RETURN name || CASE WHEN types_value.chance(0.2) THEN '[]' ELSE '' END;
 END $$;
 
 -- A document that nobody wrote down here.
@@ -191,14 +191,17 @@ BEGIN
 		END LOOP;
 		RETURN format('ROW(%s)::%s', array_to_string(parts, ', '), name);
 	ELSIF t.typcategory = 'A' AND t.typelem <> 0 THEN
+		-- of domains over arrays, ARRAY[] would make another dimension
+		IF (SELECT typcategory FROM pg_type WHERE oid = t.typelem) = 'A' OR name !~ '^reg' AND types_value.chance(0.5) THEN
+			RETURN types_value.odd_array(t.typelem, typmod, name);
+		END IF;
 		FOR i IN 1..types_value.upto(4) LOOP
 			parts := parts || types_value.value(t.typelem, typmod);
 		END LOOP;
-		IF cardinality(parts) > 0 AND types_value.chance(0.3) AND (SELECT typcategory FROM pg_type WHERE oid = t.typelem) <> 'A' THEN
+		IF cardinality(parts) > 0 AND types_value.chance(0.3) THEN
 			RETURN format('ARRAY[ARRAY[%s], ARRAY[%1$s]]::%s', array_to_string(parts, ', '), name);
 		END IF;
-		RETURN CASE WHEN name = 'integer[]' AND types_value.chance(0.3) THEN '''[3:4]={1,2}''' ELSE
-			format('ARRAY[%s]', array_to_string(parts, ', ')) END || '::' || name;
+		RETURN format('ARRAY[%s]::%s', array_to_string(parts, ', '), name);
 	END IF;
 	-- no default of a column may have a role in it that is a constant
 	RETURN format(CASE WHEN name = 'regrole' THEN '%L::text::%s' ELSE '%L::%s' END, types_value.literal_of(type, typmod), name);

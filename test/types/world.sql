@@ -171,6 +171,7 @@ DECLARE
 		'status ' || types_value.one_of('text', 'varchar(80)', 'char(9)', 'int', 'types_world.status', 'types_value.sublabel'),
 		'url ' || types_value.one_of('text', 'varchar(500)')];
 	has_org boolean := types_value.chance(0.8);
+	inherits boolean;
 	tab types.tab;
 	att int2[];
 BEGIN
@@ -186,8 +187,21 @@ BEGIN
 	IF types_value.chance(0.2) THEN
 		columns := columns || format('made int GENERATED ALWAYS AS (region * 2) STORED');
 	END IF;
+	IF types_value.chance(0.2) THEN
+		columns := columns || types_value.generated();
+	END IF;
 	SELECT array_agg(c ORDER BY r) INTO columns FROM (SELECT c, random() AS r FROM unnest(columns) c) s;
-	PERFORM types.run(format('CREATE TABLE %s (%s) %s', name, array_to_string(columns, ', '), CASE WHEN partitioned THEN 'PARTITION BY LIST (region)' END), false);
+	inherits := NOT partitioned AND types_value.chance(0.3);
+	IF inherits THEN
+		PERFORM types.run(format('CREATE TABLE types_world.from%s (note text, gone3 int[], region int NOT NULL)', n), false);
+	END IF;
+	-- columns that are gone, before others and after them
+	PERFORM types.run(format('CREATE TABLE %s (gone1 int, %s, gone2 types_value.pair) %s', name, array_to_string(columns, ', '),
+		CASE WHEN partitioned THEN 'PARTITION BY LIST (region)' WHEN inherits THEN format('INHERITS (types_world.from%s)', n) END), false);
+	IF inherits THEN
+		PERFORM types.run(format('ALTER TABLE %s NO INHERIT types_world.from%s', name, n), false);
+	END IF;
+	PERFORM types.run(format('ALTER TABLE %s DROP COLUMN gone1, DROP COLUMN gone2, DROP COLUMN IF EXISTS gone3', name), false);
 	IF partitioned THEN
 		PERFORM types.run(format('CREATE TABLE types_world.p%s_0 PARTITION OF %s FOR VALUES IN (0)', n, name), false);
 		-- columns in another order, and one that is gone
@@ -228,6 +242,7 @@ BEGIN
 	GRANT USAGE, CREATE ON SCHEMA types_world TO kgw_types_owner;
 	GRANT USAGE ON SCHEMA types_world TO kgw_types_writer;
 	PERFORM types.run('CREATE TYPE types_world.status AS ENUM (''1'', ''2'', ''3'', ''4'')', false);
+	PERFORM types.make_changing();
 	FOR n IN 1..2 LOOP
 		list := NULL;
 		FOR i IN 1..types_value.upto(4) LOOP
