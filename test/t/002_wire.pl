@@ -155,6 +155,26 @@ foreach my $name (sort keys %documents)
 }
 
 #
+# JSON that is as deep as a body may be, deeper, and so deep that it is left out
+#
+my $too_deep = 'more than 512 arrays and objects inside each other';
+my $left_out = qq{member "doc" can't be sent: $too_deep};
+$node->safe_psql('postgres', q{
+	CREATE TABLE deep (id text, status text, url text, doc jsonb, text json);
+	SELECT kg_watch('deep', 'deep', 'id', 'status', 'url', NULL)});
+$node->safe_psql('postgres', "INSERT INTO deep SELECT n, 'new', '@{[ $receiver->url ]}', d::jsonb, d::json
+	FROM unnest(ARRAY[511, 512, 1024, 1025]) n, LATERAL (SELECT repeat('[', n) || repeat(']', n) AS d) s");
+wait_for_log_rows($node, 4, "kind = 'deep' AND final");
+is($node->safe_psql('postgres', q{
+	SELECT object_id, outcome, error, request_body IS NOT NULL FROM kgwebhook.delivery_log WHERE kind = 'deep' ORDER BY object_id::int}),
+	"511|acknowledged||t\n512|invalid|$too_deep|f\n1024|invalid|$too_deep|f\n1025|invalid|$left_out|f", 'how deep JSON may be');
+is($node->safe_psql('postgres', q{
+	SELECT object_id, length(payload ->> 'doc'), length(payload ->> 'text'), problem FROM kgwebhook.dead_letter WHERE kind = 'deep' ORDER BY object_id::int}),
+	"512|1024|1024|\n1024|2048|2048|\n1025|||$left_out", 'and what a dead letter has of it');
+$node->safe_psql('postgres', q{SELECT kg_amend(delivery_id, payload || '{"doc": "deep", "text": null}') FROM kgwebhook.dead_letter WHERE object_id = '1024'});
+wait_for_log_rows($node, 1, q{object_id = '1024' AND outcome = 'acknowledged'});
+
+#
 # Several attempts of one event
 #
 insert_intent($node, 'pi_again', $receiver->url('/fail/2/ok'));

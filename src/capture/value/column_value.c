@@ -24,13 +24,11 @@
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/cash.h"
 #include "utils/datetime.h"
 #include "utils/float.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -265,6 +263,12 @@ null_json(void)
 	return JsonbValueToJsonb(&value);
 }
 
+static Jsonb *
+parsed_json(char *text)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
 /*
  * By the type's cast to json.  to_jsonb() would call it, too, but raises an internal
  * error where it returns NULL.
@@ -285,28 +289,23 @@ cast_json(Oid cast, Datum datum)
 	json = FunctionCallInvoke(call);
 	if (call->isnull)
 		return null_json();
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(json))));
+	return parsed_json(TextDatumGetCString(json));
 }
 
-/* to_jsonb(), for what has no parts: by its cast to json, or its text. */
+/*
+ * What has no parts: by its cast to json, or its text.  That is what to_jsonb() does with it, which
+ * would look the cast up again.
+ */
 static Jsonb *
 unparted_json(const KgwColumn *column, Datum datum)
 {
 	Oid			cast = kgw_column_kind_json_cast(column->type);
-	FmgrInfo	to_jsonb;
-	int16		length;
-	bool		by_value;
-	Const	   *argument;
+	char	   *text;
 
 	if (OidIsValid(cast))
 		return cast_json(cast, datum);
-	get_typlenbyval(column->type, &length, &by_value);
-	argument = makeConst(column->type, -1, InvalidOid, length, datum, false, by_value);
-	fmgr_info(F_TO_JSONB, &to_jsonb);
-	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(argument),
-											 InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
-					   &to_jsonb);
-	return DatumGetJsonbP(FunctionCall1(&to_jsonb, datum));
+	text = kgw_column_value_text(column, datum);
+	return column->type == JSONOID ? parsed_json(text) : string_json(text);
 }
 
 /* A cast may set what it likes for itself, and leaves the session's own behind. */

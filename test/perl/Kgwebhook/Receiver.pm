@@ -18,7 +18,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(usleep);
 
 my $programs = abs_path(dirname(__FILE__) . '/../../receivers');
-my $json = JSON::PP->new->utf8;
+my $json = JSON::PP->new->utf8->max_depth(1024);
 my %running;
 
 # Decodes one line of JSON: bytes in, a structure out; true and false print as
