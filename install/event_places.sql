@@ -84,7 +84,7 @@ CREATE FUNCTION kgwebhook.next_events(
     AS $$
 DECLARE
     boundary CONSTANT int8 := (SELECT max(i.adopted_after) FROM kgwebhook.instance i);
-    reach CONSTANT int4 := wanted + 50;
+    reach int4 := wanted + 50;
     last_xid xid8 := after_xid;
     walked record;
     whole bool;
@@ -150,6 +150,8 @@ BEGIN
         after_xid := walked.xid;
         after_anchor := walked.id;
         after_id := 9223372036854775807;
+        /* an event seems to have several deliveries */
+        reach := 4 * reach;
     END LOOP;
 END
 $$;
