@@ -160,6 +160,23 @@ foreach my $write (q{INSERT INTO orders (id) VALUES ('x')}, q{UPDATE orders SET 
 {
 	like(sql_error($node, $write), qr/55000: table "orders" is followed from source "src"/, (split / /, $write)[0] . ' is refused');
 }
+# A trigger BEFORE INSERT, fired or not, would make the first copy insert row by row.
+sub row_by_row
+{
+	return $node->safe_psql('postgres', 'SELECT string_agg(tgname, $$ $$) FROM pg_trigger WHERE tgrelid = $$' . shift() . '$$::regclass AND tgtype & 7 = 7');
+}
+
+is(row_by_row('orders'), '', 'and the first copy of it was made in batches');
+$node->safe_psql('postgres', q{
+	SELECT kg_create_payment_intents('made');
+	ALTER TABLE made DISABLE TRIGGER kgwebhook_check;
+	SELECT kgwebhook.mark_followed('made', 'src', 'n1')});
+is(row_by_row('made'), '', 'that of a ready-made table would be');
+$node->safe_psql('postgres', q{SELECT kgwebhook.mark_followed('made', NULL, NULL)});
+is( $node->safe_psql('postgres', q{SELECT tgenabled::text || ' ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = 'kgwebhook_check'}),
+	q{D CREATE TRIGGER kgwebhook_check BEFORE INSERT OR UPDATE ON public.made FOR EACH ROW EXECUTE FUNCTION kgwebhook.check_transition('payment_intent')},
+	'which has its checks back when it is no longer followed');
+$node->safe_psql('postgres', q{SELECT kg_unwatch('made'); DROP TABLE made});
 $node->safe_psql('postgres', 'CREATE TABLE gone AS SELECT 1');
 like(sql_error($node, q{SELECT kg_expire_intents('orders')}), qr/55000: table "orders" is followed from source "src"/, 'so is kg_expire_intents()');
 like(sql_error($node, q{SELECT kg_unwatch('orders')}),
