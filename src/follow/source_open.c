@@ -4,8 +4,11 @@
  *	  Connecting to a source.
  *
  * The user's string is taken as it is, with what is ours added: a source that can't be
- * reached must not keep us waiting, and what it says is to be in UTF-8 and in plain
- * settings.
+ * reached must not keep us waiting, nor one that goes silent, and what it says is to be in
+ * UTF-8 and in plain settings.  Limits of the string's own count instead of ours.
+ *
+ * Of one that goes silent while we wait for its answer only the kernel's probes can tell.
+ * By default they begin after two hours; by ours all is over in half a minute.
  *
  * src/follow/source_open.c
  *
@@ -54,6 +57,9 @@ kgw_source_open(const char *source, const char *conninfo, PGconn *beside)
 				 errhint("Use keywords and values, as in host=... dbname=... user=..., or a URI postgresql://...")));
 	add_option(&options, "connect_timeout", "5");
 	add_option(&options, "tcp_user_timeout", "10000");
+	add_option(&options, "keepalives_idle", "15");
+	add_option(&options, "keepalives_interval", "5");
+	add_option(&options, "keepalives_count", "3");
 	for (PQconninfoOption *option = parsed; option->keyword != NULL && options.count < OPTIONS_MAX - OWN_MAX; option++)
 	{
 		if (option->val != NULL)
