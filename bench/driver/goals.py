@@ -125,8 +125,8 @@ MEASURES = [
     _less("nodes_cost", "commit", "the same at a third of the bare rate: a "
           "transaction's time over bare", "x", 1.15, 1.07),
     _more("nodes_cost", "outbox on", "an outbox, published, synchronous_commit "
-          "on: rate over bare", 0.55, 0.70),
-    _more("nodes_cost", "outbox off", "the same, synchronous_commit off", 0.40,
+          "on: rate over bare", 0.45, 0.70),
+    _more("nodes_cost", "outbox off", "the same, synchronous_commit off", 0.33,
           0.54),
     _more("nodes_cost", "trigger on", "our trigger beside the payments, "
           "synchronous_commit on: rate over none", 0.78, 0.90),
