@@ -30,7 +30,8 @@ INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_
 	backlog view_destinations view_deliveries view_subscriptions view_stats view_failures \
 	view_unacknowledged log_partitions purge maintenance redeliver amend recover reconcile \
 	remedies status_server status_crowd status_receivers status egress check_setup explain_past explain_wait explain \
-	dashboard verify event_catalog endpoint_events forget source_check follow routes announce \
+	dashboard verify event_catalog endpoint_events forget source_check followed_tables \
+	follow routes announce \
 	repair follower view_sources explain_source merchant_rows grant_org privileges on_install
 VERSION_SCRIPT = kgwebhook--$(KGW_VERSION).sql
 DATA_built = $(VERSION_SCRIPT)
