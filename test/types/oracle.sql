@@ -219,13 +219,17 @@ BEGIN
 		CONTINUE WHEN EXISTS (SELECT FROM withdrawn w WHERE w.n = c.n);
 		IF c.op = 'i' THEN
 			SELECT d.* INTO went FROM types_oracle.change d
-			 WHERE d.op = 'd' AND (d.kind, d.org, d.id) = (c.kind, c.org, c.id) AND d.n < c.n ORDER BY d.n DESC LIMIT 1;
+			 WHERE d.op = 'd' AND (d.kind, d.org, d.id) = (c.kind, c.org, c.id) AND d.n < c.n
+			   AND NOT EXISTS (SELECT FROM types_oracle.rewritten r WHERE r.kind = c.kind AND r.n BETWEEN d.n AND c.n)
+			 ORDER BY d.n DESC LIMIT 1;
 			c.old_status := went.old_status;
 		END IF;
 		CONTINUE WHEN c.status = c.old_status;
 		RETURN NEXT (c.n, c.kind, c.org, c.id, c.status, c.old_status, c.url, c.payload, c.invalid, c.whole)::types_oracle.event;
 	END LOOP;
 END $$;
+-- when tables were written again
+CREATE TABLE types_oracle.rewritten (kind text, n bigint);
 -- versions that world.sql inserted before it deleted the object's row
 CREATE TABLE types_oracle.copied (n bigint);
 

@@ -189,9 +189,9 @@ BEGIN
 			PERFORM types.run(format('ALTER TABLE %s RENAME COLUMN %s TO %I', name, types.col(tab.rel, key), types.some_name(200 + types_value.upto(1000000))), false);
 			PERFORM types.make_triggers(t) FROM types.tab ORDER BY t;
 		WHEN 'type' THEN
-			PERFORM types.run(format('ALTER TABLE %s ALTER COLUMN %I TYPE %s USING %s', name, target.attname, type, types_value.value(type::regtype, CASE WHEN type ~ '^numeric\(' THEN 0 ELSE -1 END)), false);
+			PERFORM types.run_on(tab.rel, format('ALTER TABLE %s ALTER COLUMN %I TYPE %s USING %s', name, target.attname, type, types_value.value(type::regtype, CASE WHEN type ~ '^numeric\(' THEN 0 ELSE -1 END)));
 		WHEN 'key type' THEN
-			PERFORM types.run(format('ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %2$s::text', name, types.col(tab.rel, key), types_value.one_of('text', 'varchar(200)')), false);
+			PERFORM types.run_on(tab.rel, format('ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %2$s::text', name, types.col(tab.rel, key), types_value.one_of('text', 'varchar(200)')));
 			PERFORM types.make_triggers(t) FROM types.tab ORDER BY t;
 		WHEN 'triggers' THEN
 			PERFORM types.make_triggers(tab.t);

@@ -48,6 +48,17 @@ BEGIN
 	END;
 END $$;
 
+-- A statement that may write a table again.  What was deleted there before is gone for good then.
+CREATE FUNCTION types.run_on(root regclass, statement text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	files oid[] := ARRAY(SELECT pg_relation_filenode(relid) FROM pg_partition_tree(root) ORDER BY 1);
+BEGIN
+	PERFORM types.run(statement, false);
+	IF files <> ARRAY(SELECT pg_relation_filenode(relid) FROM pg_partition_tree(root) ORDER BY 1) THEN
+		INSERT INTO types_oracle.rewritten SELECT kind, nextval('types_oracle.version') FROM types_oracle.watched w WHERE w.root = run_on.root;
+	END IF;
+END $$;
+
 -- A name for a column or a member.
 CREATE FUNCTION types.some_name(n int) RETURNS text LANGUAGE sql VOLATILE AS $$
 	SELECT types_value.one_of('c', 'Mixed Case ', 'ünï', 'a.b', 'x"y', 'drop table', '''', '\', repeat('l', 50)) || n $$;
