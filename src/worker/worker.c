@@ -42,6 +42,7 @@
 #include "pg/guc.h"
 #include "pg/transaction.h"
 #include "send/http_client.h"
+#include "send/openssl_algorithms.h"
 #include "shmem/counters.h"
 #include "shmem/destination_stats.h"
 #include "shmem/wakeups.h"
@@ -245,6 +246,7 @@ serve(void *arg)
 	kgw_transaction_run("reading the name of the database", read_database_name, &name.database);
 	error_context_stack = &context;
 	kgw_http_client_init();
+	kgw_openssl_algorithms_load();
 	loop = kgw_loop_new(shard);
 	kgw_destination_stats_clear();
 	pgstat_report_activity(STATE_IDLE, NULL);
