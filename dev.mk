@@ -12,7 +12,7 @@
 #-------------------------------------------------------------------------
 
 PEOPLE_GOALS = deps demo demo-nodes check check-unit check-prose check-includes check-exports check-regress \
-	check-isolation check-tap check-sanitized check-slow check-valgrind check-space checker checker-nodes mutants model sim points torture random-sql types fuzz bench soak matrix
+	check-isolation check-tap check-sanitized check-slow check-valgrind check-space checker checker-nodes mutants model sim points torture random-sql types protocol fuzz bench soak matrix
 PEOPLE_GOALS += dist packages check-arm64 site
 
 ifneq ($(filter $(PEOPLE_GOALS),$(MAKECMDGOALS)),)
@@ -77,6 +77,12 @@ types:
 	@scripts/deps.sh check
 	@KGW_SECONDS=$(or $(SECONDS),$(if $(MUTANT),60,600)) SEED=$(or $(SEED),$(if $(MUTANT),1,$(shell date +%s | tail -c 7))) \
 		MUTANT=$(MUTANT) scripts/in-scratch.sh scripts/check.sh types
+
+# Answers and records of TLS at random, from new seeds for ten minutes; make check has one.
+protocol:
+	@scripts/deps.sh check
+	@KGW_SECONDS=$(or $(SECONDS),600) SEED=$(or $(SEED),$(shell date +%s | tail -c 7)) \
+		scripts/in-scratch.sh scripts/check.sh protocol
 
 # A worker or a node that dies at each point of death, alone and in pairs; make check has a few.
 points:

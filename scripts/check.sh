@@ -17,6 +17,7 @@
 #	regress    what SQL answers, with the worker off
 #	isolation  what two sessions at once see and wait for
 #	tap        what receivers get, over restarts, clocks, networks and full disks
+#	protocol   answers and TLS of hostile receivers, from many seeds (only when named)
 #	points     a worker or a node that dies at each step: nothing lost, nothing invented
 #	torture    a worker that is out of memory, at one allocation after the other
 #	random_sql every function with arguments at random, by each role
@@ -431,6 +432,20 @@ suite_tap()
 	fi
 	# shellcheck disable=SC2086 # a list of words
 	run_tap "$bindir" $files
+}
+
+# The two tests that make up what a receiver says, from one seed after the other.
+suite_protocol()
+{
+	local end=$((SECONDS + ${KGW_SECONDS:-600})) seed=${SEED:-1} first=${SEED:-1} test
+
+	section "answers and records of TLS at random"
+	for (( ; SECONDS < end; seed++)); do
+		for test in 048_tls_at_random 069_answers_at_random; do
+			SEED=$seed run_tap "$bindir" "test/t/$test.pl"
+		done
+	done
+	say "# seeds $first to $((seed - 1))"
 }
 
 # Only a build with assertions has points of death; all of them by way of make points.

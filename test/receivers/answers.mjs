@@ -22,7 +22,7 @@ import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 /* mulberry32: numbers from 0 to 1, the same for a seed on any machine. */
-function randomOf(seed) {
+export function randomOf(seed) {
 	let a = seed >>> 0;
 
 	return () => {

@@ -41,8 +41,9 @@ Returns the receiver once it listens.  Options, all of which may be left out:
  host          '127.0.0.1', or '::1'
  clock_offset  seconds its clock is ahead
  cert, key     files: it speaks HTTPS
- program       'receiver.mjs', 'hostile.mjs' or 'proxy.mjs'
- addresses     only hostile.mjs: so many addresses more
+ program       'receiver.mjs', 'hostile.mjs', 'hostile_tls.mjs' or 'proxy.mjs'
+ addresses     only the hostile ones: so many addresses more
+ seed, certificates  only hostile_tls.mjs: whose plans it follows, and the folder of what it shows
  hosts, user   only proxy.mjs: 'NAME=ADDRESS,...' that it knows, and 'USER:PASSWORD' it wants
  client_ca     a file: it requires a client certificate of that authority's
  tls_max       the newest version of TLS it speaks: 'TLSv1.1'
@@ -69,7 +70,8 @@ sub start
 		'--port-file' => "$dir/port",
 		'--record' => $self->{record},
 		'--secret-file' => $self->{secret_file});
-	foreach my $option (qw(port clock_offset cert key addresses client_ca tls_max refuse_resumed hosts user))
+	foreach my $option (qw(port clock_offset cert key addresses client_ca tls_max refuse_resumed hosts user
+		seed certificates))
 	{
 		(my $word = $option) =~ tr/_/-/;
 		push @command, "--$word=$options{$option}"
