@@ -59,12 +59,21 @@ sim_consent_ask_again(void)
 	}
 }
 
-/* A challenge is settled as answered.  One that was followed by another says nothing. */
+/*
+ * A challenge has left the table, answered or given up.  One that was followed by another
+ * says nothing, and one that is given up in a world that has healed is asked again.
+ */
 void
-sim_consent_given(const SimRow *row)
+sim_consent_settled(const SimRow *row, bool given)
 {
 	if (row->endpoint->challenge != row->id)
 		return;
+	if (!given)
+	{
+		if (sim_healed)
+			sim_consent_ask(row->endpoint);
+		return;
+	}
 	row->endpoint->challenge = 0;
 	sim_changed(KGW_CHANGED_SUBSCRIPTIONS);
 	sim_oracle_disturbed();

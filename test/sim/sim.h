@@ -232,7 +232,7 @@ extern bool sim_is_down(const SimHost *host);
 /* consent.c */
 extern void sim_consent_ask(SimEndpoint *e);
 extern void sim_consent_ask_again(void);
-extern void sim_consent_given(const SimRow *row);
+extern void sim_consent_settled(const SimRow *row, bool given);
 extern bool sim_consent_is_missing(const SimRow *row);
 extern const char *sim_consent_body(SimRow *row, SimRandom *r);
 

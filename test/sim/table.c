@@ -310,8 +310,8 @@ kgw_settle(KgwSettlement *settlements, int count)
 			row->present = false;
 			row->dead = s->fate == KGW_FATE_DEAD && !row->challenge;
 			left--;
-			if (row->challenge && s->attempt->outcome == KGW_ACKNOWLEDGED)
-				sim_consent_given(row);
+			if (row->challenge)
+				sim_consent_settled(row, s->attempt->outcome == KGW_ACKNOWLEDGED);
 			continue;
 		}
 		row->attempts_before += s->undone;
