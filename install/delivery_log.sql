@@ -45,6 +45,8 @@ ALTER TABLE kgwebhook.delivery_log_default REPLICA IDENTITY FULL;
  * restore attaches a day, and collide with the ones in the dump.
  * The latest attempts, and the latest deliveries of one organization, are read backward from
  * the end of each day's index; a block range index could only have been read whole.
+ * Hardly two entries of these are equal, and to look for such when a page is full would be in vain;
+ * only those of an object are.
  * The index by delivery has that column alone: then it is in the order of the table, as the
  * planner can see, and it reads all deliveries in their order rather than sort them.
  */
@@ -52,14 +54,14 @@ CREATE FUNCTION kgwebhook.index_partition(partition pg_catalog.name) RETURNS pg_
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (attempt_id)', partition || '_attempt_id_idx', partition);
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, delivery_id)', partition || '_org_id_idx', partition);
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id)', partition || '_delivery_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (attempt_id) WITH (deduplicate_items = off)', partition || '_attempt_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, delivery_id) WITH (deduplicate_items = off)', partition || '_org_id_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id) WITH (deduplicate_items = off)', partition || '_delivery_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (object_id, org_id)', partition || '_object_id_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WHERE outcome <> ''acknowledged''', partition || '_failed_idx', partition);
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, xid, delivery_id) WHERE final AND NOT is_test', partition || '_events_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (org_id, xid, delivery_id) WITH (deduplicate_items = off) WHERE final AND NOT is_test', partition || '_events_idx', partition);
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_events_idx', 'the events of one organization, as kg_events_since() reads them');
-    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at)', partition || '_started_at_idx', partition);
+    EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (started_at) WITH (deduplicate_items = off)', partition || '_started_at_idx', partition);
     EXECUTE format('CREATE INDEX %I ON kgwebhook.%I (delivery_id) WHERE outcome = ''superseded''', partition || '_superseded_idx', partition);
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_attempt_id_idx', 'one attempt, by its number, or the latest ones');
     EXECUTE format('COMMENT ON INDEX kgwebhook.%I IS %L', partition || '_org_id_idx', 'the latest deliveries of one organization');
