@@ -39,6 +39,9 @@ struct KgwSigner
 {
 	EVP_MAC_CTX *body;			/* keyed by the secret as issued */
 	EVP_MAC_CTX *header;		/* keyed as Standard Webhooks has it */
+	char		middle[32];		/* what stands between id and body, for that second */
+	int			middle_len;		/* 0: it was not made yet */
+	int64_t		middle_of;
 };
 
 /* Value of a character of base64's standard alphabet, or -1. */
@@ -217,14 +220,16 @@ kgw_signature_signer_header(KgwSigner *signer, const char *webhook_id,
 {
 	EVP_MAC_CTX *ctx = signer->header;
 	unsigned char mac[MAC_BYTES];
-	char		middle[32];
-	int			middle_len;
 
-	middle_len = snprintf(middle, sizeof(middle), ".%" PRId64 ".", timestamp);
+	if (signer->middle_len == 0 || signer->middle_of != timestamp)
+		signer->middle_len = snprintf(signer->middle, sizeof(signer->middle), ".%" PRId64 ".",
+									  timestamp);
+	signer->middle_of = timestamp;
 	if (!EVP_MAC_init(ctx, NULL, 0, NULL) ||
 		!EVP_MAC_update(ctx, (const unsigned char *) webhook_id,
 						strlen(webhook_id)) ||
-		!EVP_MAC_update(ctx, (const unsigned char *) middle, middle_len) ||
+		!EVP_MAC_update(ctx, (const unsigned char *) signer->middle,
+						signer->middle_len) ||
 		!EVP_MAC_update(ctx, (const unsigned char *) body, len) ||
 		!finish_mac(ctx, mac))
 		return false;

@@ -24,9 +24,9 @@
 #include "pg/guc.h"
 #include "pg/jsonb_canonical.h"
 #include "pure/retry_schedule.h"
-#include "pure/url.h"
 #include "send/attempt.h"
 #include "send/attempt_headers.h"
+#include "send/row_fault.h"
 
 /* Room for a body that is kept from one attempt to the next, bytes. */
 #define ROOM_KEPT 4096
@@ -62,25 +62,6 @@ kgw_attempt_abandon(KgwAttempt *attempt, const char *error)
 {
 	attempt->outcome = KGW_UNREACHABLE;
 	attempt->error = copy_bytes(error, strlen(error));
-}
-
-/* What is wrong with the row before its payload is even looked at, or NULL. */
-static const char *
-find_row_fault(const KgwDelivery *row)
-{
-	static char reason[160];
-	KgwUrl		url;
-	const char *fault;
-
-	if (row->problem != NULL)
-		return row->problem;
-	fault = kgw_url_parse(row->url, strlen(row->url), &url);
-	if (fault == NULL)
-		fault = kgw_url_judge(&url, kgw_settings.allow_http, kgw_settings.allowed_ports);
-	if (fault == NULL)
-		return NULL;
-	snprintf(reason, sizeof(reason), "the URL cannot be called: %s", fault);
-	return reason;
 }
 
 /* False when there is no memory. */
@@ -171,7 +152,7 @@ bool
 kgw_attempt_prepare_as(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner **signers, int count,
 					   const KgwKeyring *keyring, int64 now, const char *unsigned_why)
 {
-	const char *fault = find_row_fault(row);
+	const char *fault = kgw_row_fault(row);
 
 	begin_attempt(attempt, row);
 	attempt->certificate = kgw_keyring_certificate_hold(keyring, row->subscription_id);

@@ -56,15 +56,21 @@ reserve_draft(KgwJcs *c, size_t len)
 	return KGW_CANONICAL_OK;
 }
 
-/* The time to stamp, as it will be written: a number like any other. */
+/*
+ * The time to stamp, as it will be written: a number like any other.  Thousands of documents have
+ * the same second.
+ */
 static KgwJcsStatus
 prepare_stamp(KgwJcs *c)
 {
 	char		text[KGW_NUMBER_SIZE];
 	int			len;
 
+	if (c->stamp_len > 0 && c->stamp_of == c->members->timestamp)
+		return KGW_CANONICAL_OK;
 	len = snprintf(text, sizeof(text), "%" PRId64, c->members->timestamp);
 	c->stamp_len = kgw_jcs_number_canonical(text, len, c->stamp);
+	c->stamp_of = c->members->timestamp;
 	if (c->stamp_len < 0)
 		return kgw_jcs_error_inexact(c, text, len);
 	return KGW_CANONICAL_OK;

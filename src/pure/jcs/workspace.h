@@ -93,7 +93,8 @@ struct KgwJcs
 	const char *end;
 	const KgwMembers *members;
 	char		stamp[KGW_NUMBER_SIZE];
-	int			stamp_len;
+	int			stamp_len;		/* 0: none was made yet */
+	int64_t		stamp_of;		/* the number that it is */
 	bool		stamped;		/* has replaced a "timestamp" */
 
 	KgwBuffer	draft;			/* char */
