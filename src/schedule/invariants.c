@@ -73,6 +73,7 @@ rows_add_up(KgwDestination *d)
 	int			rows = 0;
 	int			ripe = 0;
 	int			sending = 0;
+	int			settling = 0;
 	Size		bytes = 0;
 
 	dlist_foreach(iter, &d->all)
@@ -84,6 +85,7 @@ rows_add_up(KgwDestination *d)
 		entries++;
 		ripe += entry->state == KGW_ENTRY_RIPE;
 		sending += entry->state == KGW_ENTRY_SENDING;
+		settling += entry->state == KGW_ENTRY_SETTLING;
 		rows += entry->row != NULL;
 		bytes += entry->row != NULL ? entry->row->size : 0;
 	}
@@ -92,6 +94,7 @@ rows_add_up(KgwDestination *d)
 	Assert(d->ripe == ripe);
 	Assert(d->row_bytes == bytes);
 	Assert(d->in_flight == sending);
+	Assert(d->settling == settling);
 }
 
 /* The lists of an endpoint hold what it counts. */

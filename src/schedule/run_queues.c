@@ -38,7 +38,8 @@ kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestination *d)
 }
 
 /*
- * Whether it may have one more row, of "rows" at most.  Bytes are counted and not
+ * Whether it may have one more row, of "rows" at most that are yet to be sent or answered: others
+ * are read while those that were answered are written down.  Bytes are counted and not
  * rows: all destinations share what memory there is, and when that is taken, each
  * may still have a few small rows, or one, however large.
  */
@@ -48,7 +49,7 @@ kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int ro
 	if (d->rows == 0 ||
 		(d->rows < DESTINATION_SHARE && d->row_bytes < DESTINATION_SHARE_BYTES))
 		return true;
-	return d->rows < rows && s->row_bytes < ROW_BYTES;
+	return d->rows - d->settling < rows && s->row_bytes < ROW_BYTES;
 }
 
 static bool

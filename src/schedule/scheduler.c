@@ -289,6 +289,7 @@ void
 kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 {
 	entry->state = KGW_ENTRY_SETTLING;
+	entry->destination->settling++;
 	s->unproven_in_flight -= entry->unproven;
 	s->in_flight--;
 	kgw_recovery_concluded(s, entry, sign);
@@ -298,6 +299,7 @@ kgw_scheduler_concluded(KgwScheduler *s, KgwEntry *entry, KgwSign sign)
 void
 kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry)
 {
+	entry->destination->settling--;
 	kgw_unload_entry(s, entry);
 }
 
@@ -305,6 +307,7 @@ kgw_scheduler_settled(KgwScheduler *s, KgwEntry *entry)
 void
 kgw_scheduler_retry(KgwScheduler *s, KgwEntry *entry, KgwTicks due, KgwTicks wish)
 {
+	entry->destination->settling--;
 	entry->destination->keyless |= due == KGW_NEVER;
 	kgw_object_order_drop_rows(s, entry);
 	entry->spent = entry->ahead;

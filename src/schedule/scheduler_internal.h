@@ -18,7 +18,7 @@
 #include "pure/url.h"
 #include "schedule/scheduler.h"
 
-/* Rows of one destination in memory ... */
+/* Rows of one destination in memory, apart from those that are being settled ... */
 #define DESTINATION_ROWS 512
 /* ... of which more are read when it falls below this ... */
 #define DESTINATION_LOW 128
@@ -102,6 +102,7 @@ typedef struct KgwDestination
 	int			failures;		/* attempts in a row without success, for people */
 	int			entries;
 	int			rows;			/* entries that have their row */
+	int			settling;		/* of these, the ones whose outcome is not durable yet */
 	Size		row_bytes;		/* of these */
 	int			ripe;			/* entries that are due and have none yet */
 	int			in_flight;

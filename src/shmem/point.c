@@ -31,7 +31,7 @@
 #define SHORTEST_LAG 20000		/* microseconds */
 #define LONGEST_LAG 200000
 
-static const char *const once_a_turn[] = {"read", "flushed", "logged", "dequeued", "committed", "published"};
+static const char *const once_a_turn[] = {"read", "flushed", "logged", "dequeued", "committed", "durable", "published"};
 
 /* A process is at this point: let it sleep, one time in four. */
 void

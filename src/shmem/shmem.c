@@ -8,11 +8,12 @@
  * shared memory (a PGPROC's latch) live here; nothing process-local ever may: a
  * pointer of one process in another's hands is a crash of the whole server.
  *
- * What the fields say is the business of three files, each with its own readers:
+ * What the fields say is the business of four files, each with its own readers:
  *
  *   wakeups.c     what a commit and the workers tell one another
  *   worker_slots.c    which databases want workers, and who runs
  *   counters.c  what has been counted, for people
+ *   wal_flusher.c   WAL that workers want flushed
  *
  * Without shared_preload_libraries none of this exists.  Every function that
  * a backend calls then does nothing, and events simply wait in the queue.
@@ -56,6 +57,7 @@ init_database_slot(KgwDatabaseSlot *database, Oid dboid)
 		pg_atomic_init_u32(&database->workers[i].in_flight, 0);
 		pg_atomic_init_u32(&database->workers[i].busy, 0);
 		pg_atomic_init_u32(&database->workers[i].deaf, 0);
+		pg_atomic_init_u64(&database->workers[i].flush_upto, InvalidXLogRecPtr);
 	}
 }
 

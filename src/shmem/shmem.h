@@ -13,6 +13,7 @@
 #ifndef KGW_SHMEM_SHMEM_H
 #define KGW_SHMEM_SHMEM_H
 
+#include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/latch.h"
@@ -33,6 +34,7 @@ typedef struct KgwWorkerSlot
 	pg_atomic_uint32 in_flight;
 	pg_atomic_uint32 busy;
 	pg_atomic_uint32 deaf;		/* needn't hear of arrivals */
+	pg_atomic_uint64 flush_upto;	/* a position in the WAL that is to be flushed; 0 = none */
 	bool		fenced;			/* has found that its database is a copy */
 } KgwWorkerSlot;
 

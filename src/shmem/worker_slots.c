@@ -236,6 +236,7 @@ worker_detach(int code, Datum arg)
 	pg_atomic_write_u32(&kgw_shared_my_worker->in_flight, 0);
 	pg_atomic_write_u32(&kgw_shared_my_worker->busy, 0);
 	pg_atomic_write_u32(&kgw_shared_my_worker->deaf, 0);
+	pg_atomic_write_u64(&kgw_shared_my_worker->flush_upto, InvalidXLogRecPtr);
 	kgw_shmem_call_launcher();
 	LWLockRelease(kgw_shared->lock);
 }

@@ -20,6 +20,8 @@
  *			  no extension				 ▼		 │ a growing pause
  *									   ended ────┘ note_end
  *
+ * Besides, it flushes WAL for workers that go on sending in the meantime (wal_flusher.c).
+ *
  * Nothing of a database is ever locked or read here: the launcher connects to
  * none, and so never stands in the way of DROP DATABASE.
  *
@@ -42,6 +44,7 @@
 #include "pg/clock.h"
 #include "pg/databases.h"
 #include "pg/guc.h"
+#include "shmem/wal_flusher.h"
 #include "shmem/worker_slots.h"
 #include "worker/launcher.h"
 #include "worker/worker.h"
@@ -350,6 +353,7 @@ kgw_launcher_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
+		kgw_wal_flusher_serve();
 		probe_next(now);
 		supervise(now);
 		sleep_until(next_look(now));

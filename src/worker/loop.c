@@ -138,12 +138,24 @@ publish(KgwLoop *loop)
 	}
 }
 
-/* Write down what has been concluded. */
+/* Whether requests are under way, or could be at once. */
+static bool
+goes_on(const KgwLoop *loop)
+{
+	return loop->in_flight > 0 ||
+		(kgw_loop_send_has_room(loop) && kgw_scheduler_can_send(loop->scheduler)) ||
+		(kgw_loop_send_allowed(loop) && kgw_loop_read_wants(loop, kgw_clock_ticks()));
+}
+
+/*
+ * Write down what has been concluded; that it is durable may be found later while there is
+ * something else to do.
+ */
 static void
-settle_outcomes(KgwLoop *loop)
+settle_outcomes(KgwLoop *loop, bool later)
 {
 	kgw_maintenance_before_log(loop->maintenance);
-	kgw_loop_settle_settle(loop->outcomes, loop->scheduler);
+	kgw_loop_settle_settle(loop->outcomes, loop->scheduler, later);
 	loop->unreported = true;
 }
 
@@ -168,7 +180,7 @@ catch_up(KgwLoop *loop)
 {
 	/* first what was judged by what is out of date */
 	if (kgw_loop_settle_count(loop->outcomes) > 0)
-		settle_outcomes(loop);
+		settle_outcomes(loop, false);
 	if (loop->changes[KGW_CHANGED_ALL] != kgw_wakeups_changes(KGW_CHANGED_ALL))
 		return kgw_loop_start(loop);
 	for (int i = 0; i < KGW_CHANGES && loop->there; i++)
@@ -202,6 +214,8 @@ listen_to_commits(KgwLoop *loop)
 bool
 kgw_loop_turn(KgwLoop *loop)
 {
+	bool		more;
+
 	if (loop->again_at == KGW_NEVER)
 	{
 		if (is_out_of_date(loop) && !catch_up(loop))
@@ -210,6 +224,7 @@ kgw_loop_turn(KgwLoop *loop)
 	else if (loop->again_at <= kgw_clock_ticks() && !kgw_loop_start(loop))
 		return false;
 	listen_to_commits(loop);
+	kgw_loop_settle_finish(loop->outcomes, loop->scheduler, !goes_on(loop));
 	kgw_scheduler_tick(loop->scheduler, kgw_clock_ticks());
 	kgw_scheduler_hanging(loop->scheduler, kgw_http_client_hanging(loop->http));
 	if (kgw_loop_send_allowed(loop) && kgw_loop_read_wants(loop, kgw_clock_ticks()))
@@ -221,8 +236,9 @@ kgw_loop_turn(KgwLoop *loop)
 	if (loop->in_flight > 0)
 		KGW_POINT("sent");
 	kgw_loop_send_collect(loop);
-	if (kgw_loop_settle_ready(loop->outcomes, kgw_clock_ticks(), loop->in_flight == 0))
-		settle_outcomes(loop);
+	more = goes_on(loop);
+	if (kgw_loop_settle_ready(loop->outcomes, kgw_clock_ticks(), !more))
+		settle_outcomes(loop, more);
 	if (!loop->fenced && kgw_maintenance_due(loop->maintenance) <= kgw_clock_ticks())
 	{
 		kgw_maintenance_run(loop->maintenance);

@@ -4,20 +4,15 @@
  *	  Attempts, from their beginning until they are written down.
  *
  * Outcomes gather here for a few milliseconds, so that hundreds share one
- * durable commit.  A commit that fails must not lose any, and none must hold up
- * the others:
+ * commit (loop_commit.c).  One that could not be written down stays, and is tried again after a
+ * pause.
  *
- *	trouble that would strike	 all of them stay here and are tried again after
- *	any row (a full disk, a		 a pause
- *	lock of a table)
- *	a lock of some rows			 the others are settled, these stay
- *	a row that can't be written	 the batch is settled one by one, each in a
- *								 transaction of its own, and what still fails
- *								 once more without the bodies, in which a
- *								 receiver had a hand
- *
- * Until an outcome is committed its delivery counts as in flight: the next
- * transition of the object isn't sent.
+ * Until an outcome is durable its delivery counts as in flight: the next
+ * transition of the object isn't sent, because a crash would send this one after it once
+ * more.  But nobody sits and waits for the disk while requests are to be sent and answers to be
+ * read: a batch is committed without a flush, another process is asked for that
+ * (shmem/wal_flusher.c), and the batch counts once the WAL is flushed as far.  There is one such
+ * batch at a time.
  *
  * src/worker/loop_settle.c
  *
@@ -25,22 +20,17 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
-#include "pgstat.h"
+#include "access/xlog.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "pg/extension.h"
-#include "pg/transaction.h"
 #include "settle/retry_policy.h"
 #include "settle/settle.h"
 #include "shmem/point.h"
 #include "shmem/counters.h"
 #include "shmem/wakeups.h"
-#include "worker/error_trap.h"
+#include "shmem/wal_flusher.h"
+#include "worker/loop_commit.h"
 #include "worker/loop_settle.h"
 
 /* Outcomes that share a transaction. */
@@ -52,14 +42,8 @@
 /* How long after a failure it is tried again, microseconds. */
 #define PAUSE_AFTER_ERROR 1000000
 
-/* Settlements for one transaction. */
-typedef struct KgwBatch
-{
-	KgwSettlement *settlements;
-	int			count;
-	bool		around_locks;	/* leave out those whose rows are locked */
-	bool		held;			/* the extension was there, and they are settled */
-} KgwBatch;
+/* How long another process may take to flush a commit, microseconds. */
+#define FLUSH_PATIENCE 10000
 
 struct KgwOutcomes
 {
@@ -70,6 +54,13 @@ struct KgwOutcomes
 	bool		locked;			/* and that was for a lock */
 	slist_head	unused;
 	MemoryContext scratch;
+
+	/* a batch that is committed and that a crash could undo */
+	int			unflushed;
+	XLogRecPtr	commit_end;
+	KgwTicks	flush_due;		/* when it is flushed here */
+	KgwJob	   *jobs[BATCH];
+	KgwSettlement settlements[BATCH];
 };
 
 /* No outcomes yet, in the current memory context. */
@@ -81,6 +72,7 @@ kgw_loop_settle_new(void)
 	slist_init(&outcomes->concluded);
 	slist_init(&outcomes->unused);
 	outcomes->due = KGW_NEVER;
+	outcomes->flush_due = KGW_NEVER;
 	outcomes->scratch = AllocSetContextCreate(CurrentMemoryContext, "kgwebhook settling",
 											ALLOCSET_DEFAULT_SIZES);
 	return outcomes;
@@ -143,26 +135,40 @@ jobs_keep_their_rows(const KgwOutcomes *outcomes)
 	}
 }
 
+/* So has one that is not durable yet. */
+static void
+unflushed_keep_their_rows(const KgwOutcomes *outcomes)
+{
+	for (int i = 0; i < outcomes->unflushed; i++)
+		Assert(outcomes->jobs[i]->row == kgw_scheduler_row(outcomes->jobs[i]->entry));
+}
+
 /* What holds of the outcomes between two turns. */
 void
 kgw_loop_settle_check(const KgwOutcomes *outcomes)
 {
 	outcomes_add_up(outcomes);
 	jobs_keep_their_rows(outcomes);
+	unflushed_keep_their_rows(outcomes);
 }
 #endif
 
+/* How many are not settled durably. */
 int
 kgw_loop_settle_count(const KgwOutcomes *outcomes)
 {
-	return outcomes->count;
+	return outcomes->count + outcomes->unflushed;
 }
 
-/* When kgw_loop_settle_settle() has to be called; KGW_NEVER when there is nothing. */
+/*
+ * When kgw_loop_settle_settle() or kgw_loop_settle_finish() has to be called; KGW_NEVER when there
+ * is nothing.
+ */
 KgwTicks
 kgw_loop_settle_due(const KgwOutcomes *outcomes)
 {
-	return outcomes->count == 0 ? KGW_NEVER : outcomes->due;
+	return Min(outcomes->count == 0 ? KGW_NEVER : outcomes->due,
+			   outcomes->unflushed == 0 ? KGW_NEVER : outcomes->flush_due);
 }
 
 /*
@@ -194,68 +200,7 @@ close_job(KgwOutcomes *outcomes, KgwJob *job)
 	slist_push_head(&outcomes->unused, &job->node);
 }
 
-/* Nothing is done when their extension isn't there. */
-static void
-settle_batch(void *arg)
-{
-	KgwBatch   *batch = arg;
-
-	batch->held = kgw_extension_hold();
-	for (int i = 0; i < batch->count; i++)
-		batch->settlements[i].locked = false;
-	if (batch->held && batch->around_locks)
-		kgw_settle_mark_locked(batch->settlements, batch->count);
-	if (batch->held)
-		kgw_settle(batch->settlements, batch->count);
-}
-
-static void
-settle_in_transaction(void *arg)
-{
-	kgw_transaction_run("settling deliveries", settle_batch, arg);
-}
-
-/*
- * Settle these.  After a lock it is tried once more, and from then on from the
- * outset, around the rows that someone holds.
- */
-static KgwTrapResult
-try_to_settle(KgwOutcomes *outcomes, KgwSettlement *settlements, int count)
-{
-	KgwBatch	batch = {settlements, count, outcomes->locked, false};
-	KgwTrapResult	result = kgw_error_trap_run(settle_in_transaction, &batch);
-
-	if (result == KGW_TRAP_LOCKED && !batch.around_locks)
-	{
-		batch.around_locks = true;
-		result = kgw_error_trap_run(settle_in_transaction, &batch);
-	}
-	outcomes->locked = result == KGW_TRAP_LOCKED;
-	if (result == KGW_TRAP_DONE && !batch.held)
-		result = KGW_TRAP_PASSING;
-	return result;
-}
-
-/* Settle one without what a receiver had a hand in. */
-static KgwTrapResult
-settle_reduced(KgwOutcomes *outcomes, KgwSettlement *settlement)
-{
-	KgwSettlement reduced = *settlement;
-	KgwAttempt	attempt = *settlement->attempt;
-	KgwTrapResult	result;
-	char		note[] = "the bodies of this attempt could not be logged";
-
-	attempt.body = NULL;
-	attempt.response_body = NULL;
-	if (attempt.outcome != KGW_ACKNOWLEDGED)
-		attempt.error = note;
-	reduced.attempt = &attempt;
-	result = try_to_settle(outcomes, &reduced, 1);
-	settlement->locked = reduced.locked;
-	return result;
-}
-
-/* The outcome is committed: tell the scheduler and the counters. */
+/* The outcome is durable: tell the scheduler and the counters. */
 static void
 finish_job(KgwOutcomes *outcomes, KgwScheduler *scheduler, KgwJob *job,
 		   const KgwSettlement *settlement)
@@ -308,15 +253,6 @@ take_batch(KgwOutcomes *outcomes, KgwJob **jobs, KgwSettlement *settlements)
 	return count;
 }
 
-/* Settle one alone, whole or, if that can't be, without its bodies. */
-static KgwTrapResult
-settle_alone(KgwOutcomes *outcomes, KgwSettlement *settlement)
-{
-	KgwTrapResult	result = try_to_settle(outcomes, settlement, 1);
-
-	return result == KGW_TRAP_FAILED ? settle_reduced(outcomes, settlement) : result;
-}
-
 /* It could not be settled: it stays here for a while. */
 static void
 put_back(KgwOutcomes *outcomes, KgwJob *job, bool locked)
@@ -329,36 +265,99 @@ put_back(KgwOutcomes *outcomes, KgwJob *job, bool locked)
 }
 
 /*
- * Write down what has been concluded, in one durable commit if it can be, and
- * tell the scheduler.
+ * What was committed is durable, if it is by now or "wait" is set: tell the scheduler.
  */
 void
-kgw_loop_settle_settle(KgwOutcomes *outcomes, KgwScheduler *scheduler)
+kgw_loop_settle_finish(KgwOutcomes *outcomes, KgwScheduler *scheduler, bool wait)
 {
-	KgwJob	   *jobs[BATCH];
-	KgwSettlement settlements[BATCH];
-	MemoryContext caller = MemoryContextSwitchTo(outcomes->scratch);
-	int			count = take_batch(outcomes, jobs, settlements);
-	KgwTrapResult	together = try_to_settle(outcomes, settlements, count);
+	int			count = outcomes->unflushed;
 
-	outcomes->failed = false;
-	if (together == KGW_TRAP_DONE)
-		KGW_POINT("committed");
+	if (count == 0)
+		return;
+	if (GetFlushRecPtr(NULL) < outcomes->commit_end)
+	{
+		if (!wait && outcomes->flush_due > kgw_clock_ticks())
+			return;
+		XLogFlush(outcomes->commit_end);
+	}
+	KGW_POINT("durable");
+	outcomes->unflushed = 0;
+	for (int i = 0; i < count; i++)
+		finish_job(outcomes, scheduler, outcomes->jobs[i], &outcomes->settlements[i]);
+}
+
+/* These are committed: have that flushed. */
+static void
+await_flush(KgwOutcomes *outcomes, int count)
+{
+	int			kept = 0;
+
 	for (int i = 0; i < count; i++)
 	{
+		if (outcomes->settlements[i].locked)
+			put_back(outcomes, outcomes->jobs[i], true);
+		else
+		{
+			outcomes->jobs[kept] = outcomes->jobs[i];
+			outcomes->settlements[kept++] = outcomes->settlements[i];
+		}
+	}
+	outcomes->unflushed = kept;
+	outcomes->commit_end = XactLastCommitEnd;
+	outcomes->flush_due = kgw_clock_ticks() + FLUSH_PATIENCE;
+	kgw_wal_flusher_ask(outcomes->commit_end);
+}
+
+/* Settle these one by one, or, after "together", not now. */
+static void
+settle_each(KgwOutcomes *outcomes, KgwScheduler *scheduler, int count, KgwTrapResult together)
+{
+	for (int i = 0; i < count; i++)
+	{
+		KgwSettlement *settlement = &outcomes->settlements[i];
 		KgwTrapResult	result = together;
 
 		/* one of them can't be written: find out which */
 		if (together == KGW_TRAP_FAILED)
-			result = settle_alone(outcomes, &settlements[i]);
+			result = kgw_loop_commit_alone(settlement, &outcomes->locked);
 
 		/* something is wrong that none of them can help */
 		if (result == KGW_TRAP_LOCKED || result == KGW_TRAP_PASSING)
 			together = result;
-		if (result == KGW_TRAP_DONE && !settlements[i].locked)
-			finish_job(outcomes, scheduler, jobs[i], &settlements[i]);
+		if (result == KGW_TRAP_DONE && !settlement->locked)
+			finish_job(outcomes, scheduler, outcomes->jobs[i], settlement);
 		else
-			put_back(outcomes, jobs[i], settlements[i].locked);
+			put_back(outcomes, outcomes->jobs[i], settlement->locked);
+	}
+}
+
+/*
+ * Write down what has been concluded, in one commit if it can be.  The scheduler is told when that
+ * is durable: now or, if "later" will do, by kgw_loop_settle_finish().
+ */
+void
+kgw_loop_settle_settle(KgwOutcomes *outcomes, KgwScheduler *scheduler, bool later)
+{
+	MemoryContext caller;
+	KgwTrapResult	together;
+	int			count;
+
+	kgw_loop_settle_finish(outcomes, scheduler, true);
+	if (outcomes->count == 0)
+		return;
+	caller = MemoryContextSwitchTo(outcomes->scratch);
+	count = take_batch(outcomes, outcomes->jobs, outcomes->settlements);
+	together = kgw_loop_commit(outcomes->settlements, count, &outcomes->locked, later);
+	outcomes->failed = false;
+	if (together == KGW_TRAP_DONE)
+		KGW_POINT("committed");
+	if (together == KGW_TRAP_DONE && later)
+		await_flush(outcomes, count);
+	else
+	{
+		if (together == KGW_TRAP_DONE)
+			KGW_POINT("durable");
+		settle_each(outcomes, scheduler, count, together);
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(outcomes->scratch);

@@ -39,6 +39,7 @@ extern void kgw_loop_settle_check(const KgwOutcomes *outcomes);
 #else
 #define kgw_loop_settle_check(outcomes) ((void) 0)
 #endif
-extern void kgw_loop_settle_settle(KgwOutcomes *outcomes, KgwScheduler *scheduler);
+extern void kgw_loop_settle_settle(KgwOutcomes *outcomes, KgwScheduler *scheduler, bool later);
+extern void kgw_loop_settle_finish(KgwOutcomes *outcomes, KgwScheduler *scheduler, bool wait);
 
 #endif							/* KGW_WORKER_LOOP_SETTLE_H */

@@ -20,7 +20,7 @@ use Kgwebhook::Points;
 use Test::More;
 
 my @points = qw(read flushed chosen signed connected sent answered logged dequeued
-  committed published);
+  committed durable published);
 my $deep = $ENV{KGW_DEEP};
 my $seed = $ENV{SEED} || time;
 my ($part, $parts) = split m{/}, $ENV{KGW_PART} || '1/1';

@@ -10,6 +10,7 @@
  *	without consent		before a challenge was answered that it has to wait for
  *	overlapping			two transitions of an object under way at once
  *	out of order		an older one is there and has not been settled
+ *	too soon			an older one was settled, and a crash would undo that
  *	early				before the schedule's time, or the receiver's
  *	too many			more under way than the settings allow
  *	too fast			more in some span than a subscription's rate limit allows: what it brings in
@@ -102,7 +103,8 @@ check_order(const SimRow *row)
 	SimChain   *chain = row->chain;
 
 	while (chain->first < chain->count && sim_row(chain->ids[chain->first])->visible &&
-		   !sim_row(chain->ids[chain->first])->present)
+		   !sim_row(chain->ids[chain->first])->present &&
+		   !sim_row(chain->ids[chain->first])->undurable)
 		chain->first++;
 	for (int i = chain->first; i < chain->count; i++)
 	{
@@ -110,6 +112,8 @@ check_order(const SimRow *row)
 
 		if (other->sending)
 			sim_wrong("overlapping", "%ld while %ld is under way", (long) row->id, (long) other->id);
+		if (other->id < row->id && !other->present && other->undurable && !other->requeued)
+			sim_wrong("too soon", "%ld, and a crash would bring back %ld", (long) row->id, (long) other->id);
 		if (other->id < row->id && other->present && !other->requeued)
 			sim_wrong("out of order", "%ld before %ld", (long) row->id, (long) other->id);
 	}

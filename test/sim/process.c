@@ -281,6 +281,7 @@ void
 kgw_transaction_run(const char *activity, void (*act) (void *), void *arg)
 {
 	act(arg);
+	sim_durable_commit();
 }
 
 Oid

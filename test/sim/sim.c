@@ -97,7 +97,15 @@ begin_process(void)
 static KgwLoop *
 restart(void)
 {
+	static SimRandom source;
+
+	if (sim_counts.restarts == 0)
+		source = sim_stream("crashes");
 	sim_wire_cut();
+
+	/* its server, or only the worker */
+	if (sim_chance(&source, 50))
+		sim_durable_crash();
 	sim_oracle_cut();
 	sim_table_forget_reader();
 	sim_memory_end();

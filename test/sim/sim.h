@@ -151,6 +151,7 @@ typedef struct SimRow
 	/* the table's */
 	bool		visible;
 	bool		present;
+	bool		undurable;		/* and a crash undoes what was settled */
 	bool		dead;
 	int			attempts;
 	int			attempts_before;
@@ -252,6 +253,7 @@ extern int64 sim_table_insert(SimObject *object, SimEndpoint *endpoint, int chai
 extern void sim_table_show(int64 id);
 extern void sim_table_requeue(SimRow *row, bool recovered);
 extern void sim_table_forget_reader(void);
+extern void sim_table_bring_back(SimRow *row);
 extern int64 sim_table_left(void);
 
 /* wire.c */
@@ -260,6 +262,10 @@ extern void sim_wire_cut(void);
 
 /* oracle.c */
 extern void sim_wrong(const char *name, const char *format,...) pg_attribute_printf(2, 3);
+extern void sim_durable_note(SimRow *row);
+extern void sim_durable_commit(void);
+extern void sim_durable_flush(void);
+extern bool sim_durable_crash(void);
 extern void sim_oracle_sent(SimRow *row);
 extern void sim_oracle_answered(SimRow *row, bool answered, bool reached, int status,
 								int64 retry_after);

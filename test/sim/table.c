@@ -97,6 +97,7 @@ sim_table_show(int64 id)
 {
 	SimRow	   *row = rows[id];
 
+	sim_durable_flush();
 	row->visible = row->present = true;
 	row->visible_at = sim_now;
 	row->acked_before = row->endpoint->acked_at;
@@ -111,6 +112,7 @@ sim_table_requeue(SimRow *row, bool recovered)
 {
 	SimHost    *host = row->endpoint->host;
 
+	sim_durable_flush();
 	row->present = row->requeued = true;
 	row->dead = false;
 	row->attempts_before = row->attempts;
@@ -123,6 +125,15 @@ sim_table_requeue(SimRow *row, bool recovered)
 	row->chain->first = 0;
 	left++;
 	append(&fresh, &fresh_count, &fresh_room, row->id);
+}
+
+/* A row that was gone is there again. */
+void
+sim_table_bring_back(SimRow *row)
+{
+	row->endpoint->host->first = 0;
+	row->chain->first = 0;
+	left++;
 }
 
 /* The worker that looked is no more. */
@@ -303,6 +314,7 @@ kgw_settle(KgwSettlement *settlements, int count)
 
 		if (s->locked)
 			continue;
+		sim_durable_note(row);
 		sim_oracle_settled(row, s);
 		row->attempts = s->attempt->number;
 		if (s->fate != KGW_FATE_RETRY)
