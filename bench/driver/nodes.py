@@ -11,7 +11,7 @@ import json
 import random
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from . import machine, peers
 from .machine import BenchError, Program, wait_until
@@ -112,17 +112,23 @@ def _source(bench):
 
 
 @contextmanager
-def _following(bench, source, name="n1", wait=True):
+def _followed(source, database, name):
+    """From kg_follow() to kg_unfollow()."""
+    database.sql(f"SELECT kg_follow('src', '{_conninfo(source)}',"
+                 f" 'payment_intents', '{name}')")
+    try:
+        yield
+    finally:
+        database.sql("SELECT kg_unfollow('src')")
+
+
+@contextmanager
+def _following(bench, source, name="n1"):
     """A node's database that follows the source."""
-    with bench.nodes[name].database() as database:
-        database.sql(f"SELECT kg_follow('src', '{_conninfo(source)}',"
-                     f" 'payment_intents', '{name}')")
-        try:
-            if wait:
-                _wait_until_streaming(source, database, name)
-            yield database
-        finally:
-            database.sql("SELECT kg_unfollow('src')")
+    with bench.nodes[name].database() as database, \
+            _followed(source, database, name):
+        _wait_until_streaming(source, database, name)
+        yield database
 
 
 def _conninfo(source):
@@ -372,8 +378,10 @@ def nodes_copy(bench, _wanted):
         source.prepare()
         source.fill(rows, bench.http.urls("fast")[0])
         plain = _plain_copy(bench, source)
-        begun = time.monotonic()
-        with _following(bench, source, wait=False) as database:
+        with ExitStack() as stack:
+            database = stack.enter_context(bench.nodes["n1"].database())
+            begun = time.monotonic()
+            stack.enter_context(_followed(source, database, "n1"))
             wait_until("the copy", lambda: database.sql(
                 "SELECT bool_and(srsubstate IN ('s', 'r'))"
                 " FROM pg_subscription_rel") == ["t"], 600)
