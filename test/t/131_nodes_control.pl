@@ -135,10 +135,10 @@ sub arrives
 	return;
 }
 
-# Waits until the receiver has refused, or answered, so many challenges.
+# Waits until the receiver has answered so many challenges wrongly.
 sub challenged
 {
-	wait_for_log_rows($control, shift, q{event = 'endpoint.challenge'});
+	wait_for_log_rows($control, shift, q{event = 'endpoint.challenge' AND outcome = 'rejected'});
 	return;
 }
 
@@ -156,6 +156,7 @@ shut();
 decided("SELECT kg_update_subscription($asked, '@{[ $receiver{asked}->url(\"$path/ok/moved\") ]}')");
 my $moved = ordered('o4');
 waits($moved);
+challenged(2);
 open_up();
 $control->safe_psql('postgres', "SELECT kg_send_challenge($asked)");
 arrives($moved);
