@@ -44,7 +44,8 @@ count_received(KgwHttpRequest *transfer, size_t len)
 
 /*
  * Whether a line is a status line that isn't one: libcurl 8 may read "HTTP/1.1 2000"
- * as 200, which would acknowledge.
+ * as 200, and takes one in small letters, "http/1.1 500", for a 200 as well; either would
+ * acknowledge.
  */
 static bool
 is_garbled(const char *line, size_t len)
@@ -54,6 +55,8 @@ is_garbled(const char *line, size_t len)
 
 	if (len < 5 || pg_strncasecmp(line, "HTTP/", 5) != 0)
 		return false;
+	if (strncmp(line, "HTTP/", 5) != 0)
+		return true;
 	while (line < end && *line != ' ')
 		line++;
 	while (line < end && *line == ' ')

@@ -66,6 +66,7 @@ foreach my $status ('2000', '20', '2x0', '')
 	is_named(raw("HTTP/1.1 $status\r\ncontent-length: 0\r\n\r\n"),
 		'the answer is not HTTP/1.1', "a status that is none: \"$status\"");
 }
+is_named(raw("http/1.1 500 No\r\ncontent-length: 0\r\n\r\n"), 'the answer is not HTTP/1.1', 'a version in small letters');
 is(test_row(raw("HTTP/1.1 204\r\n\r\n"))->{outcome}, 'acknowledged', 'a status without a reason is one');
 
 #
