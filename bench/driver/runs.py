@@ -60,7 +60,8 @@ def drain(database, receiver, group, count, beside=None):
     """
     Fills the queue while delivery is off, switches it on, and measures from the
     first arrival until the last delivery is settled and logged.  What goes on beside
-    it is begun right after it.
+    it is begun right after it.  Whether the queue is empty is asked late, for that
+    walks over the rows that were in it.
     """
     last = database.last_attempt()
     database.disable()
@@ -78,6 +79,7 @@ def drain(database, receiver, group, count, beside=None):
     if beside:
         beside()
     wait_until(f"{count} arrivals", arrived, time_limit(count), 0.05)
+    wait_until(f"{count} attempts", lambda: database.last_attempt() >= last + count, 60, 0.002)
     finish_queue(database)
     seconds = time.time() - receiver.group(group)["first_us"] / 1e6
     cpu = machine.cpu_seconds(database.worker) - cpu
