@@ -24,7 +24,7 @@
 #include "schedule/scheduler_internal.h"
 
 /* Rows of a page, and of one for a destination that is backing off. */
-#define PAGE_ROWS 256
+#define PAGE_ROWS 384
 #define PAGE_ROWS_PROBE 2
 
 /* Rows read again at a time when all memory is taken. */
@@ -285,7 +285,7 @@ kgw_backlog_fetched(KgwScheduler *s, KgwDelivery *row, KgwTicks expires)
 	kgw_object_order_take_row(s, entry, row, entry->due, expires);
 	kgw_object_order_activate(s, entry);
 	kgw_run_queues_place(s, entry->destination);
-	return s->row_bytes < ROW_BYTES + ROW_BYTES / 8;
+	return s->row_bytes < s->row_room + s->row_room / 8;
 }
 
 /*
@@ -311,7 +311,7 @@ kgw_backlog_want_page(KgwScheduler *s, int64 *after, int *limit)
 	if (d->health.open && !d->skipping)
 		*limit = PAGE_ROWS_PROBE;
 	else
-		*limit = s->row_bytes < ROW_BYTES ? PAGE_ROWS : DESTINATION_SHARE;
+		*limit = kgw_run_queues_page_rows(s, d, PAGE_ROWS);
 	return d->name;
 }
 
@@ -335,7 +335,7 @@ kgw_backlog_want_rows(KgwScheduler *s, int64 *ids, int room)
 	dlist_iter	iter;
 	int			count = 0;
 
-	if (s->row_bytes >= ROW_BYTES)
+	if (s->row_bytes >= s->row_room)
 		room = Min(room, ROWS_WHEN_FULL);
 	dlist_foreach(iter, &s->fetching)
 	{

@@ -166,7 +166,7 @@ rows_wanted(const KgwScheduler *s, const KgwEndpoint *e, Size own)
 		return 0;
 	if (d->health.open || e->health.open)
 		return e->in_flight == 0 && endpoint_limit(s, e) > 0 ? 1 : 0;
-	if (s->row_bytes - own >= ROW_BYTES)
+	if (s->row_bytes - own >= s->row_room)
 		return DESTINATION_SHARE;
 	if (e->gap != 0)
 		return Min(Max(KGW_LATELY / 10 / e->gap, DESTINATION_SHARE), ENDPOINT_ROWS);

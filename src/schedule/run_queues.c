@@ -37,6 +37,37 @@ kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestination *d)
 		(d->entries < DESTINATION_ENTRIES && hash_get_num_entries(s->entries) < ENTRIES_ALL);
 }
 
+/* Bytes of a row, where a destination has none that would tell. */
+#define ROW_GUESS 1024
+
+/* Of what is free, a destination may have this part. */
+#define FREE_PART 8
+
+static Size
+average_row(const KgwDestination *d)
+{
+	return d->rows > 0 ? Max(d->row_bytes / d->rows, 1) : ROW_GUESS;
+}
+
+/* Bytes of rows that are yet to be sent or answered; others are being written down. */
+static Size
+unsettled_bytes(const KgwDestination *d)
+{
+	return average_row(d) * (d->rows - d->settling);
+}
+
+/*
+ * Bytes that a destination may have of these.  A part of what is free, and not a part of all: so
+ * one alone has plenty, and hundreds come to the same share each, in whatever order they came.
+ * Otherwise a few would send through full windows, by connections that are not needed when it is
+ * the others' turn.
+ */
+static Size
+fair_bytes(const KgwScheduler *s)
+{
+	return s->row_bytes < s->row_room ? (s->row_room - s->row_bytes) / FREE_PART : 0;
+}
+
 /*
  * Whether it may have one more row, of "rows" at most that are yet to be sent or answered: others
  * are read while those that were answered are written down.  Bytes are counted and not
@@ -49,7 +80,19 @@ kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int ro
 	if (d->rows == 0 ||
 		(d->rows < DESTINATION_SHARE && d->row_bytes < DESTINATION_SHARE_BYTES))
 		return true;
-	return d->rows - d->settling < rows && s->row_bytes < ROW_BYTES;
+	return d->rows - d->settling < rows &&
+		unsettled_bytes(d) < fair_bytes(s) * rows / DESTINATION_ROWS;
+}
+
+/* How many rows to read at once, of "most": about those that it may have. */
+int
+kgw_run_queues_page_rows(const KgwScheduler *s, const KgwDestination *d, int most)
+{
+	Size		has = unsettled_bytes(d);
+	Size		fair = fair_bytes(s);
+	Size		rows = fair > has ? (fair - has) / average_row(d) : 0;
+
+	return (int) Min(Max(rows, (Size) DESTINATION_SHARE), (Size) most);
 }
 
 static bool

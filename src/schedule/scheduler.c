@@ -186,6 +186,7 @@ void
 kgw_scheduler_limit(KgwScheduler *s, int limit)
 {
 	s->limit = limit;
+	s->row_room = ROW_BYTES + limit * (Size) ROW_BYTES_EACH;
 }
 
 /*

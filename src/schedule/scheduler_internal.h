@@ -32,8 +32,9 @@
 #define DESTINATION_ENTRIES_SHARE 256
 #define ENTRIES_ALL 65536
 
-/* Bytes of rows in memory, of all destinations. */
+/* Bytes of rows in memory, of all destinations, and so many more for each that may be in flight. */
 #define ROW_BYTES (8 * 1024 * 1024)
+#define ROW_BYTES_EACH 4096
 
 /* Rows that an endpoint has ready which doesn't acknowledge, and one that does. */
 #define ENDPOINT_ROWS 64
@@ -253,6 +254,7 @@ struct KgwScheduler
 	bool		unproven_next;	/* proven and unproven ones take turns */
 	dlist_head	changed;
 	Size		row_bytes;
+	Size		row_room;		/* for so many bytes */
 	int			aside_count;	/* objects of which something was set aside */
 	bool		fetch_stalled;	/* no row of "fetching" has room */
 	bool		all_paused;
@@ -270,6 +272,7 @@ kgw_scheduler_is_away(const KgwEntry *entry)
 /* run_queues.c: the lines that destinations stand in */
 extern void kgw_run_queues_place(KgwScheduler *s, KgwDestination *d);
 extern bool kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int rows);
+extern int	kgw_run_queues_page_rows(const KgwScheduler *s, const KgwDestination *d, int most);
 extern bool kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestination *d);
 extern bool kgw_run_queues_can_send(KgwScheduler *s);
 extern KgwStand *kgw_run_queues_take(KgwScheduler *s);
