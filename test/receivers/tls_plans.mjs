@@ -238,13 +238,18 @@ class Plan {
 			this.limits.push(fault.name);
 		if (early && (fault.kind === 'breach' || fault.kind === 'alter' || fault.name === 'foreign'))
 			this.breaks.push(fault.name);
-		return {
+		const made = {
 			n: this.n, version: this.version, chain: this.chain, fault, steps, text: this.answered.text,
 			split: this.oneOf('joined', 'whole', 'pieces', 'bytes'), padding: this.oneOf(0, 0, 1, 300),
 			wire: this.oneOf('whole', 'records', 'bytes'), end: this.oneOf('notify', 'close', 'reset', 'alert', 'garbage'),
 			breaks: this.breaks, limits: this.limits, said, meant: this.breaks.length > 0 ? null : said,
 			stops: early && fault.how === 'stop',
 		};
+
+		// what the sender has not read by then, its kernel drops with the connection
+		if (made.end === 'reset')
+			this.limits.push('reset');
+		return made;
 	}
 }
 
