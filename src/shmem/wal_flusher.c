@@ -32,6 +32,17 @@ kgw_wal_flusher_ask(XLogRecPtr upto)
 	LWLockRelease(kgw_shared->lock);
 }
 
+/*
+ * This worker ends: what it has committed is flushed, if it was not yet.  The next worker finds
+ * the deliveries gone that were settled, and may send what is newer of their objects.
+ */
+void
+kgw_wal_flusher_leave(void)
+{
+	XLogFlush(XactLastCommitEnd);
+	pg_atomic_write_u64(&kgw_shared_my_worker->flush_upto, InvalidXLogRecPtr);
+}
+
 /* How far any worker wants it.  The caller holds the lock. */
 static XLogRecPtr
 find_wanted(void)

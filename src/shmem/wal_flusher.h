@@ -14,6 +14,7 @@
 
 /* A worker's part */
 extern void kgw_wal_flusher_ask(XLogRecPtr upto);
+extern void kgw_wal_flusher_leave(void);
 
 /* The launcher's part */
 extern void kgw_wal_flusher_serve(void);

@@ -23,6 +23,7 @@
 
 #include "shmem/shmem.h"
 #include "shmem/wakeups.h"
+#include "shmem/wal_flusher.h"
 #include "shmem/worker_slots.h"
 
 /*
@@ -228,6 +229,7 @@ kgw_worker_slots_closed(int slot)
 static void
 worker_detach(int code, Datum arg)
 {
+	kgw_wal_flusher_leave();
 	LWLockAcquire(kgw_shared->lock, LW_EXCLUSIVE);
 	kgw_shared_my_worker->pid = 0;
 	kgw_shared_my_worker->fenced = false;
@@ -236,7 +238,6 @@ worker_detach(int code, Datum arg)
 	pg_atomic_write_u32(&kgw_shared_my_worker->in_flight, 0);
 	pg_atomic_write_u32(&kgw_shared_my_worker->busy, 0);
 	pg_atomic_write_u32(&kgw_shared_my_worker->deaf, 0);
-	pg_atomic_write_u64(&kgw_shared_my_worker->flush_upto, InvalidXLogRecPtr);
 	kgw_shmem_call_launcher();
 	LWLockRelease(kgw_shared->lock);
 }

@@ -149,4 +149,27 @@ diag("SEED=$seed") unless $deep;
 my $number = 0;
 dies_at(++$number, @$_) foreach @cases;
 
+# A worker that leaves with a commit that nobody has flushed does that first: the next one
+# finds the delivery gone.  Who else would flush it stands still; something is under way.
+insert_intent($node, 'underway', $receiver->url('/slow/10000'));
+$receiver->wait_for_requests(1, if => sub { $_[0]{json}{payment_intent_id} eq 'underway' });
+$node->safe_psql('postgres', 'CREATE EXTENSION pageinspect');
+my ($worker) = wait_for_worker($node);
+my @others = split /\n/, $node->safe_psql('postgres',
+	q{SELECT pid FROM pg_stat_activity WHERE backend_type IN ('walwriter', 'kgwebhook launcher')});
+kill 'STOP', @others;
+$at->arm('committed', 'error');
+insert_intent($node, 'leaving', $receiver->url);
+is(join(' ', map { $_->[1] } wait_until_reached([ $at, 'committed', 'error' ])), '', 'a commit that is not flushed: is reached');
+$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $worker)")
+  or die 'waited for the worker to leave';
+is( $node->safe_psql(
+		'postgres', q{
+		SELECT max((page_header(get_raw_page(c.oid::regclass::text, page))).lsn) <= pg_current_wal_flush_lsn()
+		  FROM pg_class c, generate_series(0, pg_relation_size(c.oid) / 8192 - 1) page
+		 WHERE c.relname ~ '^delivery_log_' AND c.relkind = 'r'}),
+	't', 'a worker that leaves flushes what it has committed');
+kill 'CONT', @others;
+wait_until_settled($node);
+
 done_testing();

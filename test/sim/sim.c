@@ -103,9 +103,11 @@ restart(void)
 		source = sim_stream("crashes");
 	sim_wire_cut();
 
-	/* its server, or only the worker */
+	/* its server, or only the worker, which flushes before it leaves (shmem/wal_flusher.c) */
 	if (sim_chance(&source, 50))
 		sim_durable_crash();
+	else
+		sim_durable_flush();
 	sim_oracle_cut();
 	sim_table_forget_reader();
 	sim_memory_end();
