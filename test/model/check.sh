@@ -70,6 +70,8 @@ must_fail BY_NUMBER "what commits late is never sent, where arrivals go by numbe
 must_fail POLL_XIP "a prepared transaction that commits unheard, and was in no list of the snapshot"
 must_fail SETTLE_FIRST "what is settled before it is sent, and lost in a crash"
 must_fail NO_FLUSH "a callback for what a crash undoes"
+must_fail COUNTS_UNFLUSHED "the next of an object goes before the outcome is durable, and a crash sends the older again"
+must_fail LEAVE_UNFLUSHED "a worker that ends leaves an outcome that is not durable to one that does not know"
 must_fail NO_CHAIN "an older status after a newer one"
 must_fail HOLD_UNANSWERED "superseded without a refusal"
 must_fail OBJECT_BY_ID "superseded by another object with the same identifier"

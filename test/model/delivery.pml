@@ -2,10 +2,11 @@
  * test/model/delivery.pml
  *	  From a transaction that changes a status to a delivery that is settled once.
  *
- * Four ideas of the product, and nothing else: how arrivals are found by snapshots,
- * order within an object, what may be superseded, and what a crash leaves.  The
- * README beside this file says what is left out.  With -DBROKEN_... one of these ideas
- * is left out too, and check.sh wants spin to find that.
+ * Five ideas of the product, and nothing else: how arrivals are found by snapshots,
+ * order within an object, what may be superseded, what a crash leaves, and that an
+ * outcome counts only when a crash can no longer undo it.  The README beside this file
+ * says what is left out.  With -DBROKEN_... one of these ideas is left out too, and
+ * check.sh wants spin to find that.
  *
  * Each transaction writes one row of the queue.  Transactions 0 and 1 (and 3 of
  * them in the deeper run) change one object, transaction 2 one of another table with
@@ -17,6 +18,9 @@
 #endif
 #ifndef CRASHES
 #define CRASHES 1
+#endif
+#ifndef DEPARTURES
+#define DEPARTURES 1
 #endif
 #ifndef REFUSALS
 #define REFUSALS 1
@@ -49,20 +53,24 @@ mtype = { WAITING, ACKNOWLEDGED, SUPERSEDED };
 
 #define RUNS(t)		(status[t] == OPEN || status[t] == PREPARED)
 
-/* The server.  A commit is visible before it is on disk, unless it waits for that. */
+/*
+ * The server.  A commit is visible before it is on disk, unless it waits for that.  Places in
+ * WAL are counted from what is on disk, so that states that differ in nothing else are one.
+ */
 mtype status[TRANSACTIONS] = IDLE;
 byte xid[TRANSACTIONS];
 byte number[TRANSACTIONS];		/* delivery_id; 0: no row yet */
-byte lsn[TRANSACTIONS];			/* of the commit */
+byte lsn[TRANSACTIONS];			/* of the commit; 0: on disk, or never */
 byte next_xid = 1;
 byte latest_completed = 0;
 byte next_number = 1;
 byte next_lsn = 1;
-byte flushed = 0;
 bool locked[2];					/* the object's row, by kind */
 mtype fate[TRANSACTIONS] = WAITING;
+byte settled_at[TRANSACTIONS];	/* of the commit that settled it, likewise */
 bool wake = true;
 byte crashes = 0;
+byte departures = 0;
 
 /* What receivers have seen: only the properties look at it. */
 bool seen[TRANSACTIONS];
@@ -73,6 +81,7 @@ bool running = false;
 bool known[TRANSACTIONS];
 bool tried[TRANSACTIONS];
 bool answered[TRANSACTIONS];	/* acknowledged, and not settled yet */
+bool settled[TRANSACTIONS];		/* committed, and not known to be on disk */
 byte last_xmax;					/* of the snapshot it looked by */
 byte last_next;					/* the first number that wasn't handed out then */
 bool last_xip[TRANSACTIONS];
@@ -83,14 +92,25 @@ byte last_number;
 byte refusals = 0;
 byte silences = 0;
 
-hidden byte i;					/* never outlives a d_step */
+hidden byte i;					/* none outlives a d_step */
+hidden byte j;
+hidden byte horizon;
+
+/* All up to there is on disk. */
+#define BEYOND(at)	((at) > horizon -> (at) - horizon : 0)
 
 inline flush(upto)
 {
-	if
-	:: upto > flushed -> flushed = upto
-	:: else
-	fi
+	horizon = upto;
+	j = 0;
+	do
+	:: j < TRANSACTIONS ->
+		lsn[j] = BEYOND(lsn[j]);
+		settled_at[j] = BEYOND(settled_at[j]);
+		j++
+	:: else -> break
+	od;
+	next_lsn = next_lsn - horizon
 }
 
 /*
@@ -137,7 +157,23 @@ proctype Writer(byte t)
 	od
 }
 
-/* What isn't on disk is undone, payment and row alike; what is prepared stays. */
+/* What the worker had in memory is gone. */
+inline forget()
+{
+	i = 0;
+	do
+	:: i < TRANSACTIONS ->
+		known[i] = false;
+		tried[i] = false;
+		answered[i] = false;
+		settled[i] = false;
+		i++
+	:: else -> break
+	od;
+	running = false
+}
+
+/* What isn't on disk is undone, payment, row and outcome; what is prepared stays. */
 inline crash()
 {
 	i = 0;
@@ -145,19 +181,35 @@ inline crash()
 	:: i < TRANSACTIONS ->
 		if
 		:: status[i] == OPEN -> finish(i, ABORTED)
-		:: status[i] == COMMITTED && lsn[i] > flushed ->
+		:: status[i] == COMMITTED && lsn[i] > 0 ->
 			/* nobody may have been told of what never happened */
 			assert(!seen[i]);
 			status[i] = ABORTED
 		:: else
 		fi;
-		known[i] = false;
-		tried[i] = false;
-		answered[i] = false;
+		if
+		:: settled_at[i] > 0 -> fate[i] = WAITING
+		:: else
+		fi;
+		lsn[i] = 0;
+		settled_at[i] = 0;
 		i++
 	:: else -> break
 	od;
-	running = false
+	next_lsn = 1;
+	forget()
+}
+
+/*
+ * A worker that ends, by an error or because it is told to, while the server goes on.  The next
+ * one finds what this one has settled gone, whether that is on disk or not.
+ */
+inline leave()
+{
+#ifndef BROKEN_LEAVE_UNFLUSHED
+	flush(next_lsn - 1);
+#endif
+	forget()
 }
 
 /*
@@ -275,24 +327,47 @@ inline look()
 /* For the properties: by what an object is, not by what a chain is. */
 #define NEWER_SEEN(o, t) \
 	(seen[o] && number[o] > number[t] && KIND(o) == KIND(t))
+#define OLDER_UNSURE(o, t) \
+	(status[o] == COMMITTED && number[o] < number[t] && KIND(o) == KIND(t) && \
+	 (fate[o] == WAITING || settled_at[o] > 0))
 #define IS_NEWER(o, t) \
 	(status[o] == COMMITTED && number[o] > number[t] && KIND(o) == KIND(t))
 
 inline send(t)
 {
 	assert(status[t] == COMMITTED);
-	assert(seen[t] || !OTHERS(NEWER_SEEN, t));
+	assert(!OTHERS(NEWER_SEEN, t));		/* not even once more, after a crash */
+	assert(!OTHERS(OLDER_UNSURE, t));
 	seen[t] = true
 }
 
+/* A commit that doesn't wait for the disk; the delivery stays at the head of its object. */
 inline settle(t, how)
 {
 	assert(fate[t] == WAITING);
 	fate[t] = how;
-	known[t] = false;
 	answered[t] = false;
-	flush(next_lsn - 1)			/* its commit waits for the disk, with all before it */
+	settled_at[t] = next_lsn;
+	next_lsn++;
+	settled[t] = true;
+#ifdef BROKEN_COUNTS_UNFLUSHED
+	finish_settled(t)
+#endif
 }
+
+/* The outcome counts, and what is next of its object may go. */
+inline finish_settled(t)
+{
+	settled[t] = false;
+	refused[t] = false;
+	tried[t] = false;
+	known[t] = false
+}
+
+/* By the launcher, or by the worker when that takes too long. */
+#define FLUSH(t) \
+	:: d_step { settled[t] && settled_at[t] > 0 -> flush(settled_at[t]) } \
+	:: d_step { settled[t] && settled_at[t] == 0 -> finish_settled(t) }
 
 #ifdef BROKEN_HOLD_UNANSWERED
 #define HOLDS(t)	(tried[t])
@@ -316,15 +391,16 @@ inline supersede(t)
 				send(t); known[t] = false }
 #else
 #define DELIVER(t) \
-	:: d_step { running && IS_HEAD(t) && !answered[t] -> \
+	:: d_step { running && IS_HEAD(t) && !answered[t] && !settled[t] -> \
 				send(t); refused[t] = false; answered[t] = true } \
 	:: d_step { running && answered[t] -> settle(t, ACKNOWLEDGED) }
 #endif
 
-#define CAN_FAIL(t)	(running && IS_HEAD(t) && !answered[t] && fate[t] == WAITING)
+#define CAN_FAIL(t)	(running && IS_HEAD(t) && !answered[t] && !settled[t] && fate[t] == WAITING)
 
 #define TURN(t) \
 	DELIVER(t) \
+	FLUSH(t) \
 	:: d_step { CAN_FAIL(t) && refusals < REFUSALS -> \
 				send(t); refusals++; tried[t] = true; refused[t] = true } \
 	:: d_step { CAN_FAIL(t) && silences < SILENCES -> \
@@ -347,11 +423,13 @@ end:
 	od
 }
 
-/* A server that dies, and comes back. */
+/* A server that dies, and comes back; a worker that ends, and another that begins. */
 proctype Fate()
 {
 end:
 	do
+	:: d_step { departures < DEPARTURES && running -> departures++; leave() }
+	:: d_step { departures < DEPARTURES -> departures = DEPARTURES }
 	:: d_step { crashes < CRASHES -> crashes++; crash() }
 	:: d_step { crashes < CRASHES -> crashes = CRASHES }	/* it never does */
 	od
@@ -368,6 +446,7 @@ proctype Judge()
 			assert(status[i] == COMMITTED || !seen[i]);
 			assert(status[i] != COMMITTED || fate[i] == SUPERSEDED ||
 				   (fate[i] == ACKNOWLEDGED && seen[i]));
+			assert(settled_at[i] == 0);
 			i++
 		:: else -> break
 		od;
