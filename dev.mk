@@ -66,9 +66,10 @@ sim:
 	@KGW_SECONDS=$(or $(SECONDS),600) SEED=$(or $(SEED),$(shell date +%s)) scripts/in-scratch.sh scripts/check.sh sim
 
 # Every function with arguments at random for ten minutes; make check has some seconds.
+# SANITIZE=1: with the module under gcc's sanitizers, too.
 random-sql:
 	@scripts/deps.sh check
-	@KGW_CASES=1000000 KGW_SECONDS=$(or $(SECONDS),600) SEED=$(or $(SEED),$(shell date +%s)) \
+	@KGW_SANITIZE=$(SANITIZE) KGW_CASES=1000000 KGW_SECONDS=$(or $(SECONDS),600) SEED=$(or $(SEED),$(shell date +%s)) \
 		scripts/in-scratch.sh scripts/check.sh random_sql
 
 # Tables, triggers and payments at random for ten minutes; make check has some seconds.

@@ -125,7 +125,7 @@ CREATE FUNCTION random_sql.leaks(role text, statement text, seen text) RETURNS b
 		   (role IN ('kgw_random_merchant', 'kgw_random_gateway', 'kgw_random_nobody') AND seen ~ 'MARKER_OF_B') OR
 		   (role IN ('kgw_random_monitor', 'kgw_random_nobody') AND seen ~ 'MARKER_PAYLOAD') $$;
 
-CREATE FUNCTION random_sql.one_case(until timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION random_sql.one_case() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	role text := random_sql.one_of('postgres', 'postgres', 'postgres', 'kgw_random_merchant', 'kgw_random_merchant', 'kgw_random_gateway',
 		'kgw_random_monitor', 'kgw_random_nobody');
@@ -139,9 +139,6 @@ DECLARE
 	hint text;
 	context text;
 BEGIN
-	IF clock_timestamp() > until THEN
-		RETURN;
-	END IF;
 	SELECT * INTO STRICT it FROM random_sql.target t WHERE t.n = which;
 	statement := it.called || CASE it.kind WHEN 'f' THEN '(' || coalesce(
 		(SELECT string_agg(random_sql.some_value(u.type), ', ' ORDER BY u.i)
@@ -167,12 +164,22 @@ BEGIN
 END $$;
 INSERT INTO random_sql.counted VALUES (0, 0);
 
+-- Some in a statement, or psql would send what is left when the time is over for a minute.
+CREATE PROCEDURE random_sql.some_cases(until timestamptz) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 50 LOOP
+		EXIT WHEN clock_timestamp() > until;
+		PERFORM random_sql.one_case();
+		COMMIT;
+	END LOOP;
+END $$;
+
 \set ON_ERROR_STOP off
 SET statement_timeout = '20s';
 SELECT setseed(:seed % 1000000 / 1000000.0) \g /dev/null
 SELECT clock_timestamp() + make_interval(secs => :seconds) AS until \gset
 \o /dev/null
-SELECT format('SELECT random_sql.one_case(%L)', :'until') FROM generate_series(1, :cases) \gexec
+SELECT format('CALL random_sql.some_cases(%L)', :'until') FROM generate_series(1, :cases, 50) \gexec
 \o
 \pset format unaligned
 \pset tuples_only on
