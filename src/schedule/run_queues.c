@@ -40,6 +40,9 @@ kgw_run_queues_has_entries(const KgwScheduler *s, const KgwDestination *d)
 /* Bytes of a row, where a destination has none that would tell. */
 #define ROW_GUESS 1024
 
+/* Bytes of a row beyond which a part of memory would be too few rows. */
+#define LARGE_ROW 4096
+
 /* Of what is free, a destination may have this part. */
 #define FREE_PART 8
 
@@ -72,7 +75,9 @@ fair_bytes(const KgwScheduler *s)
  * Whether it may have one more row, of "rows" at most that are yet to be sent or answered: others
  * are read while those that were answered are written down.  Bytes are counted and not
  * rows: all destinations share what memory there is, and when that is taken, each
- * may still have a few small rows, or one, however large.
+ * may still have a few small rows, or one, however large.  Large rows have what is free, and
+ * no part of it: a few that one endpoint does not answer would fill that, and nothing would be
+ * read for its host's other endpoints until they have timed out.
  */
 bool
 kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int rows)
@@ -80,8 +85,11 @@ kgw_run_queues_has_memory(const KgwScheduler *s, const KgwDestination *d, int ro
 	if (d->rows == 0 ||
 		(d->rows < DESTINATION_SHARE && d->row_bytes < DESTINATION_SHARE_BYTES))
 		return true;
-	return d->rows - d->settling < rows &&
-		unsettled_bytes(d) < fair_bytes(s) * rows / DESTINATION_ROWS;
+	if (d->rows - d->settling >= rows)
+		return false;
+	if (average_row(d) > LARGE_ROW)
+		return s->row_bytes < s->row_room;
+	return unsettled_bytes(d) < fair_bytes(s) * rows / DESTINATION_ROWS;
 }
 
 /* How many rows to read at once, of "most": about those that it may have. */
