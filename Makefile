@@ -24,7 +24,7 @@ KGW_VERSION = $(shell sed -n \
 # The install script is made of parts, one subject a file.  Their order is that
 # of CREATE EXTENSION, so it is listed and not found by a wildcard.
 INSTALL_PARTS = header identity callers watch shapes ready_made secrets signing_keys \
-	subscription_table queue delivery_log dead_letter event_places events_since pause source_tables dump \
+	subscription_table queue delivery_log dead_letter source_tables event_places events_since pause dump \
 	triggers ddl_triggers consent subscription_options subscriptions http_signature \
 	client_certificates request_headers undecryptable send_test examine replay preview worker_stats adopt \
 	backlog view_destinations view_deliveries view_subscriptions view_stats view_failures \

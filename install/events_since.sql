@@ -11,13 +11,16 @@
  *
  * The events of an interval stand by their place (event_places.sql).
  *
- * A cursor is: this server and its timeline, the time before which all was seen, the
- * snapshot of which all was seen, the end of the interval with its time, and the last event
- * with its place.  Who begins with the oldest event that is kept has no such snapshot ('*'), and
- * as the time that until which events had been removed by then.
+ * A cursor is: this server and its timeline, which sources it follows as what, the time before
+ * which all was seen, the snapshot of which all was seen, the end of the interval with its time,
+ * and the last event with its place.  Who begins with the oldest event that is kept has no such
+ * snapshot ('*'), and as the time that until which events had been removed by then.
  * Snapshots mean nothing on another server or after a failover that lost transactions; then
  * the time decides, and some events come twice.  What was logged before this database
  * was restored (kgwebhook.instance has the last attempt) was committed before everything else.
+ *
+ * Delivery nodes have different events, so time cannot lead from one to another: whatever was not
+ * fetched there yet would be passed by.  A cursor of a server that followed otherwise is refused.
  *
  * An event is named by the first of its deliveries.  Those of one event follow each other.
  *
@@ -71,18 +74,20 @@ COMMENT ON FUNCTION kgwebhook.server_history() IS
 /*
  * What is running can yet commit, with its own beginning as an event's time.  An hour is for what
  * has ended since the snapshot was taken; a day, where it is not known when what is running began.
+ * What a delivery node holds comes with the time at which it arrived there.
  */
 CREATE FUNCTION kgwebhook.oldest_running() RETURNS pg_catalog.timestamptz
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     SELECT least(now(), (SELECT min(a.xact_start) FROM pg_stat_activity a WHERE a.datname = current_database()),
-                        (SELECT min(p.prepared) FROM pg_prepared_xacts p WHERE p.database = current_database()))
+                        (SELECT min(p.prepared) FROM pg_prepared_xacts p WHERE p.database = current_database()),
+                        (SELECT h.enqueued_at FROM kgwebhook.held h ORDER BY h.xid, h.delivery_id LIMIT 1))
            - CASE WHEN current_setting('track_activities')::bool
                        AND NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.database = current_database())
                   THEN interval '1 hour' ELSE interval '1 day' END
 $$;
 COMMENT ON FUNCTION kgwebhook.oldest_running() IS
-  'no transaction that is running now, or prepared, began before this';
+  'no transaction that is running now, or prepared, began before this, nor did what is held arrive';
 
 CREATE FUNCTION kgwebhook.kg_events_since(
     org_id pg_catalog.text,
@@ -96,6 +101,8 @@ CREATE FUNCTION kgwebhook.kg_events_since(
 #variable_conflict use_variable
 DECLARE
     known CONSTANT text := kgwebhook.server_history();
+    followed CONSTANT text := coalesce((SELECT left(md5(string_agg(format('%L %L', s.source, s.node), ' ' ORDER BY s.source)), 12)
+                                          FROM kgwebhook.source s), '');
     present CONSTANT pg_snapshot := pg_current_snapshot();
     present_from CONSTANT timestamptz := kgwebhook.oldest_running();
     field text[] := string_to_array(since, '~');
@@ -143,25 +150,31 @@ BEGIN
     END IF;
     IF since IS NOT NULL THEN
         BEGIN
-            IF cardinality(field) <> 10 OR field[1] <> '1' THEN
+            IF cardinality(field) <> 11 OR field[1] <> '1' THEN
                 RAISE invalid_parameter_value;
             END IF;
-            seen_from := to_timestamp(field[3]::numeric / 1000000);
-            not_before := CASE WHEN field[4] <> '*' THEN seen_from END;
+            seen_from := to_timestamp(field[4]::numeric / 1000000);
+            not_before := CASE WHEN field[5] <> '*' THEN seen_from END;
             IF field[2] = known THEN
-                seen := CASE WHEN field[4] NOT IN ('', '*') THEN field[4]::pg_snapshot END;
-                until := field[5]::pg_snapshot;
-                until_from := to_timestamp(field[6]::numeric / 1000000);
-                last_xid := field[7]::xid8;
-                last_anchor := field[8]::int8;
-                last_id := field[9]::int8;
-                last_webhook := field[10];
+                seen := CASE WHEN field[5] NOT IN ('', '*') THEN field[5]::pg_snapshot END;
+                until := field[6]::pg_snapshot;
+                until_from := to_timestamp(field[7]::numeric / 1000000);
+                last_xid := field[8]::xid8;
+                last_anchor := field[9]::int8;
+                last_id := field[10]::int8;
+                last_webhook := field[11];
             END IF;
         EXCEPTION WHEN data_exception THEN
             RAISE EXCEPTION 'cursor is not valid'
                 USING ERRCODE = 'invalid_parameter_value',
                       HINT = 'Give the cursor of the last event that was processed, as kg_events_since() returned it, or NULL to begin with the oldest event that is kept.';
         END;
+        IF field[3] <> followed AND split_part(field[2], '.', 1) <> split_part(known, '.', 1) THEN
+            RAISE EXCEPTION 'cursor is of another delivery node'
+                USING ERRCODE = 'invalid_parameter_value',
+                      DETAIL = 'Each node has the events that it has sent or is to send, and cursors of its own.',
+                      HINT = 'Keep a cursor for each node. Give the last one of this node, or NULL to begin with the oldest event that it keeps.';
+        END IF;
         IF removed > seen_from THEN
             RAISE EXCEPTION 'events after this cursor have been removed'
                 USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -177,7 +190,7 @@ BEGIN
               FROM kgwebhook.next_events(org_id, only_of, seen, CASE WHEN seen IS NULL THEN not_before END, until,
                                          last_xid, last_anchor, last_id, last_webhook, max_events - cardinality(cursors)) e
         LOOP
-            cursors := cursors || concat_ws('~', '1', known, (extract(epoch FROM seen_from) * 1000000)::numeric(30),
+            cursors := cursors || concat_ws('~', '1', known, followed, (extract(epoch FROM seen_from) * 1000000)::numeric(30),
                                             CASE WHEN seen IS NOT NULL THEN seen::text WHEN not_before IS NULL THEN '*' ELSE '' END, until,
                                             (extract(epoch FROM until_from) * 1000000)::numeric(30),
                                             it.xid, it.anchor, it.delivery_id, it.webhook_id);
