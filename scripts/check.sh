@@ -608,9 +608,10 @@ suite_mutants()
 
 mutant_is_found()
 {
-	local tree=$KGW_SCRATCH/tmp/$1 stage=$KGW_SCRATCH/tmp/stage-$1 status=0 shows
+	local tree=$KGW_SCRATCH/tmp/$1 stage=$KGW_SCRATCH/tmp/stage-$1 status=0 shows program
 
 	shows=$(sed -n 's/^Shows: //p' "$2")
+	program=$(sed -n 's/^Checker: //p' "$2")
 	if [ -z "$shows" ]; then
 		say "$2 doesn't say what it shows"
 		return 1
@@ -620,7 +621,7 @@ mutant_is_found()
 	find "$tree" -name '*.o' -delete
 	patch -d "$tree" -p1 <"$2" || return 1
 	make -C "$tree" -s -j "$jobs" || return 1
-	run_checker "$1" "$("$tree/scripts/stage.sh" "$stage")" "${KGW_SECONDS:-100}" || status=$?
+	run_checker "$1" "$("$tree/scripts/stage.sh" "$stage")" "${KGW_SECONDS:-100}" "$program" || status=$?
 	if [ "$status" -ne 1 ] || ! grep -qxF "WRONG: $shows" "$KGW_OUTPUT/checker/$1"; then
 		say "the checker does not show: $shows"
 		return 1

@@ -166,7 +166,7 @@ def main():
     try:
         shared.running.set()
         load = Load(server, shared.over)
-        pulls = Pulls(server, shared, receivers[0], arguments.seed)
+        pulls = Pulls([server], server, shared, receivers[0], arguments.seed)
         for thread in [Watcher(shared), load, pulls, *writers]:
             thread.start()
         calms = break_things(arguments, server, writers, faults)

@@ -43,7 +43,8 @@ class Faults:
         self.timers = []
         self.excused = []       # destination, from, until: paused in a calm
         self.activates = {}     # signer and secret: from when it signs alone
-        self.asked = []         # path of an endpoint, when it was asked for its consent
+        self.rotated = {}       # signer and secret: when that was decided
+        self.asked = []         # path of an endpoint, and when its consent was asked for
         self.storm = [
             (4, self.kill_worker), (2, self.kill_launcher),
             (3, self.kill_backend), (2, self.kill_postmaster),
@@ -284,6 +285,8 @@ class Faults:
             signer = names.get(number, org)
             if at:
                 self.activates[signer, secrets[-1]] = float(at)
+                if (signer, secrets[-1]) not in self.rotated:
+                    self.rotated[signer, secrets[-1]] = self._decided()
             for receiver in self.receivers:
                 for secret in secrets:
                     receiver.learn(signer, secret)
@@ -296,9 +299,14 @@ class Faults:
                            f" SELECT kg_update_subscription({number}, verify => true); COMMIT") \
                 is None:
             return False
-        self.asked.append((it.name, time.time()))
+        self.asked.append((it.name, self._decided()))
         self._later(self.random.uniform(1, 12), lambda: self._tell_consent(it.name, True))
         return True
+
+    def _decided(self):
+        """A moment: when something was decided, and when all who send had heard of it."""
+        now = time.time()
+        return [now, now]
 
     def _tell_consent(self, name, does):
         for receiver in self.receivers:

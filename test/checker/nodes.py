@@ -2,17 +2,19 @@
 """
 test/checker/nodes.py --bindir DIR --directory DIR [--seconds N] [--seed N]
     The checker over delivery nodes: a source without the extension, nodes that follow
-    it through a network that is cut, organizations that move between them.
+    it through a network that is cut, organizations that move between them, and terms of
+    endpoints that are decided on one node and arrive at the others.
 
-The world, the writers, the receivers and the comparison are those of checker.py: what
-was committed is the source's, and what was delivered is all nodes' together.  All that
+The world, the writers, the receivers, the merchants and the comparison are those of checker.py:
+what was committed is the source's, and what was delivered is all nodes' together.  All that
 is left out is what never acknowledges, because an organization leaves a node with the
 last of its deliveries, and every one of those would hold a move up for minutes.
 
 It fails when a delivery is lost, invented, out of order or under two webhook-ids;
-when at the end a node differs from its source, or has missed a heartbeat; when
-there are more duplicates than were in flight; or when a server has had an
-accident of its own.
+when the terms of an endpoint were not kept by a node that has heard of them; when an event
+is fetched never, twice, or ahead of older ones that no node has yet; when at the end a node
+differs from its source, or has missed a heartbeat; when there are more duplicates than were
+in flight; or when a server has had an accident of its own.
 """
 
 import random
@@ -24,10 +26,14 @@ from pathlib import Path
 
 from checker import WRITERS, accidents_of, complain_of, parse_arguments, report, say
 from comparison import Comparison
-from faults import Faults
+from conduct import read_log
+from control import Control
+from node_faults import NodeFaults
+from pulls import Pulls
 from relay import Relay
 from server import CheckerError, Receiver, Server, adopt_orphans, wait_until
-from world import FIRST_SECRETS, ORGS, TABLES, NodesWorld
+from terms import Terms
+from world import FIRST_SECRETS, TABLES, NodesWorld
 from writers import BACKLOG, Shared, Writer, end_prepared, pause
 
 NODES = ["n1", "n2"]
@@ -43,6 +49,8 @@ max_replication_slots = 20
 wal_sender_timeout = '4s'
 """
 NODE = """
+wal_level = logical
+wal_sender_timeout = '4s'
 max_worker_processes = 20
 wal_receiver_timeout = '4s'
 wal_retrieve_retry_interval = '300ms'
@@ -72,12 +80,14 @@ class Watcher(threading.Thread):
         self.nodes = nodes
 
     def run(self):
+        well = " OR ".join(f"starts_with(url, '{prefix}')"
+                           for prefix in self.shared.world.good_prefixes())
         while not self.shared.over.wait(0.3):
             waiting = 0
             for node in self.nodes.values():
                 try:
-                    lines = node.sql("SELECT (SELECT count(*) FROM kgwebhook.queue)"
-                                     " + (SELECT count(*) FROM kgwebhook.held)", 5)
+                    lines = node.sql(f"SELECT (SELECT count(*) FROM kgwebhook.queue WHERE {well})"
+                                     f" + (SELECT count(*) FROM kgwebhook.held WHERE {well})", 5)
                 except subprocess.TimeoutExpired:
                     continue
                 # one that is down has a backlog at its source
@@ -86,100 +96,6 @@ class Watcher(threading.Thread):
                 self.shared.busy.set()
             else:
                 self.shared.busy.clear()
-
-
-class NodeFaults(Faults):
-    """What strikes source, nodes, and what is between them."""
-
-    def __init__(self, source, nodes, relays, receivers, shared, writers, seed):
-        super().__init__(next(iter(nodes.values())), receivers, shared, writers, seed)
-        self.source = source
-        self.nodes = nodes
-        self.relays = relays
-        self.moves = 0
-        self.storm = [
-            (3, self.kill_node), (2, self.stop_node), (2, self.kill_source), (1, self.stop_source),
-            (2, self.terminate_apply), (2, self.terminate_follower), (2, self.terminate_worker),
-            (6, self.cut), (12, self.move), (3, self.hand_over), (1, self.drain_node),
-            (2, self.receiver_restarts), (2, self.receiver_hangs), (2, self.receiver_fails),
-        ]
-        self.calm = [(8, self.move), (2, self.hand_over), (1, self.drain_node)]
-
-    def _choose(self):
-        """A node; the faults of a single server are its then."""
-        name = self.random.choice(NODES)
-        self.server = self.nodes[name]
-        return name
-
-    def kill_node(self):
-        self._choose()
-        self.kill_postmaster()
-
-    def stop_node(self):
-        self._choose()
-        self._stop(self.random.choice(["immediate", "fast"]))
-
-    def kill_source(self):
-        self.source.kill()
-        self.source.start()
-
-    def stop_source(self):
-        # its walsenders wait for nodes that are cut off, up to their timeout
-        self.source.stop(self.random.choice(["immediate", "fast"]))
-        self.source.start()
-
-    def terminate_apply(self):
-        self._choose()
-        return self._terminate_one("logical replication worker") or \
-            self._terminate_one("logical replication apply worker")
-
-    def terminate_follower(self):
-        self._choose()
-        return self._terminate_one("kgwebhook follower")
-
-    def terminate_worker(self):
-        self._choose()
-        return super().terminate_worker()
-
-    def cut(self):
-        relay = self.relays[self.random.choice(NODES)]
-        relay.set(self.random.choice(["frozen", "deaf", "mute", "refused"]))
-        self._later(self.random.uniform(0.5, 9), lambda: relay.set("open"))
-
-    # What is refused (a move that is not over) is no fault
-
-    def _move(self, done):
-        if done is None:
-            return False
-        self.moves += 1
-        return True
-
-    def move(self):
-        org = self.random.choice([*ORGS, *ORGS, "*"])
-        return self._move(self.source.sql(
-            f"INSERT INTO kgsource.route (org_id, node) VALUES ('{org}', '{self.random.choice(NODES)}')"
-            " ON CONFLICT (org_id) DO UPDATE SET node = excluded.node WHERE route.node <> excluded.node"))
-
-    def hand_over(self):
-        self._choose()
-        return self._move(self.server.sql(
-            "SET statement_timeout = '3s';"
-            f" SELECT kg_hand_over('{self.random.choice(ORGS)}', '{self.random.choice(NODES)}')"))
-
-    def drain_node(self):
-        self._choose()
-        return self._move(self.server.sql(
-            "SET statement_timeout = '3s';"
-            f" SELECT count(*) FROM kg_drain('{self.random.choice(NODES)}', timeout => '0.1 s')"))
-
-    def heal(self, word="ok"):
-        for timer in self.timers:
-            timer.cancel()
-            timer.join()
-        for relay in self.relays.values():
-            relay.set("open")
-        for receiver in self.receivers:
-            receiver.heal(word)
 
 
 def prepare(source):
@@ -212,16 +128,23 @@ def set_up(arguments):
     world = NodesWorld(receivers)
     source.must("SET client_min_messages = warning;" + world.source_setup())
     prepare(source)
+    for node in servers.values():
+        node.must("SET client_min_messages = warning;" + world.node_setup())
+    first, *others = NODES
+    control = Control(servers[first], {name: servers[name] for name in others},
+                      world.control_setup())
+    control.start()
     relays = {}
     for name, node in servers.items():
-        node.must("SET client_min_messages = warning;" + world.node_setup())
         relays[name] = Relay(source.directory / ".s.PGSQL.5432")
         follow(node, name, relays[name])
-        source.must("INSERT INTO kgsource.route (org_id, node) VALUES ('*', 'n1')"
+        source.must(f"INSERT INTO kgsource.route (org_id, node) VALUES ('*', '{first}')"
                     " ON CONFLICT DO NOTHING")
     shared = Shared(source, world)
     writers = [Writer(shared, i, arguments.seed) for i in range(WRITERS)]
-    faults = NodeFaults(source, servers, relays, receivers, shared, writers, arguments.seed)
+    faults = NodeFaults(source, servers, relays, control, receivers, shared, writers,
+                        arguments.seed)
+    faults.tell_secrets()
     return source, servers, receivers, shared, writers, faults
 
 
@@ -246,6 +169,9 @@ def drain(source, nodes, faults, rng):
     """Nothing strikes any more: all that was committed arrives, and goes."""
     end_prepared(source, rng)
     faults.heal("well")
+    for number in faults.shared.world.numbers("rated"):
+        faults.control.server.must(f"SELECT kg_update_subscription({number}, rate_limit => 0)")
+    faults.control.wait_until_heard()
     lsn = source.must("SELECT pg_current_wal_lsn()")[0]
     wait_until("the nodes to have all", lambda: source.sql(
         f"SELECT count(*) FROM pg_replication_slots WHERE confirmed_flush_lsn >= '{lsn}'")
@@ -280,11 +206,13 @@ def main():
     servers = [source, *nodes.values()]
     try:
         shared.running.set()
-        for thread in [Watcher(shared, nodes), *writers]:
+        pulls = Pulls(list(nodes.values()), source, shared, receivers[0], arguments.seed)
+        for thread in [Watcher(shared, nodes), pulls, *writers]:
             thread.start()
         break_things(arguments, source, writers, faults)
         pause(shared, writers)
         shared.over.set()
+        limited_until = time.time()
         more = {}
         try:
             drain(source, nodes, faults, random.Random(arguments.seed))
@@ -294,9 +222,14 @@ def main():
         for node in nodes.values():
             node.stop("fast")
             node.start("kgwebhook.enabled = off")
-        comparison = Comparison(Nodes(source, nodes), receivers, shared, faults.allowed)
-        found = comparison.faults() | more | {"accidents": accidents_of(*servers)}
-        return 0 if report(arguments, faults, shared, comparison.lines(), found) else 1
+        everyone = Nodes(source, nodes)
+        comparison = Comparison(everyone, receivers, shared, faults.allowed)
+        terms = Terms(comparison, read_log(everyone), shared.world, faults,
+                      receivers[0].secrets, limited_until)
+        found = comparison.faults() | terms.faults() | pulls.finish(comparison.committed) \
+            | more | {"accidents": accidents_of(*servers)}
+        lines = comparison.lines() + terms.lines() + pulls.lines()
+        return 0 if report(arguments, faults, shared, lines, found) else 1
     finally:
         for receiver in receivers:
             receiver.kill()

@@ -9,33 +9,35 @@ test/checker/terms.py
     wrong secret  a body that was signed with a secret before it was to be used, or after
                 its successor was, by the body's own second
 
+Over delivery nodes, what was decided on one of them counts once all have heard of it.
+
 That such an endpoint gets all that is for it in the end, only that, and signed with
 one of its own secrets is a matter of the comparison, as with any other.
 """
 
 from collections import defaultdict
 
-from subscriptions import RATE
-
-# What a rate limit allows at once: a tenth of a second's worth, or one.
-BUCKET = max(1, RATE / 10)
-
 # Seconds.  A worker on a loaded machine writes down when its turn began, not when it
-# sent; a receiver that stood still takes what came in the meantime all at once.
+# sent; a receiver that stood still takes what came in the meantime all at once.  The same
+# covers what an endpoint gets beyond its rate when another node begins to serve it.
 TURN = 0.5
 STILL = 6
 SECOND = 2
 
 
 def most_beyond(times, rate):
-    """By how much a bucket that is emptied at this rate overflows at most."""
+    """By how much a bucket that is emptied at this rate overflows at most.
+
+    A limit allows at once a tenth of a second's worth, or one.
+    """
+    bucket = max(1, rate / 10)
     level = 0
     last = 0
     most = 0
     for at in sorted(times):
         level = max(0, level - rate * (at - last)) + 1
         last = at
-        most = max(most, level - BUCKET)
+        most = max(most, level - bucket)
     return most
 
 
@@ -57,7 +59,7 @@ class Terms:
         for it in world.numbers("consent").values():
             self._judge_consent(it, comparison.challenges, arrived[it.name], faults.asked)
         for record in comparison.records:
-            self._judge_secret(record, secrets.get(record["signer"], []), faults.activates)
+            self._judge_secret(record, secrets.get(record["signer"], []), faults)
 
     def _judge_rate(self, it, log, records, unlimited):
         sent = [attempt.began for key, attempts in log.items() if key[4] == it.url
@@ -65,30 +67,32 @@ class Terms:
         arrived = [record["t"] / 1000 for record in records if record["t"] / 1000 < unlimited]
         self.sent += len(arrived)
         for what, times, slack in ("sent", sent, TURN), ("arrived", arrived, STILL):
-            beyond = most_beyond(times, RATE)
-            if beyond > RATE * slack:
+            beyond = most_beyond(times, it.rate)
+            if beyond > it.rate * slack:
                 self.too_fast.append((it.url, f"{beyond:.1f} beyond its rate {what} at once"))
 
     def _judge_consent(self, it, challenges, records, asked):
         consents = [c["t"] / 1000 for c in challenges
                     if c["consents"] and c["path"] == f"/{it.name}"]
         self.consents += len(consents)
-        asked = [at for name, at in asked if name == it.name]
+        asked = [moment for name, moment in asked if name == it.name]
         for record in records:
             at = record["t"] / 1000
-            since = max((then for then in asked if then <= at - STILL), default=0)
+            since = max((then for then, heard in asked if heard <= at - STILL), default=0)
             if not any(since <= consent <= at for consent in consents):
                 self.unasked.append((*record["key"], f"{at - since:.1f} s after it was asked"))
 
-    def _judge_secret(self, record, secrets, activates):
+    def _judge_secret(self, record, secrets, faults):
         signer, number, at = record["signer"], record["secret"], record["stamp"]
         if number < 0:
             return
         since, until = 0, float("inf")
         if number > 0:
-            since = activates.get((signer, secrets[number]), since)
+            since = faults.activates.get((signer, secrets[number]), since)
         if number + 1 < len(secrets):
-            until = activates.get((signer, secrets[number + 1]), until)
+            successor = signer, secrets[number + 1]
+            if successor in faults.activates:
+                until = max(faults.activates[successor], faults.rotated[successor][1])
         if not since - SECOND <= at <= until + SECOND:
             self.wrong_secret.append((*record["key"], f"secret {number} at {at}"))
 

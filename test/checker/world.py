@@ -17,7 +17,7 @@ tell kind and status apart by cutting the event's name at a dot.
 import socket
 from urllib.parse import urlsplit
 
-from subscriptions import APART, plain, with_terms
+from subscriptions import APART, plain, with_terms, with_terms_on_nodes
 
 TABLES = {
     "payment": "checker.payments",
@@ -242,7 +242,7 @@ class NodesWorld(World):
 
     def __init__(self, receivers):
         super().__init__(receivers + receivers[:1], receivers[0], receivers[0])
-        self.subscriptions = plain(self.bases, TABLES)
+        self.subscriptions = plain(self.bases, TABLES) + with_terms_on_nodes(self.bases)
 
     def source_setup(self):
         """What there is at the source."""
@@ -250,7 +250,11 @@ class NodesWorld(World):
 
     def node_setup(self):
         """What there is on each node."""
-        return EXTENSION + "CREATE SCHEMA checker;" + self._tables(TABLE, WATCH) + self._receivers()
+        return EXTENSION + "CREATE SCHEMA checker;" + self._tables(TABLE, WATCH)
+
+    def control_setup(self):
+        """What is decided on one node, and arrives at the others."""
+        return self._receivers()
 
     def bad_url(self, rng, org, token):
         base = rng.choice(self.bases)
