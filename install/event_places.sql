@@ -22,13 +22,14 @@
 /*
  * All deliveries in an interval, unordered.  Expanded into the query that calls it, which is why
  * it has no rights or path of its own.  What was logged before a restore has the numbers of another
- * server's transactions, and "boundary" is the last such attempt.
+ * server's transactions, and "boundary" is the last such attempt.  In a function of this language a
+ * column goes before a parameter of its name.
  */
 CREATE FUNCTION kgwebhook.events_between(
     org_id pg_catalog.text,
     only_of pg_catalog.int8,
     seen pg_catalog.pg_snapshot,
-    not_before pg_catalog.timestamptz,
+    earliest pg_catalog.timestamptz,
     until pg_catalog.pg_snapshot,
     boundary pg_catalog.int8)
     RETURNS TABLE (xid pg_catalog.xid8, delivery_id pg_catalog.int8, source pg_catalog.int4, webhook_id pg_catalog.text,
@@ -39,25 +40,25 @@ BEGIN ATOMIC
       FROM (SELECT q.xid, q.delivery_id, 1, q.webhook_id, q.event, q.kind, q.object_id, q.enqueued_at
               FROM kgwebhook.queue q
              WHERE q.org_id = events_between.org_id AND (only_of IS NULL OR q.subscription_id = only_of)
-               AND q.xid >= coalesce(pg_snapshot_xmin(seen), '0') AND (not_before IS NULL OR q.enqueued_at >= not_before)
+               AND q.xid >= coalesce(pg_snapshot_xmin(seen), '0') AND (earliest IS NULL OR q.enqueued_at >= earliest)
             UNION ALL
             SELECT CASE WHEN d.origin = kgwebhook.origin() THEN d.xid ELSE '0'::xid8 END, d.delivery_id, 2, d.webhook_id,
                    d.event, d.kind, d.object_id, d.enqueued_at
               FROM kgwebhook.dead_letter d
              WHERE d.org_id = events_between.org_id AND (only_of IS NULL OR d.subscription_id = only_of)
-               AND (not_before IS NULL OR d.enqueued_at >= not_before)
+               AND (earliest IS NULL OR d.enqueued_at >= earliest)
             UNION ALL
             SELECT l.xid, l.delivery_id, 3, l.webhook_id, l.event, l.kind, l.object_id, coalesce(l.enqueued_at, l.started_at)
               FROM kgwebhook.delivery_log l
              WHERE l.org_id = events_between.org_id AND (only_of IS NULL OR l.subscription_id = only_of)
                AND l.final AND NOT l.is_test AND l.attempt_id > boundary AND l.xid >= coalesce(pg_snapshot_xmin(seen), '0')
-               AND (not_before IS NULL OR l.started_at >= not_before AND coalesce(l.enqueued_at, l.started_at) >= not_before)
+               AND (earliest IS NULL OR l.started_at >= earliest AND coalesce(l.enqueued_at, l.started_at) >= earliest)
             UNION ALL
             SELECT '0'::xid8, l.delivery_id, 3, l.webhook_id, l.event, l.kind, l.object_id, coalesce(l.enqueued_at, l.started_at)
               FROM kgwebhook.delivery_log l
              WHERE seen IS NULL AND l.org_id = events_between.org_id AND (only_of IS NULL OR l.subscription_id = only_of)
                AND l.final AND NOT l.is_test AND l.attempt_id <= boundary
-               AND (not_before IS NULL OR l.started_at >= not_before AND coalesce(l.enqueued_at, l.started_at) >= not_before)) e (xid)
+               AND (earliest IS NULL OR l.started_at >= earliest AND coalesce(l.enqueued_at, l.started_at) >= earliest)) e (xid)
      WHERE (seen IS NULL OR NOT pg_visible_in_snapshot(e.xid, seen)) AND pg_visible_in_snapshot(e.xid, until);
 END;
 COMMENT ON FUNCTION kgwebhook.events_between(pg_catalog.text, pg_catalog.int8, pg_catalog.pg_snapshot, pg_catalog.timestamptz, pg_catalog.pg_snapshot, pg_catalog.int8) IS

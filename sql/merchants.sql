@@ -159,6 +159,11 @@ SELECT kg_rotate_secret('acme') LIKE 'whsec_%' AS rotated, kg_cancel_rotation('a
 SELECT kg_jwks('acme');
 RESET ROLE;
 SELECT delivery_id, org_id FROM kgwebhook.queue ORDER BY 1;
+-- what its receiver has asked to be left alone with is fetched like everything else
+BEGIN;
+UPDATE kgwebhook.queue SET not_before = now() + interval '1 hour';
+SELECT object_id, event FROM kg_events_since('acme');
+ROLLBACK;
 
 --
 -- Its page
