@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * no_memory.c
- *	  A library to preload: in a worker of ours, the N-th allocation fails.
+ *	  A library to preload: in a worker of ours, the N-th allocation fails, or all do from
+ *	  the N-th to another, or from the N-th on for a while.
  *
  * The file that KGW_NO_MEMORY names holds a struct KgwMemory (below), by which a test
  * says which allocations are to fail, and learns how many there were.  What a failed
@@ -38,9 +39,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FRAMES 48
+
+/* Of what follows one another, so many tell who called. */
+#define STACKS 40
 
 /* Of BackgroundWorker, which begins with its name. */
 #define WORKER "kgwebhook worker"
@@ -49,7 +54,9 @@ struct KgwMemory
 {
 	volatile int64_t fails_at;	/* 1: the next one; 0: none, and none is counted */
 	volatile int64_t fails_until;	/* the last one that fails */
+	volatile int64_t fails_for;	/* how long after the first, microseconds; 0: that does not matter */
 	volatile int64_t all;		/* PostgreSQL's own, too */
+	int64_t		first_failed;	/* when, by a clock that nobody sets */
 	int64_t		calls;			/* so far */
 	int64_t		failed;
 };
@@ -199,6 +206,24 @@ is_spared(void *const *frames, int count)
 	return of_libcurl >= 3 && at < count && is_of(frames[at], "/libssl");
 }
 
+/* Whether memory has been missing for as long as it should. */
+static bool
+is_over(void)
+{
+	struct timespec spec;
+	int64_t		now;
+	int64_t		first = 0;
+
+	if (memory->fails_for == 0)
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &spec);
+	now = spec.tv_sec * INT64_C(1000000) + spec.tv_nsec / 1000;
+	if (__atomic_compare_exchange_n(&memory->first_failed, &first, now, false, __ATOMIC_SEQ_CST,
+									__ATOMIC_SEQ_CST))
+		return false;
+	return now - first > memory->fails_for;
+}
+
 /* Count a call; whether it is one that is to fail. */
 static bool
 is_its_turn(void *caller)
@@ -210,13 +235,13 @@ is_its_turn(void *caller)
 	if (!memory->all && is_from_server(caller))
 		return false;
 	number = __atomic_add_fetch(&memory->calls, 1, __ATOMIC_SEQ_CST);
-	if (number < memory->fails_at || number > memory->fails_until)
+	if (number < memory->fails_at || number > memory->fails_until || is_over())
 		return false;
 	count = backtrace(frames, FRAMES);
 	if (is_spared(frames, count))
 		return false;
-	__atomic_add_fetch(&memory->failed, 1, __ATOMIC_SEQ_CST);
-	write_stack(number, frames, count);
+	if (__atomic_add_fetch(&memory->failed, 1, __ATOMIC_SEQ_CST) <= STACKS)
+		write_stack(number, frames, count);
 	return true;
 }
 

@@ -1,8 +1,8 @@
 #-------------------------------------------------------------------------
 #
 # test/torture/torture.pl
-#	  A worker in which one allocation fails, each in its turn: nothing is lost, nothing
-#	  counts as acknowledged that was not, and the server lives.
+#	  A worker in which one allocation fails, each in its turn, or all do for a stretch:
+#	  nothing is lost, nothing counts as acknowledged that was not, and the server lives.
 #
 # A scenario is what becomes of one event: its delivery over a kept connection, over
 # a new one, after a refusal, by TLS, and so on.  For N = 1, 2, 3 ... the N-th allocation
@@ -10,8 +10,11 @@
 # until an event needs fewer than N.  Each N has an object of its own, named after it, so that
 # all are judged together at the end of the scenario.
 #
+# Or a stretch begins with the N-th: all fail, so many or for so long; in "all" those of
+# PostgreSQL, too, which raises errors.
+#
 # Some N by SEED, or each with KGW_DEEP (make torture).  KGW_PART=2/5 takes the second fifth
-# of them, and SCENARIO='tls named' those scenarios only.
+# of them, SCENARIO='tls named' those scenarios only, and STRETCH='30 second' those stretches.
 #
 #-------------------------------------------------------------------------
 use strict;
@@ -41,7 +44,7 @@ $certificates->make('client', by => 'authority', for => 'DNS:client.example');
 
 my $dir = PostgreSQL::Test::Utils::tempdir('torture');
 my $control = "$dir/memory";
-append_to_file($control, "\0" x 40);
+append_to_file($control, "\0" x 56);
 append_to_file("$dir/keys", "the key of this test, which has enough characters\n");
 append_to_file("$dir/credentials", "kgwebhook:a password\n");
 chmod 0600, "$dir/keys", "$dir/credentials" or die $!;
@@ -58,7 +61,8 @@ my $node = init_node(
 	'kgwebhook.key_file' => "'$dir/keys'",
 	'kgwebhook.proxy_credentials_file' => "'$dir/credentials'",
 	'kgwebhook.ca_file' => "'@{[ $certificates->file('authority.crt') ]}'",
-	'kgwebhook.retry_schedule' => "'20ms,20ms,20ms,50ms,100ms,200ms,1s,2s,5s'");
+	# what has no memory for an attempt has had one: a stretch must not use up the schedule
+	'kgwebhook.retry_schedule' => "'@{[ join ',', ('20ms') x 20, ('100ms') x 30, '1s', '2s', '5s' ]}'");
 my $library = build_library('preload/no_memory');
 start_server();
 $node->safe_psql('postgres', 'SET client_min_messages = warning; CREATE EXTENSION kgwebhook CASCADE');
@@ -128,6 +132,15 @@ my %scenarios = (
 	});
 my @order = qw(plain new refused dropped named proxied tls resumed acme);
 
+# How long memory is missing: allocations, or microseconds, and whether for PostgreSQL, too.
+my %stretches = (
+	'once' => { calls => 1 },
+	'3' => { calls => 3 },
+	'30' => { calls => 30 },
+	'300' => { calls => 300 },
+	'second' => { calls => $never, for => 1_000_000 },
+	'all' => { calls => $never, for => 1_000_000, all => 1 });
+
 #
 # One event
 #
@@ -135,10 +148,12 @@ my $worker;
 
 sub set_control
 {
-	my ($fails_at, $fails_until) = @_;
+	my ($fails_at, $stretch) = @_;
+	my $until = $fails_at ? $fails_at + $stretch->{calls} - 1 : 0;
 
 	open my $file, '+<:raw', $control or die "$control: $!";
-	syswrite $file, pack('q5', $fails_at, $fails_until, 0, 0, 0) or die "$control: $!";
+	syswrite $file, pack('q7', $fails_at, $until, $stretch->{for} // 0, $stretch->{all} // 0, 0, 0, 0)
+	  or die "$control: $!";
 	close $file;
 	return;
 }
@@ -147,9 +162,9 @@ sub set_control
 sub counted
 {
 	open my $file, '<:raw', $control or die "$control: $!";
-	sysread $file, my $bytes, 40;
+	sysread $file, my $bytes, 56;
 	close $file;
-	return (unpack 'q5', $bytes)[ 3, 4 ];
+	return (unpack 'q7', $bytes)[ 5, 6 ];
 }
 
 # The worker makes its handles, TLS sessions and keyrings again.
@@ -176,7 +191,7 @@ sub commit_and_wait
 		1;
 	} and return;
 	note("$object: $@");
-	set_control(0, 0);
+	set_control(0);
 	# a server that starts again after a crash; what was not committed is not waited for
 	$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
 	($worker) = wait_for_worker($node);
@@ -189,7 +204,7 @@ sub warm_up
 {
 	my ($object, $scenario) = @_;
 
-	set_control(0, 0);
+	set_control(0);
 	commit_and_wait("warm-$object", $scenario);
 	return;
 }
@@ -203,33 +218,43 @@ sub start_again
 	return;
 }
 
-# One event in which the N-th allocation fails; how many there were, and failed.
+# One event in which the N-th allocation fails, and what follows it; how many there were, and
+# failed.
 sub torture
 {
-	my ($name, $n) = @_;
+	my ($name, $stretch, $n) = @_;
 	my $scenario = $scenarios{$name};
-	my $object = "$name-$n";
+	my $object = objects_of($name, $stretch) . $n;
 	my @result;
 
 	warm_up($object, $scenario) if $scenario->{before} && $scenario->{before} == \&warm_up;
-	set_control($n, $n);
+	set_control($n, $stretches{$stretch});
 	forget() if $scenario->{before} && $scenario->{before} == \&forget;
 	commit_and_wait($object, $scenario);
 	@result = counted();
-	set_control(0, 0);
+	set_control(0);
 	return @result;
 }
 
 #
 # What is wrong with what became of a scenario's events
 #
+
+# What the names of its objects begin with.
+sub objects_of
+{
+	my ($name, $stretch) = @_;
+
+	return $stretch eq 'once' ? "$name-" : "$name-$stretch-";
+}
+
 sub requests_of
 {
-	my ($receiver, $name) = @_;
+	my ($receiver, $prefix) = @_;
 	my %of;
 
 	push @{ $of{ $_->{json}{payment_intent_id} } }, $_
-	  foreach grep { ($_->{json}{payment_intent_id} // '') =~ /^\Q$name\E-/ } $receiver->requests;
+	  foreach grep { ($_->{json}{payment_intent_id} // '') =~ /^\Q$prefix\E\d+$/ } $receiver->requests;
 	return \%of;
 }
 
@@ -246,31 +271,32 @@ sub faults_of_request
 
 sub faults_of_log
 {
-	my ($name) = @_;
+	my ($prefix) = @_;
 
 	return split /\n/, $node->safe_psql(
 		'postgres', qq{
 		SELECT payment_intent_id || ': ' || count(*) FILTER (WHERE outcome = 'acknowledged') || ' times acknowledged; '
 			|| coalesce(string_agg(attempt || ' ' || outcome || ' ' || coalesce(error, ''), ', '), 'no attempt')
 		  FROM payment_intents LEFT JOIN kgwebhook.delivery_log ON object_id = payment_intent_id
-		 WHERE payment_intent_id LIKE '$name-%'
+		 WHERE payment_intent_id ~ '^$prefix\\d+\$'
 		 GROUP BY payment_intent_id
 		HAVING count(*) FILTER (WHERE outcome = 'acknowledged' AND final) <> 1
 			OR count(*) FILTER (WHERE outcome = 'acknowledged') <> 1
 		 UNION ALL
-		SELECT object_id || ': dead letter, ' || reason FROM kgwebhook.dead_letter WHERE object_id LIKE '$name-%'
+		SELECT object_id || ': dead letter, ' || reason FROM kgwebhook.dead_letter WHERE object_id ~ '^$prefix\\d+\$'
 		 UNION ALL
-		SELECT object || ': not settled for $patience seconds' FROM late WHERE object LIKE '$name-%'});
+		SELECT object || ': not settled for $patience seconds' FROM late WHERE object ~ '^$prefix\\d+\$'});
 }
 
 sub faults
 {
-	my ($name, @ns) = @_;
+	my ($name, $stretch, @ns) = @_;
 	my $scenario = $scenarios{$name};
-	my $got = requests_of($scenario->{at} // $http, $name);
-	my @faults = faults_of_log($name);
+	my $prefix = objects_of($name, $stretch);
+	my $got = requests_of($scenario->{at} // $http, $prefix);
+	my @faults = faults_of_log($prefix);
 
-	foreach my $object (map { "$name-$_" } @ns)
+	foreach my $object (map { "$prefix$_" } @ns)
 	{
 		my @requests = @{ delete $got->{$object} // [] };
 		my %ids = map { $_->{headers}{'webhook-id'} => 1 } @requests;
@@ -298,11 +324,11 @@ sub faults_of_proxy
 # All N up to where an event needs fewer, or some.
 sub numbers
 {
-	my ($total) = @_;
+	my ($total, $stretch) = @_;
 	my %some;
 
 	return grep { $_ % $parts == $part % $parts } 1 .. $total if $deep;
-	$some{ 1 + int rand $total } = 1 foreach 1 .. $samples;
+	$some{ 1 + int rand $total } = 1 foreach 1 .. ($stretch eq 'once' ? $samples : 1);
 	return sort { $a <=> $b } keys %some;
 }
 
@@ -316,40 +342,63 @@ sub report
 	return;
 }
 
-sub run_scenario
+# A scenario with memory that is missing so long, from each of some allocations on.
+sub run_stretch
 {
-	my ($name) = @_;
+	my ($name, $stretch) = @_;
 	my $log_begin = -s $node->logfile;
-	my ($ended, $failed, $total, @ns) = (0, 0);
+	my ($ended, $failed, $total, @first, @ns) = (0, 0);
 
-	reload($node, 'kgwebhook.proxy' => "'http://127.0.0.1:@{[ $proxy->port ]}'") if $scenarios{$name}{proxy};
 	# the first event of all opens, connects and reads what later ones find
-	torture($name, "0$_") foreach 1 .. 2;
-	($total) = torture($name, $never);
-	foreach my $n (numbers($total))
+	@first = $stretch eq 'once' ? qw(01 02) : ();
+	torture($name, $stretch, $_) foreach @first;
+	warm_up("$name-$stretch", $scenarios{$name}) unless @first;
+	($total) = torture($name, $stretch, $never);
+	foreach my $n (numbers($total, $stretch))
 	{
 		my $before = $worker;
-		my (undef, $did) = torture($name, $n);
+		my (undef, $did) = torture($name, $stretch, $n);
 
-		$failed += $did;
+		$failed += $did > 0;
 		push @ns, $n;
 		next if $worker eq $before;
 		$ended++;
 		start_again();
 	}
-	report("$name: $total allocations, $failed of " . @ns . " failed, $ended times the worker ended");
-	is(join("\n", faults($name, @ns, '01', '02', $never), $scenarios{$name}{proxy} ? faults_of_proxy() : ()),
-		'', "$name: nothing lost, nothing that was not answered");
-	cmp_ok($failed, '>', 0, "$name: allocations failed");
-	unlike(slurp_file($node->logfile, $log_begin), qr/was terminated by signal|PANIC|TRAP/, "$name: the server lives");
+	report("$name, $stretch: $total allocations, $failed of " . @ns . " failed, $ended times the worker ended");
+	is(join("\n", faults($name, $stretch, @first, @ns, $never), $scenarios{$name}{proxy} ? faults_of_proxy() : ()),
+		'', "$name, $stretch: nothing lost, nothing that was not answered");
+	cmp_ok($failed, '>', 0, "$name, $stretch: allocations failed");
+	unlike(slurp_file($node->logfile, $log_begin), qr/was terminated by signal|PANIC|TRAP/,
+		"$name, $stretch: the server lives");
+	return;
+}
+
+sub run_scenario
+{
+	my ($name, @with) = @_;
+
+	reload($node, 'kgwebhook.proxy' => "'http://127.0.0.1:@{[ $proxy->port ]}'") if $scenarios{$name}{proxy};
+	run_stretch($name, $_) foreach @with;
 	reload($node, 'kgwebhook.proxy' => q{''}) if $scenarios{$name}{proxy};
 	return;
+}
+
+# One scenario of a short run has all of them.
+sub stretches_for
+{
+	my ($name, $chosen) = @_;
+
+	return split ' ', $ENV{STRETCH} if $ENV{STRETCH};
+	return $deep || $name ne $chosen ? ('once') : ('once', grep { $_ ne 'once' } sort keys %stretches);
 }
 
 srand $seed;
 diag("SEED=$seed") unless $deep;
 ($worker) = wait_for_worker($node);
-run_scenario($_) foreach $ENV{SCENARIO} ? split ' ', $ENV{SCENARIO} : @order;
+my @names = $ENV{SCENARIO} ? split ' ', $ENV{SCENARIO} : @order;
+my $chosen = $names[ int rand @names ];
+run_scenario($_, stretches_for($_, $chosen)) foreach @names;
 $node->stop;
 append_to_file("$ENV{KGW_OUTPUT}/torture.stacks", slurp_file("$control.stacks")) if $ENV{KGW_OUTPUT};
 done_testing();
