@@ -37,7 +37,7 @@ use PostgreSQL::Test::Utils;
 our @EXPORT = qw(
   new_node init_node init_cluster configure_node start_receiver make_intents_table insert_intent
   insert_intents make_plain_table set_status open_endpoint wait_for_log_rows attempt_at wait_until_settled
-  delivery_log wait_for_worker worker_pids memory_peak memory_has reload build_library sql_error
+  delivery_log wait_for_worker worker_pids memory_of memory_peak memory_has reload build_library sql_error
 );
 
 # How many nodes are copies of the one cluster, one at most.
@@ -360,6 +360,20 @@ sub worker_pids
 			   WHERE backend_type = 'kgwebhook worker' AND datname = }
 		  . quote($database)
 		  . ' ORDER BY pid');
+}
+
+=head2 memory_of($pid)
+
+A process's own memory (RssAnon), in kB.
+
+=cut
+
+sub memory_of
+{
+	my ($pid) = @_;
+
+	slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m or die "no RssAnon of $pid";
+	return $1;
 }
 
 =head2 memory_peak($pid)

@@ -26,15 +26,6 @@ my $held = start_receiver();
 my $port = $live->port;
 $dead->stop;
 
-# The worker's own memory, in kilobytes.
-sub memory_of
-{
-	my ($pid) = @_;
-
-	slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m or die "no RssAnon of $pid";
-	return $1;
-}
-
 # A first delivery warms the worker up.
 sub warm_up
 {

@@ -60,11 +60,6 @@ my $hostile = start_receiver(program => 'hostile_tls.mjs', addresses => $count +
 my $port = $hostile->port;
 my ($worker) = wait_for_worker($node);
 
-sub memory_of_worker
-{
-	return slurp_file("/proc/$worker/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die 'no RssAnon';
-}
-
 # An attempt of each of these plans: log rows by number.
 sub attempts
 {
@@ -83,7 +78,7 @@ is(scalar(@plans), $count, "seed $seed: $count plans");
 # Memory is compared with that of a worker that has sent something.
 my %row = attempts($count + 1);
 is($row{ $count + 1 }{outcome}, 'acknowledged', 'a receiver that breaks no rule');
-my $memory = memory_of_worker();
+my $memory = memory_of($worker);
 
 %row = attempts(map { $_->{n} } grep { !$_->{stops} } @plans);
 reload($node, 'kgwebhook.connect_timeout' => "'1s'", 'kgwebhook.request_timeout' => "'2s'");
@@ -142,7 +137,7 @@ my ($first, @more) = sort { $a->{attempt_id} <=> $b->{attempt_id} }
 is("$first->{object_id} $first->{outcome}", 'other acknowledged', 'another is served while records come without end');
 is(join(' ', map { $_->{outcome} } @more), 'timed_out timed_out timed_out', 'and these end by their timeout');
 
-cmp_ok(memory_of_worker() - $memory, '<', $memory_limit, 'the worker has not grown');
+cmp_ok(memory_of($worker) - $memory, '<', $memory_limit, 'the worker has not grown');
 is((worker_pids($node, 'postgres'))[0], $worker, 'it is still the same worker');
 
 $node->stop;

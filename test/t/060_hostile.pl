@@ -149,11 +149,6 @@ sub insert_rows
 	return;
 }
 
-sub memory_of_worker
-{
-	return slurp_file("/proc/$worker/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die 'no RssAnon';
-}
-
 sub sockets_of_worker
 {
 	return scalar(grep { (readlink($_) || '') =~ /^socket:/ } glob "/proc/$worker/fd/*");
@@ -226,10 +221,10 @@ is($early->{response_status}, 413, 'an answer that comes before the request was 
 #
 # Memory and descriptors, after the same again and again
 #
-my $memory = memory_of_worker();
+my $memory = memory_of($worker);
 my $sockets = sockets_of_worker();
 play("again$_", 1, @fast) foreach 1 .. 2;
-cmp_ok(memory_of_worker() - $memory, '<', $memory_limit, 'memory stays flat')
+cmp_ok(memory_of($worker) - $memory, '<', $memory_limit, 'memory stays flat')
   or diag("from $memory kB");
 cmp_ok(sockets_of_worker() - $sockets, '<=', 20, 'no sockets are left behind');
 cmp_ok($_->{written}, '<', $written_limit, "$_->{path} was cut off")

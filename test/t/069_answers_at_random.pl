@@ -60,15 +60,10 @@ my $hostile = start_receiver(program => 'hostile.mjs', addresses => $count + 1);
 my $port = $hostile->port;
 my ($worker) = wait_for_worker($node);
 
-sub memory_of_worker
-{
-	return slurp_file("/proc/$worker/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die 'no RssAnon';
-}
-
 # Memory is compared with that of a worker that has sent something.
 $node->safe_psql('postgres', "INSERT INTO t VALUES ('before', 'new', 'http://127.0.1." . ($count + 1) . ":$port/ok')");
 wait_for_log_rows($node, 1, "object_id = 'before' AND outcome = 'acknowledged'");
-my $memory = memory_of_worker();
+my $memory = memory_of($worker);
 
 $node->safe_psql('postgres',
 	"INSERT INTO t SELECT n, 'new', 'http://127.0.1.' || n || ':$port/made/$seed/' || n FROM generate_series(1, $count) n");
@@ -101,7 +96,7 @@ is_deeply(\@invented, [], 'no status that is not in the status line, and each ou
 cmp_ok($seen{$_} // 0, '>', $count / 20, "$_: $seen{$_}") foreach qw(acknowledged rejected unreachable);
 note "$differ of $count differ by a rule that is listed";
 
-cmp_ok(memory_of_worker() - $memory, '<', $memory_limit, 'the worker has not grown');
+cmp_ok(memory_of($worker) - $memory, '<', $memory_limit, 'the worker has not grown');
 is((worker_pids($node, 'postgres'))[0], $worker, 'it is still the same worker');
 my @requests = grep { !$_->{event} && $_->{path} =~ m{^/made/} } $hostile->requests;
 is(scalar(@requests), $count, 'each attempt was one request');
