@@ -60,16 +60,12 @@ bool
 kgw_extension_hold(void)
 {
 	static Oid	served = InvalidOid;
-	Oid			extension = kgw_extension_oid();
 
-	if (!OidIsValid(extension))
+	/* the number of one that is gone can be locked as well; so later calls look once */
+	if (!OidIsValid(served) && !OidIsValid(served = kgw_extension_oid()))
 		return false;
-	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
-	if (kgw_extension_oid() != extension)
-		return false;
-	if (!OidIsValid(served))
-		served = extension;
-	return served == extension;
+	LockDatabaseObject(ExtensionRelationId, served, 0, AccessShareLock);
+	return kgw_extension_oid() == served;
 }
 
 /* Owner and schema of an extension; false when there is none. */
