@@ -37,8 +37,11 @@
 /* Bodies larger than this are announced by libcurl, unless it is told not to. */
 #define EXPECT_FROM (512 * 1024)
 
-/* What libcurl reads at once: it allocates as much for every request. */
-#define READ_AT_ONCE 4096
+/*
+ * What libcurl reads at once, the least it takes: it allocates as much for every request, and
+ * malloc() keeps pieces of this size at hand, larger ones not.
+ */
+#define READ_AT_ONCE 1024
 
 /*
  * What it writes at once of a body, the least it takes.  From 8.7 on it allocates as
