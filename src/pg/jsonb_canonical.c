@@ -39,6 +39,8 @@ kgw_jsonb_canonical_workspace(void)
 	return workspace;
 }
 
+#define EACH_BYTE(b) (UINT64CONST(0x0101010101010101) * (b))
+
 /* Whether a byte of a string has to be escaped (RFC 8259, section 7). */
 static inline bool
 needs_escape(unsigned char c)
@@ -46,31 +48,66 @@ needs_escape(unsigned char c)
 	return c < 0x20 || c == '"' || c == '\\';
 }
 
+/*
+ * Whether one of eight bytes may have to be: never false where needs_escape() is true of one.
+ * A byte b is less than n, up to 0x80, when b - n borrows and b's own highest bit is not set.
+ */
+static inline bool
+may_need_escape(uint64 w)
+{
+	uint64		quote = w ^ EACH_BYTE('"');
+	uint64		backslash = w ^ EACH_BYTE('\\');
+
+	return (((w - EACH_BYTE(0x20)) & ~w) | ((quote - EACH_BYTE(1)) & ~quote) |
+			((backslash - EACH_BYTE(1)) & ~backslash)) & EACH_BYTE(0x80);
+}
+
+/* The first byte from "from" on that has to be escaped, or "len". */
+static int
+next_escape(const char *text, int from, int len)
+{
+	uint64		w;
+
+	for (; len - from >= (int) sizeof(w); from += sizeof(w))
+	{
+		memcpy(&w, text + from, sizeof(w));
+		if (may_need_escape(w))
+			break;
+	}
+	while (from < len && !needs_escape((unsigned char) text[from]))
+		from++;
+	return from;
+}
+
+/* As canonical form has it (RFC 8785, section 3.2.2.2). */
 static void
 append_escape(StringInfo out, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
+	static const char letters[] = "\"\"\\\\\bb\tt\nn\ff\rr";
 	char		escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
 
-	if (c == '"' || c == '\\')
+	for (const char *l = letters; *l != '\0'; l += 2)
 	{
-		escape[1] = (char) c;
-		appendBinaryStringInfo(out, escape, 2);
+		if ((unsigned char) *l == c)
+		{
+			escape[1] = l[1];
+			appendBinaryStringInfo(out, escape, 2);
+			return;
+		}
 	}
-	else
-		appendBinaryStringInfo(out, escape, sizeof(escape));
+	appendBinaryStringInfo(out, escape, sizeof(escape));
 }
 
-static void
-append_string(StringInfo out, const char *text, int len)
+/* Append a string with its quotes; in canonical form when it is valid UTF-8. */
+void
+kgw_jsonb_canonical_string(StringInfo out, const char *text, int len)
 {
 	int			done = 0;
 
 	appendStringInfoCharMacro(out, '"');
-	for (int i = 0; i < len; i++)
+	for (int i = next_escape(text, 0, len); i < len; i = next_escape(text, done, len))
 	{
-		if (!needs_escape((unsigned char) text[i]))
-			continue;
 		appendBinaryStringInfo(out, text + done, i - done);
 		append_escape(out, (unsigned char) text[i]);
 		done = i + 1;
@@ -88,7 +125,7 @@ append_scalar(StringInfo out, const JsonbValue *value)
 			appendBinaryStringInfo(out, "null", 4);
 			break;
 		case jbvString:
-			append_string(out, value->val.string.val, value->val.string.len);
+			kgw_jsonb_canonical_string(out, value->val.string.val, value->val.string.len);
 			break;
 		case jbvNumeric:
 			appendStringInfoString(out, DatumGetCString(DirectFunctionCall1(numeric_out,
@@ -145,7 +182,7 @@ append_token(KgwJsonbWalk *walk, JsonbIteratorToken token, const JsonbValue *val
 			return true;
 		case WJB_KEY:
 			append_comma(walk);
-			append_string(walk->out, value->val.string.val, value->val.string.len);
+			kgw_jsonb_canonical_string(walk->out, value->val.string.val, value->val.string.len);
 			appendStringInfoCharMacro(walk->out, ':');
 			return kgw_value_weight_scalar(walk->weight, value);
 		default:

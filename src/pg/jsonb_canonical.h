@@ -17,6 +17,7 @@
 #include "pure/jcs/jcs.h"
 
 extern KgwJcs *kgw_jsonb_canonical_workspace(void);
+extern void kgw_jsonb_canonical_string(StringInfo out, const char *text, int len);
 extern bool kgw_jsonb_canonical_append(StringInfo out, Jsonb *jsonb, KgwWeight *weight);
 extern const char *kgw_jsonb_canonical_text(Jsonb *jsonb, KgwWeight *weight, size_t *len);
 extern char *kgw_jsonb_canonical_sentence(const char *problem);

@@ -32,6 +32,7 @@
 #include "pg/encoding.h"
 #include "pg/jsonb_canonical.h"
 #include "pure/jcs/jcs.h"
+#include "queue/canonical_payload.h"
 #include "queue/delivery.h"
 
 /* At most so many times as large as its text is a jsonb. */
@@ -106,17 +107,24 @@ append_text(StringInfo piece, const KgwRowValues *from, int column, bool *unfit,
  * than its text by less than JSONB_OVERHEAD; beyond that it isn't even read.
  */
 static bool
-append_json(StringInfo out, Datum payload, KgwWeight *weight)
+append_json(StringInfo out, Datum payload, KgwWeight *weight, size_t *stamp_at)
 {
+	Jsonb	   *jsonb;
+
 	kgw_value_weight_begin(weight, KGW_CANONICAL_MAX_BYTES);
 	if (toast_raw_datum_size(payload) > JSONB_OVERHEAD * (Size) KGW_CANONICAL_MAX_BYTES)
 		return kgw_value_weight_bytes(weight, SIZE_MAX);
-	return kgw_jsonb_canonical_append(out, DatumGetJsonbP(payload), weight);
+	jsonb = DatumGetJsonbP(payload);
+	*stamp_at = kgw_canonical_payload_append(out, jsonb);
+	return *stamp_at > 0 || kgw_jsonb_canonical_append(out, jsonb, weight);
 }
 
-/* Append the payload in UTF-8; empty, with the fault as constant text, where it can't be taken. */
+/*
+ * Append the payload in UTF-8, of which length and place of the stamp are noted in "head"; empty,
+ * with the fault as constant text, where it can't be taken.
+ */
 static Size
-append_payload(StringInfo piece, Datum payload, size_t *len, bool *unfit, const char **fault)
+append_payload(StringInfo piece, Datum payload, KgwDelivery *head, bool *unfit, const char **fault)
 {
 	static KgwWeight weight;
 	StringInfoData own;
@@ -129,12 +137,12 @@ append_payload(StringInfo piece, Datum payload, size_t *len, bool *unfit, const 
 		out = &own;
 	}
 	start = out->len;
-	*fault = append_json(out, payload, &weight) ? NULL : weight.fault;
+	*fault = append_json(out, payload, &weight, &head->stamp_at) ? NULL : weight.fault;
 	if (*fault != NULL)
 		out->len = start;
-	*len = out->len - start;
+	head->payload_len = out->len - start;
 	if (out == &own)
-		return append_wire(piece, own.data, len, unfit);
+		return append_wire(piece, own.data, &head->payload_len, unfit);
 	appendStringInfoChar(piece, '\0');
 	return start;
 }
@@ -178,8 +186,7 @@ kgw_delivery_make(const KgwRowValues *from, MemoryContext context)
 	appendBinaryStringInfo(&piece, (char *) &head, sizeof(head));
 	for (int column = ROW_WEBHOOK_ID; column <= ROW_PROBLEM; column++)
 		offset[column] = append_text(&piece, from, column, &unfit, &too_long);
-	offset[ROW_PAYLOAD] = append_payload(&piece, from->values[ROW_PAYLOAD], &head.payload_len, &unfit,
-										 &fault);
+	offset[ROW_PAYLOAD] = append_payload(&piece, from->values[ROW_PAYLOAD], &head, &unfit, &fault);
 	if (fault != NULL && offset[ROW_PROBLEM] == 0)
 	{
 		offset[ROW_PROBLEM] = piece.len;
@@ -190,6 +197,7 @@ kgw_delivery_make(const KgwRowValues *from, MemoryContext context)
 	row = MemoryContextAlloc(context, piece.len);
 	memcpy(row, piece.data, piece.len);
 	row->payload_len = head.payload_len;
+	row->stamp_at = head.stamp_at;
 	row->size = GetMemoryChunkSpace(row);
 	row->webhook_id = (char *) row + offset[ROW_WEBHOOK_ID];
 	row->org_id = (char *) row + offset[ROW_ORG_ID];

@@ -42,6 +42,7 @@ typedef struct KgwDelivery
 	const char *problem;		/* or NULL */
 	const char *payload;
 	size_t		payload_len;
+	size_t		stamp_at;		/* where its "timestamp" belongs, if it is canonical; else 0 */
 	Size		size;			/* bytes of memory that the whole piece takes */
 	bool		damaged;		/* some of it can't be read, and is empty here */
 	bool		ahead;			/* set by its worker: its turn has come before its time */

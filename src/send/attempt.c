@@ -6,9 +6,8 @@
  *
  * The same code serves the worker, kg_send_test(), kg_examine() and kg_replay(), so that
  * a test proves what it seems to.  It runs outside of any transaction and must not use SPI,
- * nor raise errors: whatever is wrong with a delivery becomes an "invalid"
- * attempt of that one delivery, and memory is malloc's, because an attempt
- * outlives every transaction.
+ * nor raise errors: whatever is wrong with a delivery becomes an "invalid" attempt of that one
+ * delivery, and memory is malloc's, because an attempt outlives every transaction.
  *
  * Every attempt is stamped and signed again: receivers refuse what is older than
  * five minutes.  So is what a challenge asks for drawn again (challenge.c).
@@ -84,6 +83,36 @@ keep_body(KgwAttempt *attempt, const char *text, size_t len)
 	return true;
 }
 
+#ifdef USE_ASSERT_CHECKING
+/* What was stamped is what the canonicalizer makes of the payload, if it has the memory. */
+static bool
+stamped_is_canonical(const KgwJcs *stamped, const KgwDelivery *row, const KgwMembers *members)
+{
+	KgwJcs	   *again = kgw_jcs_new();
+	KgwJcsStatus status = again == NULL ? KGW_CANONICAL_NO_MEMORY :
+		kgw_jcs_run(again, row->payload, row->payload_len, members);
+	size_t		len;
+	bool		same = status == KGW_CANONICAL_NO_MEMORY || (status == KGW_CANONICAL_OK &&
+		strcmp(kgw_jcs_text(again, &len), kgw_jcs_text(stamped, &len)) == 0);
+
+	kgw_jcs_free(again);
+	return same;
+}
+#endif
+
+/* The payload's canonical form, with these members. */
+static KgwJcsStatus
+canonicalize(KgwJcs *canonical, const KgwDelivery *row, const KgwMembers *members)
+{
+	KgwJcsStatus status;
+
+	if (row->stamp_at == 0 || members->challenge != NULL)
+		return kgw_jcs_run(canonical, row->payload, row->payload_len, members);
+	status = kgw_jcs_stamp(canonical, row->payload, row->payload_len, row->stamp_at, members->timestamp);
+	Assert(status != KGW_CANONICAL_OK || stamped_is_canonical(canonical, row, members));
+	return status;
+}
+
 /* Canonicalize, sign and seal the body.  False with the reason noted. */
 static bool
 make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 now)
@@ -94,9 +123,8 @@ make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 
 	char		signature[KGW_SIGNATURE_HEX_SIZE];
 	const char *text;
 	size_t		len;
-	KgwJcsStatus result;
+	KgwJcsStatus result = canonicalize(canonical, row, &members);
 
-	result = kgw_jcs_run(canonical, row->payload, row->payload_len, &members);
 	if (result == KGW_CANONICAL_NO_MEMORY)
 	{
 		kgw_attempt_abandon(attempt, "out of memory");

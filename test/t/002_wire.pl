@@ -257,5 +257,33 @@ foreach my $name (sort keys %statuses)
 		qr/^wild\.[\x21-\x7e]*$/, "status $name: visible ASCII in webhook-event");
 }
 
+#
+# Names of columns: the order of their bytes is not always theirs
+#
+my %columns = (
+	after => '"timestamps" int, "Z" int, "~" int, "zz" int, "a-longer-name" int, "b" int',
+	before => '"a" int, "tim" int, "TIMESTAMP" int, "callback" int',
+	between => '"timestamq" int, "timestam" int, "signatures" int',
+	accents => qq("\x{E9}" int, "z" int, "\x{FB33}" int, "\x{1F602}" int),
+	escapes => qq("a\tb" int, "a""b" int, "a\\b" int, "a b" int),
+	rest => '"txt" text, "j" jsonb');
+my %values = (rest => q{E'\u0001\u007f"\\\\', '[{"b": -0.0, "a": [{}]}, 9007199254740992, 1.50e300, 1e-7]'});
+foreach my $name (sort keys %columns)
+{
+	my $count = () = $columns{$name} =~ / (?:int|text|jsonb)\b/g;
+	my $given = $values{$name} // join ', ', 1 .. $count;
+
+	$node->safe_psql('postgres', encode_utf8(qq{
+		CREATE TABLE named_$name (id text, status text, callback_url text, $columns{$name});
+		SELECT kg_watch('named_$name', event => 'named', id_column => 'id', org_column => NULL);
+		INSERT INTO named_$name VALUES ('$name', 'new', '@{[ $receiver->url('/fail/1/ok') ]}', $given)}));
+	my @got = $receiver->wait_for_requests(2, if => sub { ($_[0]{json}{id} // '') eq $name });
+	is_valid($_, "columns $name, attempt $_->{headers}{'webhook-attempt'}") foreach @got;
+	wait_for_log_rows($node, 2, "object_id = '$name'");
+	is($node->safe_psql('postgres', "SELECT bool_and((request_body::jsonb - '{type,event_id,occurred_at,timestamp,signature}'::text[]) = to_jsonb(t))
+			  FROM named_$name t, kgwebhook.delivery_log WHERE object_id = '$name'"),
+		't', "columns $name: all of them, unaltered");
+}
+
 $node->stop;
 done_testing();

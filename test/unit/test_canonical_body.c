@@ -81,6 +81,57 @@ test_members(void)
 		   "what is no JSON at all is called that");
 }
 
+/* A known text with a stamp at that byte, which has to be what the whole document gives. */
+static void
+is_stamped(const char *text, size_t at)
+{
+	KgwMembers	members = {.stamp = true, .timestamp = 1700000000, .drop_signature = true};
+	char	   *whole = strdup(canonical(text, &members));
+	size_t		len = strlen(text);
+	char	   *exact = malloc(len);
+	size_t		stamped;
+
+	memcpy(exact, text, len);
+	is_int(kgw_jcs_stamp(workspace, exact, len, at, members.timestamp), KGW_CANONICAL_OK,
+		   "a stamp into %s", text);
+	is_str(kgw_jcs_text(workspace, &stamped), whole, "... is where it belongs");
+	is_int(stamped, strlen(whole), "... and its length");
+	free(exact);
+	free(whole);
+}
+
+static void
+test_stamp(void)
+{
+	static const char hex[] =
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	KgwMembers	members = {.stamp = true, .timestamp = 5, .drop_signature = true};
+	char	   *text = long_string(KGW_CANONICAL_MAX_BYTES);
+	size_t		len;
+	char	   *sealed;
+
+	is_stamped("{}", 1);
+	is_stamped("{\"a\":1}", 6);
+	is_stamped("{\"z\":1}", 1);
+	is_stamped("{\"a\":{\"z\":[1,2]},\"id\":\"\xc3\xa9\",\"tim\":2,\"timestamps\":3,\"z\":4}", 34);
+
+	run_string("{\"a\":1}", &members);
+	sealed = strdup(kgw_jcs_seal(workspace, hex, &len));
+	kgw_jcs_stamp(workspace, "{\"a\":1}", 7, 6, 5);
+	is_str(kgw_jcs_seal(workspace, hex, &len), sealed, "what is stamped can be sealed");
+	free(sealed);
+
+	memcpy(text, "{\"a\":\"", 6);
+	memcpy(text + KGW_CANONICAL_MAX_BYTES - 2, "\"}", 2);
+	is_int(kgw_jcs_stamp(workspace, text, KGW_CANONICAL_MAX_BYTES, KGW_CANONICAL_MAX_BYTES - 1, 5),
+		   KGW_CANONICAL_TOO_LARGE, "no room for a stamp");
+	is_int(kgw_jcs_stamp(workspace, "{}", 2, 1, INT64_C(9007199254740993)), KGW_CANONICAL_INEXACT_NUMBER,
+		   "a stamp that no double holds");
+	is_int(kgw_jcs_stamp(workspace, "{}", 2, 1, -5), KGW_CANONICAL_OK, "the workspace stays usable");
+	is_str(kgw_jcs_text(workspace, &len), "{\"timestamp\":-5}", "... for a time before the epoch");
+	free(text);
+}
+
 /* What the document said of its time; -1 if nothing that counts. */
 static long long
 timestamp(const char *json)
@@ -243,6 +294,7 @@ main(void)
 {
 	workspace = kgw_jcs_new();
 	test_members();
+	test_stamp();
 	test_timestamp();
 	test_signature();
 	test_seal();

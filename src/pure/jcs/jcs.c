@@ -116,6 +116,56 @@ run_stages(KgwJcs *c, size_t len)
 	return status;
 }
 
+/* Copies the text, with the stamp in it. */
+static KgwJcsStatus
+copy_stamped(KgwJcs *c, size_t len, size_t at)
+{
+	static const char name[] = "\"timestamp\":";
+	bool		first = at == 1;
+	bool		alone = len == 2;
+	const char *text = c->json;
+	size_t		whole = len + sizeof(name) - 1 + !alone;
+	KgwJcsStatus status;
+	char	   *p;
+
+	if (len > KGW_CANONICAL_MAX_BYTES)
+		return kgw_jcs_error_fail(c, KGW_CANONICAL_TOO_LARGE);
+	status = prepare_stamp(c);
+	if (status != KGW_CANONICAL_OK)
+		return status;
+	whole += c->stamp_len;
+	if (whole > KGW_CANONICAL_MAX_BYTES)
+		return kgw_jcs_error_fail(c, KGW_CANONICAL_TOO_LARGE);
+	if (!kgw_jcs_workspace_reserve(&c->draft, whole + KGW_CANONICAL_SEAL_BYTES))
+		return kgw_jcs_error_fail(c, KGW_CANONICAL_NO_MEMORY);
+	p = c->draft.data;
+	memcpy(p, text, at);
+	p += at;
+	if (!first)
+		*p++ = ',';
+	memcpy(p, name, sizeof(name) - 1);
+	p += sizeof(name) - 1;
+	memcpy(p, c->stamp, c->stamp_len);
+	p += c->stamp_len;
+	if (first && !alone)
+		*p++ = ',';
+	memcpy(p, text + at, len - at);
+	c->used = (uint32_t) whole;
+	return finish_document(c);
+}
+
+KgwJcsStatus
+kgw_jcs_stamp(KgwJcs *c, const char *text, size_t len, size_t at, int64_t timestamp)
+{
+	KgwMembers	members = {.stamp = true, .timestamp = timestamp, .drop_signature = true};
+
+	kgw_jcs_workspace_begin(c, text, len, &members);
+	c->status = copy_stamped(c, len, at);
+	c->json = c->p = c->end = NULL;
+	c->members = NULL;
+	return c->status;
+}
+
 KgwJcsStatus
 kgw_jcs_run(KgwJcs *c, const char *json, size_t len,
 				  const KgwMembers *members)

@@ -32,6 +32,14 @@ extern KgwJcsStatus kgw_jcs_run(KgwJcs *c,
 											const char *json, size_t len,
 											const KgwMembers *members);
 
+/*
+ * The same as kgw_jcs_run() with a timestamp to stamp, of text[0..len) that is known to be the
+ * canonical text of an object with neither "timestamp" nor "signature": the former goes to byte "at",
+ * which is after the "{" or the member before it.
+ */
+extern KgwJcsStatus kgw_jcs_stamp(KgwJcs *c, const char *text, size_t len, size_t at,
+								  int64_t timestamp);
+
 /* After KGW_CANONICAL_OK: the canonical text, NUL-terminated. */
 extern const char *kgw_jcs_text(const KgwJcs *c, size_t *len);
 
