@@ -102,7 +102,7 @@ stamped_is_canonical(const KgwJcs *stamped, const KgwDelivery *row, const KgwMem
 
 /* The payload's canonical form, with these members. */
 static KgwJcsStatus
-canonicalize(KgwJcs *canonical, const KgwDelivery *row, const KgwMembers *members)
+canonical_payload(KgwJcs *canonical, const KgwDelivery *row, const KgwMembers *members)
 {
 	KgwJcsStatus status;
 
@@ -123,7 +123,7 @@ make_body(KgwAttempt *attempt, const KgwDelivery *row, KgwSigner *signer, int64 
 	char		signature[KGW_SIGNATURE_HEX_SIZE];
 	const char *text;
 	size_t		len;
-	KgwJcsStatus result = canonicalize(canonical, row, &members);
+	KgwJcsStatus result = canonical_payload(canonical, row, &members);
 
 	if (result == KGW_CANONICAL_NO_MEMORY)
 	{
