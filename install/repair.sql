@@ -3,6 +3,27 @@
  *		Repairing a node: resync, compare, skip.
  */
 
+/* Refuse to copy or to compare where the source does not show all rows: others would count as gone. */
+CREATE FUNCTION kgwebhook.refuse_hidden(source pg_catalog.text, there pg_catalog.jsonb) RETURNS pg_catalog.void
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+DECLARE
+    t jsonb;
+BEGIN
+    FOR t IN SELECT e FROM jsonb_array_elements(there -> 'tables') e
+              WHERE (e ->> 'schema', e ->> 'name') <> ('kgsource', 'stream')
+                AND (NOT (e ->> 'readable')::bool OR (e ->> 'hidden')::bool) LOOP
+        RAISE EXCEPTION 'rows of table % are hidden from the role that connects to source "%"',
+                        to_regclass(format('%I.%I', t ->> 'schema', t ->> 'name')), source
+            USING ERRCODE = 'insufficient_privilege',
+                  DETAIL = 'Here they would be missing, and their events be lost without an error.',
+                  HINT = 'Run sources/kgwebhook-source.sql there with -v node_role=... for that role.';
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION kgwebhook.refuse_hidden(pg_catalog.text, pg_catalog.jsonb) IS
+  'refuses a source that hides rows of what it publishes from the role that connects';
+
 /*
  * A new stream begins where a snapshot of the source ends, and what the snapshot has
  * and this node has not is taken over from it.  Nothing is applied in the meantime, neither rows
@@ -49,6 +70,7 @@ BEGIN
     END IF;
     PERFORM FROM kgwebhook.source k WHERE k.source = s.source FOR UPDATE;
     there := kgwebhook.describe_source(s.source, s.publication);
+    PERFORM kgwebhook.refuse_hidden(s.source, there);
     new_slot := kgwebhook.name_for_source(s.node, format('%s/%s/%s', there ->> 'database_oid', s.node, clock_timestamp()));
     PERFORM kgwebhook.at_source_end(s.source, 'ROLLBACK', false, '');
     PERFORM kgwebhook.at_source(s.source, 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
@@ -107,6 +129,7 @@ DECLARE
     key name;
     objects int8 := 0;
 BEGIN
+    PERFORM kgwebhook.refuse_hidden(which, kgwebhook.describe_source(which, (SELECT k.publication FROM kgwebhook.source k WHERE k.source = which)));
     FOR w IN SELECT * FROM kgwebhook.watch k WHERE k.source = which ORDER BY k.relation::text LOOP
         relation := w.relation;
         /* an object has many rows in an outbox */

@@ -172,12 +172,9 @@ BEGIN
             RAISE EXCEPTION 'table %.% of source "%" does not exist here', t ->> 'schema', t ->> 'name', source
                 USING ERRCODE = 'undefined_table',
                       HINT = format('Create it as it is at the source: pg_dump --schema-only -t %s.%s', t ->> 'schema', t ->> 'name');
-        ELSIF NOT (t ->> 'readable')::bool OR (t ->> 'hidden')::bool THEN
-            RAISE EXCEPTION 'rows of table % are hidden from the role that connects to source "%"', here, source
-                USING ERRCODE = 'insufficient_privilege',
-                      DETAIL = 'The first copy would lack them, and their events be lost without an error.',
-                      HINT = 'Run sources/kgwebhook-source.sql there with -v node_role=... for that role.';
-        ELSIF (t ->> 'filter')::bool THEN
+        END IF;
+        PERFORM kgwebhook.refuse_hidden(source, jsonb_build_object('tables', jsonb_build_array(t)));
+        IF (t ->> 'filter')::bool THEN
             RAISE EXCEPTION 'publication "%" of source "%" has a filter or a list of columns for table %', publication, source, here
                 USING ERRCODE = 'object_not_in_prerequisite_state',
                       HINT = 'Run sources/kgwebhook-source.sql there: it says how to take it away.';

@@ -159,6 +159,20 @@ wait_for_row($node{n2}, q{SELECT EXISTS (SELECT FROM kgwebhook.delivery_log WHER
 like(join(' ', map { $_->{json}{status} } grep { $_->{json}{id} eq 'waits' } $receiver->requests), qr/^d0( d0)* d1$/, 'and then the other node sends, in order');
 
 #
+# Row security that the source gets later: what it hides is not gone
+#
+my $rows = here('n1', 'SELECT count(*) FROM west.orders');
+committed('SET ROLE shop; ALTER TABLE west.orders ENABLE ROW LEVEL SECURITY; CREATE POLICY narrow ON west.orders AS RESTRICTIVE USING (false)');
+foreach my $call ('kg_compare()', 'kg_resync(dry_run => true)', 'kg_resync()')
+{
+	like(sql_error($node{n1}, "SELECT * FROM $call"), qr/rows of table west\.orders are hidden from the role that connects to source "src".*node_role/s,
+		"$call is refused while rows are hidden");
+}
+is(here('n1', 'SELECT count(*) FROM west.orders'), $rows, 'and nothing is taken away');
+committed('SET ROLE shop; DROP POLICY narrow ON west.orders; ALTER TABLE west.orders DISABLE ROW LEVEL SECURITY');
+wait_for_state($node{n1}, 'streaming');
+
+#
 # The end
 #
 is(here($_, 'SELECT count(*) FROM kg_compare()'), 0, "$_ has all that the source has") foreach 'n1', 'n2';
