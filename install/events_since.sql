@@ -173,7 +173,7 @@ BEGIN
             RAISE EXCEPTION 'cursor is of another delivery node'
                 USING ERRCODE = 'invalid_parameter_value',
                       DETAIL = 'Each node has the events that it has sent or is to send, and cursors of its own.',
-                      HINT = 'Keep a cursor for each node. Give the last one of this node, or NULL to begin with the oldest event that it keeps.';
+                      HINT = 'Keep a cursor for each node.  Give the last one of this node, or NULL to begin with the oldest event that it keeps.';
         END IF;
         IF removed > seen_from THEN
             RAISE EXCEPTION 'events after this cursor have been removed'

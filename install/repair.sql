@@ -3,22 +3,24 @@
  *		Repairing a node: resync, compare, skip.
  */
 
-/* Refuse to copy or to compare where the source does not show all rows: others would count as gone. */
+/* Refuse to copy or to compare where the source does not show all rows: others would be missed, or count as gone. */
 CREATE FUNCTION kgwebhook.refuse_hidden(source pg_catalog.text, there pg_catalog.jsonb) RETURNS pg_catalog.void
     LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
 DECLARE
-    t jsonb;
+    name text;
 BEGIN
-    FOR t IN SELECT e FROM jsonb_array_elements(there -> 'tables') e
-              WHERE (e ->> 'schema', e ->> 'name') <> ('kgsource', 'stream')
-                AND (NOT (e ->> 'readable')::bool OR (e ->> 'hidden')::bool) LOOP
+    SELECT format('%I.%I', e ->> 'schema', e ->> 'name') INTO name
+      FROM jsonb_array_elements(there -> 'tables') e
+     WHERE (e ->> 'schema', e ->> 'name') <> ('kgsource', 'stream')
+       AND (NOT (e ->> 'readable')::bool OR (e ->> 'hidden')::bool) LIMIT 1;
+    IF FOUND THEN
         RAISE EXCEPTION 'rows of table % are hidden from the role that connects to source "%"',
-                        to_regclass(format('%I.%I', t ->> 'schema', t ->> 'name')), source
+                        coalesce(to_regclass(name)::text, name), source
             USING ERRCODE = 'insufficient_privilege',
                   DETAIL = 'Here they would be missing, and their events be lost without an error.',
                   HINT = 'Run sources/kgwebhook-source.sql there with -v node_role=... for that role.';
-    END LOOP;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION kgwebhook.refuse_hidden(pg_catalog.text, pg_catalog.jsonb) IS
@@ -208,6 +210,7 @@ BEGIN
                   HINT = 'SELECT state, why FROM kgwebhook.sources says how it is.';
     END IF;
     there := kgwebhook.describe_source(s.source, s.publication);
+    PERFORM kgwebhook.refuse_hidden(s.source, there);
     RAISE NOTICE 'transaction % of source "%" is skipped', e.xid, s.source
         USING DETAIL = format('It ends at %s.  It could not be applied: %s', e.lsn, e.told),
               HINT = 'What it did to objects that have changed again since cannot be told: kg_compare() shows those that differ once the source is streaming, and kg_resync() takes them over.';

@@ -23,6 +23,7 @@
 
 #include "pg/encoding.h"
 #include "pg/jsonb_canonical.h"
+#include "pure/jcs/string.h"
 
 /* This process's workspace, kept for its lifetime. */
 KgwJcs *
@@ -39,80 +40,24 @@ kgw_jsonb_canonical_workspace(void)
 	return workspace;
 }
 
-#define EACH_BYTE(b) (UINT64CONST(0x0101010101010101) * (b))
-
-/* Whether a byte of a string has to be escaped (RFC 8259, section 7). */
-static inline bool
-needs_escape(unsigned char c)
-{
-	return c < 0x20 || c == '"' || c == '\\';
-}
-
-/*
- * Whether one of eight bytes may have to be: never false where needs_escape() is true of one.
- * A byte b is less than n, up to 0x80, when b - n borrows and b's own highest bit is not set.
- */
-static inline bool
-may_need_escape(uint64 w)
-{
-	uint64		quote = w ^ EACH_BYTE('"');
-	uint64		backslash = w ^ EACH_BYTE('\\');
-
-	return (((w - EACH_BYTE(0x20)) & ~w) | ((quote - EACH_BYTE(1)) & ~quote) |
-			((backslash - EACH_BYTE(1)) & ~backslash)) & EACH_BYTE(0x80);
-}
-
-/* The first byte from "from" on that has to be escaped, or "len". */
-static int
-next_escape(const char *text, int from, int len)
-{
-	uint64		w;
-
-	for (; len - from >= (int) sizeof(w); from += sizeof(w))
-	{
-		memcpy(&w, text + from, sizeof(w));
-		if (may_need_escape(w))
-			break;
-	}
-	while (from < len && !needs_escape((unsigned char) text[from]))
-		from++;
-	return from;
-}
-
-/* As canonical form has it (RFC 8785, section 3.2.2.2). */
-static void
-append_escape(StringInfo out, unsigned char c)
-{
-	static const char hex[] = "0123456789abcdef";
-	static const char letters[] = "\"\"\\\\\bb\tt\nn\ff\rr";
-	char		escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-
-	for (const char *l = letters; *l != '\0'; l += 2)
-	{
-		if ((unsigned char) *l == c)
-		{
-			escape[1] = l[1];
-			appendBinaryStringInfo(out, escape, 2);
-			return;
-		}
-	}
-	appendBinaryStringInfo(out, escape, sizeof(escape));
-}
-
 /* Append a string with its quotes; in canonical form when it is valid UTF-8. */
 void
 kgw_jsonb_canonical_string(StringInfo out, const char *text, int len)
 {
-	int			done = 0;
+	const char *end = text + len;
+	const char *run = text;		/* what is copied as it is */
+	char		escape[8];
 
 	appendStringInfoCharMacro(out, '"');
-	for (int i = next_escape(text, 0, len); i < len; i = next_escape(text, done, len))
+	for (const char *p = text; (p = kgw_jcs_string_skip_plain(p, end)) < end; p++)
 	{
-		appendBinaryStringInfo(out, text + done, i - done);
-		append_escape(out, (unsigned char) text[i]);
-		done = i + 1;
+		if ((unsigned char) *p >= 0x80)
+			continue;
+		appendBinaryStringInfo(out, run, p - run);
+		appendBinaryStringInfo(out, escape, kgw_jcs_string_escape(escape, (unsigned char) *p));
+		run = p + 1;
 	}
-	appendBinaryStringInfo(out, text + done, len - done);
+	appendBinaryStringInfo(out, run, end - run);
 	appendStringInfoCharMacro(out, '"');
 }
 

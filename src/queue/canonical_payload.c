@@ -26,9 +26,10 @@
 
 #include "pg/jsonb_canonical.h"
 #include "pure/jcs/number.h"
+#include "pure/jcs/string.h"
 #include "queue/canonical_payload.h"
 
-/* What is deeper or longer, or an object with more members, is not ordinary. */
+/* What is deeper or longer, or an array or object with more members, is not ordinary. */
 #define DEPTH_MAX 32
 #define MEMBERS_MAX 1000
 #define BYTES_MAX (64 * 1024)
@@ -62,14 +63,7 @@ static bool append_container(KgwPayloadText *text, JsonbContainer *container, in
 static bool
 name_is_plain(const char *name, int len)
 {
-	for (int i = 0; i < len; i++)
-	{
-		unsigned char c = (unsigned char) name[i];
-
-		if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
-			return false;
-	}
-	return true;
+	return kgw_jcs_string_skip_plain(name, name + len) == name + len;
 }
 
 static int

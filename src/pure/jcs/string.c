@@ -29,9 +29,8 @@ zero_byte(uint64_t w)
 	return (w - EACH_BYTE(1)) & ~w & EACH_BYTE(0x80);
 }
 
-/* Skips printable ASCII and U+007F, except quotes and backslashes. */
-static const char *
-skip_plain(const char *p, const char *end)
+const char *
+kgw_jcs_string_skip_plain(const char *p, const char *end)
 {
 	while (end - p >= 8)
 	{
@@ -100,9 +99,8 @@ utf8_encode(char *out, uint32_t u)
 	return 4;
 }
 
-/* Writes what canonical text has for an ASCII character in a string. */
-static int
-escape_ascii(char *out, unsigned char ch)
+int
+kgw_jcs_string_escape(char *out, unsigned char ch)
 {
 	static const char letters[] = "\"\"\\\\\bb\tt\nn\ff\rr";
 	static const char hex[] = "0123456789abcdef";
@@ -135,7 +133,7 @@ put_code_point(KgwJcs *c, uint32_t u, bool *plain)
 	char		out[8];
 	int			n;
 
-	n = u < 0x80 ? escape_ascii(out, u) : utf8_encode(out, u);
+	n = u < 0x80 ? kgw_jcs_string_escape(out, u) : utf8_encode(out, u);
 	/* The lead bytes 0xEE and up are those of U+E000 and up. */
 	if (out[0] == '\\' || u >= 0xe000)
 		*plain = false;
@@ -232,7 +230,7 @@ kgw_jcs_string(KgwJcs *c, bool *plain)
 	c->p++;
 	for (;;)
 	{
-		c->p = skip_plain(c->p, c->end);
+		c->p = kgw_jcs_string_skip_plain(c->p, c->end);
 		if (c->p == c->end)
 			return kgw_jcs_error_malformed(c, "string without an end");
 		if (*c->p == '"')
